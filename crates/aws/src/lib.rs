@@ -1,0 +1,213 @@
+//! One place where AWS clients get their region, endpoint, deadlines and retries, and where their errors become text.
+//!
+//! Everything goes through the standard environment (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, SSO, instance role),
+//! so the local cloud is nothing but another endpoint.
+
+use std::fmt::{Debug, Display};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+pub use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+/// Time for a TCP and TLS handshake; a healthy endpoint answers in milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Time for one attempt of one operation.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time for an operation with all its attempts.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Attempts of one operation, the first included. The SDK adds exponential backoff with jitter between them.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// Loads the shared configuration of all clients.
+///
+/// `endpoint` overrides `AWS_ENDPOINT_URL`; nodes of the local cloud get it from their user data.
+pub async fn config(region: Option<&str>, endpoint: Option<&str>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    if let Some(endpoint) = endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    loader.load().await
+}
+
+/// A failed AWS operation in one line: operation, service code, message and request id. Never the request itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}{}: {message}{}", code_text(.code), request_id_text(.request_id))]
+pub struct Error {
+    /// The operation as the AWS documentation names it, for example `PutObject`.
+    pub operation: &'static str,
+    /// The service's error code, for example `AccessDenied`; `None` when no answer arrived.
+    pub code: Option<String>,
+    /// What the service said.
+    pub message: String,
+    /// The id to give to AWS support.
+    pub request_id: Option<String>,
+    /// HTTP status of the answer, if there was one.
+    pub status: Option<u16>,
+}
+
+fn code_text(code: &Option<String>) -> String {
+    code.as_ref().map(|code| format!(" answered {code}")).unwrap_or_default()
+}
+
+fn request_id_text(request_id: &Option<String>) -> String {
+    request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default()
+}
+
+impl Error {
+    /// Turns an SDK error into one line. Pass as `.map_err(|error| Error::new("PutObject", error))`.
+    pub fn new<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Debug + std::error::Error + 'static,
+    {
+        let raw = error.raw_response();
+        let status = raw.map(|response| response.status().as_u16());
+        let request_id = raw
+            .and_then(|response| {
+                let headers = response.headers();
+                headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id"))
+            })
+            .map(str::to_owned);
+        match error.as_service_error() {
+            Some(service) => Self {
+                operation,
+                code: service.code().map(str::to_owned).or_else(|| status.map(|status| format!("HTTP {status}"))),
+                message: service.message().unwrap_or("no further explanation").to_owned(),
+                request_id,
+                status,
+            },
+            None => Self { operation, code: None, message: chain(&error), request_id, status },
+        }
+    }
+
+    /// Whether the service's error code is one of `codes`.
+    #[must_use]
+    pub fn is(&self, codes: &[&str]) -> bool {
+        self.code.as_deref().is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Whether the thing asked for does not exist. Services name this in many ways.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.status == Some(404)
+            || self.code.as_deref().is_some_and(|code| {
+                code.ends_with("NotFound")
+                    || code.ends_with("NotFoundException")
+                    || code.ends_with("NotFoundFault")
+                    || code.starts_with("NoSuch")
+                    || code.ends_with(".NotFound")
+            })
+    }
+
+    /// Whether trying again later may help: no answer, throttling, or a fault of the service.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match (&self.code, self.status) {
+            (None, _) => true,
+            (Some(code), status) => {
+                status.is_some_and(|status| status >= 500 || status == 429)
+                    || ["SlowDown", "RequestTimeout", "RequestLimitExceeded"].contains(&code.as_str())
+                    || code.starts_with("Throttl")
+            }
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// More than one thing carries the tags or the name that only one may carry.
+#[derive(Debug, thiserror::Error)]
+#[error("found {} {what} where one was expected: {}; delete or untag all but one", .ids.len(), .ids.join(", "))]
+pub struct Ambiguous {
+    /// For example "VPCs tagged futuswarm:cluster=prod".
+    pub what: String,
+    /// All that were found.
+    pub ids: Vec<String>,
+}
+
+/// Nothing, one, or an error that lists them all: the only three outcomes of looking a resource up.
+pub fn at_most_one<T>(what: impl Display, found: Vec<T>, id: impl Fn(&T) -> String) -> Result<Option<T>, Ambiguous> {
+    if found.len() > 1 {
+        return Err(Ambiguous { what: what.to_string(), ids: found.iter().map(id).collect() });
+    }
+    Ok(found.into_iter().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: Option<&str>, status: Option<u16>) -> Error {
+        Error {
+            operation: "GetObject",
+            code: code.map(str::to_owned),
+            message: "said so".to_owned(),
+            request_id: Some("4442587FB7D0A2F9".to_owned()),
+            status,
+        }
+    }
+
+    #[test]
+    fn one_line_has_operation_code_message_and_request_id() {
+        assert_eq!(
+            error(Some("AccessDenied"), Some(403)).to_string(),
+            "GetObject answered AccessDenied: said so (request 4442587FB7D0A2F9)"
+        );
+    }
+
+    #[test]
+    fn errors_are_told_apart() {
+        for (code, status, not_found, transient) in [
+            (Some("NoSuchKey"), Some(404), true, false),
+            (Some("InvalidVpcID.NotFound"), Some(400), true, false),
+            (Some("NotFoundException"), Some(400), true, false),
+            (Some("AccessDenied"), Some(403), false, false),
+            (Some("PreconditionFailed"), Some(412), false, false),
+            (Some("SlowDown"), Some(503), false, true),
+            (Some("ThrottlingException"), Some(400), false, true),
+            (None, None, false, true),
+        ] {
+            let error = error(code, status);
+            assert_eq!((error.is_not_found(), error.is_transient()), (not_found, transient), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn two_of_a_kind_are_an_error_that_names_both() {
+        let found = vec!["vpc-1", "vpc-2"];
+        let message =
+            at_most_one("VPCs tagged futuswarm:cluster=prod", found, |id| (*id).to_owned()).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "found 2 VPCs tagged futuswarm:cluster=prod where one was expected: vpc-1, vpc-2; delete or untag all but one"
+        );
+        assert_eq!(at_most_one("x", vec!["one"], |id| (*id).to_owned()).unwrap(), Some("one"));
+        assert_eq!(at_most_one("x", Vec::<&str>::new(), |id| (*id).to_owned()).unwrap(), None);
+    }
+}

@@ -1,0 +1,2 @@
+//! futuswarm-initrd
+fn main() {}

@@ -1,0 +1,2 @@
+//! futuswarm-mainpage
+fn main() {}

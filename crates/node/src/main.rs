@@ -1,0 +1,2 @@
+//! futuswarm-node
+fn main() {}

@@ -1,0 +1,82 @@
+//! The boundary to object storage: five operations in domain words and the errors any bucket can have.
+
+use std::future::Future;
+
+/// What must hold for a write to take place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    None,
+    /// There is no object yet (`If-None-Match: *`).
+    Absent,
+    /// The object is still at this ETag (`If-Match`).
+    At(String),
+}
+
+/// An object as read.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// The bytes.
+    pub body: Vec<u8>,
+    /// The version.
+    pub etag: String,
+}
+
+/// The outcome of a conditional write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Put {
+    /// Written, at this new ETag.
+    Stored(String),
+    /// The condition did not hold; nothing was written.
+    Refused,
+}
+
+/// Failures of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The service failed or refused.
+    #[error("s3://{bucket}/{key}: {source}")]
+    Service {
+        /// The bucket.
+        bucket: String,
+        /// The key or prefix.
+        key: String,
+        /// What the service said.
+        #[source]
+        source: futuswarm_aws::Error,
+    },
+    /// The object's content is not what this version of the program writes.
+    #[error("{key} in the cluster's bucket cannot be read: {reason}")]
+    Malformed {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An unconditional write was refused.
+    #[error("{key} in the cluster's bucket could not be written: the condition of the write did not hold")]
+    Refused {
+        /// The key.
+        key: String,
+    },
+}
+
+impl Error {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Service { source, .. } if source.is_transient())
+    }
+}
+
+/// Object storage with conditional writes.
+pub trait Bucket: Send + Sync {
+    /// Reads one object.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, Error>> + Send;
+    /// Writes one object if `condition` holds.
+    fn put(&self, key: &str, body: Vec<u8>, condition: Condition) -> impl Future<Output = Result<Put, Error>> + Send;
+    /// Lists all keys under a prefix, sorted.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
+    /// Deletes one object; deleting what is not there succeeds.
+    fn delete(&self, key: &str) -> impl Future<Output = Result<(), Error>> + Send;
+}
