@@ -1,0 +1,135 @@
+//! Everything that decides what an image is, and the digest over it.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::Error;
+use crate::lock::Wanted;
+
+/// Raised by hand when the pipeline itself changes what it makes of the same inputs.
+const PIPELINE_VERSION: u32 = 1;
+
+/// The inputs of a bake.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// `images/node` of the clone.
+    pub images: PathBuf,
+    /// The node binary.
+    pub node_binary: PathBuf,
+    /// The first process, static.
+    pub init_binary: PathBuf,
+    /// The mainpage's program, static.
+    pub mainpage_binary: PathBuf,
+    /// Another Debian mirror than mmdebstrap's default.
+    pub mirror: Option<String>,
+}
+
+impl Inputs {
+    /// The package list.
+    #[must_use]
+    pub fn wanted_path(&self) -> PathBuf {
+        self.images.join("packages.toml")
+    }
+
+    /// The lock.
+    #[must_use]
+    pub fn lock_path(&self) -> PathBuf {
+        self.images.join("packages.lock")
+    }
+
+    /// The overlay.
+    #[must_use]
+    pub fn overlay(&self) -> PathBuf {
+        self.images.join("rootfs")
+    }
+
+    /// Reads the package list.
+    ///
+    /// # Errors
+    /// When it is missing or not what it should be.
+    pub fn wanted(&self) -> Result<Wanted, Error> {
+        Wanted::load(&self.wanted_path())
+    }
+
+    /// A digest over all inputs, in hexadecimal: the image is a function of it.
+    ///
+    /// # Errors
+    /// When an input cannot be read.
+    pub fn digest(&self) -> Result<String, Error> {
+        let mut hash = Sha256::new();
+        hash.update(PIPELINE_VERSION.to_le_bytes());
+        for file in [&self.node_binary, &self.init_binary, &self.mainpage_binary] {
+            hash.update(file_sha256(file)?);
+        }
+        let mut files = Vec::new();
+        collect(&self.images, &mut files)?;
+        files.sort();
+        for path in files {
+            let name = path.strip_prefix(&self.images).unwrap_or(&path);
+            hash.update(name.as_os_str().as_encoded_bytes());
+            let metadata = path.symlink_metadata().map_err(Error::file(&path))?;
+            if metadata.is_symlink() {
+                let target = std::fs::read_link(&path).map_err(Error::file(&path))?;
+                hash.update(target.as_os_str().as_encoded_bytes());
+            } else {
+                hash.update(file_sha256(&path)?);
+            }
+        }
+        Ok(hex::encode(hash.finalize()))
+    }
+}
+
+/// All files and links below `dir`.
+pub(crate) fn collect(dir: &Path, into: &mut Vec<PathBuf>) -> Result<(), Error> {
+    for entry in std::fs::read_dir(dir).map_err(Error::file(dir))? {
+        let path = entry.map_err(Error::file(dir))?.path();
+        let kind = path.symlink_metadata().map_err(Error::file(&path))?;
+        if kind.is_dir() {
+            collect(&path, into)?;
+        } else {
+            into.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub(crate) fn file_sha256(path: &Path) -> Result<String, Error> {
+    let mut file = std::fs::File::open(path).map_err(Error::file(path))?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash).map_err(Error::file(path))?;
+    Ok(hex::encode(hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_input_changes_the_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let images = dir.path().join("node");
+        std::fs::create_dir_all(images.join("rootfs/etc")).unwrap();
+        std::fs::write(images.join("rootfs/etc/a"), "1").unwrap();
+        for name in ["n", "i", "m"] {
+            std::fs::write(dir.path().join(name), name).unwrap();
+        }
+        let inputs = Inputs {
+            images: images.clone(),
+            node_binary: dir.path().join("n"),
+            init_binary: dir.path().join("i"),
+            mainpage_binary: dir.path().join("m"),
+            mirror: None,
+        };
+        let mut seen = vec![inputs.digest().unwrap()];
+        assert_eq!(inputs.digest().unwrap(), seen[0]);
+        let changes: [(&str, &str); 4] = [("node/rootfs/etc/a", "2"), ("n", "2"), ("i", "2"), ("node/new", "")];
+        for (file, content) in changes {
+            std::fs::write(dir.path().join(file), content).unwrap();
+            let digest = inputs.digest().unwrap();
+            assert!(!seen.contains(&digest), "{file}");
+            seen.push(digest);
+        }
+    }
+}

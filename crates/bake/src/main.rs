@@ -1,0 +1,102 @@
+//! `futuswarm-bake`: the command line of the image pipeline, behind `cargo xtask bake`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the bake's one printer: data on stdout, talk on stderr"
+)]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+use clap::Parser;
+use futuswarm_bake::inputs::Inputs;
+use futuswarm_bake::pipeline::{Request, bake};
+use futuswarm_bake::stages::Event;
+
+/// Build the immutable node image: packages, verified root, unified kernel image, GPT disk.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask bake",
+    after_help = "Examples:
+  cargo xtask bake                      into target/images/<name>/, reusing what has not changed
+  cargo xtask bake --output /tmp/image  into this very folder
+  cargo xtask bake --update-lock        take today's Debian packages and write images/node/packages.lock
+  cargo xtask bake --json | jq .payload_bytes"
+)]
+struct Arguments {
+    /// Folder for disk.raw, manifest.json and register.json [default: target/images/<name>].
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Print the manifest on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Resolve the packages anew and rewrite images/node/packages.lock.
+    #[arg(long)]
+    update_lock: bool,
+    /// Debian mirror [default: mmdebstrap's own].
+    #[arg(long, env = "FUTUSWARM_MIRROR", value_name = "URL")]
+    mirror: Option<String>,
+    /// The node binary.
+    #[arg(long, env = "FUTUSWARM_NODE_BINARY", hide = true)]
+    node_binary: PathBuf,
+    /// The initrd's program.
+    #[arg(long, env = "FUTUSWARM_INIT_BINARY", hide = true)]
+    init_binary: PathBuf,
+    /// The mainpage's program.
+    #[arg(long, env = "FUTUSWARM_MAINPAGE_BINARY", hide = true)]
+    mainpage_binary: PathBuf,
+}
+
+fn main() -> std::process::ExitCode {
+    match run() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let workspace = futuswarm_paths::workspace_root()?;
+    let output = arguments.output.map(std::path::absolute).transpose().context("--output")?;
+    let request = Request {
+        inputs: Inputs {
+            images: workspace.join("images/node"),
+            node_binary: arguments.node_binary,
+            init_binary: arguments.init_binary,
+            mainpage_binary: arguments.mainpage_binary,
+            mirror: arguments.mirror,
+        },
+        cache: futuswarm_paths::cache_dir()?,
+        images: workspace.join("target/images"),
+        output,
+        update_lock: arguments.update_lock,
+        git_revision: git_revision(&workspace),
+    };
+    let baked = bake(&request, &mut |event| match event {
+        Event::Begin(name) => eprint!("{name:<12}"),
+        Event::End(stage) if stage.cached => eprintln!("{:>8.2} s  cached", stage.seconds),
+        Event::End(stage) => eprintln!("{:>8.2} s", stage.seconds),
+    })?;
+    let manifest = &baked.manifest;
+    let verb = if baked.cached { "is up to date" } else { "baked" };
+    eprintln!(
+        "{} {verb}: {} MiB payload, disk {}",
+        manifest.name,
+        manifest.payload_bytes >> 20,
+        baked.dir.join("disk.raw").display()
+    );
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(manifest)?);
+    }
+    Ok(())
+}
+
+fn git_revision(workspace: &std::path::Path) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(workspace).args(["rev-parse", "HEAD"]).output().ok()?;
+    let revision = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !revision.is_empty()).then_some(revision)
+}

@@ -1,0 +1,59 @@
+//! What a bake did, how long each step took, and whether the cache had it.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+/// One step of a bake, as it stands in `manifest.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stage {
+    /// For example `erofs`.
+    pub name: String,
+    /// Wall-clock time in seconds.
+    pub seconds: f64,
+    /// Whether the result was taken from the cache.
+    pub cached: bool,
+}
+
+/// Collects the stages and tells somebody as they end.
+pub struct Stages<'a> {
+    done: Vec<Stage>,
+    report: &'a mut dyn FnMut(Event<'_>),
+}
+
+/// What happens during a bake.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A stage begins.
+    Begin(&'a str),
+    /// A stage has ended.
+    End(&'a Stage),
+}
+
+impl<'a> Stages<'a> {
+    /// `report` is called at the beginning and the end of every stage; the library itself never prints.
+    pub fn new(report: &'a mut dyn FnMut(Event<'_>)) -> Self {
+        Self { done: Vec::new(), report }
+    }
+
+    /// Runs one stage; its result says whether the cache had it.
+    ///
+    /// # Errors
+    /// Those of the stage.
+    pub fn run<T, E>(&mut self, name: &str, stage: impl FnOnce() -> Result<(T, bool), E>) -> Result<T, E> {
+        (self.report)(Event::Begin(name));
+        let start = Instant::now();
+        let (value, cached) = stage()?;
+        let seconds = (start.elapsed().as_secs_f64() * 100.0).round() / 100.0;
+        let stage = Stage { name: name.to_owned(), seconds, cached };
+        (self.report)(Event::End(&stage));
+        self.done.push(stage);
+        Ok(value)
+    }
+
+    /// All stages so far.
+    #[must_use]
+    pub fn into_done(self) -> Vec<Stage> {
+        self.done
+    }
+}

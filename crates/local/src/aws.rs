@@ -1,0 +1,56 @@
+//! The account owner's clients, straight to the emulator.
+
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use serde::{Deserialize, Serialize};
+
+/// The emulator answers in milliseconds; under full emulation load a second was seen.
+const ATTEMPT: Duration = Duration::from_secs(20);
+
+/// The account owner's keys. They open an emulator on this machine and nothing else.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Keys {
+    /// Access key id.
+    pub id: String,
+    /// Secret access key.
+    pub secret: String,
+}
+
+/// The clients that the daemon uses.
+#[derive(Clone)]
+pub struct Clients {
+    /// EC2.
+    pub ec2: aws_sdk_ec2::Client,
+    /// Load balancers.
+    pub elb: aws_sdk_elasticloadbalancingv2::Client,
+    /// Identity.
+    pub iam: aws_sdk_iam::Client,
+    /// Tokens.
+    pub sts: aws_sdk_sts::Client,
+}
+
+/// SDK settings for the emulator at `endpoint`.
+pub async fn config(endpoint: &str, region: &str, keys: &Keys) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .endpoint_url(endpoint)
+        .credentials_provider(Credentials::new(&keys.id, &keys.secret, None, None, "local cloud"))
+        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(ATTEMPT * 2).build())
+        .load()
+        .await
+}
+
+impl Clients {
+    /// Clients with these settings.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self {
+            ec2: aws_sdk_ec2::Client::new(config),
+            elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
+            iam: aws_sdk_iam::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What the emulator says should exist: subnets and running instances, with all that a machine needs to know of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use aws_sdk_ec2::types::{Filter, Instance, InstanceAttributeName, InstanceStateName};
+use base64::Engine as _;
+use futuswarm_aws::Error as AwsError;
+use ipnet::Ipv4Net;
+
+use crate::aws::Clients;
+use crate::error::{Error, Result};
+use crate::images::Images;
+
+/// AWS's root volume when nobody says otherwise.
+const DEFAULT_ROOT_GIB: u64 = 8;
+
+/// One running instance.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Instance id.
+    pub id: String,
+    /// AMI id.
+    pub ami: String,
+    /// Instance type.
+    pub instance_type: String,
+    /// Primary private address.
+    pub address: Ipv4Addr,
+    /// Address of its interface. The emulator gives every interface the same, so ours derives from the address.
+    pub mac: String,
+    /// Availability zone.
+    pub zone: String,
+    /// Subnet id.
+    pub subnet: String,
+    /// The subnet's addresses.
+    pub subnet_cidr: Ipv4Net,
+    /// VPC id.
+    pub vpc: String,
+    /// Interface id.
+    pub interface: String,
+    /// Security groups: id → name.
+    pub groups: Vec<(String, String)>,
+    /// ARN of the instance profile.
+    pub profile: Option<String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// User data, decoded.
+    pub user_data: Vec<u8>,
+    /// Root volume id.
+    pub volume: String,
+    /// Root volume's size in GiB.
+    pub root_gib: u64,
+    /// Whether the guest's own shutdown terminates the instance.
+    pub terminates_on_shutdown: bool,
+    /// Launch time, RFC 3339.
+    pub launched: String,
+    /// Reservation id.
+    pub reservation: String,
+}
+
+impl Machine {
+    /// The MAC of an address: locally administered, stable, unique in the VPC.
+    fn mac_of(address: Ipv4Addr) -> String {
+        let [a, b, c, d] = address.octets();
+        format!("0a:f5:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+    }
+
+    /// The interface's name in the namespace; Linux allows 15 bytes.
+    pub fn tap(&self) -> String {
+        let [_, _, c, d] = self.address.octets();
+        format!("tap-{c}-{d}")
+    }
+}
+
+/// One look at the emulator.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Subnets that are not the account's default ones: id → addresses.
+    pub subnets: BTreeMap<String, Ipv4Net>,
+    /// Running instances by id.
+    pub running: BTreeMap<String, Machine>,
+    /// Instances that are stopping or stopped.
+    pub stopped: BTreeSet<String>,
+}
+
+impl View {
+    /// The instance with this address.
+    pub fn by_address(&self, address: Ipv4Addr) -> Option<&Machine> {
+        self.running.values().find(|machine| machine.address == address)
+    }
+}
+
+/// Looks at the emulator. What never changes of a known instance is taken from `before`.
+pub async fn observe(clients: &Clients, images: &Images, before: &View) -> Result<View> {
+    let found = clients
+        .ec2
+        .describe_subnets()
+        .filters(Filter::builder().name("default-for-az").values("false").build())
+        .send()
+        .await
+        .map_err(|error| AwsError::new("DescribeSubnets", error))?;
+    let mut view = View::default();
+    for subnet in found.subnets() {
+        if let (Some(id), Some(Ok(cidr))) = (subnet.subnet_id(), subnet.cidr_block().map(str::parse)) {
+            view.subnets.insert(id.to_owned(), cidr);
+        }
+    }
+    let mut pages = clients.ec2.describe_instances().into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| AwsError::new("DescribeInstances", error))?;
+        for reservation in page.reservations() {
+            for instance in reservation.instances() {
+                let Some(id) = instance.instance_id() else { continue };
+                match instance.state().and_then(|state| state.name()) {
+                    Some(InstanceStateName::Running | InstanceStateName::Pending) => {
+                        let known = before.running.get(id);
+                        let reservation = reservation.reservation_id().unwrap_or_default();
+                        match machine(clients, images, &view, instance, known, reservation).await {
+                            Ok(Some(machine)) => {
+                                view.running.insert(id.to_owned(), machine);
+                            }
+                            Ok(None) => tracing::debug!(instance = id, "is in no subnet of ours"),
+                            Err(error) => tracing::warn!(instance = id, %error, "cannot be understood yet"),
+                        }
+                    }
+                    Some(InstanceStateName::Stopped | InstanceStateName::Stopping) => {
+                        view.stopped.insert(id.to_owned());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(view)
+}
+
+async fn machine(
+    clients: &Clients,
+    images: &Images,
+    view: &View,
+    instance: &Instance,
+    known: Option<&Machine>,
+    reservation: &str,
+) -> Result<Option<Machine>> {
+    let id = instance.instance_id().unwrap_or_default();
+    let subnet = instance.subnet_id().unwrap_or_default();
+    let Some(subnet_cidr) = view.subnets.get(subnet).copied() else { return Ok(None) };
+    let tags = instance
+        .tags()
+        .iter()
+        .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+        .collect();
+    if let Some(known) = known {
+        return Ok(Some(Machine { tags, ..known.clone() }));
+    }
+    let Some(address) = instance.private_ip_address().and_then(|address| address.parse().ok()) else { return Ok(None) };
+    let (volume, root_gib) = root_volume(clients, images, instance).await?;
+    let interface = instance.network_interfaces().first().and_then(|interface| interface.network_interface_id());
+    let groups = instance
+        .security_groups()
+        .iter()
+        .filter_map(|group| Some((group.group_id()?.to_owned(), group.group_name()?.to_owned())))
+        .collect();
+    Ok(Some(Machine {
+        id: id.to_owned(),
+        ami: instance.image_id().unwrap_or_default().to_owned(),
+        instance_type: instance.instance_type().map_or("t3.small", |kind| kind.as_str()).to_owned(),
+        address,
+        mac: Machine::mac_of(address),
+        zone: instance.placement().and_then(|placement| placement.availability_zone()).unwrap_or_default().to_owned(),
+        subnet: subnet.to_owned(),
+        subnet_cidr,
+        vpc: instance.vpc_id().unwrap_or_default().to_owned(),
+        interface: interface.unwrap_or_default().to_owned(),
+        groups,
+        profile: instance.iam_instance_profile().and_then(|profile| profile.arn()).map(str::to_owned),
+        tags,
+        user_data: user_data(clients, id).await?,
+        volume,
+        root_gib,
+        terminates_on_shutdown: shutdown_terminates(clients, id).await?,
+        launched: instance.launch_time().map(ToString::to_string).unwrap_or_default(),
+        reservation: reservation.to_owned(),
+    }))
+}
+
+/// The volume at the image's root device, or the largest at one of the usual names.
+async fn root_volume(clients: &Clients, images: &Images, instance: &Instance) -> Result<(String, u64)> {
+    let id = instance.instance_id().unwrap_or_default();
+    let found = clients
+        .ec2
+        .describe_volumes()
+        .filters(Filter::builder().name("attachment.instance-id").values(id).build())
+        .send()
+        .await
+        .map_err(|error| AwsError::new("DescribeVolumes", error))?;
+    let image = images.by_ami(instance.image_id().unwrap_or_default());
+    let root_name = image.map_or("/dev/xvda", |image| image.root_device_name.as_str());
+    let mut candidates: Vec<(bool, u64, &str)> = found
+        .volumes()
+        .iter()
+        .filter_map(|volume| {
+            let device = volume.attachments().iter().find(|attachment| attachment.instance_id() == Some(id))?.device()?;
+            let size = u64::try_from(volume.size().unwrap_or(0)).unwrap_or(0);
+            let usual = ["/dev/xvda", "/dev/sda1"].contains(&device);
+            (usual || device == root_name).then_some((device == root_name, size, volume.volume_id()?))
+        })
+        .collect();
+    candidates.sort_unstable();
+    let least = image.map_or(1, |image| image.gib);
+    Ok(match candidates.last() {
+        Some((_, size, volume)) => ((*volume).to_owned(), (*size).max(least)),
+        None => (format!("vol-{}", id.trim_start_matches("i-")), DEFAULT_ROOT_GIB.max(least)),
+    })
+}
+
+async fn user_data(clients: &Clients, id: &str) -> Result<Vec<u8>> {
+    let answer = clients
+        .ec2
+        .describe_instance_attribute()
+        .instance_id(id)
+        .attribute(InstanceAttributeName::UserData)
+        .send()
+        .await
+        .map_err(|error| AwsError::new("DescribeInstanceAttribute", error))?;
+    let encoded = answer.user_data().and_then(|value| value.value()).unwrap_or_default();
+    let text: String = encoded.split_whitespace().collect();
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .map_err(|error| Error::Config(format!("the user data of {id} is not valid base64: {error}")))
+}
+
+async fn shutdown_terminates(clients: &Clients, id: &str) -> Result<bool> {
+    let answer = clients
+        .ec2
+        .describe_instance_attribute()
+        .instance_id(id)
+        .attribute(InstanceAttributeName::InstanceInitiatedShutdownBehavior)
+        .send()
+        .await
+        .map_err(|error| AwsError::new("DescribeInstanceAttribute", error))?;
+    let behaviour = answer.instance_initiated_shutdown_behavior().and_then(|value| value.value());
+    Ok(behaviour == Some("terminate"))
+}

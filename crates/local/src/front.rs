@@ -1,0 +1,204 @@
+//! The API endpoint: one server in front of the AWS emulator.
+//!
+//! It forwards everything with streaming bodies, answers what the emulator lacks (`operations`), and tells the rest of the
+//! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed anew with
+//! the owner's keys (`resign`); inside the network namespace they pass untouched, so that IAM decides.
+
+pub mod operations;
+mod resign;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT, HeaderName, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use crate::aws::Keys;
+use operations::{Call, Operations};
+
+/// From the end of a request to the head of its answer; RunInstances of a whole group takes a second or two.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+/// The emulator listens on the loopback.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// From a connection to its first request head.
+const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// A query-protocol request that is larger is not one.
+const QUERY_LIMIT: usize = 4 << 20;
+
+/// Any body, in or out.
+pub type Body = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Who is on the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A program of the operator, on the host's loopback.
+    Owner,
+    /// A node, inside the network namespace.
+    Node,
+}
+
+/// The server's shared parts.
+pub struct Front {
+    moto: SocketAddr,
+    keys: Keys,
+    region: String,
+    client: Client<HttpConnector, Body>,
+    operations: Operations,
+    changed: Arc<Notify>,
+}
+
+/// A body of bytes.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+impl Front {
+    /// A front for the emulator at `moto`; `changed` is notified after each call that may have changed something.
+    pub fn new(moto: SocketAddr, keys: Keys, region: String, operations: Operations, changed: Arc<Notify>) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_DEADLINE));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Self { moto, keys, region, client, operations, changed }
+    }
+
+    /// Serves a listener until the daemon ends.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, caller: Caller) {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "the API endpoint cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let front = Arc::clone(&self);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let front = Arc::clone(&front);
+                    async move { Ok::<_, std::convert::Infallible>(front.answer(request, caller).await) }
+                });
+                let served = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD_DEADLINE)
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+                if let Err(error) = served {
+                    tracing::debug!(%error, "an API connection ended early");
+                }
+            });
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Response<Body> {
+        let started = std::time::Instant::now();
+        let line = format!("{} {}", request.method(), request.uri().path());
+        let answer = self.route(request, caller).await.unwrap_or_else(|(status, detail)| {
+            tracing::warn!(request = line, %status, detail, "the API endpoint could not answer");
+            failure(status, &detail)
+        });
+        tracing::debug!(request = line, status = %answer.status(), milliseconds = started.elapsed().as_millis(), "API");
+        answer
+    }
+
+    async fn route(&self, request: Request<Incoming>, caller: Caller) -> Result<Response<Body>, (StatusCode, String)> {
+        // The emulator's own switches (reset, IAM off) are not part of the cloud.
+        if request.uri().path().starts_with("/moto-api") {
+            return Err((StatusCode::NOT_FOUND, "no such path in the local cloud".to_owned()));
+        }
+        let scope = resign::Scope::of(&request);
+        if caller == Caller::Node && scope.is_none() {
+            let detail = "the request is not signed; nodes sign with the credentials of their instance role".to_owned();
+            return Err((StatusCode::FORBIDDEN, detail));
+        }
+        let scope = scope.unwrap_or_else(|| resign::Scope { region: self.region.clone(), service: "s3".to_owned() });
+        let (mut parts, body) = request.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
+        if caller == Caller::Owner {
+            resign::resign(&mut parts, &scope, &self.keys)
+                .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
+        }
+        let mut call = None;
+        let body = if operations::is_query_service(&scope.service) {
+            let bytes = Limited::new(body, QUERY_LIMIT)
+                .collect()
+                .await
+                .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request's body did not arrive: {error}")))?
+                .to_bytes();
+            call = Call::parse(&scope.service, &parts, &bytes);
+            full(bytes)
+        } else {
+            body.map_err(Into::into).boxed()
+        };
+        parts.uri = self.target(&parts.uri)?;
+        let answer = self.forward(Request::from_parts(parts, body)).await?;
+        let Some(call) = call else { return Ok(answer) };
+        if call.may_change() {
+            self.changed.notify_one();
+        }
+        if !self.operations.answers(&call) {
+            return Ok(answer);
+        }
+        let (parts, body) = answer.into_parts();
+        let bytes = body
+            .collect()
+            .await
+            .map_err(|error| (StatusCode::BAD_GATEWAY, format!("the AWS emulator's answer broke off: {error}")))?
+            .to_bytes();
+        Ok(self.operations.complete(&call, parts, bytes))
+    }
+
+    fn target(&self, uri: &Uri) -> Result<Uri, (StatusCode, String)> {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        format!("http://{}{path}", self.moto)
+            .parse()
+            .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request's path is not valid: {error}")))
+    }
+
+    async fn forward(&self, request: Request<Body>) -> Result<Response<Body>, (StatusCode, String)> {
+        match tokio::time::timeout(ANSWER_DEADLINE, self.client.request(request)).await {
+            Ok(Ok(answer)) => {
+                let (mut parts, body) = answer.into_parts();
+                strip_hop_by_hop(&mut parts.headers);
+                Ok(Response::from_parts(parts, body.map_err(Into::into).boxed()))
+            }
+            Ok(Err(error)) => Err((StatusCode::BAD_GATEWAY, format!("the AWS emulator does not answer: {error}"))),
+            Err(_) => {
+                let detail = format!("the AWS emulator gave no answer within {} s", ANSWER_DEADLINE.as_secs());
+                Err((StatusCode::GATEWAY_TIMEOUT, detail))
+            }
+        }
+    }
+}
+
+/// Headers that belong to one connection (RFC 9110, 7.6.1). hyper answers `Expect: 100-continue` itself.
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    for name in [CONNECTION, EXPECT, TRANSFER_ENCODING, HeaderName::from_static("keep-alive")] {
+        headers.remove(name);
+    }
+}
+
+/// An error that SDKs of every protocol can show: they all look for a code and a message.
+fn failure(status: StatusCode, detail: &str) -> Response<Body> {
+    let escaped = detail.replace('&', "&amp;").replace('<', "&lt;");
+    let code = if status == StatusCode::FORBIDDEN { "MissingAuthenticationToken" } else { "LocalCloudFailure" };
+    let xml = format!(
+        "<Response><Errors><Error><Code>{code}</Code><Message>{escaped}</Message></Error></Errors></Response>\n"
+    );
+    let mut response = Response::new(full(xml));
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/xml"));
+    response
+}

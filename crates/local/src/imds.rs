@@ -1,0 +1,288 @@
+//! Instance metadata, version 2 only: the caller is told apart by its source address.
+
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use futuswarm_aws::Error as AwsError;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use crate::aws::Clients;
+use crate::ec2::{Machine, View};
+use crate::error::{Error, Result};
+use crate::front::{Body, full};
+
+/// Six hours, as on EC2: the longest a token may live.
+const LONGEST_TOKEN: u64 = 21_600;
+/// New credentials are fetched when the old ones have less than this left; EC2 says five minutes, SDKs refresh earlier.
+const REFRESH_BEFORE: Duration = Duration::from_secs(15 * 60);
+
+/// What is done to the next answers, for tests of the node's patience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Fault {
+    /// Answer late.
+    Late {
+        /// By how many milliseconds.
+        milliseconds: u64,
+    },
+    /// Answer 404.
+    NotFound,
+    /// Answer 500.
+    Internal,
+    /// Answer bytes that make no sense.
+    Garbage,
+}
+
+/// A fault and how many requests it hits.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Faults {
+    /// What happens.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// To how many requests.
+    pub count: u32,
+}
+
+struct Token {
+    owner: Ipv4Addr,
+    until: Instant,
+}
+
+struct Credentials {
+    json: String,
+    until: SystemTime,
+}
+
+/// The server.
+pub struct Imds {
+    region: String,
+    account: String,
+    clients: Clients,
+    view: Arc<RwLock<View>>,
+    tokens: Mutex<BTreeMap<String, Token>>,
+    credentials: Mutex<BTreeMap<String, Credentials>>,
+    roles: Mutex<BTreeMap<String, String>>,
+    faults: Mutex<Option<Faults>>,
+    unknown: Mutex<BTreeSet<Ipv4Addr>>,
+}
+
+impl Imds {
+    /// A server that answers for the instances in `view`.
+    pub fn new(region: String, account: String, clients: Clients, view: Arc<RwLock<View>>) -> Self {
+        Self {
+            region,
+            account,
+            clients,
+            view,
+            tokens: Mutex::default(),
+            credentials: Mutex::default(),
+            roles: Mutex::default(),
+            faults: Mutex::default(),
+            unknown: Mutex::default(),
+        }
+    }
+
+    /// Makes the next requests fail.
+    pub fn inject(&self, faults: Faults) {
+        *lock(&self.faults) = Some(faults);
+    }
+
+    /// Serves a listener until the daemon ends.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "the metadata service cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let IpAddr::V4(peer) = peer.ip() else { continue };
+            let imds = Arc::clone(&self);
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let imds = Arc::clone(&imds);
+                    async move { Ok::<_, std::convert::Infallible>(imds.answer(&request, peer).await) }
+                });
+                let served = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+                if let Err(error) = served {
+                    tracing::debug!(%error, %peer, "a metadata connection ended early");
+                }
+            });
+        }
+    }
+
+    fn next_fault(&self) -> Option<Fault> {
+        let mut faults = lock(&self.faults);
+        let current = faults.as_mut().filter(|faults| faults.count > 0)?;
+        current.count -= 1;
+        Some(current.fault)
+    }
+
+    async fn answer(&self, request: &Request<Incoming>, peer: Ipv4Addr) -> Response<Body> {
+        match self.next_fault() {
+            Some(Fault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+            Some(Fault::NotFound) => return status(StatusCode::NOT_FOUND),
+            Some(Fault::Internal) => return status(StatusCode::INTERNAL_SERVER_ERROR),
+            Some(Fault::Garbage) => return Response::new(full(&b"\x00\xff<<garbage>>{"[..])),
+            None => {}
+        }
+        let machine = self.view.read().unwrap_or_else(PoisonError::into_inner).by_address(peer).cloned();
+        let Some(machine) = machine else {
+            if lock(&self.unknown).insert(peer) {
+                tracing::warn!(%peer, "a metadata request from an address that belongs to no instance");
+            }
+            return status(StatusCode::NOT_FOUND);
+        };
+        let path = request.uri().path();
+        if path == "/latest/api/token" {
+            return if request.method() == Method::PUT { self.issue(request, peer) } else { status(StatusCode::METHOD_NOT_ALLOWED) };
+        }
+        if request.method() != Method::GET {
+            return status(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        if !self.holds_token(request, peer) {
+            return status(StatusCode::UNAUTHORIZED);
+        }
+        match self.lookup(&machine, path).await {
+            Ok(Some(bytes)) => {
+                let mut response = Response::new(full(bytes));
+                response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
+                response
+            }
+            Ok(None) => status(StatusCode::NOT_FOUND),
+            Err(error) => {
+                tracing::warn!(%error, path, instance = machine.id, "metadata cannot be answered");
+                status(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    fn issue(&self, request: &Request<Incoming>, peer: Ipv4Addr) -> Response<Body> {
+        // The real service refuses a token to anybody who came through a proxy.
+        if request.headers().contains_key("x-forwarded-for") {
+            return status(StatusCode::FORBIDDEN);
+        }
+        let asked = request.headers().get("x-aws-ec2-metadata-token-ttl-seconds");
+        let seconds = asked.and_then(|value| value.to_str().ok()).and_then(|value| value.parse::<u64>().ok());
+        let Some(seconds) = seconds.filter(|seconds| (1..=LONGEST_TOKEN).contains(seconds)) else {
+            return status(StatusCode::BAD_REQUEST);
+        };
+        let mut random = [0_u8; 24];
+        if rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).is_err() {
+            return status(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        let token = hex::encode(random);
+        let mut tokens = lock(&self.tokens);
+        let now = Instant::now();
+        tokens.retain(|_, token| token.until > now);
+        tokens.insert(token.clone(), Token { owner: peer, until: now + Duration::from_secs(seconds) });
+        let mut response = Response::new(full(token));
+        response.headers_mut().insert("x-aws-ec2-metadata-token-ttl-seconds", HeaderValue::from(seconds));
+        response
+    }
+
+    fn holds_token(&self, request: &Request<Incoming>, peer: Ipv4Addr) -> bool {
+        let token = request.headers().get("x-aws-ec2-metadata-token").and_then(|value| value.to_str().ok());
+        let tokens = lock(&self.tokens);
+        token
+            .and_then(|token| tokens.get(token))
+            .is_some_and(|token| token.owner == peer && token.until > Instant::now())
+    }
+
+    async fn lookup(&self, machine: &Machine, path: &str) -> Result<Option<Vec<u8>>> {
+        let Some(path) = tree::unversioned(path) else { return Ok(None) };
+        if path == "user-data" {
+            return Ok((!machine.user_data.is_empty()).then(|| machine.user_data.clone()));
+        }
+        let role = match &machine.profile {
+            Some(profile) => Some(self.role(profile).await?),
+            None => None,
+        };
+        if let Some(asked) = path.strip_prefix("meta-data/iam/security-credentials/").filter(|asked| !asked.is_empty()) {
+            return match role {
+                Some(role) if role == asked => self.credentials(&role, &machine.id).await.map(|json| Some(json.into_bytes())),
+                _ => Ok(None),
+            };
+        }
+        let facts = tree::Facts { machine, region: &self.region, account: &self.account, role: role.as_deref() };
+        Ok(tree::lookup(&facts, path).map(String::into_bytes))
+    }
+
+    /// The role of an instance profile.
+    async fn role(&self, profile: &str) -> Result<String> {
+        if let Some(role) = lock(&self.roles).get(profile) {
+            return Ok(role.clone());
+        }
+        let name = profile.rsplit('/').next().unwrap_or(profile);
+        let found = self
+            .clients
+            .iam
+            .get_instance_profile()
+            .instance_profile_name(name)
+            .send()
+            .await
+            .map_err(|error| AwsError::new("GetInstanceProfile", error))?;
+        let role = found.instance_profile().and_then(|profile| profile.roles().first()).map(|role| role.role_name().to_owned());
+        let role = role.ok_or_else(|| Error::Config(format!("the instance profile {name} has no role")))?;
+        lock(&self.roles).insert(profile.to_owned(), role.clone());
+        Ok(role)
+    }
+
+    /// Credentials of a role for an instance: issued by the emulator's STS, which enforces the role's policies.
+    async fn credentials(&self, role: &str, instance: &str) -> Result<String> {
+        let key = format!("{role} {instance}");
+        if let Some(known) = lock(&self.credentials).get(&key)
+            && known.until > SystemTime::now() + REFRESH_BEFORE
+        {
+            return Ok(known.json.clone());
+        }
+        let assumed = self
+            .clients
+            .sts
+            .assume_role()
+            .role_arn(format!("arn:aws:iam::{}:role/{role}", self.account))
+            .role_session_name(instance)
+            .duration_seconds(3600)
+            .send()
+            .await
+            .map_err(|error| AwsError::new("AssumeRole", error))?;
+        let issued = assumed.credentials().ok_or_else(|| Error::Config("STS issued no credentials".to_owned()))?;
+        let until = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.expiration().secs().unsigned_abs());
+        let json = serde_json::json!({
+            "Code": "Success",
+            "LastUpdated": tree::rfc3339(SystemTime::now()),
+            "Type": "AWS-HMAC",
+            "AccessKeyId": issued.access_key_id(),
+            "SecretAccessKey": issued.secret_access_key(),
+            "Token": issued.session_token(),
+            "Expiration": tree::rfc3339(until),
+        });
+        let json = serde_json::to_string_pretty(&json).map_err(|error| Error::Config(error.to_string()))?;
+        lock(&self.credentials).insert(key, Credentials { json: json.clone(), until });
+        Ok(json)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(full(format!("{status}\n")));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,123 @@
+//! The AWS emulator (moto): started on a free loopback port, given an owner, then told to enforce IAM.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use futuswarm_aws::Error as AwsError;
+use tokio::process::Child;
+
+use crate::aws::{self, Clients, Keys};
+use crate::child::{self, argv};
+use crate::error::{Error, Result, file};
+use crate::http_client;
+
+/// Importing all of moto takes about 4 s alone, 20 s were seen on a machine busy with two builds.
+const START_DEADLINE: Duration = Duration::from_secs(90);
+/// The owner may do everything; everybody else only what IAM policies say.
+const OWNER_POLICY: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+/// The owner's user name.
+const OWNER: &str = "futuswarm-local-owner";
+
+/// A running emulator.
+pub struct Moto {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process.
+    pub process: Child,
+    /// The account owner's keys.
+    pub keys: Keys,
+    /// The owner's clients.
+    pub clients: Clients,
+    /// The account id.
+    pub account: String,
+}
+
+/// Starts the emulator; `log` gets its output.
+pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
+    let port = free_port()?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut words = argv([python.as_os_str()]);
+    words.extend(argv(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]));
+    let output = std::fs::File::create(log).map_err(file("cannot create", log))?;
+    let errors = output.try_clone().map_err(file("cannot use", log))?;
+    let mut process = child::command(&words, None)
+        // Loading the catalogue of public images costs seconds, and nothing here uses one.
+        .env("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        .env("MOTO_ENABLE_ISO_REGIONS", "false")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env_remove("AWS_PROFILE")
+        .env_remove("AWS_ENDPOINT_URL")
+        .stdout(Stdio::from(output))
+        .stderr(Stdio::from(errors))
+        .spawn()
+        .map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })?;
+    wait_until_it_answers(address, &mut process, log).await?;
+
+    // Until enforcement is switched on, any keys do.
+    let endpoint = format!("http://{address}");
+    let anybody = Keys { id: "bootstrap".to_owned(), secret: "bootstrap".to_owned() };
+    let clients = Clients::new(&aws::config(&endpoint, region, &anybody).await);
+    clients.iam.create_user().user_name(OWNER).send().await.map_err(|error| AwsError::new("CreateUser", error))?;
+    clients
+        .iam
+        .put_user_policy()
+        .user_name(OWNER)
+        .policy_name("owner")
+        .policy_document(OWNER_POLICY)
+        .send()
+        .await
+        .map_err(|error| AwsError::new("PutUserPolicy", error))?;
+    let made = clients
+        .iam
+        .create_access_key()
+        .user_name(OWNER)
+        .send()
+        .await
+        .map_err(|error| AwsError::new("CreateAccessKey", error))?;
+    let key = made.access_key.ok_or_else(|| Error::Config("the AWS emulator made no access key".to_owned()))?;
+    let keys = Keys { id: key.access_key_id, secret: key.secret_access_key };
+    let answer = http_client::post(address, "/moto-api/reset-auth", "0").await?;
+    if !answer.0.is_success() {
+        return Err(Error::Http { what: "switching IAM enforcement on".to_owned(), detail: answer.0.to_string() });
+    }
+    let clients = Clients::new(&aws::config(&endpoint, region, &keys).await);
+    let identity = clients
+        .sts
+        .get_caller_identity()
+        .send()
+        .await
+        .map_err(|error| AwsError::new("GetCallerIdentity", error))?;
+    let account = identity.account.ok_or_else(|| Error::Config("the AWS emulator has no account".to_owned()))?;
+    tracing::info!(%address, account, "the AWS emulator answers and enforces IAM");
+    Ok(Moto { address, process, keys, clients, account })
+}
+
+/// A port that was free a moment ago. Nobody else is told of it, so the race is with strangers only.
+fn free_port() -> Result<u16> {
+    let taken = |error: std::io::Error| Error::Config(format!("no free loopback port: {error}"));
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(taken)?.local_addr().map_err(taken)?.port())
+}
+
+async fn wait_until_it_answers(address: SocketAddr, process: &mut Child, log: &Path) -> Result<()> {
+    let started = Instant::now();
+    loop {
+        if let Ok(Some(status)) = process.try_wait() {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let last = text.trim().lines().last().unwrap_or("nothing was said").to_owned();
+            return Err(Error::Command { command: "moto".to_owned(), detail: format!("{status}: {last}") });
+        }
+        if let Ok((status, _)) = http_client::get(address, "/moto-api/data.json").await
+            && status.is_success()
+        {
+            return Ok(());
+        }
+        if started.elapsed() > START_DEADLINE {
+            let detail = format!("no answer on {address} within {} s", START_DEADLINE.as_secs());
+            return Err(Error::Command { command: "moto".to_owned(), detail });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,210 @@
+//! One virtual machine: its disk, its argument list, its process.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use futuswarm_tools::ToolsTree;
+use tokio::process::Child;
+
+use crate::child::{self, Argv, argv};
+use crate::config::Accel;
+use crate::dnsmasq::host_argv;
+use crate::ec2::Machine;
+use crate::error::{Error, Result, file};
+
+/// qemu-img writes a header.
+const DISK_DEADLINE: Duration = Duration::from_secs(30);
+/// A guest that boots under KVM at all does so at once.
+const PROBE: Duration = Duration::from_secs(4);
+
+/// What every machine's command line needs.
+#[derive(Clone)]
+pub struct Hypervisor {
+    qemu: Argv,
+    qemu_img: Argv,
+    tree: PathBuf,
+    accel: Accel,
+    memory_mib: u32,
+    cpus: u32,
+}
+
+impl Hypervisor {
+    /// QEMU from the tools tree; `accel` may be `Auto`, see [`Self::choose_accel`].
+    pub fn new(tools: &ToolsTree, accel: Accel, memory_mib: u32, cpus: u32) -> Result<Self> {
+        Ok(Self {
+            qemu: host_argv(tools, "qemu-system-x86_64")?,
+            qemu_img: host_argv(tools, "qemu-img")?,
+            tree: tools.root().to_owned(),
+            accel,
+            memory_mib,
+            cpus,
+        })
+    }
+
+    /// Turns `Auto` into KVM where a probe boots, into software emulation otherwise. The answer is kept in `cache`.
+    pub async fn choose_accel(&mut self, cache: &Path) {
+        if self.accel != Accel::Auto {
+            return;
+        }
+        let known = std::fs::read_to_string(cache).ok();
+        let works = match known.as_deref().map(str::trim) {
+            Some("kvm") => true,
+            Some("tcg") => false,
+            _ => {
+                let works = self.kvm_works().await;
+                let word: &[u8] = if works { b"kvm\n" } else { b"tcg\n" };
+                if let Err(error) = crate::layout::write_atomically(cache, word) {
+                    tracing::debug!(%error, "the probe's result is not kept");
+                }
+                works
+            }
+        };
+        self.accel = if works { Accel::Kvm } else { Accel::Tcg };
+        tracing::info!(accel = ?self.accel, "how guests are run");
+    }
+
+    /// /dev/kvm may exist and every guest die in it, so only a guest whose firmware prints something proves it works.
+    pub async fn kvm_works(&self) -> bool {
+        if !Path::new("/dev/kvm").exists() {
+            return false;
+        }
+        let mut words = self.qemu.clone();
+        words.extend(argv(["-L"]));
+        words.push(self.tree.join("usr/share/qemu").into());
+        words.extend(argv(["-machine", "q35,accel=kvm", "-cpu", "host", "-m", "128", "-nodefaults", "-display", "none"]));
+        words.extend(argv(["-drive"]));
+        words.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
+        words.extend(argv(["-serial", "stdio", "-no-reboot"]));
+        let Ok(mut process) = child::command(&words, None).stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
+            return false;
+        };
+        let Some(mut output) = process.stdout.take() else { return false };
+        let mut first = [0_u8; 16];
+        let read = tokio::time::timeout(PROBE, tokio::io::AsyncReadExt::read(&mut output, &mut first)).await;
+        if let Err(error) = process.kill().await {
+            tracing::debug!(%error, "the KVM probe had ended");
+        }
+        matches!(read, Ok(Ok(bytes)) if bytes > 0)
+    }
+
+    fn pflash(&self, unit: u8, path: &Path, readonly: bool) -> OsString {
+        let mut option = OsString::from(format!(
+            "if=pflash,format=raw,unit={unit},{}file=",
+            if readonly { "readonly=on," } else { "" }
+        ));
+        option.push(path);
+        option
+    }
+
+    /// Makes the machine's folder with an overlay over the image's disk and fresh firmware variables.
+    pub async fn prepare(&self, machine: &Machine, base: &Path, dir: &Path) -> Result<()> {
+        std::fs::create_dir_all(dir).map_err(file("cannot create", dir))?;
+        let vars = dir.join("vars.fd");
+        let template = self.tree.join("usr/share/OVMF/OVMF_VARS_4M.fd");
+        std::fs::copy(&template, &vars).map_err(file("cannot copy to", &vars))?;
+        let disk = dir.join("root.qcow2");
+        if disk.exists() {
+            return Ok(());
+        }
+        let mut words = self.qemu_img.clone();
+        words.extend(argv(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]));
+        words.push(base.into());
+        words.push(disk.into());
+        words.push(format!("{}G", machine.root_gib).into());
+        child::run(&words, None, DISK_DEADLINE).await.map(|_| ())
+    }
+
+    /// The machine's argument list. The guest sees what it would see on a Nitro instance.
+    fn argv(&self, machine: &Machine, dir: &Path) -> Argv {
+        let with_path = |prefix: &str, path: PathBuf, suffix: &str| {
+            let mut option = OsString::from(prefix);
+            option.push(path);
+            option.push(suffix);
+            option
+        };
+        let uuid = uuid_of(&machine.id);
+        let mut words = self.qemu.clone();
+        words.extend(argv(["-L"]));
+        words.push(self.tree.join("usr/share/qemu").into());
+        words.extend(argv(["-name", &machine.id, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]));
+        words.extend(argv(["-machine", "q35,smm=off,usb=off,vmport=off,hpet=off"]));
+        match self.accel {
+            Accel::Kvm => words.extend(argv(["-accel", "kvm", "-cpu", "host"])),
+            // Translated code that does not fit is translated again: a booting Debian with Docker needs more than 128 MiB.
+            Accel::Tcg | Accel::Auto => words.extend(argv(["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"])),
+        }
+        words.extend(argv(["-smp", &self.cpus.to_string(), "-m", &self.memory_mib.to_string()]));
+        words.extend(argv(["-uuid", &uuid]));
+        words.extend(argv([
+            "-smbios",
+            &format!("type=1,manufacturer=Amazon EC2,product={},serial={uuid},uuid={uuid}", machine.instance_type),
+            "-smbios",
+            &format!("type=2,manufacturer=Amazon EC2,asset={}", machine.id),
+            "-smbios",
+            "type=3,manufacturer=Amazon EC2,asset=Amazon EC2",
+        ]));
+        words.extend(argv(["-drive"]));
+        words.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
+        words.extend(argv(["-drive"]));
+        words.push(self.pflash(1, &dir.join("vars.fd"), false));
+        words.extend(argv(["-drive"]));
+        // The host's page cache survives the end of a guest, so nothing needs to reach the host's disk.
+        words.push(with_path(
+            "if=none,id=root,format=qcow2,cache=unsafe,discard=unmap,file=",
+            dir.join("root.qcow2"),
+            "",
+        ));
+        words.extend(argv(["-device", &format!("nvme,drive=root,bootindex=0,serial={}", machine.volume.replace('-', ""))]));
+        words.extend(argv([
+            "-netdev",
+            &format!("tap,id=eth0,ifname={},script=no,downscript=no", machine.tap()),
+            "-device",
+            &format!("virtio-net-pci,netdev=eth0,mac={},romfile=", machine.mac),
+            "-device",
+            "virtio-rng-pci",
+            "-chardev",
+        ]));
+        words.push({
+            let mut option = with_path("socket,id=console,server=on,wait=off,path=", dir.join("console.sock"), ",logfile=");
+            option.push(dir.join("console.log"));
+            option
+        });
+        words.extend(argv(["-serial", "chardev:console", "-qmp"]));
+        words.push(with_path("unix:", dir.join("qmp.sock"), ",server=on,wait=off"));
+        words
+    }
+
+    /// Starts the machine inside the namespace.
+    pub fn start(&self, machine: &Machine, dir: &Path, netns: &Path) -> Result<Child> {
+        let words = self.argv(machine, dir);
+        let log = dir.join("qemu.log");
+        let output = std::fs::File::create(&log).map_err(file("cannot create", &log))?;
+        child::command(&words, Some(netns))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(output))
+            .spawn()
+            .map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })
+    }
+}
+
+/// EC2's system UUIDs begin with `ec2`; ours carries the instance id, so that it is the same after a restart.
+fn uuid_of(instance: &str) -> String {
+    let digits: String = instance.trim_start_matches("i-").chars().filter(char::is_ascii_hexdigit).collect();
+    let all = format!("ec2{digits:0>29}");
+    format!("{}-{}-{}-{}-{}", &all[..8], &all[8..12], &all[12..16], &all[16..20], &all[20..32])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_uuids_begin_with_ec2_and_end_with_the_instance_id() {
+        let uuid = uuid_of("i-0123456789abcdef0");
+        assert_eq!(uuid.len(), 36);
+        assert!(uuid.starts_with("ec2"), "{uuid}");
+        assert!(uuid.replace('-', "").ends_with("0123456789abcdef0"), "{uuid}");
+    }
+}
