@@ -1,2 +1,85 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: one thin verb per file. Each builds what it needs and hands over to a crate's binary.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "xtask talks to people on stderr and gives data on stdout"
+)]
+
+mod cargo;
+mod host;
+mod process;
+#[cfg(test)]
+mod tidy;
+mod verbs;
+
+use clap::{Parser, Subcommand};
+
+/// Futuswarm's one entry point: bake the image, deploy a cluster, look after it, test everything.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    after_help = "Examples:
+  cargo xtask deploy-cluster --local        from nothing to a running three-node cluster on this machine
+  cargo xtask status --local                its nodes
+  cargo xtask chaos kill NODE --local       cut a node's power and watch its replacement join
+  cargo xtask destroy-cluster --local       remove every trace
+  cargo xtask test --quick                  the inner loop"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build the immutable node image into target/images/.
+    Bake(verbs::bake::Bake),
+    /// Create or update a cluster, wait until it answers, print its URL.
+    DeployCluster(verbs::deploy::Deploy),
+    /// Delete a cluster with everything that belongs to it.
+    DestroyCluster(verbs::deploy::Destroy),
+    /// Show a cluster's nodes.
+    Status(verbs::day_two::Status),
+    /// Open a shell on a node.
+    Ssh(verbs::day_two::Ssh),
+    /// Show a node's serial console.
+    Console(verbs::day_two::Console),
+    /// Break something on purpose.
+    #[command(subcommand)]
+    Chaos(verbs::day_two::Chaos),
+    /// Check this machine and the local cloud: every check, one remedy each.
+    Doctor(verbs::day_two::Doctor),
+    /// Run the tests.
+    Test(verbs::test::Test),
+    /// Formatting and lints.
+    Lint,
+    /// Measure speed and size against their peers and floors.
+    Bench(verbs::bench::Bench),
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Bake(verb) => verb.run(),
+        Verb::DeployCluster(verb) => verb.run(),
+        Verb::DestroyCluster(verb) => verb.run(),
+        Verb::Status(verb) => verb.run(),
+        Verb::Ssh(verb) => verb.run(),
+        Verb::Console(verb) => verb.run(),
+        Verb::Chaos(verb) => verb.run(),
+        Verb::Doctor(verb) => verb.run(),
+        Verb::Test(verb) => verb.run(),
+        Verb::Lint => verbs::test::lint(),
+        Verb::Bench(verb) => verb.run(),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            // A program that failed has said why itself; its exit code is passed on.
+            if let Some(failed) = error.downcast_ref::<process::Failed>() {
+                return std::process::ExitCode::from(failed.code);
+            }
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -14,6 +14,8 @@ use futuswarm_bake::inputs::Inputs;
 use futuswarm_bake::pipeline::{Request, bake};
 use futuswarm_bake::stages::Event;
 
+const UNBUILT: &str = "the programs that go into the image are not named; run `cargo xtask bake`, which builds them";
+
 /// Build the immutable node image: packages, verified root, unified kernel image, GPT disk.
 #[derive(Debug, Parser)]
 #[command(
@@ -37,15 +39,18 @@ struct Arguments {
     /// Debian mirror [default: mmdebstrap's own].
     #[arg(long, env = "FUTUSWARM_MIRROR", value_name = "URL")]
     mirror: Option<String>,
+    /// Make the tools tree and stop.
+    #[arg(long, hide = true)]
+    tools_only: bool,
     /// The node binary.
     #[arg(long, env = "FUTUSWARM_NODE_BINARY", hide = true)]
-    node_binary: PathBuf,
+    node_binary: Option<PathBuf>,
     /// The initrd's program.
     #[arg(long, env = "FUTUSWARM_INIT_BINARY", hide = true)]
-    init_binary: PathBuf,
+    init_binary: Option<PathBuf>,
     /// The mainpage's program.
     #[arg(long, env = "FUTUSWARM_MAINPAGE_BINARY", hide = true)]
-    mainpage_binary: PathBuf,
+    mainpage_binary: Option<PathBuf>,
 }
 
 fn main() -> std::process::ExitCode {
@@ -60,14 +65,19 @@ fn main() -> std::process::ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if arguments.tools_only {
+        let tools = futuswarm_tools::ToolsTree::ensure(arguments.mirror.as_deref())?;
+        eprintln!("the tools tree is {}", tools.root().display());
+        return Ok(());
+    }
     let workspace = futuswarm_paths::workspace_root()?;
     let output = arguments.output.map(std::path::absolute).transpose().context("--output")?;
     let request = Request {
         inputs: Inputs {
             images: workspace.join("images/node"),
-            node_binary: arguments.node_binary,
-            init_binary: arguments.init_binary,
-            mainpage_binary: arguments.mainpage_binary,
+            node_binary: arguments.node_binary.context(UNBUILT)?,
+            init_binary: arguments.init_binary.context(UNBUILT)?,
+            mainpage_binary: arguments.mainpage_binary.context(UNBUILT)?,
             mirror: arguments.mirror,
         },
         cache: futuswarm_paths::cache_dir()?,

@@ -327,6 +327,7 @@ mod tests {
         file("./usr/lib/firmware/a", "x");
         file("./boot/vmlinuz-6", "x");
         let mut link = header(7);
+        link.set_mode(0o777);
         link.set_entry_type(EntryType::Symlink);
         link.set_size(0);
         tar.append_link(&mut link, "./bin", "usr/bin").unwrap();

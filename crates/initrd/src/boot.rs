@@ -24,11 +24,12 @@ pub fn run() -> Result<Infallible, String> {
     load_modules()?;
     let cmdline = read("/proc/cmdline")?;
     let root_hash = cmdline::root_hash(&cmdline)?;
-    let (major, minor) = open_verified_root(root_hash)?;
+    let (_, minor) = open_verified_root(root_hash)?;
     mount_root(&format!("/dev/dm-{minor}"))?;
-    // systemd-repart looks here to find the disk behind a root that is an overlay.
+    // systemd-repart looks here to find the disk behind a root that is an overlay. The kernel makes /dev/dm-N itself;
+    // the links in /dev/block come from udev, which has not run yet.
     fs::create_dir_all("/run/systemd").map_err(|error| format!("/run/systemd: {error}"))?;
-    symlink(format!("/dev/block/{major}:{minor}"), "/run/systemd/volatile-root")
+    symlink(format!("/dev/dm-{minor}"), "/run/systemd/volatile-root")
         .map_err(|error| format!("/run/systemd/volatile-root: {error}"))?;
     name_the_node()?;
     switch_root()

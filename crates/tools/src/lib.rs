@@ -35,6 +35,8 @@ const PACKAGES: &[&str] = &[
     "haproxy",
     "dnsmasq-base",
     "openssh-client",
+    // What an operator types, under test.
+    "bats",
 ];
 
 /// Failures to make or use the tree.

@@ -1,0 +1,131 @@
+//! `cargo xtask deploy-cluster` and `destroy-cluster`: the same provisioning program for AWS and for the local cloud.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::cargo::Workspace;
+use crate::verbs::Target;
+use crate::{host, process, verbs};
+
+/// Create or update a cluster.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask deploy-cluster --local                    prepare this machine, bake, start the local cloud, deploy
+  cargo xtask deploy-cluster --local clusters/three-managers.toml
+  cargo xtask deploy-cluster clusters/example.toml --image NAME     on AWS, with a published image")]
+pub struct Deploy {
+    /// Cluster spec.
+    #[arg(value_name = "SPEC")]
+    positional: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+    /// Do not install missing packages; print them and stop.
+    #[arg(long)]
+    no_install: bool,
+    /// Show what would be done and do nothing.
+    #[arg(long)]
+    plan: bool,
+    /// Image name [default with --local: baked from this clone].
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
+    /// Print the result as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Deploy {
+    /// Runs the verb.
+    pub fn run(self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let workspace = Workspace::find()?;
+        let spec = self.target.spec(&workspace, self.positional.as_ref())?;
+        if !self.target.local {
+            workspace.build(&["futuswarm-provision"])?;
+            let mut apply = workspace.command("futuswarm-provision");
+            apply.arg("apply").arg(&spec);
+            apply.args(self.image.iter().flat_map(|image| ["--image", image]));
+            apply.args(self.plan.then_some("--plan")).args(self.json.then_some("--json"));
+            return process::run(&mut apply);
+        }
+        host::prepare(!self.no_install)?;
+        workspace.build(&["futuswarm-bake", "futuswarm-node", "futuswarm-provision", "futuswarm-local"])?;
+        process::run(workspace.command("futuswarm-provision").arg("check").arg(&spec))?;
+        process::run(workspace.command("futuswarm-local").args(["doctor", "--before-start"]).arg("--spec").arg(&spec))?;
+
+        verbs::bake::bake(&workspace, &[])?;
+        let image = workspace.root.join("target/images/latest");
+        let manifest = std::fs::read(image.join("manifest.json")).context("the image has no manifest")?;
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).context("the image's manifest")?;
+        let name = manifest["name"].as_str().context("the image's manifest has no name")?;
+
+        process::run(workspace.command("futuswarm-local").arg("up").arg("--spec").arg(&spec))?;
+        let register =
+            workspace.command("futuswarm-local").arg("register-image").arg("--spec").arg(&spec).arg(&image).status()?;
+        if !register.success() {
+            anyhow::bail!("the local cloud did not take the image {}", image.display());
+        }
+        let mut apply = local_provision(&workspace, &spec)?;
+        apply.arg("apply").arg(&spec).args(["--image", name]).args(self.plan.then_some("--plan"));
+        apply.args(self.json.then_some("--json"));
+        process::run(&mut apply)?;
+        if !self.plan {
+            eprintln!("from the command to here: {:.0} s", started.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+}
+
+/// The provisioning program, pointed at the local cloud.
+pub fn local_provision(workspace: &Workspace, spec: &Path) -> anyhow::Result<std::process::Command> {
+    let cloud = process::capture(workspace.command("futuswarm-local").args(["cloud", "--spec"]).arg(spec))?;
+    let cloud: serde_json::Value = serde_json::from_str(&cloud).context("the local cloud's description of itself")?;
+    let mut command = workspace.command("futuswarm-provision");
+    for (key, value) in cloud["environment"].as_object().context("the local cloud has no environment")? {
+        command.env(key, value.as_str().unwrap_or_default());
+    }
+    for (flag, key) in [
+        ("FUTUSWARM_NODE_ENDPOINT", "node_endpoint"),
+        ("FUTUSWARM_URL", "url"),
+        ("FUTUSWARM_SSH_PUBLIC_KEY", "ssh_public_key"),
+    ] {
+        command.env(flag, cloud[key].as_str().with_context(|| format!("the local cloud does not say its {key}"))?);
+    }
+    Ok(command)
+}
+
+/// Delete a cluster.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask destroy-cluster --local
+  cargo xtask destroy-cluster clusters/example.toml --yes")]
+pub struct Destroy {
+    /// Cluster spec.
+    #[arg(value_name = "SPEC")]
+    positional: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+    /// Do not ask; needed outside of the local cloud.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Destroy {
+    /// Runs the verb.
+    pub fn run(self) -> anyhow::Result<()> {
+        let workspace = Workspace::find()?;
+        let spec = self.target.spec(&workspace, self.positional.as_ref())?;
+        if self.target.local {
+            // The emulator keeps everything in memory: ending it is deleting it. Real clusters are deleted resource by
+            // resource, and the tests do the same here first.
+            workspace.build(&["futuswarm-local"])?;
+            return process::run(workspace.command("futuswarm-local").arg("down").arg("--spec").arg(&spec));
+        }
+        workspace.build(&["futuswarm-provision"])?;
+        process::run(
+            workspace.command("futuswarm-provision").arg("destroy").arg(&spec).args(self.yes.then_some("--yes")),
+        )
+    }
+}

@@ -1,0 +1,65 @@
+//! `cargo xtask test` and `cargo xtask lint`.
+
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::cargo::Workspace;
+use crate::{host, process, verbs};
+
+/// Run the tests: unit, snapshot, integration, BATS, and the end-to-end test with real virtual machines.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask test                 everything; boots the baked image as a three-node cluster
+  cargo xtask test --quick         no virtual machines and no bake
+  cargo xtask test --quick genesis only tests with this in their name")]
+pub struct Test {
+    /// Leave out what boots virtual machines.
+    #[arg(long)]
+    quick: bool,
+    /// Only tests with this in their name; leaves out BATS and the end-to-end test.
+    filter: Option<String>,
+}
+
+impl Test {
+    /// Runs the verb.
+    pub fn run(self) -> anyhow::Result<()> {
+        let workspace = Workspace::find()?;
+        host::prepare(true)?;
+        step("formatting", || process::run(workspace.cargo(&["fmt"]).args(["--all", "--check"])))?;
+        step("tools tree", || {
+            workspace.build(&["futuswarm-bake"])?;
+            process::run(workspace.command("futuswarm-bake").arg("--tools-only"))
+        })?;
+        step("unit, snapshot and integration tests", || {
+            process::run(
+                workspace
+                    .cargo(&["test", "--quiet", "--workspace"])
+                    .env("FUTUSWARM_WORKSPACE", &workspace.root)
+                    .args(self.filter.as_ref()),
+            )
+        })?;
+        if self.filter.is_some() {
+            return Ok(());
+        }
+        let _ = (self.quick, verbs::bake::bake);
+        Ok(())
+    }
+}
+
+/// Formatting and lints.
+pub fn lint() -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    step("formatting", || process::run(workspace.cargo(&["fmt"]).args(["--all", "--check"])))?;
+    step("clippy", || {
+        process::run(workspace.cargo(&["clippy", "--quiet", "--workspace", "--all-targets"]).args(["--", "-Dwarnings"]))
+    })
+}
+
+fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    eprintln!("== {name}");
+    let started = Instant::now();
+    work()?;
+    eprintln!("== {name}: passed in {:.0} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
