@@ -1,1 +1,219 @@
-//! futuswarm-agent.
+//! The node agent: one loop that looks at the world, takes the one step that is due, and looks again.
+//!
+//! Nothing is remembered that cannot be looked up: who the node is comes from the metadata service, what the cluster is
+//! from S3, and what the node is part of from its Docker Engine. An agent that is killed anywhere carries on from there.
+
+mod core;
+mod decide;
+mod edge;
+mod error;
+pub mod files;
+mod genesis;
+mod identity;
+mod leader;
+mod membership;
+mod notify;
+mod records;
+mod removal;
+mod tokens;
+
+use std::time::{Duration, Instant};
+
+use futuswarm_imds::Imds;
+use futuswarm_store::{NodeState, S3Bucket, Store};
+use futuswarm_swarm::Engine;
+
+use decide::{Observed, Step};
+use edge::Edge;
+pub use error::Error;
+use files::Files;
+pub use identity::Node;
+use leader::Leader;
+use notify::Notify;
+use records::Records;
+
+/// A round while the node is on its way into the Swarm: half a second is what a person does not notice.
+const JOINING_ROUND: Duration = Duration::from_millis(500);
+/// A round of a node that is Ready: events are rare, and each round costs a few requests.
+const READY_ROUND: Duration = Duration::from_secs(5);
+/// After a failure: the first and the longest pause. Full jitter, so that a cluster does not knock in step.
+const FAILURE_FIRST: Duration = Duration::from_millis(250);
+const FAILURE_CAP: Duration = Duration::from_secs(15);
+/// cloud-init and everything else that can wait starts this long after the node is Ready.
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// What the agent talks to.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The engine's socket.
+    pub docker_socket: String,
+    /// Where the agent writes, and what it finds in the image.
+    pub files: Files,
+}
+
+/// Runs the agent until its process ends.
+///
+/// # Errors
+/// Only when it cannot even begin; everything later is tried again.
+pub async fn run(options: Options) -> Result<(), Error> {
+    let notify = Notify::new();
+    let imds = Imds::new()?;
+    let node = identity::learn(&imds, &notify).await;
+    tracing::info!(instance = node.instance, cluster = node.config.cluster, role = %node.config.role, address = %node.address, zone = node.zone, "identity");
+    notify.ready();
+
+    let sdk = futuswarm_aws::config(Some(&node.config.region), node.config.endpoint_url.as_deref()).await;
+    let store = Store::new(S3Bucket::new(&sdk, &node.config.bucket));
+    let engine = Engine::at(&options.docker_socket)?;
+    let mut agent = Agent {
+        records: Records::new(&node),
+        edge: Edge::new(options.files.clone()),
+        leader: Leader::new(&sdk, &node, options.files.clone()),
+        ready_since: None,
+        settled: false,
+        imds,
+        node,
+        sdk,
+        store,
+        engine,
+        notify,
+        files: options.files,
+    };
+    agent.forever().await
+}
+
+struct Agent {
+    node: Node,
+    imds: Imds,
+    sdk: futuswarm_aws::SdkConfig,
+    store: Store<S3Bucket>,
+    engine: Engine,
+    notify: Notify,
+    records: Records,
+    edge: Edge,
+    leader: Leader,
+    files: Files,
+    ready_since: Option<Instant>,
+    settled: bool,
+}
+
+impl Agent {
+    async fn forever(&mut self) -> Result<(), Error> {
+        let mut failures: u32 = 0;
+        let mut said = String::new();
+        loop {
+            let pause = match self.round().await {
+                Ok(pause) => {
+                    if failures > 2 {
+                        tracing::info!("carries on");
+                    }
+                    failures = 0;
+                    said.clear();
+                    pause
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    self.records.reason = Some(reason.clone());
+                    failures += 1;
+                    // One line per reason, not one per attempt; and again from time to time, so that it is not forgotten.
+                    if reason != said || failures.is_multiple_of(20) {
+                        tracing::warn!(attempts = failures, %reason, "will try again");
+                        said = reason;
+                    }
+                    let ceiling = FAILURE_FIRST.saturating_mul(2_u32.saturating_pow(failures)).min(FAILURE_CAP);
+                    ceiling.mul_f64(0.2 + 0.8 * fastrand::f64())
+                }
+            };
+            self.notify.alive(&self.records.summary());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One look and one step. Returns how long to wait before the next look.
+    async fn round(&mut self) -> Result<Duration, Error> {
+        let membership = membership::look(&mut self.engine).await?;
+        let genesis = self.store.get(futuswarm_store::keys::GENESIS).await?;
+        let observed = Observed { node: &self.node, membership: &membership, genesis: genesis.as_ref() };
+        match decide::decide(&observed) {
+            Step::Claim => {
+                self.records.enter(NodeState::Genesis, "claims the founding of the Swarm");
+                genesis::claim(&self.store, &self.node).await?;
+                Ok(Duration::ZERO)
+            }
+            Step::Found => {
+                self.records.enter(NodeState::Genesis, "founds the Swarm");
+                membership::found(&self.engine, &self.node).await?;
+                Ok(Duration::ZERO)
+            }
+            Step::Confirm { swarm_id } => {
+                genesis::confirm(&self.store, &self.node, &self.engine, &swarm_id).await?;
+                self.publish(&swarm_id).await?;
+                Ok(Duration::ZERO)
+            }
+            Step::AwaitGenesis => {
+                self.records.enter(NodeState::Joining, "waits for a manager to found the Swarm");
+                if let Some(genesis) = genesis {
+                    genesis::take_over_if_abandoned(&self.store, &self.node, &self.sdk, genesis).await?;
+                }
+                self.records.write_if_due(&self.store).await?;
+                Ok(JOINING_ROUND)
+            }
+            Step::Join { swarm_id } => {
+                self.records.enter(NodeState::Joining, "joins the Swarm");
+                membership::join(&self.engine, &self.node, &self.store, &self.sdk, &swarm_id).await?;
+                Ok(Duration::ZERO)
+            }
+            Step::AwaitEngine => {
+                self.records.enter(NodeState::Joining, "waits for the engine to finish joining");
+                Ok(JOINING_ROUND)
+            }
+            Step::Leave { reason } => {
+                tracing::warn!(reason, "leaves the Swarm that this engine is in, and joins the cluster's own");
+                self.engine.leave_swarm(true).await?;
+                Ok(Duration::ZERO)
+            }
+            Step::Refuse { reason } => Err(Error::Refused(reason)),
+            Step::Serve => self.serve(&membership).await,
+        }
+    }
+
+    /// What a manager publishes so that others can join: tokens first, then its address, which makes others look.
+    async fn publish(&mut self, swarm_id: &str) -> Result<(), Error> {
+        tokens::publish(&self.store, &self.sdk, &self.node, &self.engine, swarm_id).await?;
+        self.records.write_manager(&self.store, &self.node, swarm_id).await
+    }
+
+    /// A member's duties.
+    async fn serve(&mut self, membership: &futuswarm_swarm::Membership) -> Result<Duration, Error> {
+        let since = *self.ready_since.get_or_insert_with(Instant::now);
+        self.records.node = membership.node.clone();
+        self.records.reason = None;
+        self.records.enter(NodeState::Ready, "is a member of the Swarm");
+        self.records.write_if_due(&self.store).await?;
+        if let (true, Some(swarm_id)) = (membership.controls, &membership.swarm) {
+            let swarm_id = swarm_id.clone();
+            self.records.write_manager_if_due(&self.store, &self.node, &swarm_id).await?;
+            self.notify.alive(&self.records.summary());
+            self.leader.round(&self.engine, &self.store, &self.sdk, &swarm_id).await?;
+        }
+        self.notify.alive(&self.records.summary());
+        let served = self.edge.round(&self.engine, &self.store).await?;
+        if !self.settled && since.elapsed() > SETTLE {
+            self.settle().await;
+        }
+        Ok(if self.settled || served { READY_ROUND } else { JOINING_ROUND * 2 })
+    }
+
+    /// What can wait until the node is Ready and the others have had their turn: SSH keys and cloud-init.
+    async fn settle(&mut self) {
+        let done = async {
+            let key = self.imds.public_key().await?;
+            self.files.write_authorized_keys(key.as_deref())?;
+            self.files.mark_ready()
+        };
+        match done.await {
+            Ok(()) => self.settled = true,
+            Err(error) => tracing::warn!(%error, "could not write the SSH keys; will try again"),
+        }
+    }
+}

@@ -1,2 +1,44 @@
-//! futuswarm-node
-fn main() {}
+//! `futuswarm-node`: the one binary of the node image. Its sub-commands share one copy of the AWS SDK.
+
+use clap::{Parser, Subcommand};
+use futuswarm_agent::Options;
+use futuswarm_agent::files::Files;
+use tracing_subscriber::EnvFilter;
+
+/// What runs on a node.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Find out who this node is, found or join the Swarm, and keep its share of the cluster right.
+    Agent {
+        /// Docker's socket.
+        #[arg(long, env = "DOCKER_SOCKET", default_value = "/run/docker.sock")]
+        docker_socket: String,
+    },
+}
+
+// One thread: the agent waits for others almost all of its life, and each worker thread would cost memory.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // The journal adds the time; the serial console shows the kernel's own.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .init();
+    match Arguments::parse().command {
+        Command::Agent { docker_socket } => {
+            futuswarm_agent::run(Options { docker_socket, files: Files::default() }).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The documents that nodes and operators exchange through the bucket.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -74,6 +75,15 @@ pub struct NodeRecord {
     pub zone: String,
     /// Image id (AMI).
     pub image: String,
+    /// EC2 instance type.
+    #[serde(default)]
+    pub instance_type: String,
+    /// The group of nodes that it belongs to.
+    #[serde(default)]
+    pub group: String,
+    /// Swarm labels that its group gives it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// When the kernel started, in milliseconds since 1970.
     pub booted_at: u64,
     /// When it became Ready in this boot, in milliseconds since 1970.

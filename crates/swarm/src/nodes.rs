@@ -65,6 +65,26 @@ impl NodeView {
     }
 }
 
+impl NodeView {
+    /// A node as tests of the rules about nodes need it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn for_tests(id: &str, manager: bool, reachable: bool, state: NodeState) -> Self {
+        Self {
+            id: id.to_owned(),
+            hostname: format!("i-{id}"),
+            manager,
+            leader: false,
+            reachable,
+            state,
+            address: String::new(),
+            labels: HashMap::new(),
+            version: 0,
+            spec: NodeSpec::default(),
+        }
+    }
+}
+
 impl Engine {
     /// All nodes. Managers only.
     ///

@@ -9,7 +9,7 @@ use bollard::models::{
     ServiceSpecUpdateConfigOrderEnum, TaskSpec, TaskSpecContainerSpec, TaskSpecResources, TaskSpecRestartPolicy,
     TaskSpecRestartPolicyConditionEnum,
 };
-use bollard::query_parameters::{ListServicesOptions, UpdateServiceOptionsBuilder};
+use bollard::query_parameters::{ListNetworksOptionsBuilder, ListServicesOptions, UpdateServiceOptionsBuilder};
 
 use crate::{Engine, Error};
 
@@ -181,6 +181,20 @@ impl Engine {
         };
         let created = self.docker.create_network(request).await;
         Ok(created.map_err(|error| Error::call("network create", error))?.id)
+    }
+}
+
+impl Engine {
+    /// Names of all networks of the Swarm by id.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn overlay_names(&self) -> Result<HashMap<String, String>, Error> {
+        let filters = HashMap::from([("scope", vec!["swarm"])]);
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let networks = self.docker.list_networks(Some(options)).await;
+        let networks = networks.map_err(|error| Error::call("network ls", error))?;
+        Ok(networks.into_iter().filter_map(|network| Some((network.id?, network.name?))).collect())
     }
 }
 

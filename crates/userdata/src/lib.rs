@@ -1,1 +1,187 @@
-//! futuswarm-userdata.
+//! The user data of a node: a valid `#cloud-config`, generated from typed structs, with the node's own section inside.
+//!
+//! cloud-init writes that section to [`NODE_CONFIG_PATH`] for people to look at. The agent does not wait for it: it reads
+//! the same section from the metadata service, which saves the seconds that cloud-init takes.
+//!
+//! User data can be read by every process on the instance and by everybody who may describe the launch template: nothing
+//! in it is a secret.
+
+use std::collections::BTreeMap;
+
+pub use futuswarm_store::Role;
+use serde::{Deserialize, Serialize};
+
+/// Where cloud-init puts the node's section.
+pub const NODE_CONFIG_PATH: &str = "/run/futuswarm/node.yaml";
+/// EC2's limit for user data before it is encoded, in bytes.
+pub const MAX_BYTES: usize = 16 * 1024;
+/// The version of [`NodeConfig`] that this program reads and writes.
+const VERSION: u32 = 1;
+const HEADER: &str = "#cloud-config\n";
+
+/// What a node must know before it can ask S3 for the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Version of this document.
+    pub version: u32,
+    /// The cluster.
+    pub cluster: String,
+    /// The cluster's AWS region.
+    pub region: String,
+    /// The node's part in the Swarm.
+    pub role: Role,
+    /// The group of nodes that it belongs to.
+    pub group: String,
+    /// The cluster's bucket.
+    pub bucket: String,
+    /// KMS key (alias) for what every node may open.
+    pub cluster_key: String,
+    /// KMS key (alias) for what only managers may open; absent for workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager_key: Option<String>,
+    /// Addresses of overlay networks, in CIDR notation.
+    pub address_pool: String,
+    /// Prefix length of one overlay network.
+    pub address_pool_mask: u8,
+    /// The cluster's domain; services live below it.
+    pub domain: String,
+    /// How many managers the cluster should have.
+    pub expected_managers: u32,
+    /// Another endpoint for all AWS services; only the local cloud sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_url: Option<String>,
+    /// Swarm labels of the node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// User data that is not ours, or cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It does not begin as a cloud-config.
+    #[error(
+        "the user data does not begin with `#cloud-config`; launch the node with the launch template that `cargo xtask deploy-cluster` makes"
+    )]
+    NotCloudConfig,
+    /// It is not YAML of the expected shape.
+    #[error("the user data cannot be read: {0}")]
+    Malformed(#[from] serde_yaml::Error),
+    /// It lacks the node's section.
+    #[error(
+        "the user data has no file {NODE_CONFIG_PATH}; launch the node with the launch template that `cargo xtask deploy-cluster` makes"
+    )]
+    NoNodeSection,
+    /// It was made by another version.
+    #[error(
+        "the user data has version {found} and this image reads {VERSION}; deploy the cluster again with the image's own revision"
+    )]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// A field has a value that cannot be right.
+    #[error("the user data's {field} is {value:?}: {reason}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// It is longer than EC2 allows.
+    #[error("the user data has {0} bytes, and EC2 allows {MAX_BYTES}: use fewer or shorter labels")]
+    TooLong(usize),
+}
+
+#[derive(Serialize, Deserialize)]
+struct CloudConfig {
+    write_files: Vec<WriteFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WriteFile {
+    path: String,
+    #[serde(default)]
+    permissions: String,
+    content: String,
+}
+
+impl NodeConfig {
+    /// The current version of the document.
+    pub const VERSION: u32 = VERSION;
+
+    /// Finds the node's section in user data.
+    ///
+    /// # Errors
+    /// When there is none, or it does not make sense.
+    pub fn from_user_data(text: &str) -> Result<Self, Error> {
+        if !text.trim_start().starts_with(HEADER.trim_end()) {
+            return Err(Error::NotCloudConfig);
+        }
+        let document: CloudConfig = serde_yaml::from_str(text)?;
+        let section = document.write_files.into_iter().find(|file| file.path == NODE_CONFIG_PATH);
+        let section = section.ok_or(Error::NoNodeSection)?.content;
+        // The version decides how the rest is to be read, so it is looked at alone first.
+        let Versioned { version } = serde_yaml::from_str(&section)?;
+        if version != VERSION {
+            return Err(Error::Version { found: version });
+        }
+        let config: Self = serde_yaml::from_str(&section)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for (field, value) in [("cluster", &self.cluster), ("region", &self.region), ("bucket", &self.bucket)] {
+            if value.is_empty() {
+                return Err(Error::Field { field, value: value.clone(), reason: "it must not be empty" });
+            }
+        }
+        match (self.role, &self.manager_key) {
+            (Role::Manager, None) => Err(Error::Field {
+                field: "manager_key",
+                value: String::new(),
+                reason: "a manager needs the key that seals the managers' token",
+            }),
+            (Role::Worker, Some(key)) => Err(Error::Field {
+                field: "manager_key",
+                value: key.clone(),
+                reason: "a worker has no business with the managers' key",
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// Renders a node's user data.
+///
+/// # Errors
+/// When the configuration does not make sense, or is too long for EC2.
+pub fn render(config: &NodeConfig) -> Result<String, Error> {
+    config.check()?;
+    let document = CloudConfig {
+        write_files: vec![WriteFile {
+            path: NODE_CONFIG_PATH.to_owned(),
+            permissions: "0644".to_owned(),
+            content: serde_yaml::to_string(config)?,
+        }],
+    };
+    let text = format!(
+        "{HEADER}# Made by `cargo xtask deploy-cluster`. Nothing in here is secret.\n{}",
+        serde_yaml::to_string(&document)?
+    );
+    if text.len() > MAX_BYTES {
+        return Err(Error::TooLong(text.len()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

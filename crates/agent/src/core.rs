@@ -1,0 +1,37 @@
+//! The services that every cluster has. They come out of the image: a node needs no registry to serve them.
+
+use std::collections::HashMap;
+
+use futuswarm_swarm::{Engine, WantedService};
+
+use crate::Error;
+use crate::files::Files;
+
+/// The network of the core services.
+pub(crate) const NETWORK: &str = "futuswarm-core";
+
+/// Makes the core services what they should be.
+pub(crate) async fn ensure(engine: &Engine, files: &Files, domain: &str) -> Result<(), Error> {
+    let images = files.container_images()?;
+    let Some(image) = images.get("mainpage") else { return Ok(()) };
+    let label = |name: &str, value: &str| (format!("com.df.{name}"), value.to_owned());
+    let mainpage = WantedService {
+        name: "mainpage".to_owned(),
+        image: image.clone(),
+        environment: vec![format!("DOMAIN={domain}")],
+        labels: HashMap::from([
+            label("notify", "true"),
+            label("distribute", "false"),
+            label("serviceDomain", &format!("{domain},localhost")),
+            label("servicePath", "/"),
+            label("port", "8080"),
+        ]),
+        replicas: 2,
+        network: NETWORK.to_owned(),
+        memory_bytes: 32 << 20,
+    };
+    if engine.ensure_service(&mainpage).await? {
+        tracing::info!(service = mainpage.name, image = mainpage.image, "core service created or updated");
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Everything that can stop a round, each in one line.
+
+/// A failed round.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The metadata service.
+    #[error(transparent)]
+    Imds(#[from] futuswarm_imds::Error),
+    /// The user data.
+    #[error(transparent)]
+    UserData(#[from] futuswarm_userdata::Error),
+    /// The bucket.
+    #[error(transparent)]
+    Store(#[from] futuswarm_store::Error),
+    /// KMS.
+    #[error(transparent)]
+    Vault(#[from] futuswarm_vault::Error),
+    /// EC2.
+    #[error(transparent)]
+    Aws(#[from] futuswarm_aws::Error),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] futuswarm_swarm::Error),
+    /// The edge's configuration.
+    #[error(transparent)]
+    Edge(#[from] futuswarm_edge::RenderError),
+    /// Something that must not be done, whatever else is true.
+    #[error("{0}")]
+    Refused(String),
+    /// Something that others must do first.
+    #[error("{0}")]
+    Waiting(String),
+    /// A file on this node.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// What went wrong.
+        reason: String,
+    },
+}

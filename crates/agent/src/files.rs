@@ -1,0 +1,79 @@
+//! The files that the agent writes and finds: the interface to the units and the containers of the image.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// Where things are on the node.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// `/run/futuswarm`: `futuswarm-cloud-init.path` and `sshd` look here.
+    pub run: PathBuf,
+    /// `/usr/share/futuswarm/containers`: archives of the core containers, and the list of them.
+    pub containers: PathBuf,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self { run: "/run/futuswarm".into(), containers: "/usr/share/futuswarm/containers".into() }
+    }
+}
+
+impl Files {
+    /// The folder that is mounted into the edge container.
+    #[must_use]
+    pub fn edge_dir(&self) -> PathBuf {
+        self.run.join("edge")
+    }
+
+    /// Names of the core containers' images by part (`edge`, `mainpage`).
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn container_images(&self) -> Result<BTreeMap<String, String>, Error> {
+        let path = self.containers.join("index.json");
+        let text = std::fs::read(&path).map_err(file(&path))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::File { path: path.display().to_string(), reason: error.to_string() })
+    }
+
+    /// The archive of a core container.
+    #[must_use]
+    pub fn archive(&self, part: &str) -> PathBuf {
+        self.containers.join(format!("{part}.tar"))
+    }
+
+    /// Replaces the list of SSH keys that may log in.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_authorized_keys(&self, key: Option<&str>) -> Result<(), Error> {
+        let dir = self.run.join("ssh");
+        std::fs::create_dir_all(&dir).map_err(file(&dir))?;
+        replace(&dir.join("authorized_keys"), key.map(|key| format!("{}\n", key.trim())).unwrap_or_default().as_bytes())
+    }
+
+    /// Starts what waits for the node to be Ready (`futuswarm-cloud-init.path`).
+    ///
+    /// # Errors
+    /// When the mark cannot be written.
+    pub fn mark_ready(&self) -> Result<(), Error> {
+        replace(&self.run.join("ready"), b"")
+    }
+}
+
+/// Writes a whole file or nothing.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, content).map_err(file(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(file(path))
+}
+
+pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    move |error| Error::File { path, reason: error.to_string() }
+}

@@ -1,0 +1,91 @@
+//! Who this node is: the metadata service's identity document and the node's section of its user data.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use futuswarm_imds::Imds;
+use futuswarm_store::unix_millis;
+use futuswarm_userdata::NodeConfig;
+
+use crate::Error;
+use crate::notify::Notify;
+
+/// After a failed attempt: the first and the longest pause.
+const FIRST: Duration = Duration::from_millis(200);
+const CAP: Duration = Duration::from_secs(10);
+
+/// Everything that is known about this node before it talks to anybody but the metadata service.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// EC2 instance id.
+    pub instance: String,
+    /// EC2 instance type.
+    pub instance_type: String,
+    /// Availability zone.
+    pub zone: String,
+    /// Primary private address.
+    pub address: Ipv4Addr,
+    /// Image id.
+    pub image: String,
+    /// When the kernel started, in milliseconds since 1970.
+    pub booted_at: u64,
+    /// The node's section of the user data.
+    pub config: NodeConfig,
+}
+
+/// Asks until there is an answer that makes sense. A node without identity can do nothing else, so there is no end to it;
+/// every new reason is said once.
+pub(crate) async fn learn(imds: &Imds, notify: &Notify) -> Node {
+    let mut attempts: u32 = 0;
+    let mut said = String::new();
+    loop {
+        match ask(imds).await {
+            Ok(node) => return node,
+            Err(error) => {
+                let reason = error.to_string();
+                attempts += 1;
+                if reason != said || attempts.is_multiple_of(20) {
+                    tracing::warn!(attempts, %reason, "does not know yet who it is; will try again");
+                }
+                notify.waiting(&reason);
+                said = reason;
+            }
+        }
+        let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(attempts)).min(CAP);
+        tokio::time::sleep(ceiling.mul_f64(0.2 + 0.8 * fastrand::f64())).await;
+    }
+}
+
+async fn ask(imds: &Imds) -> Result<Node, Error> {
+    let identity = imds.identity().await?;
+    let text = imds.user_data().await?;
+    let text = text.ok_or_else(|| {
+        Error::Refused(
+            "the instance has no user data; launch nodes with the launch template that `cargo xtask deploy-cluster` makes"
+                .to_owned(),
+        )
+    })?;
+    let config = NodeConfig::from_user_data(&text)?;
+    if config.region != identity.region {
+        return Err(Error::Refused(format!(
+            "the user data is for the region {}, but the instance runs in {}: it belongs to another cluster's launch template",
+            config.region, identity.region
+        )));
+    }
+    Ok(Node {
+        instance: identity.instance,
+        instance_type: identity.instance_type,
+        zone: identity.zone,
+        address: identity.address,
+        image: identity.image,
+        booted_at: booted_at(),
+        config,
+    })
+}
+
+/// When the kernel started, by its own uptime.
+fn booted_at() -> u64 {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds: f64 = uptime.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    unix_millis().saturating_sub((seconds * 1000.0) as u64)
+}

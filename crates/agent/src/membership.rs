@@ -1,0 +1,51 @@
+//! This node's engine: is it up, is it in a Swarm, and the two ways in.
+
+use futuswarm_aws::SdkConfig;
+use futuswarm_store::{Bucket, ManagerRecord, Store, keys, unix_millis};
+use futuswarm_swarm::{Engine, InitOptions, Membership};
+
+use crate::identity::Node;
+use crate::{Error, records, tokens};
+
+/// Looks at the engine, agreeing on an API version first; it fails until dockerd is up.
+pub(crate) async fn look(engine: &mut Engine) -> Result<Membership, Error> {
+    match engine.membership().await {
+        Ok(membership) => Ok(membership),
+        Err(_) => {
+            *engine = engine.negotiated().await?;
+            Ok(engine.membership().await?)
+        }
+    }
+}
+
+/// Founds the Swarm.
+pub(crate) async fn found(engine: &Engine, node: &Node) -> Result<(), Error> {
+    let options = InitOptions {
+        address: node.address.to_string(),
+        address_pool: node.config.address_pool.clone(),
+        address_pool_mask: node.config.address_pool_mask,
+    };
+    Ok(engine.init_swarm(&options).await?)
+}
+
+/// Joins the Swarm through whichever of its managers answers.
+pub(crate) async fn join<B: Bucket>(
+    engine: &Engine,
+    node: &Node,
+    store: &Store<B>,
+    sdk: &SdkConfig,
+    swarm_id: &str,
+) -> Result<(), Error> {
+    let records: Vec<ManagerRecord> = store.all(keys::MANAGERS).await?;
+    let managers = records::managers_to_ask(records, swarm_id, unix_millis());
+    let me = format!("{}:", node.address);
+    let managers: Vec<String> = managers.into_iter().filter(|address| !address.starts_with(&me)).collect();
+    if managers.is_empty() {
+        return Err(Error::Waiting(format!(
+            "no manager of the Swarm {swarm_id} has left its address in the bucket yet"
+        )));
+    }
+    let token = tokens::open(store, sdk, node, swarm_id).await?;
+    tracing::info!(managers = managers.join(" "), "joins");
+    Ok(engine.join_swarm(&node.address.to_string(), managers, &token).await?)
+}

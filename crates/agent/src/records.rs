@@ -1,0 +1,220 @@
+//! The node's heartbeats in the bucket: its record, and for managers the address at which they accept joins.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futuswarm_store::{Bucket, ManagerRecord, NodeRecord, NodeState, Store, keys, unix_millis};
+
+use crate::Error;
+use crate::identity::Node;
+
+/// Time between two heartbeats that say the same.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(20);
+/// A manager whose last heartbeat is older is not asked first.
+pub(crate) const FRESH: Duration = Duration::from_secs(90);
+/// The Swarm's port for joins and raft.
+const SWARM_PORT: u16 = 2377;
+
+/// What the node says about itself.
+pub(crate) struct Records {
+    instance: String,
+    role: futuswarm_store::Role,
+    address: String,
+    zone: String,
+    image: String,
+    instance_type: String,
+    group: String,
+    labels: BTreeMap<String, String>,
+    booted_at: u64,
+    state: NodeState,
+    ready_at: Option<u64>,
+    /// Swarm node id.
+    pub(crate) node: Option<String>,
+    /// Why the last round failed.
+    pub(crate) reason: Option<String>,
+    written: Option<(Instant, NodeState)>,
+    manager_written: Option<Instant>,
+}
+
+impl Records {
+    pub(crate) fn new(node: &Node) -> Self {
+        Self {
+            instance: node.instance.clone(),
+            role: node.config.role,
+            address: node.address.to_string(),
+            zone: node.zone.clone(),
+            image: node.image.clone(),
+            instance_type: node.instance_type.clone(),
+            group: node.config.group.clone(),
+            labels: node.config.labels.clone(),
+            booted_at: node.booted_at,
+            state: NodeState::Identity,
+            ready_at: None,
+            node: None,
+            reason: None,
+            written: None,
+            manager_written: None,
+        }
+    }
+
+    /// Notes a state; a new one is logged once, with the seconds since the kernel started.
+    pub(crate) fn enter(&mut self, state: NodeState, what: &str) {
+        if self.state == state {
+            return;
+        }
+        let uptime = unix_millis().saturating_sub(self.booted_at) / 1000;
+        tracing::info!(from = %self.state, to = %state, uptime_seconds = uptime, "{what}");
+        self.state = state;
+        if state == NodeState::Ready {
+            self.ready_at.get_or_insert_with(unix_millis);
+        }
+    }
+
+    /// One line for `systemctl status`.
+    pub(crate) fn summary(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("{}: {reason}", self.state),
+            None => self.state.to_string(),
+        }
+    }
+
+    /// Writes the node's record when its state changed or the heartbeat is due.
+    pub(crate) async fn write_if_due<B: Bucket>(&mut self, store: &Store<B>) -> Result<(), Error> {
+        let due = self.written.is_none_or(|(at, state)| state != self.state || at.elapsed() >= HEARTBEAT);
+        if !due {
+            return Ok(());
+        }
+        let record = NodeRecord {
+            instance: self.instance.clone(),
+            node: self.node.clone(),
+            role: self.role,
+            state: self.state,
+            reason: self.reason.clone(),
+            address: self.address.clone(),
+            zone: self.zone.clone(),
+            image: self.image.clone(),
+            instance_type: self.instance_type.clone(),
+            group: self.group.clone(),
+            labels: self.labels.clone(),
+            booted_at: self.booted_at,
+            ready_at: self.ready_at,
+            updated_at: unix_millis(),
+        };
+        store.put(&keys::node(&self.instance), &record).await?;
+        self.written = Some((Instant::now(), self.state));
+        Ok(())
+    }
+
+    /// Writes the manager's record now.
+    pub(crate) async fn write_manager<B: Bucket>(
+        &mut self,
+        store: &Store<B>,
+        node: &Node,
+        swarm_id: &str,
+    ) -> Result<(), Error> {
+        let record = ManagerRecord {
+            instance: node.instance.clone(),
+            address: format!("{}:{SWARM_PORT}", node.address),
+            swarm_id: swarm_id.to_owned(),
+            updated_at: unix_millis(),
+        };
+        store.put(&keys::manager(&node.instance), &record).await?;
+        self.manager_written = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Writes the manager's record when its heartbeat is due.
+    pub(crate) async fn write_manager_if_due<B: Bucket>(
+        &mut self,
+        store: &Store<B>,
+        node: &Node,
+        swarm_id: &str,
+    ) -> Result<(), Error> {
+        if self.manager_written.is_some_and(|at| at.elapsed() < HEARTBEAT) {
+            return Ok(());
+        }
+        self.write_manager(store, node, swarm_id).await
+    }
+}
+
+/// Managers of a Swarm, those with a fresh heartbeat first. Clocks may be wrong, so old ones are asked last, not never.
+pub(crate) fn managers_to_ask(records: Vec<ManagerRecord>, swarm_id: &str, now: u64) -> Vec<String> {
+    let mut records: Vec<_> = records.into_iter().filter(|record| record.swarm_id == swarm_id).collect();
+    fastrand::shuffle(&mut records);
+    records.sort_by_key(|record| now.saturating_sub(record.updated_at) > FRESH.as_millis() as u64);
+    records.into_iter().map(|record| record.address).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use futuswarm_store::{MemoryBucket, Role};
+    use futuswarm_userdata::NodeConfig;
+
+    pub(crate) fn node(instance: &str, role: Role) -> Node {
+        Node {
+            instance: instance.to_owned(),
+            instance_type: "t3.small".to_owned(),
+            zone: "eu-west-1a".to_owned(),
+            address: [10, 42, 0, 4].into(),
+            image: "ami-1".to_owned(),
+            booted_at: unix_millis(),
+            config: NodeConfig {
+                version: NodeConfig::VERSION,
+                cluster: "prod".to_owned(),
+                region: "eu-west-1".to_owned(),
+                role,
+                group: "group".to_owned(),
+                bucket: "bucket".to_owned(),
+                cluster_key: "alias/futuswarm-prod".to_owned(),
+                manager_key: None,
+                address_pool: "10.128.0.0/9".to_owned(),
+                address_pool_mask: 24,
+                domain: "example.com".to_owned(),
+                expected_managers: 1,
+                endpoint_url: None,
+                labels: Default::default(),
+            },
+        }
+    }
+
+    #[test]
+    fn managers_of_other_swarms_are_never_asked_and_stale_ones_last() {
+        let record = |instance: &str, swarm: &str, updated_at| ManagerRecord {
+            instance: instance.to_owned(),
+            address: format!("{instance}:2377"),
+            swarm_id: swarm.to_owned(),
+            updated_at,
+        };
+        let now = 10_000_000;
+        let records = vec![
+            record("stale", "ours", 1),
+            record("other", "theirs", now),
+            record("a", "ours", now),
+            record("b", "ours", now - 1),
+        ];
+        for _ in 0..50 {
+            let asked = managers_to_ask(records.clone(), "ours", now);
+            assert_eq!(asked.len(), 3);
+            assert_eq!(asked[2], "stale:2377");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_is_written_once_per_state_until_it_is_due() {
+        let bucket = MemoryBucket::default();
+        let store = Store::new(bucket.clone());
+        let mut records = Records::new(&node("i-1", Role::Worker));
+        let read = || async { store.get::<NodeRecord>("cluster/nodes/i-1").await.unwrap().unwrap() };
+        records.enter(NodeState::Joining, "joins");
+        records.write_if_due(&store).await.unwrap();
+        let first = read().await;
+        records.write_if_due(&store).await.unwrap();
+        assert_eq!(read().await.etag, first.etag, "nothing new, nothing written");
+        records.enter(NodeState::Ready, "ready");
+        records.write_if_due(&store).await.unwrap();
+        let second = read().await.value;
+        assert_eq!(second.state, NodeState::Ready);
+        assert!(second.ready_at.is_some());
+    }
+}

@@ -1,0 +1,71 @@
+//! Join tokens: sealed by managers with the key of their role, opened by those who may.
+
+use futuswarm_aws::SdkConfig;
+use futuswarm_store::{Bucket, Role, SealedToken, Store, keys};
+use futuswarm_swarm::Engine;
+use futuswarm_vault::{Context, Secret, Vault};
+
+use crate::Error;
+use crate::identity::Node;
+
+/// Seals both tokens and stores them, unless what is stored already opens to the same.
+pub(crate) async fn publish<B: Bucket>(
+    store: &Store<B>,
+    sdk: &SdkConfig,
+    node: &Node,
+    engine: &Engine,
+    swarm_id: &str,
+) -> Result<(), Error> {
+    let tokens = engine.join_tokens().await?;
+    for (role, token) in [(Role::Worker, &tokens.worker), (Role::Manager, &tokens.manager)] {
+        let vault = vault(sdk, node, role)?;
+        let context = context(node, role);
+        if let Some(stored) = store.get::<SealedToken>(&keys::token(role)).await?
+            && stored.value.swarm_id == swarm_id
+            && vault
+                .open(&context, &stored.value.ciphertext)
+                .await
+                .is_ok_and(|opened| opened.expose() == token.expose())
+        {
+            continue;
+        }
+        let sealed = SealedToken { swarm_id: swarm_id.to_owned(), ciphertext: vault.seal(&context, token).await? };
+        store.put(&keys::token(role), &sealed).await?;
+        tracing::info!(%role, "published the sealed join token");
+    }
+    Ok(())
+}
+
+/// Opens the token of this node's own role; only one that was made for `swarm_id` counts.
+pub(crate) async fn open<B: Bucket>(
+    store: &Store<B>,
+    sdk: &SdkConfig,
+    node: &Node,
+    swarm_id: &str,
+) -> Result<Secret, Error> {
+    let role = node.config.role;
+    let sealed = store.get::<SealedToken>(&keys::token(role)).await?;
+    let sealed = sealed.ok_or_else(|| Error::Waiting("no manager has published a join token yet".to_owned()))?.value;
+    if sealed.swarm_id != swarm_id {
+        let reason = format!(
+            "the join token is for the Swarm {}, and the cluster's is {swarm_id}; waits for a new one",
+            sealed.swarm_id
+        );
+        return Err(Error::Waiting(reason));
+    }
+    Ok(vault(sdk, node, role)?.open(&context(node, role), &sealed.ciphertext).await?)
+}
+
+fn vault(sdk: &SdkConfig, node: &Node, role: Role) -> Result<Vault, Error> {
+    let key = match role {
+        Role::Worker => Some(&node.config.cluster_key),
+        Role::Manager => node.config.manager_key.as_ref(),
+    };
+    let key =
+        key.ok_or_else(|| Error::Refused("this node's user data names no key for the managers' token".to_owned()))?;
+    Ok(Vault::new(sdk, key))
+}
+
+fn context(node: &Node, role: Role) -> Context {
+    Context { cluster: node.config.cluster.clone(), kind: "join-token".to_owned(), name: role.to_string() }
+}

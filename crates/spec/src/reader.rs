@@ -1,0 +1,346 @@
+//! Reading TOML tables key by key: each read notes the key as known and its problem if it has one, so that at the end
+//! everything else is an unknown key, and all problems are reported together.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use ipnet::Ipv4Net;
+use toml_edit::{Document, Item, TableLike, Value};
+
+use crate::problem::Problems;
+
+/// Below this similarity (Jaro-Winkler, 0 to 1) a suggestion would only confuse.
+const SIMILAR: f64 = 0.75;
+
+/// One table of the file, with what was asked of it.
+pub(crate) struct Table {
+    /// Dotted path of the table, empty for the root.
+    path: String,
+    /// Line of its header.
+    line: usize,
+    entries: BTreeMap<String, Entry>,
+    known: Vec<String>,
+    problems: Problems,
+}
+
+struct Entry {
+    line: usize,
+    item: Item,
+}
+
+/// Where lines begin, to turn offsets into line numbers.
+struct Lines<'a>(&'a str);
+
+impl Lines<'_> {
+    fn of(&self, offset: usize) -> usize {
+        self.0.as_bytes()[..offset.min(self.0.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+}
+
+impl Table {
+    /// Parses a file.
+    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Problems> {
+        let lines = Lines(text);
+        let document = Document::parse(text.to_owned()).map_err(|error| {
+            let mut problems = Problems::of(file);
+            let line = error.span().map_or(1, |span| lines.of(span.start));
+            problems.add(line, "", format!("this is not TOML: {}", error.message().replace('\n', ", ")));
+            problems
+        })?;
+        Ok(Self::new(file, String::new(), 1, document.as_table(), &lines))
+    }
+
+    fn new(file: &str, path: String, line: usize, table: &dyn TableLike, lines: &Lines<'_>) -> Self {
+        let entries = table
+            .iter()
+            .map(|(key, item)| {
+                let span = table.key(key).and_then(|key| key.span()).or_else(|| item.span());
+                let entry = Entry { line: span.map_or(line, |span| lines.of(span.start)), item: numbered(item, lines) };
+                (key.to_owned(), entry)
+            })
+            .collect();
+        Self { path, line, entries, known: Vec::new(), problems: Problems::of(file) }
+    }
+
+    fn dotted(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// The line of a key, or of the table when the key is absent.
+    pub(crate) fn line_of(&self, key: &str) -> usize {
+        self.entries.get(key).map_or(self.line, |entry| entry.line)
+    }
+
+    fn wrong(&mut self, key: &str, message: String) {
+        let (line, dotted) = (self.line_of(key), self.dotted(key));
+        self.problems.add(line, &dotted, message);
+    }
+
+    /// The item, or a problem when it is absent and there is no default.
+    fn item(&mut self, key: &str, required: bool, what: &str) -> Option<Item> {
+        self.known.push(key.to_owned());
+        let item = self.entries.get(key).map(|entry| entry.item.clone());
+        if item.is_none() && required {
+            self.wrong(key, format!("this key is missing; it needs {what}"));
+        }
+        item
+    }
+
+    fn mistyped(&mut self, key: &str, what: &str, found: &Item) {
+        self.wrong(key, format!("{what} is needed, but {} is there", describe(found)));
+    }
+
+    /// A string that `check` accepts; its error says what is needed.
+    pub(crate) fn string(
+        &mut self,
+        key: &str,
+        default: Option<&str>,
+        check: impl Fn(&str) -> Result<(), &'static str>,
+    ) -> Option<String> {
+        let Some(item) = self.item(key, default.is_none(), "a string") else { return default.map(str::to_owned) };
+        let Some(text) = item.as_str() else {
+            self.mistyped(key, "a string", &item);
+            return None;
+        };
+        if let Err(needed) = check(text) {
+            self.wrong(key, format!("{text:?} cannot be used; {needed} is needed"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    /// A whole number.
+    pub(crate) fn integer(&mut self, key: &str, default: Option<i64>, range: RangeInclusive<i64>) -> Option<i64> {
+        let what = format!("a whole number between {} and {}", range.start(), range.end());
+        let Some(item) = self.item(key, default.is_none(), &what) else { return default };
+        match item.as_integer() {
+            Some(number) if range.contains(&number) => Some(number),
+            _ => {
+                self.mistyped(key, &what, &item);
+                None
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub(crate) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let what = choices.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
+        let item = self.item(key, true, &what)?;
+        let found = item.as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
+        if found.is_none() {
+            self.mistyped(key, &what, &item);
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// An IPv4 network.
+    pub(crate) fn network(&mut self, key: &str, default: Option<Ipv4Net>) -> Option<Ipv4Net> {
+        let what = "a network such as \"10.42.0.0/16\"";
+        let Some(item) = self.item(key, default.is_none(), what) else { return default };
+        let network = item.as_str().and_then(as_network);
+        if network.is_none() {
+            self.mistyped(key, what, &item);
+        }
+        network
+    }
+
+    /// A list of IPv4 networks; absent means none.
+    pub(crate) fn networks(&mut self, key: &str) -> Option<Vec<Ipv4Net>> {
+        let texts = self.strings(key)?;
+        let mut networks = Vec::new();
+        for text in texts {
+            match as_network(&text) {
+                Some(network) => networks.push(network),
+                None => {
+                    self.wrong(key, format!("{text:?} is no network; one such as \"203.0.113.7/32\" is needed"));
+                    return None;
+                }
+            }
+        }
+        Some(networks)
+    }
+
+    /// A list of strings; absent means none.
+    pub(crate) fn strings(&mut self, key: &str) -> Option<Vec<String>> {
+        let what = "a list of strings";
+        let Some(item) = self.item(key, false, what) else { return Some(Vec::new()) };
+        let list =
+            item.as_array().and_then(|array| array.iter().map(|value| value.as_str().map(str::to_owned)).collect());
+        if list.is_none() {
+            self.mistyped(key, what, &item);
+        }
+        list
+    }
+
+    /// A table of strings with any keys; absent means none.
+    pub(crate) fn map(&mut self, key: &str) -> Option<BTreeMap<String, String>> {
+        let what = "a table of strings";
+        let Some(item) = self.item(key, false, what) else { return Some(BTreeMap::new()) };
+        let pairs = item.as_table_like().and_then(|table| {
+            table.iter().map(|(key, value)| Some((key.to_owned(), value.as_str()?.to_owned()))).collect()
+        });
+        if pairs.is_none() {
+            self.mistyped(key, what, &item);
+        }
+        pairs
+    }
+
+    /// A table inside this one; an absent one is read as an empty one, so that its keys' defaults hold.
+    pub(crate) fn table<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let item = self.item(key, false, "a table").unwrap_or_else(|| Item::Table(toml_edit::Table::new()));
+        self.read_inside(key, self.dotted(key), self.line_of(key), &item, read)
+    }
+
+    /// A table of tables with any names, at least one.
+    pub(crate) fn tables<T>(
+        &mut self,
+        key: &str,
+        mut read: impl FnMut(&str, &mut Self) -> Option<T>,
+    ) -> Option<BTreeMap<String, T>> {
+        let what = "at least one table such as [groups.workers]";
+        let item = self.item(key, true, what)?;
+        let Some(outer) = item.as_table_like() else {
+            self.mistyped(key, what, &item);
+            return None;
+        };
+        let mut found = BTreeMap::new();
+        let mut whole = true;
+        for (name, inner) in outer.iter() {
+            let line = line_mark(inner).unwrap_or_else(|| self.line_of(key));
+            let path = self.dotted(&format!("{key}.{name}"));
+            if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+                || name.len() > 24
+            {
+                self.problems.add(
+                    line,
+                    &path,
+                    "a group's name has at most 24 lower-case letters, digits and hyphens".to_owned(),
+                );
+                whole = false;
+            }
+            match self.read_inside(key, path, line, inner, |table| read(name, table)) {
+                Some(value) => {
+                    found.insert(name.to_owned(), value);
+                }
+                None => whole = false,
+            }
+        }
+        if found.is_empty() && whole {
+            self.wrong(key, format!("{what} is needed"));
+            whole = false;
+        }
+        whole.then_some(found)
+    }
+
+    fn read_inside<T>(
+        &mut self,
+        key: &str,
+        path: String,
+        line: usize,
+        item: &Item,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let Some(table) = item.as_table_like() else {
+            self.mistyped(key, "a table", item);
+            return None;
+        };
+        let entries = table
+            .iter()
+            .map(|(name, inner)| {
+                (name.to_owned(), Entry { line: line_mark(inner).unwrap_or(line), item: inner.clone() })
+            })
+            .collect();
+        let mut inner = Self { path, line, entries, known: Vec::new(), problems: Problems::of(&self.problems.file) };
+        let value = read(&mut inner);
+        for problem in inner.finish().problems {
+            self.problems.add(problem.line, &problem.key, problem.message);
+        }
+        value
+    }
+
+    /// Reports what nobody asked for, and gives the problems away.
+    pub(crate) fn finish(&mut self) -> Problems {
+        let unknown: Vec<String> = self.entries.keys().filter(|key| !self.known.contains(key)).cloned().collect();
+        for key in unknown {
+            let best = self
+                .known
+                .iter()
+                .map(|known| (strsim::jaro_winkler(&key, known), known))
+                .max_by(|a, b| a.0.total_cmp(&b.0));
+            let message = match best {
+                Some((score, known)) if score >= SIMILAR => format!("there is no such key; did you mean `{known}`?"),
+                _ => format!("there is no such key; the keys here are {}", self.known.join(", ")),
+            };
+            self.wrong(&key, message);
+        }
+        std::mem::replace(&mut self.problems, Problems::of(""))
+    }
+}
+
+fn as_network(text: &str) -> Option<Ipv4Net> {
+    text.parse::<Ipv4Net>().ok().filter(|network| network.addr() == network.network())
+}
+
+fn describe(item: &Item) -> String {
+    match item {
+        Item::Value(Value::String(text)) => format!("the string {:?}", text.value()),
+        Item::Value(Value::Integer(number)) => format!("the number {}", number.value()),
+        Item::Value(Value::Float(number)) => format!("the number {}", number.value()),
+        Item::Value(Value::Boolean(flag)) => format!("{}", flag.value()),
+        Item::Value(Value::Datetime(_)) => "a date".to_owned(),
+        Item::Value(Value::Array(_)) => "a list".to_owned(),
+        _ => "a table".to_owned(),
+    }
+}
+
+/// A copy of an item in which every value carries its line. `toml_edit` forgets spans when an item is cloned out of its
+/// document, so the line travels in the decoration that nobody prints.
+fn numbered(item: &Item, lines: &Lines<'_>) -> Item {
+    let mark = |span: Option<std::ops::Range<usize>>| span.map(|span| lines.of(span.start).to_string());
+    match item {
+        Item::Value(value) => Item::Value(numbered_value(value, lines)),
+        Item::Table(table) => {
+            let mut copy = toml_edit::Table::new();
+            for (key, inner) in table.iter() {
+                let line = mark(table.key(key).and_then(|key| key.span()).or_else(|| inner.span()));
+                let mut inner = numbered(inner, lines);
+                set_mark(&mut inner, line);
+                copy.insert(key, inner);
+            }
+            Item::Table(copy)
+        }
+        other => other.clone(),
+    }
+}
+
+fn numbered_value(value: &Value, lines: &Lines<'_>) -> Value {
+    let Value::InlineTable(table) = value else { return value.clone() };
+    let mut copy = toml_edit::InlineTable::new();
+    for (key, inner) in table.iter() {
+        let line = table.key(key).and_then(|key| key.span()).map(|span| lines.of(span.start).to_string());
+        let mut item = Item::Value(numbered_value(inner, lines));
+        set_mark(&mut item, line);
+        if let Item::Value(value) = item {
+            copy.insert(key, value);
+        }
+    }
+    Value::InlineTable(copy)
+}
+
+fn set_mark(item: &mut Item, line: Option<String>) {
+    let Some(line) = line else { return };
+    match item {
+        Item::Value(value) => value.decor_mut().set_suffix(line),
+        Item::Table(table) => table.decor_mut().set_suffix(line),
+        _ => {}
+    }
+}
+
+fn line_mark(item: &Item) -> Option<usize> {
+    let decor = match item {
+        Item::Value(value) => value.decor(),
+        Item::Table(table) => table.decor(),
+        _ => return None,
+    };
+    decor.suffix()?.as_str()?.parse().ok()
+}

@@ -1,0 +1,96 @@
+//! The golden user data in `cloud-init/golden`, and what is refused.
+
+use super::*;
+
+fn config(role: Role) -> NodeConfig {
+    let manager = role == Role::Manager;
+    NodeConfig {
+        version: VERSION,
+        cluster: "prod".to_owned(),
+        region: "eu-west-1".to_owned(),
+        role,
+        group: if manager { "managers" } else { "workers" }.to_owned(),
+        bucket: "futuswarm-prod-123456789012-eu-west-1".to_owned(),
+        cluster_key: "alias/futuswarm-prod".to_owned(),
+        manager_key: manager.then(|| "alias/futuswarm-prod-managers".to_owned()),
+        address_pool: "10.128.0.0/9".to_owned(),
+        address_pool_mask: 24,
+        domain: "apps.example.com".to_owned(),
+        expected_managers: 3,
+        endpoint_url: None,
+        labels: if manager {
+            BTreeMap::new()
+        } else {
+            BTreeMap::from([("disk".to_owned(), "fast: \"yes\"".to_owned())])
+        },
+    }
+}
+
+fn golden(name: &str, text: &str) {
+    insta::with_settings!({
+        snapshot_path => "../../../cloud-init/golden",
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+    }, { insta::assert_snapshot!(name, text) });
+}
+
+#[test]
+fn the_golden_user_data() {
+    golden("manager", &render(&config(Role::Manager)).unwrap());
+    golden("worker", &render(&config(Role::Worker)).unwrap());
+    let local = NodeConfig { endpoint_url: Some("http://169.254.169.250:4566".to_owned()), ..config(Role::Worker) };
+    golden("local-worker", &render(&local).unwrap());
+}
+
+#[test]
+fn what_is_rendered_is_what_is_read() {
+    for role in [Role::Manager, Role::Worker] {
+        let config = config(role);
+        assert_eq!(NodeConfig::from_user_data(&render(&config).unwrap()).unwrap(), config);
+    }
+}
+
+#[test]
+fn cloud_init_accepts_it() {
+    let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
+    let dir = tempfile::tempdir().unwrap();
+    let check = |text: &str| {
+        let path = dir.path().join("user-data");
+        std::fs::write(&path, text).unwrap();
+        let output = tools.python("cloud-init").unwrap().args(["schema", "--config-file"]).arg(&path).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    for role in [Role::Manager, Role::Worker] {
+        let (accepted, said) = check(&render(&config(role)).unwrap());
+        assert!(accepted, "{said}");
+    }
+    let (accepted, said) = check("#cloud-config\nwrite_files: 7\n");
+    assert!(!accepted, "the checker must be able to refuse: {said}");
+}
+
+#[test]
+fn what_is_not_ours_is_refused_with_a_reason() {
+    let good = render(&config(Role::Worker)).unwrap();
+    for (text, reason) in [
+        ("", "does not begin with"),
+        ("#!/bin/sh\nreboot\n", "does not begin with"),
+        ("\u{0}\u{ffff}garbage", "does not begin with"),
+        ("#cloud-config\nruncmd: [ls]\n", "cannot be read"),
+        ("#cloud-config\nwrite_files: []\n", "has no file /run/futuswarm/node.yaml"),
+        (&good.replace("version: 1", "version: 2"), "has version 2"),
+        (&good.replace("role: worker", "role: king"), "cannot be read"),
+        (&good.replace("cluster: prod", "cluster: ''"), "cluster is \"\""),
+        (&good.replace("role: worker", "role: manager"), "manager_key"),
+        (&good.replace("domain:", "domian:"), "unknown field `domian`"),
+    ] {
+        let message = NodeConfig::from_user_data(text).unwrap_err().to_string();
+        assert!(message.contains(reason), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn user_data_that_ec2_would_refuse_is_refused_first() {
+    let labels = (0..400).map(|index| (format!("label-{index}"), "x".repeat(40))).collect();
+    let error = render(&NodeConfig { labels, ..config(Role::Worker) }).unwrap_err();
+    assert!(matches!(error, Error::TooLong(bytes) if bytes > MAX_BYTES));
+}
