@@ -9,9 +9,9 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 pub use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+pub use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+pub use aws_smithy_runtime_api::client::result::SdkError;
+pub use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// Time for a TCP and TLS handshake; a healthy endpoint answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);

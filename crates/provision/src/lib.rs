@@ -1,1 +1,17 @@
-//! futuswarm-provision.
+//! From a cluster spec to AWS resources: each resource is looked up, compared, and created or changed if it has to be.
+//!
+//! There is no state file. What exists is found by name or by the tags `futuswarm:cluster` and `futuswarm:part`, so that any
+//! machine can carry on where another one stopped, and a second run changes nothing.
+
+pub mod cloud;
+mod error;
+pub mod names;
+pub mod plan;
+pub mod policies;
+pub mod resources;
+pub mod status;
+pub mod wait;
+
+pub use cloud::Cloud;
+pub use error::Error;
+pub use plan::{Action, Change, Plan};

@@ -1,0 +1,57 @@
+//! The names of everything that is made for a cluster.
+
+use futuswarm_spec::Role;
+
+/// Tag that says which cluster a resource belongs to.
+pub const CLUSTER_TAG: &str = "futuswarm:cluster";
+/// Tag that says which part of the cluster a resource is; unique within it.
+pub const PART_TAG: &str = "futuswarm:part";
+
+/// Names for one cluster.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// The cluster.
+    pub cluster: String,
+    /// The AWS account.
+    pub account: String,
+    /// The AWS region.
+    pub region: String,
+}
+
+impl Names {
+    /// The state bucket; bucket names are unique in all of AWS.
+    #[must_use]
+    pub fn bucket(&self) -> String {
+        format!("futuswarm-{}-{}-{}", self.cluster, self.account, self.region)
+    }
+
+    /// The KMS key that every node may use.
+    #[must_use]
+    pub fn cluster_key(&self) -> String {
+        format!("alias/futuswarm-{}", self.cluster)
+    }
+
+    /// The KMS key that only managers may use.
+    #[must_use]
+    pub fn manager_key(&self) -> String {
+        format!("alias/futuswarm-{}-managers", self.cluster)
+    }
+
+    /// The IAM role and instance profile of a role.
+    #[must_use]
+    pub fn role(&self, role: Role) -> String {
+        format!("futuswarm-{}-{role}", self.cluster)
+    }
+
+    /// `futuswarm-<cluster>-<part>`, the form of all other names.
+    #[must_use]
+    pub fn of(&self, part: &str) -> String {
+        format!("futuswarm-{}-{part}", self.cluster)
+    }
+
+    /// Load balancers and target groups have at most 32 characters; a cluster has at most 24.
+    #[must_use]
+    pub fn balancer(&self) -> String {
+        format!("fsw-{}", self.cluster)
+    }
+}

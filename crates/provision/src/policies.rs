@@ -1,0 +1,123 @@
+//! IAM policies of the nodes: default deny, and each role's own prefixes and keys.
+//!
+//! Trust domains are separated by resource (S3 prefixes, one KMS key per role), never by conditions alone.
+
+use futuswarm_spec::Role;
+use futuswarm_store::keys;
+use serde_json::{Value, json};
+
+use crate::names::Names;
+
+/// Who may assume the nodes' roles: EC2, nobody else.
+#[must_use]
+pub fn trust() -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{ "Effect": "Allow", "Principal": { "Service": "ec2.amazonaws.com" }, "Action": "sts:AssumeRole" }]
+    })
+}
+
+/// What a node of a role may do. Keys are named by ARN: an alias is not a resource that KMS checks.
+#[must_use]
+pub fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key_arn: &str) -> Value {
+    let bucket = format!("arn:aws:s3:::{}", names.bucket());
+    let object = |key: &str| format!("{bucket}/{key}");
+    let under = |prefix: &str| object(&format!("{prefix}*"));
+    match role {
+        Role::Manager => json!({
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "ClusterState",
+                    "Effect": "Allow",
+                    "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                    "Resource": under("cluster/")
+                },
+                { "Sid": "ListClusterState", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket },
+                {
+                    "Sid": "Keys",
+                    "Effect": "Allow",
+                    "Action": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
+                    "Resource": [cluster_key_arn, manager_key_arn]
+                },
+                { "Sid": "SeeInstances", "Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*" }
+            ]
+        }),
+        Role::Worker => json!({
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "ReadClusterState",
+                    "Effect": "Allow",
+                    "Action": "s3:GetObject",
+                    "Resource": [
+                        object(keys::SPEC),
+                        object(keys::GENESIS),
+                        object(&keys::token(Role::Worker)),
+                        under(keys::MANAGERS),
+                        object(keys::ROUTES)
+                    ]
+                },
+                { "Sid": "OwnHeartbeat", "Effect": "Allow", "Action": "s3:PutObject", "Resource": under(keys::NODES) },
+                { "Sid": "ListClusterState", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket },
+                {
+                    "Sid": "Keys",
+                    "Effect": "Allow",
+                    "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+                    "Resource": cluster_key_arn
+                }
+            ]
+        }),
+    }
+}
+
+/// The bucket's own policy: nothing over plain HTTP.
+#[must_use]
+pub fn bucket(names: &Names) -> Value {
+    let bucket = format!("arn:aws:s3:::{}", names.bucket());
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "OnlyEncryptedTransport",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [bucket, format!("{bucket}/*")],
+            "Condition": { "Bool": { "aws:SecureTransport": "false" } }
+        }]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names { cluster: "prod".to_owned(), account: "123456789012".to_owned(), region: "eu-west-1".to_owned() }
+    }
+
+    #[test]
+    fn the_policies() {
+        let text = |value: &Value| serde_json::to_string_pretty(value).unwrap();
+        insta::assert_snapshot!("trust", text(&trust()));
+        insta::assert_snapshot!("bucket", text(&bucket(&names())));
+        for role in [Role::Manager, Role::Worker] {
+            let policy = node(
+                &names(),
+                role,
+                "arn:aws:kms:eu-west-1:123456789012:key/cluster",
+                "arn:aws:kms:eu-west-1:123456789012:key/managers",
+            );
+            insta::assert_snapshot!(role.to_string(), text(&policy));
+        }
+    }
+
+    #[test]
+    fn a_worker_reaches_nothing_of_the_managers() {
+        let policy = node(&names(), Role::Worker, "cluster-key", "manager-key").to_string();
+        assert!(!policy.contains("manager-key"), "{policy}");
+        assert!(!policy.contains(&keys::token(Role::Manager)), "{policy}");
+        assert!(!policy.contains("cluster/*"), "{policy}");
+        assert!(!policy.contains("s3:*") && !policy.contains("kms:*"), "{policy}");
+    }
+}

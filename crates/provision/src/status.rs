@@ -1,0 +1,139 @@
+//! The state of a cluster: what EC2 says of its instances, put together with what the nodes say of themselves.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
+use futuswarm_spec::Role;
+use futuswarm_store::{NodeRecord, NodeState, keys, unix_millis};
+use serde::Serialize;
+
+use crate::error::{Error, aws};
+use crate::names::{CLUSTER_TAG, PART_TAG};
+use crate::{Cloud, resources};
+
+/// A node whose last heartbeat is older is not counted as ready, in milliseconds.
+const FRESH_MILLIS: u64 = 90_000;
+
+/// A cluster's state; its JSON form is an interface.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The cluster.
+    pub cluster: String,
+    /// Where its page answers.
+    pub url: String,
+    /// The emulated AWS endpoint; absent on AWS.
+    pub api_endpoint: Option<String>,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// One node.
+#[derive(Debug, Serialize)]
+pub struct Node {
+    /// EC2 instance id.
+    pub instance: String,
+    /// Swarm node id, once it has one.
+    pub node: Option<String>,
+    /// Its part in the Swarm.
+    pub role: Role,
+    /// `booting` until the node says something itself.
+    pub state: String,
+    /// Whether it is Ready and was heard of lately.
+    pub ready: bool,
+    /// Primary private address.
+    pub address: String,
+    /// Availability zone.
+    pub zone: String,
+    /// Image id.
+    pub image: String,
+    /// Seconds from power-on to Ready.
+    pub joined_seconds: Option<f64>,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its group.
+    pub group: String,
+}
+
+/// The cluster's instances that run or are about to.
+pub async fn instances(cloud: &Cloud) -> Result<Vec<Instance>, Error> {
+    let ours = Filter::builder().name(format!("tag:{CLUSTER_TAG}")).values(&cloud.spec.cluster).build();
+    let alive = Filter::builder()
+        .name("instance-state-name")
+        .values("pending")
+        .values("running")
+        .values("shutting-down")
+        .values("stopping")
+        .build();
+    let mut pages = cloud.ec2.describe_instances().filters(ours).filters(alive).into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        for reservation in page.map_err(aws("DescribeInstances"))?.reservations.unwrap_or_default() {
+            found.extend(reservation.instances.unwrap_or_default());
+        }
+    }
+    found.sort_by_key(|instance| instance.launch_time().map(|time| time.secs()));
+    Ok(found)
+}
+
+/// Looks.
+///
+/// # Errors
+/// When AWS does not answer.
+pub async fn look(cloud: &Cloud, url: &str) -> Result<Status, Error> {
+    let records: BTreeMap<String, NodeRecord> = match cloud.store.all::<NodeRecord>(keys::NODES).await {
+        Ok(records) => records.into_iter().map(|record| (record.instance.clone(), record)).collect(),
+        // Before the first apply there is no bucket.
+        Err(futuswarm_store::Error::Service { source, .. }) if source.is_not_found() => BTreeMap::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let now = unix_millis();
+    let nodes = instances(cloud).await?.iter().map(|instance| node(cloud, instance, &records, now)).collect();
+    Ok(Status { cluster: cloud.spec.cluster.clone(), url: url.to_owned(), api_endpoint: cloud.endpoint.clone(), nodes })
+}
+
+fn node(cloud: &Cloud, instance: &Instance, records: &BTreeMap<String, NodeRecord>, now: u64) -> Node {
+    let id = instance.instance_id().unwrap_or_default();
+    let part =
+        instance.tags().iter().find(|tag| tag.key() == Some(PART_TAG)).and_then(|tag| tag.value()).unwrap_or_default();
+    let group = part.strip_prefix("node-").unwrap_or(part).to_owned();
+    let record = records.get(id);
+    let running = instance.state().and_then(|state| state.name()) == Some(&InstanceStateName::Running);
+    let launched = instance.launch_time().and_then(|time| u64::try_from(time.to_millis().ok()?).ok());
+    let role = record.map(|record| record.role).or_else(|| cloud.spec.groups.get(&group).map(|group| group.role));
+    let state = match (record, running) {
+        (Some(record), true) => record.state.to_string(),
+        (None, true) => "booting".to_owned(),
+        (_, false) => {
+            instance.state().and_then(|state| state.name()).map_or("unknown", |name| name.as_str()).to_owned()
+        }
+    };
+    let fresh = |record: &NodeRecord| now.saturating_sub(record.updated_at) < FRESH_MILLIS;
+    Node {
+        instance: id.to_owned(),
+        node: record.and_then(|record| record.node.clone()),
+        role: role.unwrap_or(Role::Worker),
+        state,
+        ready: running && record.is_some_and(|record| record.state == NodeState::Ready && fresh(record)),
+        address: instance.private_ip_address().unwrap_or_default().to_owned(),
+        zone: instance.placement().and_then(|placement| placement.availability_zone()).unwrap_or_default().to_owned(),
+        image: instance.image_id().unwrap_or_default().to_owned(),
+        joined_seconds: record
+            .and_then(|record| record.ready_at)
+            .zip(launched)
+            .map(|(ready, launched)| ready.saturating_sub(launched) as f64 / 1000.0),
+        reason: record.and_then(|record| record.reason.clone()),
+        group,
+    }
+}
+
+/// Where the cluster's page answers, when nobody said.
+///
+/// # Errors
+/// When AWS does not answer.
+pub async fn url(cloud: &Cloud) -> Result<String, Error> {
+    Ok(match resources::balancer_name(cloud).await? {
+        Some(name) => format!("http://{name}"),
+        None => format!("http://{}", cloud.spec.domain),
+    })
+}

@@ -1,0 +1,96 @@
+//! Waiting until a cluster is what it should be: every node Ready, and the page answers.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+
+use crate::status::Status;
+use crate::{Cloud, Error, status};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(1000);
+/// For one request for the page.
+const PAGE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Waits; `progress` is told of every look.
+///
+/// # Errors
+/// When `deadline` has passed; the message says what is still missing.
+pub async fn until_ready(
+    cloud: &Cloud,
+    url: &str,
+    deadline: Duration,
+    mut progress: impl FnMut(&Status, bool),
+) -> Result<Status, Error> {
+    let started = Instant::now();
+    let wanted: u32 = cloud.spec.groups.values().map(|group| group.count).sum();
+    let mut last;
+    loop {
+        match status::look(cloud, url).await {
+            Ok(found) => {
+                let ready = found.nodes.iter().filter(|node| node.ready).count();
+                let all = u32::try_from(ready).is_ok_and(|ready| ready >= wanted)
+                    && found.nodes.iter().all(|node| node.ready);
+                let page = if all { page_answers(cloud, url).await } else { Err("not asked yet".to_owned()) };
+                progress(&found, page.is_ok());
+                last = match page {
+                    Ok(()) => return Ok(found),
+                    Err(reason) if all => format!("{url} does not answer: {reason}"),
+                    Err(_) => missing(&found, wanted),
+                };
+            }
+            Err(error) => last = error.to_string(),
+        }
+        if started.elapsed() > deadline {
+            return Err(Error::Late(format!(
+                "the cluster is not ready after {} s: {last}; look at a node with `cargo xtask console NODE`",
+                deadline.as_secs()
+            )));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn missing(found: &Status, wanted: u32) -> String {
+    let waiting: Vec<String> = found
+        .nodes
+        .iter()
+        .filter(|node| !node.ready)
+        .map(|node| {
+            format!(
+                "{} is {}{}",
+                node.instance,
+                node.state,
+                node.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+            )
+        })
+        .collect();
+    format!(
+        "{} of {wanted} nodes are ready; {}",
+        found.nodes.iter().filter(|node| node.ready).count(),
+        waiting.join(", ")
+    )
+}
+
+/// Asks for the page under the cluster's own domain.
+async fn page_answers(cloud: &Cloud, url: &str) -> Result<(), String> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let request =
+        http::Request::builder().uri(format!("{}/", url.trim_end_matches('/'))).header("host", &cloud.spec.domain);
+    let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
+    let exchange = async {
+        let answer = client.request(request).await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        match status.is_success() {
+            true => Ok(()),
+            false => Err(format!("{status}: {}", String::from_utf8_lossy(&body).lines().next().unwrap_or_default())),
+        }
+    };
+    tokio::time::timeout(PAGE_DEADLINE, exchange)
+        .await
+        .map_err(|_| format!("no answer within {} s", PAGE_DEADLINE.as_secs()))?
+}
