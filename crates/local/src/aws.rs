@@ -38,7 +38,9 @@ pub async fn config(endpoint: &str, region: &str, keys: &Keys) -> SdkConfig {
         .region(Region::new(region.to_owned()))
         .endpoint_url(endpoint)
         .credentials_provider(Credentials::new(&keys.id, &keys.secret, None, None, "local cloud"))
-        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(ATTEMPT * 2).build())
+        .timeout_config(
+            TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(ATTEMPT * 2).build(),
+        )
         .load()
         .await
 }

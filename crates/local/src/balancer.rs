@@ -193,7 +193,8 @@ impl Balancer {
             words.extend(argv(["-x", &model.socket, "-sf", &pid.to_string()]));
         }
         let log = self.dir.join("haproxy.log");
-        let output = std::fs::File::options().create(true).append(true).open(&log).map_err(file("cannot open", &log))?;
+        let output =
+            std::fs::File::options().create(true).append(true).open(&log).map_err(file("cannot open", &log))?;
         let process = child::command(&words, None)
             .stdout(Stdio::null())
             .stderr(Stdio::from(output))
@@ -264,7 +265,9 @@ mod tests {
             let output = tools.command("haproxy").unwrap().arg("-c").arg("-f").arg(&path).output().unwrap();
             // The namespace of the golden configuration does not exist here, and HAProxy looks.
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            let only_the_namespace = text.lines().filter(|line| line.contains("[ALERT]")).all(|line| line.contains("namespace") || line.contains("Error(s) found") || line.contains("Fatal errors"));
+            let only_the_namespace = text.lines().filter(|line| line.contains("[ALERT]")).all(|line| {
+                line.contains("namespace") || line.contains("Error(s) found") || line.contains("Fatal errors")
+            });
             assert!(output.status.success() || only_the_namespace, "{text}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futuswarm_spec::Spec;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ pub enum Accel {
 }
 
 /// The settings of one local cloud.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloudConfig {
     /// The cluster's name.
     pub cluster: String,
@@ -38,37 +39,8 @@ pub struct CloudConfig {
     pub cpus: u32,
     /// How guests are run.
     pub accel: Accel,
-}
-
-/// The parts of a cluster spec that the daemon reads. The whole file is validated by the spec's own crate before anything
-/// is provisioned; here only what matters is looked at.
-#[derive(Deserialize)]
-struct SpecFile {
-    cluster: String,
-    region: String,
-    network: Option<NetworkTable>,
-    #[serde(default)]
-    local: LocalTable,
-}
-
-#[derive(Deserialize)]
-struct NetworkTable {
-    cidr: Option<Ipv4Net>,
-}
-
-#[derive(Deserialize)]
-#[serde(default)]
-struct LocalTable {
-    api_port: u16,
-    http_port: u16,
-    memory_mib: u32,
-    cpus: u32,
-}
-
-impl Default for LocalTable {
-    fn default() -> Self {
-        Self { api_port: 4566, http_port: 8080, memory_mib: 1536, cpus: 1 }
-    }
+    /// How many machines the spec asks for.
+    pub machines: u32,
 }
 
 impl CloudConfig {
@@ -78,30 +50,27 @@ impl CloudConfig {
     /// When the file cannot be read, or names a cluster that is not local.
     pub fn load(spec: &Path, accel: Accel) -> Result<Self> {
         let text = std::fs::read_to_string(spec).map_err(file("cannot read the cluster spec", spec))?;
-        Self::parse(&text, accel).map_err(|error| Error::Config(format!("{}: {error}", spec.display())))
+        Self::parse(&spec.display().to_string(), &text, accel)
     }
 
-    fn parse(text: &str, accel: Accel) -> Result<Self> {
-        let spec: SpecFile = toml::from_str(text).map_err(|error| Error::Config(error.to_string()))?;
+    fn parse(file: &str, text: &str, accel: Accel) -> Result<Self> {
+        let spec = Spec::parse(file, text).map_err(|problems| Error::Config(problems.to_string()))?;
         if spec.cluster != "local" && !spec.cluster.starts_with("local-") {
             return Err(Error::Config(format!(
-                "the cluster {} is not a local one: `--local` accepts only `local` and `local-…`, so that a mistake never touches a real cluster",
+                "{file}: the cluster {:?} is not a local one: `--local` accepts only \"local\" and names that begin with \"local-\", so that a mistake never touches a real cluster",
                 spec.cluster
             )));
         }
-        if spec.local.api_port == spec.local.http_port {
-            return Err(Error::Config("api_port and http_port under [local] are the same: choose two".to_owned()));
-        }
-        let network = spec.network.and_then(|network| network.cidr);
         Ok(Self {
             cluster: spec.cluster,
             region: spec.region,
-            network: network.unwrap_or_else(|| Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 42, 0, 0), 16)),
+            network: spec.network.cidr,
             api_port: spec.local.api_port,
             http_port: spec.local.http_port,
             memory_mib: spec.local.memory_mib,
             cpus: spec.local.cpus,
             accel,
+            machines: spec.groups.values().map(|group| group.count).sum(),
         })
     }
 }
@@ -112,10 +81,14 @@ mod tests {
 
     #[test]
     fn only_local_clusters_are_accepted() {
-        let spec = |cluster: &str| format!("cluster = \"{cluster}\"\nregion = \"eu-west-1\"\n");
-        assert_eq!(CloudConfig::parse(&spec("local"), Accel::Tcg).unwrap().api_port, 4566);
-        assert!(CloudConfig::parse(&spec("local-2"), Accel::Tcg).is_ok());
-        let message = CloudConfig::parse(&spec("prod"), Accel::Tcg).unwrap_err().to_string();
-        assert!(message.starts_with("the cluster prod is not a local one"), "{message}");
+        let text = include_str!("../../../clusters/local.toml");
+        let parse = |cluster: &str| {
+            CloudConfig::parse("x.toml", &text.replace("\"local\" ", &format!("\"{cluster}\" ")), Accel::Tcg)
+        };
+        let config = parse("local").unwrap();
+        assert_eq!((config.api_port, config.http_port, config.machines), (4566, 8080, 3));
+        assert!(parse("local-2").is_ok());
+        let message = parse("prod").unwrap_err().to_string();
+        assert!(message.starts_with("x.toml: the cluster \"prod\" is not a local one"), "{message}");
     }
 }

@@ -42,10 +42,13 @@ impl Dnsmasq {
             write_atomically(&hosts, b"")?;
         }
         if let Some(mut old) = self.process.take() {
-            old.kill().await.map_err(|error| Error::Command { command: "dnsmasq".to_owned(), detail: error.to_string() })?;
+            old.kill()
+                .await
+                .map_err(|error| Error::Command { command: "dnsmasq".to_owned(), detail: error.to_string() })?;
         }
         let log = self.dir.join("dnsmasq.log");
-        let output = std::fs::File::options().create(true).append(true).open(&log).map_err(file("cannot open", &log))?;
+        let output =
+            std::fs::File::options().create(true).append(true).open(&log).map_err(file("cannot open", &log))?;
         let mut words = self.program.clone();
         let mut option = std::ffi::OsString::from("--conf-file=");
         option.push(&config);

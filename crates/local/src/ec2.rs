@@ -44,6 +44,8 @@ pub struct Machine {
     pub profile: Option<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// Public part of its key pair, in OpenSSH's format.
+    pub public_key: Option<String>,
     /// User data, decoded.
     pub user_data: Vec<u8>,
     /// Root volume id.
@@ -175,6 +177,7 @@ async fn machine(
         groups,
         profile: instance.iam_instance_profile().and_then(|profile| profile.arn()).map(str::to_owned),
         tags,
+        public_key: public_key(clients, instance.key_name()).await?,
         user_data: user_data(clients, id).await?,
         volume,
         root_gib,
@@ -200,7 +203,8 @@ async fn root_volume(clients: &Clients, images: &Images, instance: &Instance) ->
         .volumes()
         .iter()
         .filter_map(|volume| {
-            let device = volume.attachments().iter().find(|attachment| attachment.instance_id() == Some(id))?.device()?;
+            let device =
+                volume.attachments().iter().find(|attachment| attachment.instance_id() == Some(id))?.device()?;
             let size = u64::try_from(volume.size().unwrap_or(0)).unwrap_or(0);
             let usual = ["/dev/xvda", "/dev/sda1"].contains(&device);
             (usual || device == root_name).then_some((device == root_name, size, volume.volume_id()?))
@@ -212,6 +216,13 @@ async fn root_volume(clients: &Clients, images: &Images, instance: &Instance) ->
         Some((_, size, volume)) => ((*volume).to_owned(), (*size).max(least)),
         None => (format!("vol-{}", id.trim_start_matches("i-")), DEFAULT_ROOT_GIB.max(least)),
     })
+}
+
+async fn public_key(clients: &Clients, name: Option<&str>) -> Result<Option<String>> {
+    let Some(name) = name else { return Ok(None) };
+    let found = clients.ec2.describe_key_pairs().key_names(name).include_public_key(true).send().await;
+    let found = found.map_err(|error| AwsError::new("DescribeKeyPairs", error))?;
+    Ok(found.key_pairs().first().and_then(|pair| pair.public_key()).map(|key| key.trim().to_owned()))
 }
 
 async fn user_data(clients: &Clients, id: &str) -> Result<Vec<u8>> {

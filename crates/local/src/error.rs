@@ -24,7 +24,9 @@ pub enum Error {
         detail: String,
     },
     /// A loopback port is taken by somebody else.
-    #[error("port {port} of 127.0.0.1 is in use{owner}; stop that program or set `{key}` under [local] in the cluster spec")]
+    #[error(
+        "port {port} of 127.0.0.1 is in use{owner}; stop that program or set `{key}` under [local] in the cluster spec"
+    )]
     PortInUse {
         /// The port.
         port: u16,

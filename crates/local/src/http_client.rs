@@ -35,7 +35,13 @@ async fn tcp(address: SocketAddr, method: &str, path: &str, body: &str) -> Resul
 }
 
 /// An exchange over a unix socket.
-pub async fn unix(socket: &Path, method: &str, path: &str, body: &str, deadline: Duration) -> Result<(StatusCode, Bytes)> {
+pub async fn unix(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    body: &str,
+    deadline: Duration,
+) -> Result<(StatusCode, Bytes)> {
     let what = format!("{method} {path} on {}", socket.display());
     let exchange = async {
         let stream = tokio::net::UnixStream::connect(socket).await.map_err(|error| error.to_string())?;

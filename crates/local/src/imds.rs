@@ -149,7 +149,11 @@ impl Imds {
         };
         let path = request.uri().path();
         if path == "/latest/api/token" {
-            return if request.method() == Method::PUT { self.issue(request, peer) } else { status(StatusCode::METHOD_NOT_ALLOWED) };
+            return if request.method() == Method::PUT {
+                self.issue(request, peer)
+            } else {
+                status(StatusCode::METHOD_NOT_ALLOWED)
+            };
         }
         if request.method() != Method::GET {
             return status(StatusCode::METHOD_NOT_ALLOWED);
@@ -212,9 +216,12 @@ impl Imds {
             Some(profile) => Some(self.role(profile).await?),
             None => None,
         };
-        if let Some(asked) = path.strip_prefix("meta-data/iam/security-credentials/").filter(|asked| !asked.is_empty()) {
+        if let Some(asked) = path.strip_prefix("meta-data/iam/security-credentials/").filter(|asked| !asked.is_empty())
+        {
             return match role {
-                Some(role) if role == asked => self.credentials(&role, &machine.id).await.map(|json| Some(json.into_bytes())),
+                Some(role) if role == asked => {
+                    self.credentials(&role, &machine.id).await.map(|json| Some(json.into_bytes()))
+                }
                 _ => Ok(None),
             };
         }
@@ -236,7 +243,10 @@ impl Imds {
             .send()
             .await
             .map_err(|error| AwsError::new("GetInstanceProfile", error))?;
-        let role = found.instance_profile().and_then(|profile| profile.roles().first()).map(|role| role.role_name().to_owned());
+        let role = found
+            .instance_profile()
+            .and_then(|profile| profile.roles().first())
+            .map(|role| role.role_name().to_owned());
         let role = role.ok_or_else(|| Error::Config(format!("the instance profile {name} has no role")))?;
         lock(&self.roles).insert(profile.to_owned(), role.clone());
         Ok(role)

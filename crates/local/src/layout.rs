@@ -53,6 +53,14 @@ impl Layout {
     pub fn control(&self) -> PathBuf {
         self.dir.join("control.sock")
     }
+    /// The daemon's process id.
+    pub fn pid(&self) -> PathBuf {
+        self.dir.join("daemon.pid")
+    }
+    /// The operator's SSH key for the nodes; the public part is beside it with the ending `.pub`.
+    pub fn ssh_key(&self) -> PathBuf {
+        self.dir.join("ssh_key")
+    }
     /// Registered images.
     pub fn images(&self) -> PathBuf {
         self.dir.join("images.json")
@@ -72,7 +80,8 @@ impl Layout {
 
     /// Takes the lock that serialises commands which start or stop the cloud; waits for it.
     pub fn command_lock(&self) -> Result<File> {
-        self.lock("command", FlockOperation::LockExclusive)?.ok_or_else(|| Error::NotRunning { cluster: self.cluster.clone() })
+        self.lock("command", FlockOperation::LockExclusive)?
+            .ok_or_else(|| Error::NotRunning { cluster: self.cluster.clone() })
     }
 
     /// Takes the lock that the daemon holds as long as it lives; `None` when a daemon lives.
@@ -84,12 +93,8 @@ impl Layout {
         let path = self.lock_path(which);
         let parent = path.parent().unwrap_or(Path::new("/"));
         std::fs::create_dir_all(parent).map_err(file("cannot create", parent))?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(file("cannot open", &path))?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(file("cannot open", &path))?;
         match rustix::fs::flock(&lock, operation) {
             Ok(()) => Ok(Some(lock)),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

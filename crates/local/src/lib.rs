@@ -1,1 +1,29 @@
-//! futuswarm-local.
+//! The local cloud: an emulated AWS API, virtual machines that follow it, their network, metadata and load balancer.
+//!
+//! One daemon per cluster owns every process and the network namespace; when it ends, whichever way, its children end with
+//! it, and the next command removes the rest.
+
+mod aws;
+mod balancer;
+mod child;
+pub mod commands;
+mod config;
+mod control;
+mod daemon;
+mod dnsmasq;
+mod ec2;
+mod error;
+mod front;
+mod http_client;
+mod images;
+mod imds;
+mod layout;
+mod moto;
+mod network;
+mod qemu;
+mod venv;
+mod vms;
+
+pub use child::{EXEC_CHILD, exec as exec_child};
+pub use config::Accel;
+pub use error::Error;

@@ -16,8 +16,7 @@ use crate::http_client;
 /// Importing all of moto takes about 4 s alone, 20 s were seen on a machine busy with two builds.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 /// The owner may do everything; everybody else only what IAM policies say.
-const OWNER_POLICY: &str =
-    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+const OWNER_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
 /// The owner's user name.
 const OWNER: &str = "futuswarm-local-owner";
 
@@ -84,12 +83,8 @@ pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
         return Err(Error::Http { what: "switching IAM enforcement on".to_owned(), detail: answer.0.to_string() });
     }
     let clients = Clients::new(&aws::config(&endpoint, region, &keys).await);
-    let identity = clients
-        .sts
-        .get_caller_identity()
-        .send()
-        .await
-        .map_err(|error| AwsError::new("GetCallerIdentity", error))?;
+    let identity =
+        clients.sts.get_caller_identity().send().await.map_err(|error| AwsError::new("GetCallerIdentity", error))?;
     let account = identity.account.ok_or_else(|| Error::Config("the AWS emulator has no account".to_owned()))?;
     tracing::info!(%address, account, "the AWS emulator answers and enforces IAM");
     Ok(Moto { address, process, keys, clients, account })

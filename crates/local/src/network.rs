@@ -92,7 +92,8 @@ impl Network {
             listener.set_nonblocking(true)?;
             Ok(listener)
         });
-        let failed = |error: std::io::Error| Error::Config(format!("cannot listen on {address} inside {}: {error}", self.name));
+        let failed =
+            |error: std::io::Error| Error::Config(format!("cannot listen on {address} inside {}: {error}", self.name));
         tokio::net::TcpListener::from_std(bound.await?.map_err(failed)?).map_err(failed)
     }
 
@@ -128,7 +129,8 @@ impl Network {
             return Ok(());
         }
         let pids = child::run(&argv(["ip", "netns", "pids", &self.name]), None, DEADLINE).await.unwrap_or_default();
-        for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
+        for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(rustix::process::Pid::from_raw)
+        {
             // It may have ended meanwhile; the namespace is ours, so whatever is in it is too.
             let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }

@@ -73,7 +73,17 @@ impl Hypervisor {
         let mut words = self.qemu.clone();
         words.extend(argv(["-L"]));
         words.push(self.tree.join("usr/share/qemu").into());
-        words.extend(argv(["-machine", "q35,accel=kvm", "-cpu", "host", "-m", "128", "-nodefaults", "-display", "none"]));
+        words.extend(argv([
+            "-machine",
+            "q35,accel=kvm",
+            "-cpu",
+            "host",
+            "-m",
+            "128",
+            "-nodefaults",
+            "-display",
+            "none",
+        ]));
         words.extend(argv(["-drive"]));
         words.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
         words.extend(argv(["-serial", "stdio", "-no-reboot"]));
@@ -128,7 +138,16 @@ impl Hypervisor {
         let mut words = self.qemu.clone();
         words.extend(argv(["-L"]));
         words.push(self.tree.join("usr/share/qemu").into());
-        words.extend(argv(["-name", &machine.id, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]));
+        words.extend(argv([
+            "-name",
+            &machine.id,
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-vga",
+            "none",
+        ]));
         words.extend(argv(["-machine", "q35,smm=off,usb=off,vmport=off,hpet=off"]));
         match self.accel {
             Accel::Kvm => words.extend(argv(["-accel", "kvm", "-cpu", "host"])),
@@ -156,7 +175,10 @@ impl Hypervisor {
             dir.join("root.qcow2"),
             "",
         ));
-        words.extend(argv(["-device", &format!("nvme,drive=root,bootindex=0,serial={}", machine.volume.replace('-', ""))]));
+        words.extend(argv([
+            "-device",
+            &format!("nvme,drive=root,bootindex=0,serial={}", machine.volume.replace('-', "")),
+        ]));
         words.extend(argv([
             "-netdev",
             &format!("tap,id=eth0,ifname={},script=no,downscript=no", machine.tap()),
@@ -167,7 +189,8 @@ impl Hypervisor {
             "-chardev",
         ]));
         words.push({
-            let mut option = with_path("socket,id=console,server=on,wait=off,path=", dir.join("console.sock"), ",logfile=");
+            let mut option =
+                with_path("socket,id=console,server=on,wait=off,path=", dir.join("console.sock"), ",logfile=");
             option.push(dir.join("console.log"));
             option
         });

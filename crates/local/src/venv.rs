@@ -64,5 +64,7 @@ async fn create(dir: &Path) -> Result<()> {
             std::fs::remove_dir_all(dir).map_err(file("cannot remove the unfinished", dir))?;
         }
     }
-    Err(Error::Config(format!("no Python can make environments: {last}; install one with `apt-get install python3-venv`")))
+    Err(Error::Config(format!(
+        "no Python can make environments: {last}; install one with `apt-get install python3-venv`"
+    )))
 }

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign,
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode,
+    sign,
 };
 use aws_sigv4::sign::v4;
 use http::request::Parts;
@@ -97,7 +98,12 @@ pub fn resign(parts: &mut Parts, scope: &Scope, keys: &Keys) -> Result<(), Strin
 /// A presigned URL's own signature would contradict the new one.
 fn without_presigning(uri: &Uri) -> Result<Uri, String> {
     const PRESIGNING: [&str; 7] = [
-        "X-Amz-Algorithm=", "X-Amz-Credential=", "X-Amz-Date=", "X-Amz-Expires=", "X-Amz-SignedHeaders=", "X-Amz-Signature=",
+        "X-Amz-Algorithm=",
+        "X-Amz-Credential=",
+        "X-Amz-Date=",
+        "X-Amz-Expires=",
+        "X-Amz-SignedHeaders=",
+        "X-Amz-Signature=",
         "X-Amz-Security-Token=",
     ];
     let Some(query) = uri.query() else { return Ok(uri.clone()) };
@@ -122,7 +128,8 @@ mod tests {
     #[test]
     fn the_scope_comes_from_the_header_or_the_query() {
         let expected = Some(Scope { region: "eu-west-1".to_owned(), service: "kms".to_owned() });
-        let header = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/kms/aws4_request, SignedHeaders=host, Signature=1";
+        let header =
+            "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/kms/aws4_request, SignedHeaders=host, Signature=1";
         assert_eq!(Scope::of(&request(header, "/")), expected);
         let query = "/b/k?X-Amz-Credential=test%2F20260101%2Feu-west-1%2Fkms%2Faws4_request&X-Amz-Signature=1";
         assert_eq!(Scope::of(&request("", query)), expected);

@@ -126,6 +126,9 @@ fn leaves(facts: &Facts<'_>) -> BTreeMap<String, String> {
         // The content is issued on demand; the name is what a listing needs.
         leaves.insert(format!("meta-data/iam/security-credentials/{role}"), String::new());
     }
+    if let Some(key) = &machine.public_key {
+        leaves.insert("meta-data/public-keys/0/openssh-key".to_owned(), key.clone());
+    }
     leaves.insert("dynamic/instance-identity/document".to_owned(), format!("{document:#}"));
     leaves
 }
@@ -149,6 +152,7 @@ mod tests {
             groups: vec![("sg-1".to_owned(), "nodes".to_owned())],
             profile: Some("arn:aws:iam::1:instance-profile/p".to_owned()),
             tags: [("Name".to_owned(), "worker".to_owned()), ("a/b".to_owned(), "hidden".to_owned())].into(),
+            public_key: Some("ssh-ed25519 AAAA".to_owned()),
             user_data: Vec::new(),
             volume: "vol-1".to_owned(),
             root_gib: 8,

@@ -10,6 +10,7 @@ use aws_sdk_ec2::types::{
 use base64::Engine as _;
 use futuswarm_spec::{Group, Role};
 use futuswarm_userdata::NodeConfig;
+use sha2::{Digest as _, Sha256};
 
 use super::{Made, gone, ssh_key};
 use crate::error::{Error, aws, incomplete};
@@ -149,13 +150,12 @@ fn data(
 
 /// A description that changes with any of its parts, within EC2's 255 characters.
 fn description(parts: &[&str]) -> String {
-    use std::hash::{Hash as _, Hasher as _};
-    // Not for security: it only has to change when the content does, and SipHash with fixed keys is stable.
-    let mut hasher = std::hash::DefaultHasher::new();
+    let mut hash = Sha256::new();
     for part in parts {
-        part.hash(&mut hasher);
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
     }
-    format!("{CONTENT}={:016x}", hasher.finish())
+    format!("{CONTENT}={}", hex::encode(hash.finalize()))
 }
 
 async fn latest(cloud: &Cloud, name: &str) -> Result<Option<(String, String)>, Error> {

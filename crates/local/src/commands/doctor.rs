@@ -1,0 +1,267 @@
+//! Every check of the machine and of a running local cloud. None stops the others; each failure has one remedy.
+
+use std::path::Path;
+
+use futuswarm_tools::ToolsTree;
+use serde::Serialize;
+
+use crate::child::{self, argv};
+use crate::config::{Accel, CloudConfig};
+use crate::layout::Layout;
+use crate::{daemon, http_client, venv};
+
+/// Image, tools tree, emulator, and the machines' growing disks.
+const NEEDED_DISK_MIB: u64 = 6 * 1024;
+/// QEMU's own memory beside its guest's, in MiB.
+const PER_MACHINE_MIB: u64 = 400;
+
+/// The outcome of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// As it should be.
+    Good,
+    /// Not as good as it could be; nothing fails because of it.
+    Note,
+    /// Something will fail because of it.
+    Bad,
+}
+
+/// One check.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it is.
+    pub outcome: Outcome,
+    /// What was found.
+    pub found: String,
+    /// What to do about it; empty when nothing is to be done.
+    pub remedy: String,
+}
+
+fn good(name: &'static str, found: impl Into<String>) -> Check {
+    Check { name, outcome: Outcome::Good, found: found.into(), remedy: String::new() }
+}
+
+fn bad(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Check {
+    Check { name, outcome: Outcome::Bad, found: found.into(), remedy: remedy.into() }
+}
+
+fn note(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Check {
+    Check { name, outcome: Outcome::Note, found: found.into(), remedy: remedy.into() }
+}
+
+/// Runs all checks; with `before_start` only those that must hold before anything is begun.
+pub async fn run(spec: &Path, before_start: bool) -> Vec<Check> {
+    let mut checks =
+        vec![rights(), tun(), program("mmdebstrap", "mmdebstrap"), program("ip", "iproute2"), namespaces().await];
+    let (config, layout) = match super::open(spec, Accel::Auto) {
+        Ok(opened) => opened,
+        Err(error) => {
+            checks.push(bad("cluster spec", error.to_string(), format!("mend {}", spec.display())));
+            return checks;
+        }
+    };
+    checks.push(good("cluster spec", format!("{}: {} machines", config.cluster, config.machines)));
+    let running = matches!(layout.daemon_lock(), Ok(None));
+    checks.push(disk());
+    checks.push(memory(&config, running));
+    for (port, key) in [(config.api_port, "api_port"), (config.http_port, "http_port")] {
+        checks.push(port_check(port, key, running));
+    }
+    if !before_start {
+        checks.extend([acceleration(), tools_tree(), emulator_environment()]);
+        checks.extend(cloud(&layout, running).await);
+    }
+    checks
+}
+
+fn rights() -> Check {
+    match rustix::process::geteuid().is_root() {
+        true => good("rights", "running as root"),
+        false => bad(
+            "rights",
+            "not running as root",
+            "the local cloud makes a network namespace and taps: run the command with sudo",
+        ),
+    }
+}
+
+fn tun() -> Check {
+    match std::fs::File::options().read(true).write(true).open("/dev/net/tun") {
+        Ok(_) => good("taps", "/dev/net/tun can be opened"),
+        Err(error) => bad(
+            "taps",
+            format!("/dev/net/tun: {error}"),
+            "load the kernel module with `modprobe tun`; in a container, give it the device /dev/net/tun",
+        ),
+    }
+}
+
+fn program(program: &'static str, package: &str) -> Check {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(program))
+        .find(|path| path.is_file())
+    {
+        Some(path) => good(program, path.display().to_string()),
+        None => bad(program, "is not installed", format!("apt-get install {package}")),
+    }
+}
+
+/// Namespaces may be forbidden even to root, inside a container.
+async fn namespaces() -> Check {
+    let deadline = std::time::Duration::from_secs(20);
+    match child::run(&argv(["unshare", "--net", "--mount", "true"]), None, deadline).await {
+        Ok(_) => good("namespaces", "network and mount namespaces can be made"),
+        Err(error) => bad(
+            "namespaces",
+            error.to_string(),
+            "allow them: `sysctl -w kernel.unprivileged_userns_clone=1 user.max_net_namespaces=1000`; in a container, run it with --privileged",
+        ),
+    }
+}
+
+fn disk() -> Check {
+    let (Ok(cache), Ok(state)) = (futuswarm_paths::cache_dir(), futuswarm_paths::state_dir()) else {
+        return bad("disk space", "neither HOME nor FUTUSWARM_CACHE and FUTUSWARM_STATE are set", "set HOME");
+    };
+    let mut least = (u64::MAX, cache.clone());
+    for dir in [cache, state] {
+        let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+        match rustix::fs::statvfs(existing) {
+            Ok(stat) => {
+                let free = (stat.f_bavail * stat.f_frsize) >> 20;
+                if free < least.0 {
+                    least = (free, dir);
+                }
+            }
+            Err(error) => {
+                return bad("disk space", format!("{}: {error}", existing.display()), "make the folder readable");
+            }
+        }
+    }
+    let (free, dir) = least;
+    match free >= NEEDED_DISK_MIB {
+        true => good("disk space", format!("{} GiB free for {}", free >> 10, dir.display())),
+        false => bad(
+            "disk space",
+            format!("{free} MiB free for {}, {NEEDED_DISK_MIB} MiB are needed", dir.display()),
+            "make room, or set FUTUSWARM_CACHE and FUTUSWARM_STATE to folders on a larger disk",
+        ),
+    }
+}
+
+fn memory(config: &CloudConfig, running: bool) -> Check {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
+    let free: u64 = line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 10;
+    let needed = u64::from(config.machines) * (u64::from(config.memory_mib) + PER_MACHINE_MIB);
+    match running || free >= needed {
+        true => good("memory", format!("{free} MiB available")),
+        false => bad(
+            "memory",
+            format!("{free} MiB available, {} machines need {needed} MiB", config.machines),
+            "close something, or lower memory_mib under [local] or the counts in the cluster spec",
+        ),
+    }
+}
+
+fn port_check(port: u16, key: &'static str, running: bool) -> Check {
+    let name = if key == "api_port" { "port of the AWS API" } else { "port of the load balancer" };
+    if running {
+        return good(name, format!("{port}, used by the local cloud that runs"));
+    }
+    match daemon::check_port(port, key) {
+        Ok(()) => good(name, format!("{port} is free")),
+        Err(error) => {
+            bad(name, error.to_string(), format!("set {key} under [local] in the cluster spec to a free port"))
+        }
+    }
+}
+
+fn acceleration() -> Check {
+    let probed = futuswarm_paths::cache_dir().ok().and_then(|cache| std::fs::read_to_string(cache.join("accel")).ok());
+    match (Path::new("/dev/kvm").exists(), probed.as_deref().map(str::trim)) {
+        (true, Some("kvm")) => good("acceleration", "KVM works"),
+        (true, Some(_)) => {
+            note("acceleration", "/dev/kvm is there, but guests do not boot in it: software emulation is used", "")
+        }
+        (true, None) => note("acceleration", "/dev/kvm is there and was not tried yet", ""),
+        (false, _) => note(
+            "acceleration",
+            "no /dev/kvm: machines are emulated in software and boot in minutes",
+            "use a machine with virtualisation to be faster",
+        ),
+    }
+}
+
+fn tools_tree() -> Check {
+    match ToolsTree::locate() {
+        Ok(tools) => good("tools tree", tools.root().display().to_string()),
+        Err(error) => note("tools tree", error.to_string(), "nothing; the first bake makes it"),
+    }
+}
+
+fn emulator_environment() -> Check {
+    let Ok(cache) = futuswarm_paths::cache_dir() else {
+        return bad("AWS emulator", "there is no cache folder", "set HOME");
+    };
+    match venv::dir(&cache).join(".complete").exists() {
+        true => good("AWS emulator", venv::dir(&cache).display().to_string()),
+        false => note("AWS emulator", "is not installed yet", "nothing; the first deployment installs it"),
+    }
+}
+
+/// What runs, and what should not.
+async fn cloud(layout: &Layout, running: bool) -> Vec<Check> {
+    let netns = Path::new("/run/netns").join(layout.netns());
+    let mut checks = Vec::new();
+    let again = "`cargo xtask destroy-cluster --local` removes it";
+    if !running {
+        checks.push(note("local cloud", "does not run", "start it with `cargo xtask deploy-cluster --local`"));
+        checks.push(match netns.exists() {
+            true => bad("leftovers", format!("the network namespace {} has no daemon", layout.netns()), again),
+            false => good("leftovers", "none"),
+        });
+        return checks;
+    }
+    let info: Option<daemon::CloudInfo> = crate::layout::read_json(&layout.cloud()).ok().flatten();
+    let Some(info) = info else {
+        checks.push(note("local cloud", "is starting", "wait a moment"));
+        return checks;
+    };
+    let address = info.api_endpoint.trim_start_matches("http://").parse();
+    let answered = match address {
+        Ok(address) => http_client::get(address, "/")
+            .await
+            .map(|(status, _)| status.to_string())
+            .map_err(|error| error.to_string()),
+        Err(_) => Err(format!("{} is not an address", info.api_endpoint)),
+    };
+    checks.push(match answered {
+        Ok(_) => good("AWS API", info.api_endpoint.clone()),
+        Err(reason) => bad("AWS API", reason, format!("start again: {again}")),
+    });
+    let machines: crate::error::Result<Vec<crate::vms::VmStatus>> =
+        crate::control::call(layout, "GET", "/machines", "").await;
+    checks.push(match machines {
+        Ok(machines) => {
+            let dead: Vec<&str> = machines
+                .iter()
+                .filter(|machine| !Path::new(&format!("/proc/{}", machine.pid)).exists())
+                .map(|machine| machine.instance.as_str())
+                .collect();
+            match dead.is_empty() {
+                true => good("machines", format!("{} run", machines.len())),
+                false => {
+                    note("machines", format!("{} just ended", dead.join(", ")), "nothing; their group replaces them")
+                }
+            }
+        }
+        Err(error) => bad("machines", error.to_string(), format!("start again: {again}")),
+    });
+    checks
+}

@@ -1,0 +1,135 @@
+//! The daemon's control socket: small JSON answers over HTTP on a unix socket that only its owner can open.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::de::DeserializeOwned;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Result, file};
+use crate::front::{Body, full};
+use crate::http_client;
+use crate::images::Image;
+use crate::imds::{Faults, Imds};
+use crate::layout::Layout;
+use crate::vms::VmStatus;
+
+/// Registering an image hashes nothing and copies nothing.
+const DEADLINE: Duration = Duration::from_secs(30);
+const LIMIT: usize = 1 << 16;
+
+/// What the daemon's loop is asked to do.
+pub enum Ask {
+    /// Which machines there are.
+    Machines(oneshot::Sender<Vec<VmStatus>>),
+    /// Cut a machine's power.
+    Kill(String, oneshot::Sender<bool>),
+    /// Register the image in a folder.
+    Register(PathBuf, oneshot::Sender<Result<Image>>),
+    /// End.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Serves the socket until the daemon ends.
+pub async fn serve(socket: &Path, asks: mpsc::Sender<Ask>, imds: Arc<Imds>) -> Result<()> {
+    // A socket of a daemon that was killed; ours is the only one, because we hold the lock.
+    match std::fs::remove_file(socket) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(file("cannot remove", socket)(error)),
+    }
+    let listener = UnixListener::bind(socket).map_err(file("cannot listen on", socket))?;
+    tokio::spawn(async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let (asks, imds) = (asks.clone(), Arc::clone(&imds));
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let (asks, imds) = (asks.clone(), Arc::clone(&imds));
+                    async move { Ok::<_, std::convert::Infallible>(answer(request, &asks, &imds).await) }
+                });
+                let mut server = hyper::server::conn::http1::Builder::new();
+                server.timer(TokioTimer::new());
+                if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+                    tracing::debug!(%error, "a control connection ended early");
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+async fn answer(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imds) -> Response<Body> {
+    let (status, body) = match route(request, asks, imds).await {
+        Ok(value) => (StatusCode::OK, value),
+        Err(detail) => (StatusCode::BAD_REQUEST, serde_json::Value::String(detail)),
+    };
+    let mut response = Response::new(full(body.to_string()));
+    *response.status_mut() = status;
+    response
+}
+
+async fn route(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imds) -> Result<serde_json::Value, String> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, LIMIT).collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let text = || String::from_utf8(body.to_vec()).map_err(|error| error.to_string());
+    match (&parts.method, parts.uri.path()) {
+        (&Method::GET, "/machines") => json(&ask(asks, Ask::Machines).await?),
+        (&Method::POST, "/kill") => {
+            let instance = text()?;
+            json(&ask(asks, |reply| Ask::Kill(instance, reply)).await?)
+        }
+        (&Method::POST, "/register") => {
+            let dir = PathBuf::from(text()?);
+            let image = ask(asks, |reply| Ask::Register(dir, reply)).await?;
+            json(&image.map_err(|error| error.to_string())?)
+        }
+        (&Method::POST, "/faults") => {
+            let faults: Faults = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+            imds.inject(faults);
+            Ok(serde_json::Value::Null)
+        }
+        (&Method::POST, "/shutdown") => json(&ask(asks, Ask::Shutdown).await?),
+        (method, path) => Err(format!("the daemon knows no {method} {path}")),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<serde_json::Value, String> {
+    serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+async fn ask<T>(asks: &mpsc::Sender<Ask>, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, String> {
+    let ending = |_| "the daemon is ending".to_owned();
+    let (sender, receiver) = oneshot::channel();
+    asks.send(question(sender)).await.map_err(|_| "the daemon is ending".to_owned())?;
+    receiver.await.map_err(ending)
+}
+
+/// Asks the daemon of a cluster.
+///
+/// # Errors
+/// When it does not run or refuses; its words are in the message.
+pub async fn call<T: DeserializeOwned>(layout: &Layout, method: &str, path: &str, body: &str) -> Result<T> {
+    let (status, bytes) = match http_client::unix(&layout.control(), method, path, body, DEADLINE).await {
+        Ok(answer) => answer,
+        Err(Error::Http { detail, .. }) if detail.contains("No such file") || detail.contains("refused") => {
+            return Err(Error::NotRunning { cluster: layout.cluster.clone() });
+        }
+        Err(error) => return Err(error),
+    };
+    if !status.is_success() {
+        let detail: String = serde_json::from_slice(&bytes).unwrap_or_else(|_| status.to_string());
+        return Err(Error::Config(detail));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| Error::Config(format!("the daemon's answer to {path}: {error}")))
+}

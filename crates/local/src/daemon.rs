@@ -1,0 +1,248 @@
+//! The daemon of one local cloud: starts everything, keeps it in step with the emulator, and takes everything down.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futuswarm_tools::ToolsTree;
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+
+use crate::balancer::Balancer;
+use crate::child::{self, argv};
+use crate::config::CloudConfig;
+use crate::control::{self, Ask};
+use crate::dnsmasq::{Dnsmasq, host_argv};
+use crate::error::{Error, Result, file};
+use crate::front::operations::Operations;
+use crate::front::{Caller, Front};
+use crate::images::{self, Images};
+use crate::imds::Imds;
+use crate::layout::{Layout, write_atomically, write_json};
+use crate::network::{self, Network};
+use crate::qemu::Hypervisor;
+use crate::vms::Vms;
+use crate::{moto, venv};
+
+/// Between two looks when nobody said that something changed.
+const LOOK: Duration = Duration::from_secs(2);
+/// Port of the AWS API inside the namespace.
+const NODE_API_PORT: u16 = 4566;
+/// Making a key takes milliseconds.
+const KEY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a running local cloud says of itself; the interface to xtask.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CloudInfo {
+    /// The cluster.
+    pub cluster: String,
+    /// The AWS API on this machine's loopback.
+    pub api_endpoint: String,
+    /// The AWS API as nodes reach it.
+    pub node_endpoint: String,
+    /// The load balancer.
+    pub url: String,
+    /// The pretended account.
+    pub account: String,
+    /// The pretended region.
+    pub region: String,
+    /// The network namespace.
+    pub netns: String,
+    /// Where everything is.
+    pub state_dir: String,
+    /// Public part of the operator's SSH key.
+    pub ssh_public_key: String,
+    /// What an AWS client needs in its environment. The keys open this emulator and nothing else.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Runs the daemon until it is told to end, or the emulator dies.
+///
+/// # Errors
+/// When something cannot be started; everything that was is taken down first.
+pub async fn run(config: CloudConfig, layout: Layout) -> Result<()> {
+    std::fs::create_dir_all(&layout.dir).map_err(file("cannot create", &layout.dir))?;
+    let Some(_lock) = layout.daemon_lock()? else {
+        return Err(Error::Config(format!("a daemon of the local cloud {} runs already", config.cluster)));
+    };
+    clean(&layout).await?;
+    std::fs::create_dir_all(&layout.dir).map_err(file("cannot create", &layout.dir))?;
+    write_atomically(&layout.pid(), std::process::id().to_string().as_bytes())?;
+    write_json(&layout.config(), &config)?;
+    let network = Network::named(&layout.netns());
+    let outcome = serve(&config, &layout, &network).await;
+    if let Err(error) = &outcome {
+        tracing::error!(%error, "the local cloud ends");
+    }
+    // Children were killed when their handles were dropped; the namespace takes taps, bridge and routes with it.
+    network.destroy().await?;
+    for path in [layout.cloud(), layout.control(), layout.pid()] {
+        let _already_gone = std::fs::remove_file(path);
+    }
+    outcome
+}
+
+/// Removes what a daemon that was killed has left behind. The caller holds the daemon's lock.
+pub async fn clean(layout: &Layout) -> Result<()> {
+    Network::named(&layout.netns()).destroy().await?;
+    for entry in std::fs::read_dir(&layout.dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        // The log is open as our standard output, and tells what happened to the one before us.
+        if path == layout.log() {
+            continue;
+        }
+        let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        removed.map_err(file("cannot remove", &path))?;
+    }
+    Ok(())
+}
+
+/// Finds out whether a loopback port is free.
+pub fn check_port(port: u16, key: &'static str) -> Result<()> {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Err(Error::PortInUse { port, owner: crate::commands::ports::owner(port), key })
+        }
+        Err(error) => Err(Error::Config(format!("port {port} of 127.0.0.1 cannot be used: {error}"))),
+    }
+}
+
+async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Config(error.to_string()))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Error::Config(error.to_string()))?;
+    check_port(config.api_port, "api_port")?;
+    check_port(config.http_port, "http_port")?;
+    let cache = futuswarm_paths::cache_dir()?;
+    let tools = ToolsTree::locate()?;
+    let python = venv::ensure(&cache).await?;
+    let mut emulator = moto::start(&python, &config.region, &layout.dir.join("moto.log")).await?;
+
+    let images = Arc::new(RwLock::new(Images::default()));
+    let view = Arc::default();
+    let changed = Arc::new(Notify::new());
+    let operations = Operations::new(Arc::clone(&images));
+    let front =
+        Front::new(emulator.address, emulator.keys.clone(), config.region.clone(), operations, Arc::clone(&changed));
+    let front = Arc::new(front);
+    let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
+    let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
+    tokio::spawn(Arc::clone(&front).serve(api, Caller::Owner));
+
+    network.create().await?;
+    tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
+    let clients = emulator.clients.clone();
+    let imds = Imds::new(config.region.clone(), emulator.account.clone(), clients.clone(), Arc::clone(&view));
+    let imds = Arc::new(imds);
+    tokio::spawn(Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
+
+    let mut hypervisor = Hypervisor::new(&tools, config.accel, config.memory_mib, config.cpus)?;
+    hypervisor.choose_accel(&cache.join("accel")).await;
+    let dnsmasq =
+        Dnsmasq::new(layout.dir.join("dnsmasq"), network.clone(), config.region.clone(), config.network, &tools)?;
+    let mut vms = Vms::new(
+        clients.clone(),
+        layout.clone(),
+        network.clone(),
+        hypervisor,
+        dnsmasq,
+        Arc::clone(&images),
+        Arc::clone(&view),
+    );
+    let mut balancer =
+        Balancer::new(clients.clone(), view, layout.dir.join("balancer"), layout.netns(), config.http_port, &tools)?;
+    balancer.reconcile().await?;
+    make_ssh_key(layout, &tools).await?;
+
+    let (asks, mut asked) = mpsc::channel(16);
+    control::serve(&layout.control(), asks, imds).await?;
+    write_json(&layout.cloud(), &describe(config, layout, &emulator))?;
+    tracing::info!(cluster = config.cluster, "the local cloud is up");
+
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            status = emulator.process.wait() => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                return Err(Error::Command { command: "the AWS emulator (moto)".to_owned(), detail: format!("ended with {status}; what it knew is lost, so the cluster goes, too") });
+            }
+            ask = asked.recv() => match ask {
+                None => break,
+                Some(Ask::Shutdown(reply)) => {
+                    vms.end().await;
+                    let _asker_gone = reply.send(());
+                    break;
+                }
+                Some(Ask::Machines(reply)) => { let _asker_gone = reply.send(vms.status()); }
+                Some(Ask::Kill(instance, reply)) => {
+                    let _asker_gone = reply.send(vms.cut_power(&instance));
+                    changed.notify_one();
+                }
+                Some(Ask::Register(dir, reply)) => {
+                    let known = images.read().unwrap_or_else(PoisonError::into_inner).clone();
+                    let outcome = images::register(&clients, &known, &dir).await;
+                    if let Ok(image) = &outcome {
+                        let mut images = images.write().unwrap_or_else(PoisonError::into_inner);
+                        if images.by_ami(&image.ami).is_none() {
+                            images.images.push(image.clone());
+                        }
+                        write_json(&layout.images(), &*images)?;
+                    }
+                    let _asker_gone = reply.send(outcome);
+                }
+            },
+            () = look(&changed) => {
+                for outcome in [vms.reconcile().await, balancer.reconcile().await] {
+                    if let Err(error) = outcome {
+                        tracing::warn!(%error, "a look at the emulator failed; will look again");
+                    }
+                }
+            }
+        }
+    }
+    vms.end().await;
+    tracing::info!("the local cloud ends");
+    Ok(())
+}
+
+async fn look(changed: &Notify) {
+    // Whatever comes first; the timeout is the ordinary case.
+    let _either = tokio::time::timeout(LOOK, changed.notified()).await;
+}
+
+fn describe(config: &CloudConfig, layout: &Layout, emulator: &moto::Moto) -> CloudInfo {
+    let api_endpoint = format!("http://127.0.0.1:{}", config.api_port);
+    let environment = [
+        ("AWS_ENDPOINT_URL", api_endpoint.clone()),
+        ("AWS_ACCESS_KEY_ID", emulator.keys.id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", emulator.keys.secret.clone()),
+        ("AWS_REGION", config.region.clone()),
+        ("AWS_DEFAULT_REGION", config.region.clone()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        // The operator's own profile must not reach into the local cloud, nor the other way round.
+        ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
+        ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
+    ];
+    CloudInfo {
+        cluster: config.cluster.clone(),
+        api_endpoint,
+        node_endpoint: format!("http://{}:{NODE_API_PORT}", network::API),
+        url: format!("http://localhost:{}", config.http_port),
+        account: emulator.account.clone(),
+        region: config.region.clone(),
+        netns: layout.netns(),
+        state_dir: layout.dir.display().to_string(),
+        ssh_public_key: layout.ssh_key().with_extension("pub").display().to_string(),
+        environment: environment.map(|(key, value)| (key.to_owned(), value)).into(),
+    }
+}
+
+async fn make_ssh_key(layout: &Layout, tools: &ToolsTree) -> Result<()> {
+    let mut words = host_argv(tools, "ssh-keygen")?;
+    words.extend(argv(["-q", "-t", "ed25519", "-N", "", "-C", "futuswarm-local", "-f"]));
+    words.push(layout.ssh_key().into());
+    child::run(&words, None, KEY_DEADLINE).await.map(|_| ())
+}

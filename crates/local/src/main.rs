@@ -1,0 +1,184 @@
+//! `futuswarm-local`: the command line of the local cloud, behind `cargo xtask … --local`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the local cloud's one printer: data on stdout, talk on stderr"
+)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use futuswarm_local::commands::{self, doctor};
+use futuswarm_local::{Accel, EXEC_CHILD};
+
+#[derive(Debug, Parser)]
+#[command(name = "futuswarm-local")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Args)]
+struct Cluster {
+    /// Cluster spec.
+    #[arg(long)]
+    spec: PathBuf,
+    /// How guests are run.
+    #[arg(long, value_enum, default_value = "auto", env = "FUTUSWARM_ACCEL")]
+    accel: Accel,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the local cloud, or find it running.
+    Up(Cluster),
+    /// Stop it and remove every trace.
+    Down(Cluster),
+    /// Print what the running cloud says of itself, as JSON.
+    Cloud(Cluster),
+    /// List its machines, as JSON.
+    Machines(Cluster),
+    /// Register a baked image; prints its AMI id.
+    RegisterImage {
+        #[command(flatten)]
+        cluster: Cluster,
+        dir: PathBuf,
+    },
+    /// Cut a machine's power.
+    Kill {
+        #[command(flatten)]
+        cluster: Cluster,
+        node: String,
+    },
+    /// Print a machine's serial console.
+    Console {
+        #[command(flatten)]
+        cluster: Cluster,
+        node: String,
+        #[arg(long)]
+        follow: bool,
+    },
+    /// Open a shell on a machine, or run a command there.
+    Ssh {
+        #[command(flatten)]
+        cluster: Cluster,
+        node: String,
+        #[arg(last = true)]
+        command: Vec<String>,
+    },
+    /// Make the next answers of the metadata service fail, for rehearsals.
+    ///
+    /// For example '{"kind":"late","milliseconds":5000,"count":3}'; kinds: late, not_found, internal, garbage.
+    Faults {
+        #[command(flatten)]
+        cluster: Cluster,
+        faults: String,
+    },
+    /// Check this machine and the cloud.
+    Doctor {
+        #[command(flatten)]
+        cluster: Cluster,
+        /// Only what must hold before anything is begun; only failures are printed.
+        #[arg(long)]
+        before_start: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// The daemon itself.
+    #[command(hide = true)]
+    Daemon(Cluster),
+}
+
+fn main() -> std::process::ExitCode {
+    // Before anything else runs in this process: it is about to become another program.
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|verb| verb == EXEC_CHILD) {
+        let error = futuswarm_local::exec_child(&arguments[2..]);
+        eprintln!("{}: {error}", arguments.get(4).map(|program| program.to_string_lossy()).unwrap_or_default());
+        return std::process::ExitCode::from(127);
+    }
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // One thread: children ask the kernel to die with the thread that started them.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(Arguments::parse().verb)) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Up(cluster) => {
+            eprintln!("starting the local cloud");
+            let cloud = commands::up(&cluster.spec, cluster.accel).await?;
+            eprintln!(
+                "the local cloud {} is up: AWS API at {}, log in {}/daemon.log",
+                cloud.cluster, cloud.api_endpoint, cloud.state_dir
+            );
+        }
+        Verb::Down(cluster) => match commands::down(&cluster.spec).await? {
+            true => eprintln!("the local cloud is gone, with everything in it"),
+            false => eprintln!("there was no local cloud"),
+        },
+        Verb::Cloud(cluster) => println!("{}", serde_json::to_string_pretty(&commands::cloud(&cluster.spec)?)?),
+        Verb::Machines(cluster) => {
+            println!("{}", serde_json::to_string_pretty(&commands::node::machines(&cluster.spec).await?)?);
+        }
+        Verb::RegisterImage { cluster, dir } => {
+            eprintln!("registered {} as {}", dir.display(), commands::register_image(&cluster.spec, &dir).await?);
+        }
+        Verb::Kill { cluster, node } => {
+            let instance = commands::node::kill(&cluster.spec, &node).await?;
+            eprintln!(
+                "cut the power of {instance}; its group starts a replacement (watch it with `cargo xtask status --local`)"
+            );
+        }
+        Verb::Console { cluster, node, follow } => {
+            commands::node::console(&cluster.spec, &node, follow, &mut std::io::stdout()).await?;
+        }
+        Verb::Ssh { cluster, node, command } => commands::node::ssh(&cluster.spec, &node, &command).await?,
+        Verb::Faults { cluster, faults } => commands::inject(&cluster.spec, &faults).await?,
+        Verb::Doctor { cluster, before_start, json } => {
+            let checks = doctor::run(&cluster.spec, before_start).await;
+            report(&checks, before_start, json)?;
+        }
+        Verb::Daemon(cluster) => commands::run_daemon(&cluster.spec, cluster.accel).await?,
+    }
+    Ok(())
+}
+
+fn report(checks: &[doctor::Check], only_failures: bool, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(checks)?);
+    }
+    let failed = checks.iter().filter(|check| check.outcome == doctor::Outcome::Bad).count();
+    for check in checks.iter().filter(|_| !json) {
+        let mark = match check.outcome {
+            doctor::Outcome::Good => "ok  ",
+            doctor::Outcome::Note => "note",
+            doctor::Outcome::Bad => "FAIL",
+        };
+        if only_failures && check.outcome != doctor::Outcome::Bad {
+            continue;
+        }
+        eprintln!("{mark}  {:<26} {}", check.name, check.found);
+        if !check.remedy.is_empty() {
+            eprintln!("      {:<26} → {}", "", check.remedy);
+        }
+    }
+    if failed > 0 {
+        anyhow::bail!("{failed} of {} checks failed", checks.len());
+    }
+    Ok(())
+}
