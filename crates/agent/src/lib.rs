@@ -64,7 +64,6 @@ pub async fn run(options: Options) -> Result<(), Error> {
 
     let sdk = futuswarm_aws::config(Some(&node.config.region), node.config.endpoint_url.as_deref()).await;
     let store = Store::new(S3Bucket::new(&sdk, &node.config.bucket));
-    let engine = Engine::at(&options.docker_socket)?;
     let mut agent = Agent {
         records: Records::new(&node),
         edge: Edge::new(options.files.clone()),
@@ -75,7 +74,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
         node,
         sdk,
         store,
-        engine,
+        engine: None,
+        docker_socket: options.docker_socket,
         notify,
         files: options.files,
     };
@@ -87,7 +87,8 @@ struct Agent {
     imds: Imds,
     sdk: futuswarm_aws::SdkConfig,
     store: Store<S3Bucket>,
-    engine: Engine,
+    engine: Option<Engine>,
+    docker_socket: String,
     notify: Notify,
     records: Records,
     edge: Edge,
@@ -131,7 +132,7 @@ impl Agent {
 
     /// One look and one step. Returns how long to wait before the next look.
     async fn round(&mut self) -> Result<Duration, Error> {
-        let membership = membership::look(&mut self.engine).await?;
+        let (engine, membership) = membership::look(&mut self.engine, &self.docker_socket).await?;
         let genesis = self.store.get(futuswarm_store::keys::GENESIS).await?;
         let observed = Observed { node: &self.node, membership: &membership, genesis: genesis.as_ref() };
         match decide::decide(&observed) {
@@ -142,12 +143,12 @@ impl Agent {
             }
             Step::Found => {
                 self.records.enter(NodeState::Genesis, "founds the Swarm");
-                membership::found(&self.engine, &self.node).await?;
+                membership::found(&engine, &self.node).await?;
                 Ok(Duration::ZERO)
             }
             Step::Confirm { swarm_id } => {
-                genesis::confirm(&self.store, &self.node, &self.engine, &swarm_id).await?;
-                self.publish(&swarm_id).await?;
+                genesis::confirm(&self.store, &self.node, &engine, &swarm_id).await?;
+                self.publish(&engine, &swarm_id).await?;
                 Ok(Duration::ZERO)
             }
             Step::AwaitGenesis => {
@@ -160,7 +161,7 @@ impl Agent {
             }
             Step::Join { swarm_id } => {
                 self.records.enter(NodeState::Joining, "joins the Swarm");
-                membership::join(&self.engine, &self.node, &self.store, &self.sdk, &swarm_id).await?;
+                membership::join(&engine, &self.node, &self.store, &self.sdk, &swarm_id).await?;
                 Ok(Duration::ZERO)
             }
             Step::AwaitEngine => {
@@ -169,22 +170,22 @@ impl Agent {
             }
             Step::Leave { reason } => {
                 tracing::warn!(reason, "leaves the Swarm that this engine is in, and joins the cluster's own");
-                self.engine.leave_swarm(true).await?;
+                engine.leave_swarm(true).await?;
                 Ok(Duration::ZERO)
             }
             Step::Refuse { reason } => Err(Error::Refused(reason)),
-            Step::Serve => self.serve(&membership).await,
+            Step::Serve => self.serve(&engine, &membership).await,
         }
     }
 
     /// What a manager publishes so that others can join: tokens first, then its address, which makes others look.
-    async fn publish(&mut self, swarm_id: &str) -> Result<(), Error> {
-        tokens::publish(&self.store, &self.sdk, &self.node, &self.engine, swarm_id).await?;
+    async fn publish(&mut self, engine: &Engine, swarm_id: &str) -> Result<(), Error> {
+        tokens::publish(&self.store, &self.sdk, &self.node, engine, swarm_id).await?;
         self.records.write_manager(&self.store, &self.node, swarm_id).await
     }
 
     /// A member's duties.
-    async fn serve(&mut self, membership: &futuswarm_swarm::Membership) -> Result<Duration, Error> {
+    async fn serve(&mut self, engine: &Engine, membership: &futuswarm_swarm::Membership) -> Result<Duration, Error> {
         let since = *self.ready_since.get_or_insert_with(Instant::now);
         self.records.node = membership.node.clone();
         self.records.reason = None;
@@ -194,10 +195,10 @@ impl Agent {
             let swarm_id = swarm_id.clone();
             self.records.write_manager_if_due(&self.store, &self.node, &swarm_id).await?;
             self.notify.alive(&self.records.summary());
-            self.leader.round(&self.engine, &self.store, &self.sdk, &swarm_id).await?;
+            self.leader.round(engine, &self.store, &self.sdk, &swarm_id).await?;
         }
         self.notify.alive(&self.records.summary());
-        let served = self.edge.round(&self.engine, &self.store).await?;
+        let served = self.edge.round(engine, &self.store).await?;
         if !self.settled && since.elapsed() > SETTLE {
             self.settle().await;
         }

@@ -7,15 +7,15 @@ use futuswarm_swarm::{Engine, InitOptions, Membership};
 use crate::identity::Node;
 use crate::{Error, records, tokens};
 
-/// Looks at the engine, agreeing on an API version first; it fails until dockerd is up.
-pub(crate) async fn look(engine: &mut Engine) -> Result<Membership, Error> {
-    match engine.membership().await {
-        Ok(membership) => Ok(membership),
-        Err(_) => {
-            *engine = engine.negotiated().await?;
-            Ok(engine.membership().await?)
-        }
-    }
+/// Looks at the engine, connecting and agreeing on an API version first; it fails until dockerd is up.
+pub(crate) async fn look(engine: &mut Option<Engine>, socket: &str) -> Result<(Engine, Membership), Error> {
+    let connected = match engine.take() {
+        Some(engine) => engine,
+        None => Engine::at(socket)?.negotiated().await?,
+    };
+    let membership = connected.membership().await?;
+    *engine = Some(connected.clone());
+    Ok((connected, membership))
 }
 
 /// Founds the Swarm.

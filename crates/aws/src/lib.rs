@@ -138,7 +138,8 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    // The SDK lists the credential providers it has tried, one per line.
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// More than one thing carries the tags or the name that only one may carry.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
+use crate::aws::{self, Clients};
 use crate::balancer::Balancer;
 use crate::child::{self, argv};
 use crate::config::CloudConfig;
@@ -133,7 +134,10 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Resu
 
     network.create().await?;
     tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
-    let clients = emulator.clients.clone();
+    // Our own calls go through the front as everybody's do: the emulator checks signatures over a body that it has encoded
+    // anew, so that a space in a value makes it refuse what the SDK has signed; the front signs without the body.
+    let endpoint = format!("http://127.0.0.1:{}", config.api_port);
+    let clients = Clients::new(&aws::config(&endpoint, &config.region, &emulator.keys).await);
     let imds = Imds::new(config.region.clone(), emulator.account.clone(), clients.clone(), Arc::clone(&view));
     let imds = Arc::new(imds);
     tokio::spawn(Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
@@ -157,7 +161,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Resu
     make_ssh_key(layout, &tools).await?;
 
     let (asks, mut asked) = mpsc::channel(16);
-    control::serve(&layout.control(), asks, imds).await?;
+    control::serve(&layout.control(), asks, Arc::clone(&imds)).await?;
     write_json(&layout.cloud(), &describe(config, layout, &emulator))?;
     tracing::info!(cluster = config.cluster, "the local cloud is up");
 
@@ -195,6 +199,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Resu
                 }
             },
             () = look(&changed) => {
+                imds.prepare();
                 for outcome in [vms.reconcile().await, balancer.reconcile().await] {
                     if let Err(error) = outcome {
                         tracing::warn!(%error, "a look at the emulator failed; will look again");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use aws_sdk_ec2::types::{Filter, Instance, InstanceAttributeName, InstanceStateName};
+use aws_sdk_ec2::types::{Filter, IamInstanceProfileSpecification, Instance, InstanceAttributeName, InstanceStateName};
 use base64::Engine as _;
 use futuswarm_aws::Error as AwsError;
 use ipnet::Ipv4Net;
@@ -175,7 +175,7 @@ async fn machine(
         vpc: instance.vpc_id().unwrap_or_default().to_owned(),
         interface: interface.unwrap_or_default().to_owned(),
         groups,
-        profile: instance.iam_instance_profile().and_then(|profile| profile.arn()).map(str::to_owned),
+        profile: profile(clients, instance).await?,
         tags,
         public_key: public_key(clients, instance.key_name()).await?,
         user_data: user_data(clients, id).await?,
@@ -216,6 +216,32 @@ async fn root_volume(clients: &Clients, images: &Images, instance: &Instance) ->
         Some((_, size, volume)) => ((*volume).to_owned(), (*size).max(least)),
         None => (format!("vol-{}", id.trim_start_matches("i-")), DEFAULT_ROOT_GIB.max(least)),
     })
+}
+
+/// The ARN of the instance's profile. The emulator's Auto Scaling groups forget the one in the launch template, so it is
+/// read from there and associated.
+async fn profile(clients: &Clients, instance: &Instance) -> Result<Option<String>> {
+    if let Some(arn) = instance.iam_instance_profile().and_then(|profile| profile.arn()) {
+        return Ok(Some(arn.to_owned()));
+    }
+    let tag = |key: &str| instance.tags().iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
+    let (Some(template), Some(version)) = (tag("aws:ec2launchtemplate:id"), tag("aws:ec2launchtemplate:version"))
+    else {
+        return Ok(None);
+    };
+    let found =
+        clients.ec2.describe_launch_template_versions().launch_template_id(template).versions(version).send().await;
+    let found = found.map_err(|error| AwsError::new("DescribeLaunchTemplateVersions", error))?;
+    let profile = found
+        .launch_template_versions()
+        .first()
+        .and_then(|version| version.launch_template_data()?.iam_instance_profile());
+    let Some(name) = profile.and_then(|profile| profile.name()) else { return Ok(None) };
+    let specification = IamInstanceProfileSpecification::builder().name(name).build();
+    let associate = clients.ec2.associate_iam_instance_profile().iam_instance_profile(specification);
+    let made = associate.instance_id(instance.instance_id().unwrap_or_default()).send().await;
+    let made = made.map_err(|error| AwsError::new("AssociateIamInstanceProfile", error))?;
+    Ok(made.iam_instance_profile_association().and_then(|made| made.iam_instance_profile()?.arn()).map(str::to_owned))
 }
 
 async fn public_key(clients: &Clients, name: Option<&str>) -> Result<Option<String>> {

@@ -140,6 +140,9 @@ impl Front {
             call = Call::parse(&scope.service, &parts, &bytes);
             full(bytes)
         } else {
+            if scope.service == "s3" {
+                call = Call::about_bucket(&parts);
+            }
             body.map_err(Into::into).boxed()
         };
         parts.uri = self.target(&parts.uri)?;

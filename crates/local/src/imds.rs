@@ -1,5 +1,6 @@
 //! Instance metadata, version 2 only: the caller is told apart by its source address.
 
+mod assume;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,8 +72,10 @@ pub struct Imds {
     tokens: Mutex<BTreeMap<String, Token>>,
     credentials: Mutex<BTreeMap<String, Credentials>>,
     roles: Mutex<BTreeMap<String, String>>,
+    assuming: tokio::sync::Mutex<()>,
     faults: Mutex<Option<Faults>>,
     unknown: Mutex<BTreeSet<Ipv4Addr>>,
+    prepared: Mutex<BTreeSet<String>>,
 }
 
 impl Imds {
@@ -86,8 +89,10 @@ impl Imds {
             tokens: Mutex::default(),
             credentials: Mutex::default(),
             roles: Mutex::default(),
+            assuming: tokio::sync::Mutex::default(),
             faults: Mutex::default(),
             unknown: Mutex::default(),
+            prepared: Mutex::default(),
         }
     }
 
@@ -120,6 +125,27 @@ impl Imds {
                     .await;
                 if let Err(error) = served {
                     tracing::debug!(%error, %peer, "a metadata connection ended early");
+                }
+            });
+        }
+    }
+
+    /// Issues credentials before they are asked for: SDKs give the metadata service one second, and the emulator may need
+    /// longer while machines boot.
+    pub fn prepare(self: &Arc<Self>) {
+        let machines: Vec<Machine> =
+            self.view.read().unwrap_or_else(PoisonError::into_inner).running.values().cloned().collect();
+        for machine in machines {
+            let Some(profile) = machine.profile.clone() else { continue };
+            let prepared = lock(&self.prepared).insert(machine.id.clone());
+            if !prepared {
+                continue;
+            }
+            let imds = Arc::clone(self);
+            tokio::spawn(async move {
+                let issued = async { imds.credentials(&imds.role(&profile).await?, &machine.id).await };
+                if let Err(error) = issued.await {
+                    tracing::debug!(instance = machine.id, %error, "credentials will be issued when they are asked for");
                 }
             });
         }
@@ -260,16 +286,7 @@ impl Imds {
         {
             return Ok(known.json.clone());
         }
-        let assumed = self
-            .clients
-            .sts
-            .assume_role()
-            .role_arn(format!("arn:aws:iam::{}:role/{role}", self.account))
-            .role_session_name(instance)
-            .duration_seconds(3600)
-            .send()
-            .await
-            .map_err(|error| AwsError::new("AssumeRole", error))?;
+        let assumed = assume::assume(&self.clients, &self.assuming, &self.account, role, instance).await?;
         let issued = assumed.credentials().ok_or_else(|| Error::Config("STS issued no credentials".to_owned()))?;
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.expiration().secs().unsigned_abs());
         let json = serde_json::json!({

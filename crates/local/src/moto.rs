@@ -28,8 +28,6 @@ pub struct Moto {
     pub process: Child,
     /// The account owner's keys.
     pub keys: Keys,
-    /// The owner's clients.
-    pub clients: Clients,
     /// The account id.
     pub account: String,
 }
@@ -87,7 +85,7 @@ pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
         clients.sts.get_caller_identity().send().await.map_err(|error| AwsError::new("GetCallerIdentity", error))?;
     let account = identity.account.ok_or_else(|| Error::Config("the AWS emulator has no account".to_owned()))?;
     tracing::info!(%address, account, "the AWS emulator answers and enforces IAM");
-    Ok(Moto { address, process, keys, clients, account })
+    Ok(Moto { address, process, keys, account })
 }
 
 /// A port that was free a moment ago. Nobody else is told of it, so the race is with strangers only.

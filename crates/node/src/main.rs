@@ -23,10 +23,13 @@ enum Command {
     },
 }
 
+/// The SDK repeats in its own words what the agent says once.
+const LOG: &str = "info,aws_config=error,aws_smithy_runtime=error";
+
 // One thread: the agent waits for others almost all of its life, and each worker thread would cost memory.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
     // The journal adds the time; the serial console shows the kernel's own.
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,5 +1,6 @@
 //! Operations that the emulator lacks or answers incompletely: each is one file under `operations/`.
 
+mod bucket_configuration;
 mod describe_images;
 
 use std::sync::{Arc, RwLock};
@@ -38,6 +39,13 @@ impl Call {
         Some(Self { service: service.to_owned(), action })
     }
 
+    /// Reads a question about a bucket's settings, which S3 names by a word in the query.
+    pub fn about_bucket(parts: &Parts) -> Option<Self> {
+        let query = parts.uri.query().filter(|_| parts.method == http::Method::GET)?;
+        let action = query.split('&').find_map(|pair| bucket_configuration::action(pair.trim_end_matches('=')))?;
+        Some(Self { service: "s3".to_owned(), action: action.to_owned() })
+    }
+
     /// Whether the world may look different after it.
     pub fn may_change(&self) -> bool {
         !["Describe", "Get", "List"].iter().any(|prefix| self.action.starts_with(prefix))
@@ -58,14 +66,18 @@ impl Operations {
 
     /// Whether [`Self::complete`] has something to say on this call.
     pub fn answers(&self, call: &Call) -> bool {
-        call.service == "ec2" && call.action == "DescribeImages"
+        call.service == "s3" || (call.service == "ec2" && call.action == "DescribeImages")
     }
 
     /// Completes the emulator's answer.
-    pub fn complete(&self, _call: &Call, mut head: response::Parts, body: Bytes) -> Response<Body> {
-        let images = self.images.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pub fn complete(&self, call: &Call, mut head: response::Parts, body: Bytes) -> Response<Body> {
         let text = String::from_utf8_lossy(&body);
-        let answer = describe_images::complete(&text, &images);
+        let answer = if call.service == "s3" {
+            bucket_configuration::complete(&text)
+        } else {
+            let images = self.images.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            describe_images::complete(&text, &images)
+        };
         head.headers.remove("content-length");
         Response::from_parts(head, full(answer))
     }
