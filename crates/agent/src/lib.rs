@@ -191,6 +191,10 @@ impl Agent {
         self.records.reason = None;
         self.records.enter(NodeState::Ready, "is a member of the Swarm");
         self.records.write_if_due(&self.store).await?;
+        // Before anything that may fail: a node in trouble is the one that somebody wants to log in to.
+        if !self.settled && since.elapsed() > SETTLE {
+            self.settle().await;
+        }
         if let (true, Some(swarm_id)) = (membership.controls, &membership.swarm) {
             let swarm_id = swarm_id.clone();
             self.records.write_manager_if_due(&self.store, &self.node, &swarm_id).await?;
@@ -199,9 +203,6 @@ impl Agent {
         }
         self.notify.alive(&self.records.summary());
         let served = self.edge.round(engine, &self.store).await?;
-        if !self.settled && since.elapsed() > SETTLE {
-            self.settle().await;
-        }
         Ok(if self.settled || served { READY_ROUND } else { JOINING_ROUND * 2 })
     }
 

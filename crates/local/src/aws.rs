@@ -28,6 +28,8 @@ pub struct Clients {
     pub elb: aws_sdk_elasticloadbalancingv2::Client,
     /// Identity.
     pub iam: aws_sdk_iam::Client,
+    /// Keys.
+    pub kms: aws_sdk_kms::Client,
     /// Tokens.
     pub sts: aws_sdk_sts::Client,
 }
@@ -52,6 +54,7 @@ impl Clients {
             ec2: aws_sdk_ec2::Client::new(config),
             elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
+            kms: aws_sdk_kms::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
         }
     }

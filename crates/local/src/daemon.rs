@@ -17,6 +17,7 @@ use crate::config::CloudConfig;
 use crate::control::{self, Ask};
 use crate::dnsmasq::{Dnsmasq, host_argv};
 use crate::error::{Error, Result, file};
+use crate::front::kms::Issued;
 use crate::front::operations::Operations;
 use crate::front::{Caller, Front};
 use crate::images::{self, Images};
@@ -124,21 +125,28 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Resu
     let images = Arc::new(RwLock::new(Images::default()));
     let view = Arc::default();
     let changed = Arc::new(Notify::new());
+    // Our own calls go through the front as everybody's do: the emulator checks signatures over a body that it has encoded
+    // anew, so that a space in a value makes it refuse what the SDK has signed; the front signs without the body.
+    let endpoint = format!("http://127.0.0.1:{}", config.api_port);
+    let clients = Clients::new(&aws::config(&endpoint, &config.region, &emulator.keys).await);
+    let issued = Issued::default();
     let operations = Operations::new(Arc::clone(&images));
-    let front =
-        Front::new(emulator.address, emulator.keys.clone(), config.region.clone(), operations, Arc::clone(&changed));
-    let front = Arc::new(front);
+    let front = Arc::new(Front::new(
+        emulator.address,
+        emulator.keys.clone(),
+        config.region.clone(),
+        operations,
+        Arc::clone(&changed),
+        clients.clone(),
+        issued.clone(),
+    ));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
     tokio::spawn(Arc::clone(&front).serve(api, Caller::Owner));
 
     network.create().await?;
     tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
-    // Our own calls go through the front as everybody's do: the emulator checks signatures over a body that it has encoded
-    // anew, so that a space in a value makes it refuse what the SDK has signed; the front signs without the body.
-    let endpoint = format!("http://127.0.0.1:{}", config.api_port);
-    let clients = Clients::new(&aws::config(&endpoint, &config.region, &emulator.keys).await);
-    let imds = Imds::new(config.region.clone(), emulator.account.clone(), clients.clone(), Arc::clone(&view));
+    let imds = Imds::new(config.region.clone(), emulator.account.clone(), clients.clone(), Arc::clone(&view), issued);
     let imds = Arc::new(imds);
     tokio::spawn(Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
 

@@ -4,6 +4,7 @@
 //! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed anew with
 //! the owner's keys (`resign`); inside the network namespace they pass untouched, so that IAM decides.
 
+pub mod kms;
 pub mod operations;
 mod resign;
 
@@ -24,7 +25,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-use crate::aws::Keys;
+use crate::aws::{Clients, Keys};
+use kms::Issued;
 use operations::{Call, Operations};
 
 /// From the end of a request to the head of its answer; RunInstances of a whole group takes a second or two.
@@ -56,6 +58,8 @@ pub struct Front {
     client: Client<HttpConnector, Body>,
     operations: Operations,
     changed: Arc<Notify>,
+    clients: Clients,
+    issued: Issued,
 }
 
 /// A body of bytes.
@@ -65,12 +69,20 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 
 impl Front {
     /// A front for the emulator at `moto`; `changed` is notified after each call that may have changed something.
-    pub fn new(moto: SocketAddr, keys: Keys, region: String, operations: Operations, changed: Arc<Notify>) -> Self {
+    pub fn new(
+        moto: SocketAddr,
+        keys: Keys,
+        region: String,
+        operations: Operations,
+        changed: Arc<Notify>,
+        clients: Clients,
+        issued: Issued,
+    ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_DEADLINE));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { moto, keys, region, client, operations, changed }
+        Self { moto, keys, region, client, operations, changed, clients, issued }
     }
 
     /// Serves a listener until the daemon ends.
@@ -131,12 +143,16 @@ impl Front {
                 .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
         }
         let mut call = None;
-        let body = if operations::is_query_service(&scope.service) {
-            let bytes = Limited::new(body, QUERY_LIMIT)
-                .collect()
-                .await
-                .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request's body did not arrive: {error}")))?
-                .to_bytes();
+        let body = if scope.service == "kms" && caller == Caller::Node {
+            let bytes = read(body).await?;
+            if let Err(denied) = kms::check(&self.clients, &self.issued, &parts, &bytes).await {
+                return Ok(access_denied(&denied));
+            }
+            resign::resign(&mut parts, &scope, &self.keys)
+                .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
+            full(bytes)
+        } else if operations::is_query_service(&scope.service) {
+            let bytes = read(body).await?;
             call = Call::parse(&scope.service, &parts, &bytes);
             full(bytes)
         } else {
@@ -184,6 +200,24 @@ impl Front {
             }
         }
     }
+}
+
+/// The whole body of a small request.
+async fn read(body: Incoming) -> Result<Bytes, (StatusCode, String)> {
+    let collected = Limited::new(body, QUERY_LIMIT).collect().await;
+    let collected =
+        collected.map_err(|error| (StatusCode::BAD_REQUEST, format!("the request's body did not arrive: {error}")))?;
+    Ok(collected.to_bytes())
+}
+
+/// A refusal in the JSON protocol's form.
+fn access_denied(denied: &kms::Denied) -> Response<Body> {
+    let body = serde_json::json!({ "__type": "AccessDeniedException", "Message": denied.0 });
+    let mut response = Response::new(full(body.to_string()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let json = http::HeaderValue::from_static("application/x-amz-json-1.1");
+    response.headers_mut().insert("content-type", json);
+    response
 }
 
 /// Headers that belong to one connection (RFC 9110, 7.6.1). hyper answers `Expect: 100-continue` itself.

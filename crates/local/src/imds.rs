@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use crate::aws::Clients;
 use crate::ec2::{Machine, View};
 use crate::error::{Error, Result};
+use crate::front::kms::Issued;
 use crate::front::{Body, full};
 
 /// Six hours, as on EC2: the longest a token may live.
@@ -72,6 +73,7 @@ pub struct Imds {
     tokens: Mutex<BTreeMap<String, Token>>,
     credentials: Mutex<BTreeMap<String, Credentials>>,
     roles: Mutex<BTreeMap<String, String>>,
+    issued: Issued,
     assuming: tokio::sync::Mutex<()>,
     faults: Mutex<Option<Faults>>,
     unknown: Mutex<BTreeSet<Ipv4Addr>>,
@@ -80,7 +82,7 @@ pub struct Imds {
 
 impl Imds {
     /// A server that answers for the instances in `view`.
-    pub fn new(region: String, account: String, clients: Clients, view: Arc<RwLock<View>>) -> Self {
+    pub fn new(region: String, account: String, clients: Clients, view: Arc<RwLock<View>>, issued: Issued) -> Self {
         Self {
             region,
             account,
@@ -89,6 +91,7 @@ impl Imds {
             tokens: Mutex::default(),
             credentials: Mutex::default(),
             roles: Mutex::default(),
+            issued,
             assuming: tokio::sync::Mutex::default(),
             faults: Mutex::default(),
             unknown: Mutex::default(),
@@ -288,6 +291,7 @@ impl Imds {
         }
         let assumed = assume::assume(&self.clients, &self.assuming, &self.account, role, instance).await?;
         let issued = assumed.credentials().ok_or_else(|| Error::Config("STS issued no credentials".to_owned()))?;
+        self.issued.note(issued.access_key_id(), role, issued.session_token());
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.expiration().secs().unsigned_abs());
         let json = serde_json::json!({
             "Code": "Success",
