@@ -39,8 +39,10 @@ const READY_ROUND: Duration = Duration::from_secs(5);
 /// After a failure: the first and the longest pause. Full jitter, so that a cluster does not knock in step.
 const FAILURE_FIRST: Duration = Duration::from_millis(250);
 const FAILURE_CAP: Duration = Duration::from_secs(15);
-/// cloud-init and everything else that can wait starts this long after the node is Ready.
-const SETTLE: Duration = Duration::from_secs(20);
+/// cloud-init and everything else that can wait starts this long after the node is Ready, if its edge serves by then.
+const SETTLE: Duration = Duration::from_secs(10);
+/// And this long after, whatever has gone wrong.
+const SETTLE_AT_LAST: Duration = Duration::from_secs(120);
 
 /// What the agent talks to.
 #[derive(Debug, Clone)]
@@ -70,6 +72,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         leader: Leader::new(&sdk, &node, options.files.clone()),
         ready_since: None,
         settled: false,
+        serves: false,
         imds,
         node,
         sdk,
@@ -96,6 +99,8 @@ struct Agent {
     files: Files,
     ready_since: Option<Instant>,
     settled: bool,
+    /// Whether the edge has had routes to serve.
+    serves: bool,
 }
 
 impl Agent {
@@ -192,7 +197,7 @@ impl Agent {
         self.records.enter(NodeState::Ready, "is a member of the Swarm");
         self.records.write_if_due(&self.store).await?;
         // Before anything that may fail: a node in trouble is the one that somebody wants to log in to.
-        if !self.settled && since.elapsed() > SETTLE {
+        if !self.settled && since.elapsed() > if self.serves { SETTLE } else { SETTLE_AT_LAST } {
             self.settle().await;
         }
         if let (true, Some(swarm_id)) = (membership.controls, &membership.swarm) {
@@ -202,8 +207,8 @@ impl Agent {
             self.leader.round(engine, &self.store, &self.sdk, &swarm_id).await?;
         }
         self.notify.alive(&self.records.summary());
-        let served = self.edge.round(engine, &self.store).await?;
-        Ok(if self.settled || served { READY_ROUND } else { JOINING_ROUND * 2 })
+        self.serves = self.edge.round(engine, &self.store).await?;
+        Ok(if self.settled || self.serves { READY_ROUND } else { JOINING_ROUND * 2 })
     }
 
     /// What can wait until the node is Ready and the others have had their turn: SSH keys and cloud-init.
