@@ -67,7 +67,7 @@ fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if arguments.tools_only {
         let tools = futuswarm_tools::ToolsTree::ensure(arguments.mirror.as_deref())?;
-        eprintln!("the tools tree is {}", tools.root().display());
+        println!("{}", tools.root().display());
         return Ok(());
     }
     let workspace = futuswarm_paths::workspace_root()?;

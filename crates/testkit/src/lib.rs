@@ -1,1 +1,191 @@
-//! futuswarm-testkit.
+//! What end-to-end tests need: a cluster driven as its operator drives it, patience with deadlines, and a count of leftovers.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// A cluster of the local cloud, destroyed when this is dropped.
+pub struct Cluster {
+    spec: PathBuf,
+    name: String,
+    root: PathBuf,
+}
+
+/// What a cluster has left on the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leftovers {
+    /// Processes inside its network namespace or with its state folder on their command line.
+    pub processes: Vec<String>,
+    /// Network namespaces.
+    pub namespaces: Vec<String>,
+    /// Mounts of or below its state folder.
+    pub mounts: Vec<String>,
+}
+
+impl Cluster {
+    /// The cluster `name` of the spec `tests/specs/<name>.toml`. Nothing is started.
+    ///
+    /// # Panics
+    /// When the clone cannot be found.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the clone");
+        Self { spec: root.join("tests/specs").join(format!("{name}.toml")), name: name.to_owned(), root }
+    }
+
+    /// Runs `cargo xtask` with these words and `--local --spec`.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    pub fn xtask(&self, words: &[&str]) -> Output {
+        let mut command = match std::env::var_os("FUTUSWARM_XTASK") {
+            Some(program) => Command::new(program),
+            None => {
+                let mut cargo = Command::new("cargo");
+                cargo.args(["run", "--quiet", "--package", "xtask", "--"]);
+                cargo
+            }
+        };
+        let (before, after) = words.split_at(words.iter().position(|word| *word == "--").unwrap_or(words.len()));
+        command.current_dir(&self.root).env("FUTUSWARM_WORKSPACE", &self.root).args(before);
+        command.arg("--local").arg("--spec").arg(&self.spec).args(after).stdin(Stdio::null());
+        command.output().expect("xtask runs")
+    }
+
+    /// Like [`Self::xtask`], and it must succeed. Returns standard output and standard error.
+    ///
+    /// # Panics
+    /// When it fails; its words are in the message.
+    pub fn must(&self, words: &[&str]) -> (String, String) {
+        let output = self.xtask(words);
+        let (out, talk) = texts(&output);
+        assert!(
+            output.status.success(),
+            "cargo xtask {} failed with {}:\n{out}{talk}{}",
+            words.join(" "),
+            output.status,
+            self.consoles()
+        );
+        (out, talk)
+    }
+
+    /// `status --json`.
+    ///
+    /// # Panics
+    /// When it fails or is not JSON.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.must(&["status", "--json"]).0).expect("status is JSON")
+    }
+
+    /// Ids of the nodes that are ready.
+    #[must_use]
+    pub fn ready(&self) -> Vec<String> {
+        let status = self.status();
+        let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+        let ready = nodes.iter().filter(|node| node["ready"] == true);
+        ready.filter_map(|node| node["instance"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Looks until `probe` says yes.
+    ///
+    /// # Panics
+    /// When the deadline passes; the nodes' last words are in the message.
+    pub fn wait(&self, what: &str, deadline: Duration, mut probe: impl FnMut() -> bool) {
+        let started = Instant::now();
+        while !probe() {
+            assert!(started.elapsed() < deadline, "waited {} s for {what}{}", deadline.as_secs(), self.consoles());
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// The cluster's state folder.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        let state = std::env::var_os("FUTUSWARM_STATE").map(PathBuf::from);
+        let state =
+            state.or_else(|| std::env::var_os("XDG_STATE_HOME").map(|dir| PathBuf::from(dir).join("futuswarm")));
+        let state = state.unwrap_or_else(|| {
+            PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/state/futuswarm")
+        });
+        state.join("local").join(&self.name)
+    }
+
+    /// What is left of the cluster on this machine.
+    #[must_use]
+    pub fn leftovers(&self) -> Leftovers {
+        let (netns, dir) = (format!("fsw-{}", self.name), self.state_dir().display().to_string());
+        let mut left = Leftovers::default();
+        let inode = |path: &str| std::fs::metadata(path).ok().map(|found| std::os::unix::fs::MetadataExt::ino(&found));
+        let ours = inode(&format!("/run/netns/{netns}"));
+        if ours.is_some() {
+            left.namespaces.push(netns);
+        }
+        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = process.file_name().to_string_lossy().into_owned();
+            if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let inside = ours.is_some() && inode(&format!("/proc/{pid}/ns/net")) == ours;
+            if inside || line.contains(&format!("{dir}/")) {
+                left.processes.push(format!("{pid} {}", line.chars().take(120).collect::<String>()));
+            }
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        left.mounts.extend(mounts.lines().filter(|line| line.contains(&dir)).map(str::to_owned));
+        left
+    }
+
+    /// The last lines of every console, for messages.
+    fn consoles(&self) -> String {
+        let mut text = String::new();
+        for vm in std::fs::read_dir(self.state_dir().join("vms")).into_iter().flatten().flatten() {
+            let console = std::fs::read(vm.path().join("console.log")).unwrap_or_default();
+            let console = String::from_utf8_lossy(&console).into_owned();
+            let lines: Vec<&str> = console.lines().collect();
+            text.push_str(&format!(
+                "\n--- console of {}\n{}",
+                vm.file_name().to_string_lossy(),
+                lines[lines.len().saturating_sub(15)..].join("\n")
+            ));
+        }
+        text
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _best_effort = self.xtask(&["destroy-cluster"]);
+    }
+}
+
+/// Standard output and standard error as text.
+#[must_use]
+pub fn texts(output: &Output) -> (String, String) {
+    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// GET over plain HTTP; the whole answer, head and body.
+///
+/// # Errors
+/// When nobody answers within five seconds.
+pub fn get(url: &str) -> std::io::Result<String> {
+    let deadline = Some(Duration::from_secs(5));
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(deadline)?;
+    stream.set_write_timeout(deadline)?;
+    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

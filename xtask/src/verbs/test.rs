@@ -27,23 +27,35 @@ impl Test {
         let workspace = Workspace::find()?;
         host::prepare(true)?;
         step("formatting", || process::run(workspace.cargo(&["fmt"]).args(["--all", "--check"])))?;
+        let mut tools = String::new();
         step("tools tree", || {
             workspace.build(&["futuswarm-bake"])?;
-            process::run(workspace.command("futuswarm-bake").arg("--tools-only"))
+            tools = process::capture(workspace.command("futuswarm-bake").arg("--tools-only"))?;
+            Ok(())
         })?;
         step("unit, snapshot and integration tests", || {
-            process::run(
-                workspace
-                    .cargo(&["test", "--quiet", "--workspace"])
-                    .env("FUTUSWARM_WORKSPACE", &workspace.root)
-                    .args(self.filter.as_ref()),
-            )
+            let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
+            process::run(tests.env("FUTUSWARM_WORKSPACE", &workspace.root).args(self.filter.as_ref()))
         })?;
         if self.filter.is_some() {
             return Ok(());
         }
-        let _ = (self.quick, verbs::bake::bake);
-        Ok(())
+        step("what an operator types", || {
+            workspace.build(&["futuswarm-bake", "futuswarm-local", "futuswarm-provision"])?;
+            let mut bats = std::process::Command::new("bash");
+            bats.arg(std::path::Path::new(tools.trim()).join("usr/bin/bats")).arg("bats").current_dir(&workspace.root);
+            process::run(bats.env("FUTUSWARM_XTASK", std::env::current_exe()?))
+        })?;
+        if self.quick {
+            return Ok(());
+        }
+        step("the image", || verbs::bake::bake(&workspace, &[]))?;
+        step("clusters of virtual machines", || {
+            let mut tests = workspace.cargo(&["test", "--quiet", "--workspace", "--test", "cluster"]);
+            // One after the other: each wants the whole machine.
+            tests.args(["--", "--ignored", "--test-threads", "1", "--nocapture"]);
+            process::run(tests.env("FUTUSWARM_XTASK", std::env::current_exe()?))
+        })
     }
 }
 

@@ -15,6 +15,10 @@ pub fn owner(port: u16) -> String {
     let Some(inode) = inode else { return String::new() };
     let target = format!("socket:[{inode}]");
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        // Besides processes there are links to ourselves.
+        if process.file_name().to_string_lossy().parse::<u32>().is_err() {
+            continue;
+        }
         let holds =
             std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten().any(|descriptor| {
                 std::fs::read_link(descriptor.path()).is_ok_and(|link| link.to_string_lossy() == target)

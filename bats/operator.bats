@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# What an operator types before there is a cluster, and with mistakes in it. Needs no virtual machine.
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.."
+    XTASK="${FUTUSWARM_XTASK:-cargo xtask}"
+    export FUTUSWARM_STATE="$BATS_TEST_TMPDIR/s"
+}
+
+@test "help shows every verb and examples" {
+    run $XTASK --help
+    [ "$status" -eq 0 ]
+    for word in bake deploy-cluster destroy-cluster status ssh console chaos doctor test bench Examples; do
+        [[ "$output" == *"$word"* ]]
+    done
+}
+
+@test "the image pipeline has its own help" {
+    run $XTASK bake --help
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"--update-lock"* ]]
+}
+
+@test "a spec with mistakes is refused with file, line, key and the nearest key, and nothing is created" {
+    printf 'cluster = "local"\nregion = "eu-west-1"\ndomian = "x.localhost"\n[groups.managers]\nrole = "manager"\ncount = "1"\ninstance_type = "t3.small"\n' > "$BATS_TEST_TMPDIR/bad.toml"
+    run $XTASK deploy-cluster --local --no-install "$BATS_TEST_TMPDIR/bad.toml"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"bad.toml:3: domian: there is no such key; did you mean \`domain\`?"* ]]
+    [[ "$output" == *"bad.toml:6: groups.managers.count: a whole number between 0 and 100 is needed, but the string \"1\" is there"* ]]
+    [ ! -e "$FUTUSWARM_STATE/local" ]
+}
+
+@test "--local refuses a real cluster's name" {
+    run $XTASK deploy-cluster --local --no-install clusters/example.toml
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"is not a local one"* ]]
+    [ ! -e "$FUTUSWARM_STATE/local/prod" ]
+}
+
+@test "a missing spec is named" {
+    run $XTASK deploy-cluster --local --no-install nowhere.toml
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"nowhere.toml"* ]]
+}
+
+@test "without a cloud, day-two verbs say so and what to do" {
+    for verb in "status --local" "ssh i-1 --local" "console i-1 --local" "chaos kill i-1 --local"; do
+        run $XTASK $verb
+        [ "$status" -ne 0 ]
+        [[ "$output" == *"is not running; start it with \`cargo xtask deploy-cluster --local\`"* ]]
+    done
+}
+
+@test "destroying what is not there succeeds" {
+    run $XTASK destroy-cluster --local
+    [ "$status" -eq 0 ]
+}
+
+@test "doctor runs every check and names a port's owner" {
+    sed 's/^# http_port = 8080.*/http_port = 18099/; s/"local" /"local-doctor" /' clusters/local.toml > "$BATS_TEST_TMPDIR/doctor.toml"
+    python3 -c 'import socket,time; s=socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", 18099)); s.listen(); time.sleep(60)' 3>&- &
+    listener=$!
+    for _ in $(seq 50); do python3 -c 'import socket; socket.create_connection(("127.0.0.1", 18099), 1)' 2>/dev/null && break; sleep 0.1; done
+    run $XTASK doctor --local --spec "$BATS_TEST_TMPDIR/doctor.toml"
+    kill "$listener"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"port 18099 of 127.0.0.1 is in use by python3"* ]]
+    [[ "$output" == *"set http_port under [local]"* ]]
+    [[ "$output" == *"disk space"* ]]
+    [[ "$output" == *"1 of "*" checks failed"* ]]
+}
+

@@ -1,0 +1,94 @@
+//! A cluster's life, from nothing to nothing: deploy, deploy again, lose a worker, lose the daemon.
+
+use std::time::{Duration, Instant};
+
+use futuswarm_testkit::{Cluster, Leftovers, get};
+
+/// Three emulated machines take two minutes to be Ready on two idle cores, and more on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+#[test]
+#[ignore = "boots three virtual machines: `cargo xtask test` runs it"]
+fn a_clusters_life() {
+    let cluster = Cluster::of("local-e2e");
+    cluster.must(&["destroy-cluster"]);
+    assert_eq!(cluster.leftovers(), Leftovers::default(), "nothing to begin with");
+
+    cluster.must(&["deploy-cluster"]);
+    let status = cluster.status();
+    assert_eq!(status["cluster"], "local-e2e");
+    assert_eq!(status["api_endpoint"], "http://127.0.0.1:14566");
+    let url = status["url"].as_str().unwrap().to_owned();
+    let nodes = status["nodes"].as_array().unwrap().clone();
+    assert_eq!(nodes.len(), 3);
+    for node in &nodes {
+        assert_eq!((&node["ready"], &node["state"]), (&true.into(), &"ready".into()), "{node}");
+        assert!(node["joined_seconds"].as_f64().unwrap() > 1.0, "{node}");
+        for key in ["instance", "node", "role", "address", "zone", "image"] {
+            assert!(node[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {node}");
+        }
+    }
+    assert_eq!(nodes.iter().filter(|node| node["role"] == "manager").count(), 1);
+    let answer = get(&url).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("Futuswarm"), "{answer}");
+
+    let (_, talk) = cluster.must(&["deploy-cluster"]);
+    assert!(talk.contains("\n0 change(s) made"), "a second deployment changes nothing: {talk}");
+    assert_eq!(cluster.ready().len(), 3);
+
+    a_killed_worker_is_replaced(&cluster, &nodes);
+    a_killed_daemon_leaves_nothing_running(&cluster);
+}
+
+fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
+    let of_role =
+        |role: &str| nodes.iter().find(|node| node["role"] == role).unwrap()["instance"].as_str().unwrap().to_owned();
+    let (manager, victim) = (of_role("manager"), of_role("worker"));
+    cluster.must(&["chaos", "kill", &victim]);
+    cluster.wait("a replacement that is ready", PATIENCE, || {
+        let ready = cluster.ready();
+        ready.len() == 3 && !ready.contains(&victim)
+    });
+    // SSH keys come a few seconds after a node is Ready.
+    cluster.wait("the removal of the dead node", PATIENCE, || {
+        let listed =
+            cluster.xtask(&["ssh", &manager, "--", "sudo", "docker", "node", "ls", "--format", "{{.Hostname}}"]);
+        let names = String::from_utf8_lossy(&listed.stdout).into_owned();
+        listed.status.success() && names.lines().count() == 3 && !names.contains(&victim)
+    });
+}
+
+fn a_killed_daemon_leaves_nothing_running(cluster: &Cluster) {
+    let daemon = std::fs::read_to_string(cluster.state_dir().join("daemon.pid")).unwrap();
+    let killed = std::process::Command::new("kill").args(["-9", daemon.trim()]).status().unwrap();
+    assert!(killed.success());
+    let started = Instant::now();
+    while !cluster.leftovers().processes.is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", cluster.leftovers());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let output = cluster.xtask(&["status"]);
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && talk.contains("is not running; start it with"), "{talk}");
+    cluster.must(&["destroy-cluster"]);
+    assert_eq!(cluster.leftovers(), Leftovers::default());
+}
+
+#[test]
+#[ignore = "boots three virtual machines: `cargo xtask test` runs it"]
+fn three_managers_found_one_swarm() {
+    let cluster = Cluster::of("local-e2e-three");
+    cluster.must(&["deploy-cluster"]);
+    let status = cluster.status();
+    let nodes = status["nodes"].as_array().unwrap();
+    assert_eq!(nodes.iter().filter(|node| node["role"] == "manager" && node["ready"] == true).count(), 3, "{status}");
+    let first = nodes[0]["instance"].as_str().unwrap();
+    cluster.wait("a leader and two reachable managers", PATIENCE, || {
+        let listed =
+            cluster.xtask(&["ssh", first, "--", "sudo", "docker", "node", "ls", "--format", "{{.ManagerStatus}}"]);
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let mut states: Vec<&str> = text.lines().collect();
+        states.sort_unstable();
+        states == ["Leader", "Reachable", "Reachable"]
+    });
+}
