@@ -9,8 +9,11 @@ use futuswarm_edge::{LISTEN_PORT, Routes, render};
 use futuswarm_store::{Bucket, Store, keys};
 use futuswarm_swarm::{Container, Engine, LocalNetwork};
 
+use tokio::sync::watch;
+
 use crate::Error;
 use crate::files::{self, Files};
+use crate::trouble::Trouble;
 
 const NAME: &str = "futuswarm-edge";
 const HAPROXY: &str = "/usr/sbin/haproxy";
@@ -18,7 +21,32 @@ const CONFIG: &str = "haproxy.cfg";
 /// HAProxy checks a configuration in milliseconds; in an emulated machine in a second.
 const CHECK_DEADLINE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Edge {
+/// Between two looks at the routes: until there are any, and from then on.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Starts the edge's own loop; the receiver says whether it has routes to serve.
+pub(crate) fn start<B: Bucket + 'static>(engine: Engine, store: Store<B>, files: Files) -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let (mut edge, mut trouble) = (Edge::new(files), Trouble::default());
+        loop {
+            let pause = match edge.round(&engine, &store).await {
+                Ok(serves) => {
+                    trouble.over();
+                    // The agent's own loop never ends before its process does.
+                    let _nobody_listens = sender.send(serves);
+                    if serves { LOOK } else { FIRST_LOOK }
+                }
+                Err(error) => trouble.failed("the edge is not as it should be", &error.to_string()),
+            };
+            tokio::time::sleep(pause).await;
+        }
+    });
+    receiver
+}
+
+struct Edge {
     files: Files,
     images_loaded: bool,
     /// What the running HAProxy serves.
@@ -29,12 +57,12 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    pub(crate) fn new(files: Files) -> Self {
+    fn new(files: Files) -> Self {
         Self { files, images_loaded: false, current: None, refused: None, attached: BTreeSet::new() }
     }
 
     /// Makes the edge serve the routes in the bucket. Returns whether there were any.
-    pub(crate) async fn round<B: Bucket>(&mut self, engine: &Engine, store: &Store<B>) -> Result<bool, Error> {
+    async fn round<B: Bucket>(&mut self, engine: &Engine, store: &Store<B>) -> Result<bool, Error> {
         let images = self.files.container_images()?;
         if !self.images_loaded {
             for (part, name) in &images {

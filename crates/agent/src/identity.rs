@@ -1,7 +1,6 @@
 //! Who this node is: the metadata service's identity document and the node's section of its user data.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use futuswarm_imds::Imds;
 use futuswarm_store::unix_millis;
@@ -9,10 +8,7 @@ use futuswarm_userdata::NodeConfig;
 
 use crate::Error;
 use crate::notify::Notify;
-
-/// After a failed attempt: the first and the longest pause.
-const FIRST: Duration = Duration::from_millis(200);
-const CAP: Duration = Duration::from_secs(10);
+use crate::trouble::Trouble;
 
 /// Everything that is known about this node before it talks to anybody but the metadata service.
 #[derive(Debug, Clone)]
@@ -36,23 +32,14 @@ pub struct Node {
 /// Asks until there is an answer that makes sense. A node without identity can do nothing else, so there is no end to it;
 /// every new reason is said once.
 pub(crate) async fn learn(imds: &Imds, notify: &Notify) -> Node {
-    let mut attempts: u32 = 0;
-    let mut said = String::new();
+    let mut trouble = Trouble::default();
     loop {
-        match ask(imds).await {
+        let reason = match ask(imds).await {
             Ok(node) => return node,
-            Err(error) => {
-                let reason = error.to_string();
-                attempts += 1;
-                if reason != said || attempts.is_multiple_of(20) {
-                    tracing::warn!(attempts, %reason, "does not know yet who it is; will try again");
-                }
-                notify.waiting(&reason);
-                said = reason;
-            }
-        }
-        let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(attempts)).min(CAP);
-        tokio::time::sleep(ceiling.mul_f64(0.2 + 0.8 * fastrand::f64())).await;
+            Err(error) => error.to_string(),
+        };
+        notify.waiting(&reason);
+        tokio::time::sleep(trouble.failed("does not know yet who it is", &reason)).await;
     }
 }
 

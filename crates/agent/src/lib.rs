@@ -16,29 +16,28 @@ mod notify;
 mod records;
 mod removal;
 mod tokens;
+mod trouble;
 
 use std::time::{Duration, Instant};
 
 use futuswarm_imds::Imds;
 use futuswarm_store::{NodeState, S3Bucket, Store};
 use futuswarm_swarm::Engine;
+use tokio::sync::watch;
 
 use decide::{Observed, Step};
-use edge::Edge;
 pub use error::Error;
 use files::Files;
 pub use identity::Node;
 use leader::Leader;
 use notify::Notify;
 use records::Records;
+use trouble::Trouble;
 
 /// A round while the node is on its way into the Swarm: half a second is what a person does not notice.
 const JOINING_ROUND: Duration = Duration::from_millis(500);
 /// A round of a node that is Ready: events are rare, and each round costs a few requests.
-const READY_ROUND: Duration = Duration::from_secs(5);
-/// After a failure: the first and the longest pause. Full jitter, so that a cluster does not knock in step.
-const FAILURE_FIRST: Duration = Duration::from_millis(250);
-const FAILURE_CAP: Duration = Duration::from_secs(15);
+const READY_ROUND: Duration = Duration::from_secs(3);
 /// cloud-init and everything else that can wait starts this long after the node is Ready, if its edge serves by then.
 const SETTLE: Duration = Duration::from_secs(10);
 /// And this long after, whatever has gone wrong.
@@ -68,11 +67,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let store = Store::new(S3Bucket::new(&sdk, &node.config.bucket));
     let mut agent = Agent {
         records: Records::new(&node),
-        edge: Edge::new(options.files.clone()),
+        edge: None,
         leader: Leader::new(&sdk, &node, options.files.clone()),
         ready_since: None,
         settled: false,
-        serves: false,
         imds,
         node,
         sdk,
@@ -94,40 +92,27 @@ struct Agent {
     docker_socket: String,
     notify: Notify,
     records: Records,
-    edge: Edge,
+    /// Whether the edge serves, once its loop runs.
+    edge: Option<watch::Receiver<bool>>,
     leader: Leader,
     files: Files,
     ready_since: Option<Instant>,
     settled: bool,
-    /// Whether the edge has had routes to serve.
-    serves: bool,
 }
 
 impl Agent {
     async fn forever(&mut self) -> Result<(), Error> {
-        let mut failures: u32 = 0;
-        let mut said = String::new();
+        let mut trouble = Trouble::default();
         loop {
             let pause = match self.round().await {
                 Ok(pause) => {
-                    if failures > 2 {
-                        tracing::info!("carries on");
-                    }
-                    failures = 0;
-                    said.clear();
+                    trouble.over();
                     pause
                 }
                 Err(error) => {
                     let reason = error.to_string();
                     self.records.reason = Some(reason.clone());
-                    failures += 1;
-                    // One line per reason, not one per attempt; and again from time to time, so that it is not forgotten.
-                    if reason != said || failures.is_multiple_of(20) {
-                        tracing::warn!(attempts = failures, %reason, "will try again");
-                        said = reason;
-                    }
-                    let ceiling = FAILURE_FIRST.saturating_mul(2_u32.saturating_pow(failures)).min(FAILURE_CAP);
-                    ceiling.mul_f64(0.2 + 0.8 * fastrand::f64())
+                    trouble.failed("a round failed", &reason)
                 }
             };
             self.notify.alive(&self.records.summary());
@@ -196,8 +181,12 @@ impl Agent {
         self.records.reason = None;
         self.records.enter(NodeState::Ready, "is a member of the Swarm");
         self.records.write_if_due(&self.store).await?;
+        // A loop of its own: starting a container takes long on a slow machine, and a leader has more to do than wait for it.
+        let serves =
+            self.edge.get_or_insert_with(|| edge::start(engine.clone(), self.store.clone(), self.files.clone()));
+        let serves = *serves.borrow();
         // Before anything that may fail: a node in trouble is the one that somebody wants to log in to.
-        if !self.settled && since.elapsed() > if self.serves { SETTLE } else { SETTLE_AT_LAST } {
+        if !self.settled && since.elapsed() > if serves { SETTLE } else { SETTLE_AT_LAST } {
             self.settle().await;
         }
         if let (true, Some(swarm_id)) = (membership.controls, &membership.swarm) {
@@ -206,9 +195,7 @@ impl Agent {
             self.notify.alive(&self.records.summary());
             self.leader.round(engine, &self.store, &self.sdk, &swarm_id).await?;
         }
-        self.notify.alive(&self.records.summary());
-        self.serves = self.edge.round(engine, &self.store).await?;
-        Ok(if self.settled || self.serves { READY_ROUND } else { JOINING_ROUND * 2 })
+        Ok(READY_ROUND)
     }
 
     /// What can wait until the node is Ready and the others have had their turn: SSH keys and cloud-init.

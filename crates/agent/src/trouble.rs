@@ -1,0 +1,53 @@
+//! What is done about failures: a pause that grows, with jitter, and one line per reason instead of one per attempt.
+
+use std::time::Duration;
+
+/// The first and the longest pause.
+const FIRST: Duration = Duration::from_millis(250);
+const CAP: Duration = Duration::from_secs(15);
+/// A reason that stays is said again after this many attempts, so that it is not forgotten.
+const AGAIN: u32 = 20;
+
+/// The failures of one loop since it last succeeded.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    attempts: u32,
+    said: String,
+}
+
+impl Trouble {
+    /// Notes a failure; returns how long to wait before the next attempt.
+    pub(crate) fn failed(&mut self, what: &str, reason: &str) -> Duration {
+        self.attempts += 1;
+        if reason != self.said || self.attempts.is_multiple_of(AGAIN) {
+            tracing::warn!(attempts = self.attempts, %reason, "{what}; will try again");
+            reason.clone_into(&mut self.said);
+        }
+        let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(self.attempts)).min(CAP);
+        ceiling.mul_f64(0.2 + 0.8 * fastrand::f64())
+    }
+
+    /// Notes a success.
+    pub(crate) fn over(&mut self) {
+        if self.attempts > 2 {
+            tracing::info!(attempts = self.attempts, "carries on");
+        }
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_cap_and_never_vanish() {
+        let mut trouble = Trouble::default();
+        for attempt in 1..40 {
+            let pause = trouble.failed("asks", "no answer");
+            assert!(pause <= CAP && pause >= Duration::from_millis(100), "attempt {attempt}: {pause:?}");
+        }
+        trouble.over();
+        assert!(trouble.failed("asks", "no answer") <= FIRST * 2);
+    }
+}
