@@ -20,6 +20,8 @@ use crate::layout::{Layout, read_json};
 const START_DEADLINE: Duration = Duration::from_secs(900);
 /// Killing machines and removing the namespace takes a second.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
+/// Variable in the environment of the daemon and all its children: the cluster's name.
+const CLUSTER_MARK: &str = "FUTUSWARM_LOCAL_CLUSTER";
 const POLL: Duration = Duration::from_millis(100);
 
 /// Settings and files of the cluster in a spec.
@@ -58,6 +60,8 @@ pub async fn up(spec: &Path, accel: Accel) -> Result<CloudInfo> {
     let daemon = Command::new(exe)
         .args(["daemon", "--accel", &accel, "--spec"])
         .arg(spec)
+        // Every child inherits it, so that whoever looks for leftovers finds them all.
+        .env(CLUSTER_MARK, &config.cluster)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::from(log))

@@ -21,7 +21,8 @@ pub struct Cluster {
 /// What a cluster has left on the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Leftovers {
-    /// Processes inside its network namespace or with its state folder on their command line.
+    /// Processes inside its network namespace, with its mark in their environment, or its state folder on their command line:
+    /// process id and command line.
     pub processes: Vec<String>,
     /// Network namespaces.
     pub namespaces: Vec<String>,
@@ -57,6 +58,18 @@ impl Cluster {
         command.current_dir(&self.root).env("FUTUSWARM_WORKSPACE", &self.root).args(before);
         command.arg("--local").arg("--spec").arg(&self.spec).args(after).stdin(Stdio::null());
         command.output().expect("xtask runs")
+    }
+
+    /// Runs the local cloud's own program, which must be built, with these words and `--spec`.
+    ///
+    /// # Panics
+    /// When it cannot be run or fails.
+    pub fn local(&self, words: &[&str]) {
+        let xtask = PathBuf::from(std::env::var_os("FUTUSWARM_XTASK").expect("run through `cargo xtask test`"));
+        let mut command = Command::new(xtask.with_file_name("futuswarm-local"));
+        command.env("FUTUSWARM_WORKSPACE", &self.root).arg(words[0]).arg("--spec").arg(&self.spec).args(&words[1..]);
+        let output = command.stdin(Stdio::null()).output().expect("futuswarm-local runs");
+        assert!(output.status.success(), "futuswarm-local {}: {:?}", words.join(" "), texts(&output));
     }
 
     /// Like [`Self::xtask`], and it must succeed. Returns standard output and standard error.
@@ -122,6 +135,7 @@ impl Cluster {
     #[must_use]
     pub fn leftovers(&self) -> Leftovers {
         let (netns, dir) = (format!("fsw-{}", self.name), self.state_dir().display().to_string());
+        let mark = format!("FUTUSWARM_LOCAL_CLUSTER={}", self.name);
         let mut left = Leftovers::default();
         let inode = |path: &str| std::fs::metadata(path).ok().map(|found| std::os::unix::fs::MetadataExt::ino(&found));
         let ours = inode(&format!("/run/netns/{netns}"));
@@ -136,7 +150,9 @@ impl Cluster {
             let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             let inside = ours.is_some() && inode(&format!("/proc/{pid}/ns/net")) == ours;
-            if inside || line.contains(&format!("{dir}/")) {
+            let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+            let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes());
+            if inside || marked || line.contains(&format!("{dir}/")) {
                 left.processes.push(format!("{pid} {}", line.chars().take(120).collect::<String>()));
             }
         }

@@ -35,8 +35,9 @@ const PACKAGES: &[&str] = &[
     "haproxy",
     "dnsmasq-base",
     "openssh-client",
-    // What an operator types, under test.
+    // What an operator types, and the flake, under test.
     "bats",
+    "nix-bin",
 ];
 
 /// Failures to make or use the tree.
