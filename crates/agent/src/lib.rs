@@ -38,6 +38,8 @@ use trouble::Trouble;
 const JOINING_ROUND: Duration = Duration::from_millis(500);
 /// A round of a node that is Ready: events are rare, and each round costs a few requests.
 const READY_ROUND: Duration = Duration::from_secs(3);
+/// A new member starts its containers this long after it became one.
+const YIELD: Duration = Duration::from_secs(6);
 /// cloud-init and everything else that can wait starts this long after the node is Ready, if its edge serves by then.
 const SETTLE: Duration = Duration::from_secs(10);
 /// And this long after, whatever has gone wrong.
@@ -181,6 +183,14 @@ impl Agent {
         self.records.reason = None;
         self.records.enter(NodeState::Ready, "is a member of the Swarm");
         self.records.write_if_due(&self.store).await?;
+        let managed = membership.swarm.as_ref().filter(|_| membership.controls).cloned();
+        if let Some(swarm_id) = &managed {
+            self.records.write_manager_if_due(&self.store, &self.node, swarm_id).await?;
+        }
+        // The others first: containers that start here slow the joins of nodes on the same machine, and serve nobody yet.
+        if since.elapsed() < YIELD {
+            return Ok(JOINING_ROUND);
+        }
         // A loop of its own: starting a container takes long on a slow machine, and a leader has more to do than wait for it.
         let serves =
             self.edge.get_or_insert_with(|| edge::start(engine.clone(), self.store.clone(), self.files.clone()));
@@ -189,11 +199,9 @@ impl Agent {
         if !self.settled && since.elapsed() > if serves { SETTLE } else { SETTLE_AT_LAST } {
             self.settle().await;
         }
-        if let (true, Some(swarm_id)) = (membership.controls, &membership.swarm) {
-            let swarm_id = swarm_id.clone();
-            self.records.write_manager_if_due(&self.store, &self.node, &swarm_id).await?;
+        if let Some(swarm_id) = &managed {
             self.notify.alive(&self.records.summary());
-            self.leader.round(engine, &self.store, &self.sdk, &swarm_id).await?;
+            self.leader.round(engine, &self.store, &self.sdk, swarm_id).await?;
         }
         Ok(READY_ROUND)
     }

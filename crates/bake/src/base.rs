@@ -17,34 +17,71 @@ pub struct Base {
     pub tar: PathBuf,
     /// Its packages.
     pub lock: Lock,
+    /// What is newer than the lock says, in one line each; empty when the lock was met.
+    pub drift: Vec<String>,
+}
+
+/// What to do about the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockPolicy {
+    /// Take exactly what it says, or fail.
+    Exact,
+    /// When Debian no longer serves what it says, take today's packages. The lock itself stays. A mirror keeps only the
+    /// newest version of a package, and a rehearsal must not fail because a kernel was mended; what is published must be exact.
+    AllowNewer,
+    /// Make it anew.
+    Update,
 }
 
 /// The base tree of the lock, from the cache or from Debian; the second value says whether the cache had it.
 ///
-/// With `update`, the lock is ignored, made anew and written.
-///
 /// # Errors
 /// When Debian no longer serves what the lock names, or mmdebstrap fails.
-pub fn base(inputs: &Inputs, update: bool, cache: &Path) -> Result<(Base, bool), Error> {
+pub fn base(inputs: &Inputs, policy: LockPolicy, cache: &Path) -> Result<(Base, bool), Error> {
     let wanted = inputs.wanted()?;
-    let locked = if update { None } else { Lock::load(&inputs.lock_path())? };
+    let locked = if policy == LockPolicy::Update { None } else { Lock::load(&inputs.lock_path())? };
     let Some(locked) = locked else {
         let (tar, lock) = bootstrap(inputs, &wanted, None, cache)?;
         std::fs::write(inputs.lock_path(), lock.to_text()?).map_err(Error::file(inputs.lock_path()))?;
         let tar = keep(&tar, &cache_path(cache, &wanted, &lock)?)?;
-        return Ok((Base { tar, lock }, false));
+        return Ok((Base { tar, lock, drift: Vec::new() }, false));
     };
     let path = cache_path(cache, &wanted, &locked)?;
     if path.exists() {
-        return Ok((Base { tar: path, lock: locked }, true));
+        return Ok((Base { tar: path, lock: locked, drift: Vec::new() }, true));
     }
-    let (tar, lock) = bootstrap(inputs, &wanted, Some(&locked), cache)?;
-    let difference = locked.difference(&lock);
-    if !difference.is_empty() {
-        return Err(Error::Lock(difference.join(", ")));
+    let newer = path.with_extension("newer.tar");
+    let newer_lock = path.with_extension("newer.lock");
+    if policy == LockPolicy::AllowNewer
+        && newer.exists()
+        && let Some(lock) = Lock::load(&newer_lock)?
+    {
+        return Ok((Base { tar: newer, drift: locked.difference(&lock), lock }, true));
     }
-    let tar = keep(&tar, &path)?;
-    Ok((Base { tar, lock }, false))
+    let reason = match bootstrap(inputs, &wanted, Some(&locked), cache) {
+        Ok((tar, lock)) => {
+            let difference = locked.difference(&lock);
+            // The versions were met, so a difference is another content under the same version: never accepted.
+            if !difference.is_empty() {
+                return Err(Error::Lock(difference.join(", ")));
+            }
+            let tar = keep(&tar, &path)?;
+            return Ok((Base { tar, lock, drift: Vec::new() }, false));
+        }
+        Err(Error::Lock(reason)) => reason,
+        Err(error) => return Err(error),
+    };
+    if policy != LockPolicy::AllowNewer {
+        return Err(Error::Lock(reason));
+    }
+    let (tar, lock) = bootstrap(inputs, &wanted, None, cache)?;
+    let drift = locked.difference(&lock);
+    if let Some(same_version) = drift.iter().find(|line| line.contains("another content")) {
+        return Err(Error::Lock(same_version.clone()));
+    }
+    std::fs::write(&newer_lock, lock.to_text()?).map_err(Error::file(&newer_lock))?;
+    let tar = keep(&tar, &newer)?;
+    Ok((Base { tar, lock, drift }, false))
 }
 
 fn cache_path(cache: &Path, wanted: &Wanted, lock: &Lock) -> Result<PathBuf, Error> {

@@ -13,6 +13,7 @@ pub mod assertions;
 pub mod base;
 pub mod containers;
 pub mod disk;
+pub mod glibc;
 pub mod initramfs;
 pub mod inputs;
 pub mod lock;

@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 use clap::Parser;
+use futuswarm_bake::base::LockPolicy;
 use futuswarm_bake::inputs::Inputs;
 use futuswarm_bake::pipeline::{Request, bake};
 use futuswarm_bake::stages::Event;
@@ -36,6 +37,9 @@ struct Arguments {
     /// Resolve the packages anew and rewrite images/node/packages.lock.
     #[arg(long)]
     update_lock: bool,
+    /// When Debian no longer serves the locked versions, take today's instead of failing; for rehearsals.
+    #[arg(long, conflicts_with = "update_lock")]
+    allow_newer: bool,
     /// Debian mirror [default: mmdebstrap's own].
     #[arg(long, env = "FUTUSWARM_MIRROR", value_name = "URL")]
     mirror: Option<String>,
@@ -83,7 +87,11 @@ fn run() -> anyhow::Result<()> {
         cache: futuswarm_paths::cache_dir()?,
         images: workspace.join("target/images"),
         output,
-        update_lock: arguments.update_lock,
+        lock: match (arguments.update_lock, arguments.allow_newer) {
+            (true, _) => LockPolicy::Update,
+            (false, true) => LockPolicy::AllowNewer,
+            (false, false) => LockPolicy::Exact,
+        },
         git_revision: git_revision(&workspace),
     };
     let baked = bake(&request, &mut |event| match event {
@@ -92,6 +100,12 @@ fn run() -> anyhow::Result<()> {
         Event::End(stage) => eprintln!("{:>8.2} s", stage.seconds),
     })?;
     let manifest = &baked.manifest;
+    if !manifest.newer_than_lock.is_empty() {
+        eprintln!(
+            "note: Debian has moved on from images/node/packages.lock: {}; `cargo xtask bake --update-lock` takes that into the lock",
+            manifest.newer_than_lock.join(", ")
+        );
+    }
     let verb = if baked.cached { "is up to date" } else { "baked" };
     eprintln!(
         "{} {verb}: {} MiB payload, disk {}",

@@ -31,6 +31,9 @@ pub struct Manifest {
     pub containers: std::collections::BTreeMap<String, String>,
     /// Everything installed.
     pub packages: Vec<Package>,
+    /// What is newer than the lock says; an image in which this is not empty is for rehearsals and not for publishing.
+    #[serde(default)]
+    pub newer_than_lock: Vec<String>,
     /// What took how long.
     pub stages: Vec<Stage>,
 }
@@ -87,6 +90,7 @@ mod tests {
             payload_bytes: 1,
             containers: std::collections::BTreeMap::new(),
             packages: Vec::new(),
+            newer_than_lock: Vec::new(),
             stages: Vec::new(),
         };
         insta::assert_snapshot!(serde_json::to_string_pretty(&register(&manifest)).unwrap());

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use futuswarm_tools::ToolsTree;
+use sha2::{Digest as _, Sha256};
 
+use crate::base::LockPolicy;
 use crate::containers::ContainerImage;
 use crate::disk::Workshop;
 use crate::inputs::{Inputs, file_sha256};
 use crate::manifest::{Manifest, register};
 use crate::stages::{Event, Stages};
 use crate::tree::{Extra, Plan, merge, read_list};
-use crate::{Error, assertions, base, containers, disk, initramfs};
+use crate::{Error, assertions, base, containers, disk, glibc, initramfs};
 
 /// The largest payload that an image may have, in bytes.
 const PAYLOAD_BUDGET: u64 = 350 << 20;
@@ -29,8 +31,8 @@ pub struct Request {
     pub images: PathBuf,
     /// This very folder instead.
     pub output: Option<PathBuf>,
-    /// Make the package lock anew.
-    pub update_lock: bool,
+    /// What to do about the package lock.
+    pub lock: LockPolicy,
     /// Revision of the clone, for the manifest.
     pub git_revision: Option<String>,
 }
@@ -59,8 +61,12 @@ pub fn bake(request: &Request, report: &mut dyn FnMut(Event<'_>)) -> Result<Bake
         let cached = ToolsTree::locate().is_ok();
         ToolsTree::ensure(inputs.mirror.as_deref()).map(|tools| (tools, cached)).map_err(Error::from)
     })?;
-    let base = stages.run("packages", || base::base(inputs, request.update_lock, &request.cache))?;
-    let digest = inputs.digest()?;
+    let base = stages.run("packages", || base::base(inputs, request.lock, &request.cache))?;
+    let digest = match base.drift.is_empty() {
+        true => inputs.digest()?,
+        // Other packages are another image.
+        false => hex::encode(Sha256::digest(format!("{}\n{}", inputs.digest()?, base.lock.to_text()?))),
+    };
     let name = format!("futuswarm-node-{}", &digest[..12]);
     let dir = request.output.clone().unwrap_or_else(|| request.images.join(&name));
     if let Some(manifest) = finished(&dir, &digest) {
@@ -110,6 +116,7 @@ fn make(
         let plan = Plan { base: &base.tar, overlay: &overlay, extras: &extras, remove: &remove, mtime: epoch };
         let index = merge(&plan, &tar)?;
         let kernel = initramfs::kernel(&base.tar)?;
+        glibc::check(&inputs.node_binary, &base.lock)?;
         assertions::check(&index, &kernel.version, &inputs.images.join("setuid.txt"))?;
         Ok::<_, Error>(((index, kernel), false))
     })?;
@@ -140,6 +147,7 @@ fn make(
         payload_bytes,
         containers: images.into_iter().map(|(part, image)| (part, image.name)).collect(),
         packages: base.lock.package.clone(),
+        newer_than_lock: base.drift.clone(),
         stages: stages.into_done(),
     };
     write_json(&out.join("manifest.json"), &manifest)?;

@@ -60,7 +60,7 @@ impl Bench {
         host::prepare(true)?;
         let all = What::value_variants();
         let what = if self.what.is_empty() { all } else { &self.what };
-        bake::bake(&workspace, &[])?;
+        bake::bake(&workspace, &["--allow-newer".into()])?;
         let mut figures = Vec::new();
         for measure in what {
             eprintln!(
@@ -173,6 +173,7 @@ fn run_bake(workspace: &Workspace, output: &Path, node: &Path, cache: Option<&Pa
         .env("FUTUSWARM_NODE_BINARY", node)
         .env("FUTUSWARM_INIT_BINARY", standalone.join("futuswarm-init"))
         .env("FUTUSWARM_MAINPAGE_BINARY", standalone.join("futuswarm-mainpage"))
+        .arg("--allow-newer")
         .arg("--output")
         .arg(output);
     if let Some(cache) = cache {

@@ -55,7 +55,7 @@ impl Deploy {
         process::run(workspace.command("futuswarm-provision").arg("check").arg(&spec))?;
         process::run(workspace.command("futuswarm-local").args(["doctor", "--before-start"]).arg("--spec").arg(&spec))?;
 
-        verbs::bake::bake(&workspace, &[])?;
+        verbs::bake::bake(&workspace, &["--allow-newer".into()])?;
         let image = workspace.root.join("target/images/latest");
         let manifest = std::fs::read(image.join("manifest.json")).context("the image has no manifest")?;
         let manifest: serde_json::Value = serde_json::from_slice(&manifest).context("the image's manifest")?;
