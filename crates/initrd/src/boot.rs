@@ -127,7 +127,12 @@ fn name_the_node() -> Result<(), String> {
     // Without an instance id systemd falls back to a random machine id and the name in the image.
     let Ok(tag) = fs::read_to_string(identity::ASSET_TAG) else { return Ok(()) };
     let Some(instance) = identity::instance_id(&tag) else { return Ok(()) };
-    for (file, content) in [("etc/hostname", instance.to_owned()), ("etc/machine-id", identity::machine_id(instance))] {
+    let own_name = format!("127.0.0.1 localhost\n127.0.1.1 {instance}\n::1 localhost ip6-localhost ip6-loopback\n");
+    for (file, content) in [
+        ("etc/hostname", instance.to_owned()),
+        ("etc/machine-id", identity::machine_id(instance)),
+        ("etc/hosts", own_name),
+    ] {
         let path = Path::new(SYSROOT).join(file);
         fs::write(&path, content + "\n").map_err(|error| format!("{}: {error}", path.display()))?;
     }
