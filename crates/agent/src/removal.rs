@@ -25,7 +25,7 @@ pub(crate) async fn round<B: Bucket>(
     ec2: &aws_sdk_ec2::Client,
     nodes: &[NodeView],
 ) -> Result<(), Error> {
-    let silent: Vec<&NodeView> = nodes.iter().filter(|node| node.state != NodeState::Ready).collect();
+    let silent: Vec<&NodeView> = nodes.iter().filter(|node| may_be_gone(node)).collect();
     if silent.is_empty() {
         return Ok(());
     }
@@ -60,6 +60,12 @@ pub(crate) async fn round<B: Bucket>(
         }
     }
     Ok(())
+}
+
+/// Whether it is worth asking EC2 about a node. One that is just joining is in no state yet and has not said its name: it is
+/// not silent, it is new.
+fn may_be_gone(node: &NodeView) -> bool {
+    node.state == NodeState::Down && !node.hostname.is_empty()
 }
 
 /// A dead manager counts in raft until it is demoted. Demoting it is safe when those that answer are a majority both now
@@ -104,6 +110,17 @@ mod tests {
     fn manager(id: &str, reachable: bool) -> NodeView {
         let state = if reachable { NodeState::Ready } else { NodeState::Down };
         NodeView::for_tests(id, true, reachable, state)
+    }
+
+    #[test]
+    fn a_node_that_is_just_joining_is_left_alone() {
+        let mut joining = NodeView::for_tests("new", false, true, NodeState::Other);
+        assert!(!may_be_gone(&joining));
+        joining.hostname.clear();
+        assert!(!may_be_gone(&joining), "it has not said its name yet");
+        joining.state = NodeState::Down;
+        assert!(!may_be_gone(&joining), "nobody can be asked about a node without a name");
+        assert!(may_be_gone(&NodeView::for_tests("dead", false, true, NodeState::Down)));
     }
 
     #[test]

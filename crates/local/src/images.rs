@@ -1,6 +1,6 @@
 //! Registered images: which AMI boots from which disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use futuswarm_aws::Error as AwsError;
 use serde::{Deserialize, Serialize};
@@ -42,21 +42,33 @@ impl Images {
 struct Manifest {
     name: String,
     disk_sha256: Option<String>,
+    disk_bytes: Option<u64>,
+}
+
+/// The manifest of a whole image, and the disk's size. What is on the disk is checked block by block when it is read.
+fn whole(dir: &Path) -> Result<(Manifest, u64)> {
+    let path = dir.join("manifest.json");
+    let manifest: Manifest = read_json(&path)?
+        .ok_or_else(|| Error::Config(format!("{} does not exist: bake the image first", path.display())))?;
+    let disk = dir.join("disk.raw");
+    let size = std::fs::metadata(&disk).map_err(file("cannot read", &disk))?.len();
+    match manifest.disk_bytes {
+        Some(expected) if expected != size => Err(Error::Config(format!(
+            "{} has {size} bytes instead of {expected}: delete {} and bake the image again",
+            disk.display(),
+            dir.display()
+        ))),
+        _ => Ok((manifest, size)),
+    }
 }
 
 /// Registers the image in `dir` (`disk.raw`, `manifest.json`, `register.json`), or finds it registered already.
-pub async fn register(clients: &Clients, known: &Images, dir: &std::path::Path) -> Result<Image> {
+pub async fn register(clients: &Clients, known: &Images, dir: &Path) -> Result<Image> {
     let dir = dir.canonicalize().map_err(file("no image there", dir))?;
-    let manifest_path = dir.join("manifest.json");
-    let manifest: Manifest = read_json(&manifest_path)?
-        .ok_or_else(|| Error::Config(format!("{} does not exist: bake the image first", manifest_path.display())))?;
+    let (manifest, size) = whole(&dir)?;
     let disk = dir.join("disk.raw");
-    let size = std::fs::metadata(&disk).map_err(file("cannot read", &disk))?.len();
-    if size < 1 << 20 {
-        return Err(Error::Config(format!("{} has only {size} bytes: bake the image again", disk.display())));
-    }
-    // The disk's content may have changed under the same name: an AMI never changes, so that is a new one.
-    if let Some(image) = known.images.iter().find(|image| image.name == manifest.name && image.disk == disk) {
+    // The name is a digest of the inputs, and the bake is reproducible: another folder has the same image.
+    if let Some(image) = known.images.iter().find(|image| image.name == manifest.name && image.disk.exists()) {
         return Ok(image.clone());
     }
     let body: serde_json::Value = read_json(&dir.join("register.json"))?.unwrap_or_default();
@@ -92,4 +104,24 @@ pub async fn register(clients: &Clients, known: &Images, dir: &std::path::Path) 
         .await
         .map_err(|error| AwsError::new("CreateTags", error))?;
     Ok(Image { ami, name: manifest.name, disk, root_device_name: root, gib: size.div_ceil(1 << 30) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncated_or_missing_image_is_refused_with_a_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let reason = || whole(dir.path()).map(|_| ()).unwrap_err().to_string();
+        assert!(reason().contains("does not exist: bake the image first"), "{}", reason());
+        std::fs::write(dir.path().join("manifest.json"), r#"{"name":"node","disk_bytes":4096}"#).unwrap();
+        assert!(reason().contains("cannot read"), "{}", reason());
+        std::fs::write(dir.path().join("disk.raw"), [1; 100]).unwrap();
+        assert!(reason().contains("has 100 bytes instead of 4096: delete "), "{}", reason());
+        std::fs::write(dir.path().join("disk.raw"), [1; 4096]).unwrap();
+        assert_eq!(whole(dir.path()).unwrap().1, 4096);
+        std::fs::write(dir.path().join("manifest.json"), "{").unwrap();
+        assert!(reason().contains("manifest.json"), "{}", reason());
+    }
 }

@@ -45,7 +45,7 @@ impl Status {
   cargo xtask ssh i-0123 --local                  the beginning of an instance id is enough
   cargo xtask ssh 10.42.0.5 --local -- sudo docker node ls")]
 pub struct Ssh {
-    /// Instance id, its beginning, or address.
+    /// Instance id, its beginning, address, or Swarm node id.
     node: String,
     #[command(flatten)]
     target: Target,
@@ -58,7 +58,7 @@ impl Ssh {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
         let mut command = local(&self.target, "ssh")?;
-        process::run(command.arg(&self.node).arg("--").args(&self.command))
+        process::run(command.arg(instance_of(&self.target, &self.node)?).arg("--").args(&self.command))
     }
 }
 
@@ -68,7 +68,7 @@ impl Ssh {
   cargo xtask console i-0123 --local
   cargo xtask console i-0123 --local --follow")]
 pub struct Console {
-    /// Instance id, its beginning, or address.
+    /// Instance id, its beginning, address, or Swarm node id.
     node: String,
     #[command(flatten)]
     target: Target,
@@ -81,7 +81,7 @@ impl Console {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
         let mut command = local(&self.target, "console")?;
-        process::run(command.arg(&self.node).args(self.follow.then_some("--follow")))
+        process::run(command.arg(instance_of(&self.target, &self.node)?).args(self.follow.then_some("--follow")))
     }
 }
 
@@ -90,7 +90,7 @@ impl Console {
 pub enum Chaos {
     /// End a node's virtual machine as a power cut would.
     Kill {
-        /// Instance id, its beginning, or address.
+        /// Instance id, its beginning, address, or Swarm node id.
         node: String,
         #[command(flatten)]
         target: Target,
@@ -101,7 +101,7 @@ impl Chaos {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
         let Self::Kill { node, target } = self;
-        process::run(local(&target, "kill")?.arg(node))
+        process::run(local(&target, "kill")?.arg(instance_of(&target, &node)?))
     }
 }
 
@@ -120,6 +120,22 @@ impl Doctor {
     pub fn run(self) -> anyhow::Result<()> {
         process::run(local(&self.target, "doctor")?.args(self.json.then_some("--json")))
     }
+}
+
+/// The instance behind a Swarm node id; anything else is returned as it is.
+fn instance_of(target: &Target, node: &str) -> anyhow::Result<String> {
+    // Swarm's ids are 25 lower-case letters and digits; the local cloud's program knows instances only.
+    if node.len() != 25 || !node.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+        return Ok(node.to_owned());
+    }
+    let workspace = Workspace::find()?;
+    let spec = target.spec(&workspace, None)?;
+    workspace.build(&["futuswarm-provision", "futuswarm-local"])?;
+    let mut status = deploy::local_provision(&workspace, &spec)?;
+    let status = process::capture(status.args(["status", "--json"]).arg(&spec))?;
+    let status: serde_json::Value = serde_json::from_str(&status)?;
+    let found = status["nodes"].as_array().into_iter().flatten().find(|found| found["node"] == node);
+    Ok(found.and_then(|found| found["instance"].as_str()).unwrap_or(node).to_owned())
 }
 
 /// The local cloud's program with a verb and the spec.

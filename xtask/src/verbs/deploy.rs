@@ -118,9 +118,17 @@ impl Destroy {
         let workspace = Workspace::find()?;
         let spec = self.target.spec(&workspace, self.positional.as_ref())?;
         if self.target.local {
-            // The emulator keeps everything in memory: ending it is deleting it. Real clusters are deleted resource by
-            // resource, and the tests do the same here first.
-            workspace.build(&["futuswarm-local"])?;
+            workspace.build(&["futuswarm-local", "futuswarm-provision"])?;
+            let running = workspace.command("futuswarm-local").args(["cloud", "--spec"]).arg(&spec).output()?;
+            if running.status.success() {
+                // The same deletion as on AWS, so that it is rehearsed, too; what it misses goes with the emulator.
+                let mut destroy = local_provision(&workspace, &spec)?;
+                if process::run(destroy.arg("destroy").arg(&spec).arg("--yes")).is_err() {
+                    eprintln!(
+                        "not everything could be deleted one by one; ending the local cloud, which deletes it all"
+                    );
+                }
+            }
             return process::run(workspace.command("futuswarm-local").arg("down").arg("--spec").arg(&spec));
         }
         workspace.build(&["futuswarm-provision"])?;

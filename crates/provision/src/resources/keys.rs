@@ -59,7 +59,9 @@ pub(super) async fn delete(cloud: &mut Cloud, alias: &str) -> Result<(), Error> 
         return Ok(());
     }
     cloud.kms.delete_alias().alias_name(alias).send().await.map_err(aws("DeleteAlias"))?;
-    let request = cloud.kms.schedule_key_deletion().key_id(arn).pending_window_in_days(SHORTEST_WAIT_DAYS);
+    // By its id: the alias is gone.
+    let id = arn.rsplit('/').next().unwrap_or(&arn);
+    let request = cloud.kms.schedule_key_deletion().key_id(id).pending_window_in_days(SHORTEST_WAIT_DAYS);
     request.send().await.map_err(aws("ScheduleKeyDeletion"))?;
     Ok(())
 }
