@@ -87,8 +87,12 @@ async fn label<B: Bucket>(engine: &Engine, store: &Store<B>, nodes: &[NodeView])
             ("futuswarm.type".to_owned(), record.instance_type),
             ("futuswarm.group".to_owned(), record.group),
         ]);
-        if engine.label_node(node, &labels).await? {
-            tracing::info!(instance = node.hostname, "labelled");
+        match engine.label_node(node, &labels).await {
+            Ok(true) => tracing::info!(instance = node.hostname, "labelled"),
+            Ok(false) => {}
+            // Somebody changed the node between our look and now; the next round looks again.
+            Err(error) if error.is_conflict() => tracing::debug!(%error, instance = node.hostname, "labels later"),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
