@@ -88,34 +88,7 @@ pub(crate) fn decide(seen: &Observed<'_>) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futuswarm_userdata::NodeConfig;
-
-    fn node(role: Role) -> Node {
-        Node {
-            instance: "i-me".to_owned(),
-            instance_type: "t3.small".to_owned(),
-            zone: "eu-west-1a".to_owned(),
-            address: [10, 42, 0, 4].into(),
-            image: "ami-1".to_owned(),
-            booted_at: 0,
-            config: NodeConfig {
-                version: NodeConfig::VERSION,
-                cluster: "prod".to_owned(),
-                region: "eu-west-1".to_owned(),
-                role,
-                group: "g".to_owned(),
-                bucket: "b".to_owned(),
-                cluster_key: "alias/futuswarm-prod".to_owned(),
-                manager_key: None,
-                address_pool: "10.128.0.0/9".to_owned(),
-                address_pool_mask: 24,
-                domain: "example.com".to_owned(),
-                expected_managers: 1,
-                endpoint_url: None,
-                labels: Default::default(),
-            },
-        }
-    }
+    use crate::records::tests::node;
 
     fn step(role: Role, state: LocalState, swarm: Option<&str>, genesis: Option<(&str, &str, Option<&str>)>) -> Step {
         let membership =
@@ -130,7 +103,7 @@ mod tests {
             },
             etag: "e".to_owned(),
         });
-        decide(&Observed { node: &node(role), membership: &membership, genesis: genesis.as_ref() })
+        decide(&Observed { node: &node("i-me", role), membership: &membership, genesis: genesis.as_ref() })
     }
 
     #[test]

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-/// The first and the longest pause.
-const FIRST: Duration = Duration::from_millis(250);
-const CAP: Duration = Duration::from_secs(15);
+use futuswarm_retry::Policy;
+
+/// The pauses. There is no end to it: an agent that gave up would need a person.
+const PAUSES: Policy = Policy {
+    first: Duration::from_millis(500),
+    cap: Duration::from_secs(15),
+    total: Duration::MAX,
+    attempt: Duration::MAX,
+};
 /// A reason that stays is said again after this many attempts, so that it is not forgotten.
 const AGAIN: u32 = 20;
 
@@ -23,8 +29,7 @@ impl Trouble {
             tracing::warn!(attempts = self.attempts, %reason, "{what}; will try again");
             reason.clone_into(&mut self.said);
         }
-        let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(self.attempts)).min(CAP);
-        ceiling.mul_f64(0.2 + 0.8 * fastrand::f64())
+        PAUSES.delay(self.attempts - 1)
     }
 
     /// Notes a success.
@@ -45,9 +50,9 @@ mod tests {
         let mut trouble = Trouble::default();
         for attempt in 1..40 {
             let pause = trouble.failed("asks", "no answer");
-            assert!(pause <= CAP && pause >= Duration::from_millis(100), "attempt {attempt}: {pause:?}");
+            assert!(pause <= PAUSES.cap && pause >= PAUSES.first / 10, "attempt {attempt}: {pause:?}");
         }
         trouble.over();
-        assert!(trouble.failed("asks", "no answer") <= FIRST * 2);
+        assert!(trouble.failed("asks", "no answer") <= PAUSES.first);
     }
 }
