@@ -44,11 +44,18 @@ fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
     let of_role =
         |role: &str| nodes.iter().find(|node| node["role"] == role).unwrap()["instance"].as_str().unwrap().to_owned();
     let (manager, victim) = (of_role("manager"), of_role("worker"));
+    // S3 throttles while the replacement joins: agents must say so and be patient.
+    let throttled = r#"{"fault":{"kind":"throttle"},"service":"s3","caller":"node","count":60}"#;
+    cluster.local(&["api-faults", throttled]);
     cluster.must(&["chaos", "kill", &victim]);
     cluster.wait("a replacement that is ready", PATIENCE, || {
         let ready = cluster.ready();
         ready.len() == 3 && !ready.contains(&victim)
     });
+    let progress: serde_json::Value = serde_json::from_str(&cluster.local(&["api-faults"])).unwrap();
+    assert_eq!(progress["hit"], 60, "every throttled answer was given");
+    let said = |node: &str| cluster.console(node).lines().any(|line| line.contains("SlowDown"));
+    assert!(cluster.ready().iter().any(|node| said(node)), "an agent says in a line that S3 throttles");
     // SSH keys come a few seconds after a node is Ready.
     cluster.wait("the removal of the dead node", PATIENCE, || {
         let listed =

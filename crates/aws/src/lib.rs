@@ -45,8 +45,12 @@ pub async fn config(region: Option<&str>, endpoint: Option<&str>) -> SdkConfig {
 
 /// A failed AWS operation in one line: operation, service code, message and request id. Never the request itself.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation}{}: {message}{}", code_text(.code), request_id_text(.request_id))]
-pub struct Error {
+#[error("{0}")]
+pub struct Error(Box<Failure>);
+
+/// What is known of a failed operation; behind a pointer, because every result would otherwise be as large.
+#[derive(Debug)]
+pub struct Failure {
     /// The operation as the AWS documentation names it, for example `PutObject`.
     pub operation: &'static str,
     /// The service's error code, for example `AccessDenied`; `None` when no answer arrived.
@@ -59,12 +63,32 @@ pub struct Error {
     pub status: Option<u16>,
 }
 
-fn code_text(code: &Option<String>) -> String {
-    code.as_ref().map(|code| format!(" answered {code}")).unwrap_or_default()
+impl Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.operation)?;
+        if let Some(code) = &self.code {
+            write!(formatter, " answered {code}")?;
+        }
+        write!(formatter, ": {}", self.message)?;
+        match &self.request_id {
+            Some(id) => write!(formatter, " (request {id})"),
+            None => Ok(()),
+        }
+    }
 }
 
-fn request_id_text(request_id: &Option<String>) -> String {
-    request_id.as_ref().map(|id| format!(" (request {id})")).unwrap_or_default()
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self(Box::new(failure))
+    }
+}
+
+impl std::ops::Deref for Error {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
+    }
 }
 
 impl Error {
@@ -81,16 +105,17 @@ impl Error {
                 headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id"))
             })
             .map(str::to_owned);
-        match error.as_service_error() {
-            Some(service) => Self {
+        let failure = match error.as_service_error() {
+            Some(service) => Failure {
                 operation,
                 code: service.code().map(str::to_owned).or_else(|| status.map(|status| format!("HTTP {status}"))),
                 message: service.message().unwrap_or("no further explanation").to_owned(),
                 request_id,
                 status,
             },
-            None => Self { operation, code: None, message: chain(&error), request_id, status },
-        }
+            None => Failure { operation, code: None, message: chain(&error), request_id, status },
+        };
+        failure.into()
     }
 
     /// Whether the service's error code is one of `codes`.
@@ -165,13 +190,14 @@ mod tests {
     use super::*;
 
     fn error(code: Option<&str>, status: Option<u16>) -> Error {
-        Error {
+        let failure = Failure {
             operation: "GetObject",
             code: code.map(str::to_owned),
             message: "said so".to_owned(),
             request_id: Some("4442587FB7D0A2F9".to_owned()),
             status,
-        }
+        };
+        failure.into()
     }
 
     #[test]

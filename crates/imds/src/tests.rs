@@ -13,10 +13,13 @@ const DOCUMENT: &str = r#"{"accountId":"123456789012","architecture":"x86_64","a
 "imageId":"ami-0123456789abcdef0","instanceId":"i-0123456789abcdef0","instanceType":"t3.small","privateIp":"10.42.16.7",
 "region":"eu-west-1","version":"2017-09-30"}"#;
 
+/// Status, body and how late.
+type Answer = (u16, &'static str, Duration);
+
 /// Answers for each path: taken from the front until one is left, which then stays.
 #[derive(Clone, Default)]
 struct Fake {
-    answers: Arc<Mutex<HashMap<&'static str, Vec<(u16, &'static str, Duration)>>>>,
+    answers: Arc<Mutex<HashMap<&'static str, Vec<Answer>>>>,
     tokens: Arc<AtomicUsize>,
 }
 

@@ -13,6 +13,7 @@ use crate::config::{Accel, CloudConfig};
 use crate::control;
 use crate::daemon::{self, CloudInfo};
 use crate::error::{Error, Result, file};
+use crate::front::faults::Progress;
 use crate::images::Image;
 use crate::layout::{Layout, read_json};
 
@@ -34,11 +35,11 @@ pub fn open(spec: &Path, accel: Accel) -> Result<(CloudConfig, Layout)> {
     Ok((config, layout))
 }
 
-/// Starts the daemon unless it runs already; returns when everything answers.
+/// Starts the daemon unless it runs already; returns when everything answers. With `api_only`, instances get no machines.
 ///
 /// # Errors
 /// When it does not start, or one with other settings runs.
-pub async fn up(spec: &Path, accel: Accel) -> Result<CloudInfo> {
+pub async fn up(spec: &Path, accel: Accel, api_only: bool) -> Result<CloudInfo> {
     let (config, layout) = open(spec, accel)?;
     let _command = layout.command_lock()?;
     if layout.daemon_lock()?.is_none() {
@@ -60,6 +61,7 @@ pub async fn up(spec: &Path, accel: Accel) -> Result<CloudInfo> {
     let daemon = Command::new(exe)
         .args(["daemon", "--accel", &accel, "--spec"])
         .arg(spec)
+        .args(api_only.then_some("--api-only"))
         // Every child inherits it, so that whoever looks for leftovers finds them all.
         .env(CLUSTER_MARK, &config.cluster)
         .process_group(0)
@@ -167,9 +169,9 @@ fn end_process(layout: &Layout, signal: rustix::process::Signal) {
 ///
 /// # Errors
 /// See [`daemon::run`].
-pub async fn run_daemon(spec: &Path, accel: Accel) -> Result<()> {
+pub async fn run_daemon(spec: &Path, accel: Accel, api_only: bool) -> Result<()> {
     let (config, layout) = open(spec, accel)?;
-    daemon::run(config, layout).await
+    daemon::run(config, layout, api_only).await
 }
 
 /// Registers a baked image; returns its AMI id.
@@ -190,4 +192,16 @@ pub async fn register_image(spec: &Path, dir: &Path) -> Result<String> {
 pub async fn inject(spec: &Path, faults: &str) -> Result<()> {
     let (_, layout) = open(spec, Accel::Auto)?;
     control::call(&layout, "POST", "/faults", faults).await
+}
+
+/// Makes the next calls of the AWS API fail; `faults` is their JSON form. Without it only says how far the last have come.
+///
+/// # Errors
+/// When the cloud does not run or does not understand.
+pub async fn inject_api(spec: &Path, faults: Option<&str>) -> Result<Progress> {
+    let (_, layout) = open(spec, Accel::Auto)?;
+    if let Some(faults) = faults {
+        control::call::<()>(&layout, "POST", "/api-faults", faults).await?;
+    }
+    control::call(&layout, "GET", "/api-faults", "").await
 }

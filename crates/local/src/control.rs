@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result, file};
+use crate::front::faults::Injected;
 use crate::front::{Body, full};
 use crate::http_client;
 use crate::images::Image;
@@ -38,7 +39,7 @@ pub enum Ask {
 }
 
 /// Serves the socket until the daemon ends.
-pub async fn serve(socket: &Path, asks: mpsc::Sender<Ask>, imds: Arc<Imds>) -> Result<()> {
+pub async fn serve(socket: &Path, asks: mpsc::Sender<Ask>, imds: Arc<Imds>, api: Arc<Injected>) -> Result<()> {
     // A socket of a daemon that was killed; ours is the only one, because we hold the lock.
     match std::fs::remove_file(socket) {
         Ok(()) => {}
@@ -52,11 +53,11 @@ pub async fn serve(socket: &Path, asks: mpsc::Sender<Ask>, imds: Arc<Imds>) -> R
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let (asks, imds) = (asks.clone(), Arc::clone(&imds));
+            let (asks, imds, api) = (asks.clone(), Arc::clone(&imds), Arc::clone(&api));
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
-                    let (asks, imds) = (asks.clone(), Arc::clone(&imds));
-                    async move { Ok::<_, std::convert::Infallible>(answer(request, &asks, &imds).await) }
+                    let (asks, imds, api) = (asks.clone(), Arc::clone(&imds), Arc::clone(&api));
+                    async move { Ok::<_, std::convert::Infallible>(answer(request, &asks, &imds, &api).await) }
                 });
                 let mut server = hyper::server::conn::http1::Builder::new();
                 server.timer(TokioTimer::new());
@@ -69,8 +70,8 @@ pub async fn serve(socket: &Path, asks: mpsc::Sender<Ask>, imds: Arc<Imds>) -> R
     Ok(())
 }
 
-async fn answer(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imds) -> Response<Body> {
-    let (status, body) = match route(request, asks, imds).await {
+async fn answer(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imds, api: &Injected) -> Response<Body> {
+    let (status, body) = match route(request, asks, imds, api).await {
         Ok(value) => (StatusCode::OK, value),
         Err(detail) => (StatusCode::BAD_REQUEST, serde_json::Value::String(detail)),
     };
@@ -79,7 +80,12 @@ async fn answer(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imd
     response
 }
 
-async fn route(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imds) -> Result<serde_json::Value, String> {
+async fn route(
+    request: Request<Incoming>,
+    asks: &mpsc::Sender<Ask>,
+    imds: &Imds,
+    api: &Injected,
+) -> Result<serde_json::Value, String> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, LIMIT).collect().await.map_err(|error| error.to_string())?.to_bytes();
     let text = || String::from_utf8(body.to_vec()).map_err(|error| error.to_string());
@@ -99,6 +105,11 @@ async fn route(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imds
             imds.inject(faults);
             Ok(serde_json::Value::Null)
         }
+        (&Method::POST, "/api-faults") => {
+            api.set(serde_json::from_slice(&body).map_err(|error| error.to_string())?);
+            Ok(serde_json::Value::Null)
+        }
+        (&Method::GET, "/api-faults") => json(&api.progress()),
         (&Method::POST, "/shutdown") => json(&ask(asks, Ask::Shutdown).await?),
         (method, path) => Err(format!("the daemon knows no {method} {path}")),
     }

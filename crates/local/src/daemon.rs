@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::config::CloudConfig;
 use crate::control::{self, Ask};
 use crate::dnsmasq::{Dnsmasq, host_argv};
 use crate::error::{Error, Result, file};
+use crate::front::faults::Injected;
 use crate::front::kms::Issued;
 use crate::front::operations::Operations;
 use crate::front::{Caller, Front};
@@ -56,15 +58,17 @@ pub struct CloudInfo {
     pub state_dir: String,
     /// Public part of the operator's SSH key.
     pub ssh_public_key: String,
+    /// A Python interpreter that has boto3, for scripts against the API.
+    pub python: String,
     /// What an AWS client needs in its environment. The keys open this emulator and nothing else.
     pub environment: BTreeMap<String, String>,
 }
 
-/// Runs the daemon until it is told to end, or the emulator dies.
+/// Runs the daemon until it is told to end, or the emulator dies. With `api_only`, instances get no machines.
 ///
 /// # Errors
 /// When something cannot be started; everything that was is taken down first.
-pub async fn run(config: CloudConfig, layout: Layout) -> Result<()> {
+pub async fn run(config: CloudConfig, layout: Layout, api_only: bool) -> Result<()> {
     std::fs::create_dir_all(&layout.dir).map_err(file("cannot create", &layout.dir))?;
     let Some(_lock) = layout.daemon_lock()? else {
         return Err(Error::Config(format!("a daemon of the local cloud {} runs already", config.cluster)));
@@ -74,7 +78,7 @@ pub async fn run(config: CloudConfig, layout: Layout) -> Result<()> {
     write_atomically(&layout.pid(), std::process::id().to_string().as_bytes())?;
     write_json(&layout.config(), &config)?;
     let network = Network::named(&layout.netns());
-    let outcome = serve(&config, &layout, &network).await;
+    let outcome = serve(&config, &layout, &network, api_only).await;
     if let Err(error) = &outcome {
         tracing::error!(%error, "the local cloud ends");
     }
@@ -112,7 +116,7 @@ pub fn check_port(port: u16, key: &'static str) -> Result<()> {
     }
 }
 
-async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Result<()> {
+async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_only: bool) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Config(error.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Error::Config(error.to_string()))?;
     check_port(config.api_port, "api_port")?;
@@ -131,6 +135,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Resu
     let clients = Clients::new(&aws::config(&endpoint, &config.region, &emulator.keys).await);
     let issued = Issued::default();
     let operations = Operations::new(Arc::clone(&images));
+    let faults = Arc::new(Injected::default());
     let front = Arc::new(Front::new(
         emulator.address,
         emulator.keys.clone(),
@@ -139,6 +144,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Resu
         Arc::clone(&changed),
         clients.clone(),
         issued.clone(),
+        Arc::clone(&faults),
     ));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
@@ -169,8 +175,8 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Resu
     make_ssh_key(layout, &tools).await?;
 
     let (asks, mut asked) = mpsc::channel(16);
-    control::serve(&layout.control(), asks, Arc::clone(&imds)).await?;
-    write_json(&layout.cloud(), &describe(config, layout, &emulator))?;
+    control::serve(&layout.control(), asks, Arc::clone(&imds), faults).await?;
+    write_json(&layout.cloud(), &describe(config, layout, &emulator, &python))?;
     tracing::info!(cluster = config.cluster, "the local cloud is up");
 
     loop {
@@ -208,7 +214,8 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network) -> Resu
             },
             () = look(&changed) => {
                 imds.prepare();
-                for outcome in [vms.reconcile().await, balancer.reconcile().await] {
+                let machines = if api_only { Ok(()) } else { vms.reconcile().await };
+                for outcome in [machines, balancer.reconcile().await] {
                     if let Err(error) = outcome {
                         tracing::warn!(%error, "a look at the emulator failed; will look again");
                     }
@@ -226,7 +233,7 @@ async fn look(changed: &Notify) {
     let _either = tokio::time::timeout(LOOK, changed.notified()).await;
 }
 
-fn describe(config: &CloudConfig, layout: &Layout, emulator: &moto::Moto) -> CloudInfo {
+fn describe(config: &CloudConfig, layout: &Layout, emulator: &moto::Moto, python: &Path) -> CloudInfo {
     let api_endpoint = format!("http://127.0.0.1:{}", config.api_port);
     let environment = [
         ("AWS_ENDPOINT_URL", api_endpoint.clone()),
@@ -249,6 +256,7 @@ fn describe(config: &CloudConfig, layout: &Layout, emulator: &moto::Moto) -> Clo
         netns: layout.netns(),
         state_dir: layout.dir.display().to_string(),
         ssh_public_key: layout.ssh_key().with_extension("pub").display().to_string(),
+        python: python.display().to_string(),
         environment: environment.map(|(key, value)| (key.to_owned(), value)).into(),
     }
 }

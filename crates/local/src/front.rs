@@ -4,6 +4,7 @@
 //! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed anew with
 //! the owner's keys (`resign`); inside the network namespace they pass untouched, so that IAM decides.
 
+pub mod faults;
 pub mod kms;
 pub mod operations;
 mod resign;
@@ -22,10 +23,12 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::aws::{Clients, Keys};
+use faults::{ApiFault, Injected};
 use kms::Issued;
 use operations::{Call, Operations};
 
@@ -42,7 +45,8 @@ const QUERY_LIMIT: usize = 4 << 20;
 pub type Body = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Who is on the other end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Caller {
     /// A program of the operator, on the host's loopback.
     Owner,
@@ -60,6 +64,7 @@ pub struct Front {
     changed: Arc<Notify>,
     clients: Clients,
     issued: Issued,
+    faults: Arc<Injected>,
 }
 
 /// A body of bytes.
@@ -77,12 +82,13 @@ impl Front {
         changed: Arc<Notify>,
         clients: Clients,
         issued: Issued,
+        faults: Arc<Injected>,
     ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_DEADLINE));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { moto, keys, region, client, operations, changed, clients, issued }
+        Self { moto, keys, region, client, operations, changed, clients, issued, faults }
     }
 
     /// Serves a listener until the daemon ends.
@@ -136,6 +142,29 @@ impl Front {
             return Err((StatusCode::FORBIDDEN, detail));
         }
         let scope = scope.unwrap_or_else(|| resign::Scope { region: self.region.clone(), service: "s3".to_owned() });
+        let fault = self.faults.next(&scope.service, caller, request.headers());
+        match fault {
+            Some(fault @ (ApiFault::Throttle | ApiFault::Internal)) => {
+                return Ok(faults::answer(fault, &scope.service));
+            }
+            Some(ApiFault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+            Some(ApiFault::Lost) | None => {}
+        }
+        let answer = self.call(request, caller, scope).await?;
+        if fault == Some(ApiFault::Lost) {
+            self.faults.lost();
+            tokio::time::sleep(faults::LOST).await;
+        }
+        Ok(answer)
+    }
+
+    /// Makes a call that no fault has stopped.
+    async fn call(
+        &self,
+        request: Request<Incoming>,
+        caller: Caller,
+        scope: resign::Scope,
+    ) -> Result<Response<Body>, (StatusCode, String)> {
         let (mut parts, body) = request.into_parts();
         strip_hop_by_hop(&mut parts.headers);
         if caller == Caller::Owner {

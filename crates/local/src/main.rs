@@ -32,7 +32,13 @@ struct Cluster {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Start the local cloud, or find it running.
-    Up(Cluster),
+    Up {
+        #[command(flatten)]
+        cluster: Cluster,
+        /// Only the AWS API: instances get no machines.
+        #[arg(long)]
+        api_only: bool,
+    },
     /// Stop it and remove every trace.
     Down(Cluster),
     /// Print what the running cloud says of itself, as JSON.
@@ -75,6 +81,15 @@ enum Verb {
         cluster: Cluster,
         faults: String,
     },
+    /// Make the next calls of the AWS API fail, and print how far that has come.
+    ///
+    /// For example '{"fault":{"kind":"throttle"},"service":"s3","caller":"node","after":0,"count":30}'; kinds: throttle,
+    /// internal, late (with milliseconds), lost (the call is made, its answer never arrives).
+    ApiFaults {
+        #[command(flatten)]
+        cluster: Cluster,
+        faults: Option<String>,
+    },
     /// Check this machine and the cloud.
     Doctor {
         #[command(flatten)]
@@ -85,9 +100,16 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Boot bare machines that join by a script, and print the seconds until all are Ready: the benchmark's floor.
+    NaiveJoin(Cluster),
     /// The daemon itself.
     #[command(hide = true)]
-    Daemon(Cluster),
+    Daemon {
+        #[command(flatten)]
+        cluster: Cluster,
+        #[arg(long)]
+        api_only: bool,
+    },
 }
 
 fn main() -> std::process::ExitCode {
@@ -119,9 +141,9 @@ fn main() -> std::process::ExitCode {
 
 async fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
-        Verb::Up(cluster) => {
+        Verb::Up { cluster, api_only } => {
             eprintln!("starting the local cloud");
-            let cloud = commands::up(&cluster.spec, cluster.accel).await?;
+            let cloud = commands::up(&cluster.spec, cluster.accel, api_only).await?;
             eprintln!(
                 "the local cloud {} is up: AWS API at {}, log in {}/daemon.log",
                 cloud.cluster, cloud.api_endpoint, cloud.state_dir
@@ -149,11 +171,15 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         }
         Verb::Ssh { cluster, node, command } => commands::node::ssh(&cluster.spec, &node, &command).await?,
         Verb::Faults { cluster, faults } => commands::inject(&cluster.spec, &faults).await?,
+        Verb::ApiFaults { cluster, faults } => {
+            println!("{}", serde_json::to_string(&commands::inject_api(&cluster.spec, faults.as_deref()).await?)?);
+        }
         Verb::Doctor { cluster, before_start, json } => {
             let checks = doctor::run(&cluster.spec, before_start).await;
             report(&checks, before_start, json)?;
         }
-        Verb::Daemon(cluster) => commands::run_daemon(&cluster.spec, cluster.accel).await?,
+        Verb::NaiveJoin(cluster) => println!("{:.1}", futuswarm_local::naive_join(&cluster.spec, cluster.accel).await?),
+        Verb::Daemon { cluster, api_only } => commands::run_daemon(&cluster.spec, cluster.accel, api_only).await?,
     }
     Ok(())
 }

@@ -100,12 +100,8 @@ impl Hypervisor {
     }
 
     fn pflash(&self, unit: u8, path: &Path, readonly: bool) -> OsString {
-        let mut option = OsString::from(format!(
-            "if=pflash,format=raw,unit={unit},{}file=",
-            if readonly { "readonly=on," } else { "" }
-        ));
-        option.push(path);
-        option
+        let access = if readonly { "readonly=on," } else { "" };
+        with_path(&format!("if=pflash,format=raw,unit={unit},{access}file="), path)
     }
 
     /// Makes the machine's folder with an overlay over the image's disk and fresh firmware variables.
@@ -118,36 +114,31 @@ impl Hypervisor {
         if disk.exists() {
             return Ok(());
         }
-        let mut words = self.qemu_img.clone();
-        words.extend(argv(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]));
-        words.push(base.into());
-        words.push(disk.into());
+        let mut words = self.overlay_argv(base, &disk);
         words.push(format!("{}G", machine.root_gib).into());
         child::run(&words, None, DISK_DEADLINE).await.map(|_| ())
     }
 
-    /// The machine's argument list. The guest sees what it would see on a Nitro instance.
-    fn argv(&self, machine: &Machine, dir: &Path) -> Argv {
-        let with_path = |prefix: &str, path: PathBuf, suffix: &str| {
-            let mut option = OsString::from(prefix);
-            option.push(path);
-            option.push(suffix);
-            option
-        };
-        let uuid = uuid_of(&machine.id);
+    /// Makes a disk that begins as `base` and keeps what is written to itself.
+    pub async fn overlay(&self, base: &Path, disk: &Path) -> Result<()> {
+        child::run(&self.overlay_argv(base, disk), None, DISK_DEADLINE).await.map(|_| ())
+    }
+
+    fn overlay_argv(&self, base: &Path, disk: &Path) -> Argv {
+        let mut words = self.qemu_img.clone();
+        words.extend(argv(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]));
+        words.push(base.into());
+        words.push(disk.into());
+        words
+    }
+
+    /// What every machine has in common: no more devices than asked for, how it is run, processors and memory, firmware, an
+    /// NVMe root disk and one network interface.
+    fn common_argv(&self, disk: &Path, nvme: &str, tap: &str, mac: &str) -> Argv {
         let mut words = self.qemu.clone();
         words.extend(argv(["-L"]));
         words.push(self.tree.join("usr/share/qemu").into());
-        words.extend(argv([
-            "-name",
-            &machine.id,
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-vga",
-            "none",
-        ]));
+        words.extend(argv(["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]));
         words.extend(argv(["-machine", "q35,smm=off,usb=off,vmport=off,hpet=off"]));
         match self.accel {
             Accel::Kvm => words.extend(argv(["-accel", "kvm", "-cpu", "host"])),
@@ -155,6 +146,34 @@ impl Hypervisor {
             Accel::Tcg | Accel::Auto => words.extend(argv(["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"])),
         }
         words.extend(argv(["-smp", &self.cpus.to_string(), "-m", &self.memory_mib.to_string()]));
+        words.extend(argv(["-drive"]));
+        words.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
+        words.extend(argv(["-drive"]));
+        // The host's page cache survives the end of a guest, so nothing needs to reach the host's disk.
+        words.push(with_path("if=none,id=root,format=qcow2,cache=unsafe,discard=unmap,file=", disk));
+        words.extend(argv(["-device", &format!("nvme,drive=root,{nvme}")]));
+        words.extend(argv([
+            "-netdev",
+            &format!("tap,id=eth0,ifname={tap},script=no,downscript=no"),
+            "-device",
+            &format!("virtio-net-pci,netdev=eth0,mac={mac},romfile="),
+            "-device",
+            "virtio-rng-pci",
+        ]));
+        words
+    }
+
+    /// A machine of the same size without identity; the kernel and the console are the caller's.
+    pub fn bare_argv(&self, disk: &Path, tap: &str, mac: &str) -> Argv {
+        self.common_argv(disk, "serial=bare", tap, mac)
+    }
+
+    /// The machine's argument list. The guest sees what it would see on a Nitro instance.
+    fn argv(&self, machine: &Machine, dir: &Path) -> Argv {
+        let uuid = uuid_of(&machine.id);
+        let nvme = format!("bootindex=0,serial={}", machine.volume.replace('-', ""));
+        let mut words = self.common_argv(&dir.join("root.qcow2"), &nvme, &machine.tap(), &machine.mac);
+        words.extend(argv(["-name", &machine.id]));
         words.extend(argv(["-uuid", &uuid]));
         words.extend(argv([
             "-smbios",
@@ -165,37 +184,15 @@ impl Hypervisor {
             "type=3,manufacturer=Amazon EC2,asset=Amazon EC2",
         ]));
         words.extend(argv(["-drive"]));
-        words.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
-        words.extend(argv(["-drive"]));
         words.push(self.pflash(1, &dir.join("vars.fd"), false));
-        words.extend(argv(["-drive"]));
-        // The host's page cache survives the end of a guest, so nothing needs to reach the host's disk.
-        words.push(with_path(
-            "if=none,id=root,format=qcow2,cache=unsafe,discard=unmap,file=",
-            dir.join("root.qcow2"),
-            "",
-        ));
-        words.extend(argv([
-            "-device",
-            &format!("nvme,drive=root,bootindex=0,serial={}", machine.volume.replace('-', "")),
-        ]));
-        words.extend(argv([
-            "-netdev",
-            &format!("tap,id=eth0,ifname={},script=no,downscript=no", machine.tap()),
-            "-device",
-            &format!("virtio-net-pci,netdev=eth0,mac={},romfile=", machine.mac),
-            "-device",
-            "virtio-rng-pci",
-            "-chardev",
-        ]));
-        words.push({
-            let mut option =
-                with_path("socket,id=console,server=on,wait=off,path=", dir.join("console.sock"), ",logfile=");
-            option.push(dir.join("console.log"));
-            option
-        });
+        words.extend(argv(["-chardev"]));
+        let mut console = with_path("socket,id=console,server=on,wait=off,path=", &dir.join("console.sock"));
+        console.push(with_path(",logfile=", &dir.join("console.log")));
+        words.push(console);
         words.extend(argv(["-serial", "chardev:console", "-qmp"]));
-        words.push(with_path("unix:", dir.join("qmp.sock"), ",server=on,wait=off"));
+        let mut control = with_path("unix:", &dir.join("qmp.sock"));
+        control.push(",server=on,wait=off");
+        words.push(control);
         words
     }
 
@@ -210,6 +207,13 @@ impl Hypervisor {
             .spawn()
             .map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })
     }
+}
+
+/// An option that ends in a path, which need not be UTF-8.
+fn with_path(prefix: &str, path: &Path) -> OsString {
+    let mut option = OsString::from(prefix);
+    option.push(path);
+    option
 }
 
 /// EC2's system UUIDs begin with `ec2`; ours carries the instance id, so that it is the same after a restart.

@@ -72,6 +72,9 @@ struct Apply {
     /// SSH public key for the nodes.
     #[arg(long, env = "FUTUSWARM_SSH_PUBLIC_KEY", value_name = "FILE")]
     ssh_public_key: Option<PathBuf>,
+    /// Do not wait for the nodes.
+    #[arg(long)]
+    no_wait: bool,
     /// How long to wait for the nodes, in seconds.
     #[arg(long, default_value_t = 900)]
     deadline: u64,
@@ -136,6 +139,9 @@ async fn run_apply(apply: Apply) -> anyhow::Result<()> {
         return Ok(());
     }
     eprintln!("{changes} change(s) made in {:.0} s", started.elapsed().as_secs_f64());
+    if apply.no_wait {
+        return Ok(());
+    }
     let url = match apply.place.url {
         Some(url) => url,
         None => status::url(&cloud).await?,

@@ -16,6 +16,10 @@ use futuswarm_spec::Role;
 use crate::error::Error;
 use crate::{Action, Cloud};
 
+/// The parts that the two KMS keys are.
+const CLUSTER_KEY: &str = "cluster-key";
+const MANAGER_KEY: &str = "manager-key";
+
 /// Identifiers of what was found or made; absent only in a plan that would create it first.
 #[derive(Debug, Default)]
 pub struct Made {
@@ -35,8 +39,8 @@ pub struct Made {
 /// When AWS refuses; what was made so far stays, and the next run carries on.
 pub async fn apply(cloud: &mut Cloud) -> Result<(), Error> {
     let mut made = Made { image: Some(image::find(cloud).await?), ..Made::default() };
-    made.cluster_key = keys::ensure(cloud, &cloud.names.cluster_key(), "cluster-key").await?;
-    made.manager_key = keys::ensure(cloud, &cloud.names.manager_key(), "manager-key").await?;
+    made.cluster_key = keys::ensure(cloud, &cloud.names.cluster_key(), CLUSTER_KEY).await?;
+    made.manager_key = keys::ensure(cloud, &cloud.names.manager_key(), MANAGER_KEY).await?;
     bucket::ensure(cloud, made.cluster_key.as_deref()).await?;
     for role in [Role::Manager, Role::Worker] {
         roles::ensure(cloud, role, made.cluster_key.as_deref(), made.manager_key.as_deref()).await?;
@@ -70,9 +74,8 @@ pub async fn destroy(cloud: &mut Cloud, keep_bucket: bool) -> Result<(), Error> 
     }
     if !keep_bucket {
         bucket::delete(cloud).await?;
-        for alias in [cloud.names.cluster_key(), cloud.names.manager_key()] {
-            keys::delete(cloud, &alias).await?;
-        }
+        keys::delete(cloud, &cloud.names.cluster_key(), CLUSTER_KEY).await?;
+        keys::delete(cloud, &cloud.names.manager_key(), MANAGER_KEY).await?;
     }
     Ok(())
 }

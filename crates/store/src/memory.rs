@@ -30,13 +30,14 @@ impl MemoryBucket {
         Error::Service {
             bucket: "memory".to_owned(),
             key: String::new(),
-            source: futuswarm_aws::Error {
+            source: futuswarm_aws::Failure {
                 operation,
                 code: Some("SlowDown".to_owned()),
                 message: "please reduce your request rate".to_owned(),
                 request_id: None,
                 status: Some(503),
-            },
+            }
+            .into(),
         }
     }
 

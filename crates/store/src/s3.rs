@@ -38,14 +38,14 @@ impl Bucket for S3Bucket {
         };
         let etag = answer.e_tag().unwrap_or_default().to_owned();
         let body = answer.body.collect().await.map_err(|error| {
-            let cut_off = futuswarm_aws::Error {
+            let cut_off = futuswarm_aws::Failure {
                 operation: "GetObject",
                 code: None,
                 message: format!("the body was cut off: {error}"),
                 request_id: None,
                 status: None,
             };
-            self.error(key, cut_off)
+            self.error(key, cut_off.into())
         })?;
         Ok(Some(Object { body: body.to_vec(), etag }))
     }

@@ -1,8 +1,12 @@
 //! What end-to-end tests need: a cluster driven as its operator drives it, patience with deadlines, and a count of leftovers.
 
+mod api;
+
+pub use api::{Account, Ended};
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -60,16 +64,37 @@ impl Cluster {
         command.output().expect("xtask runs")
     }
 
-    /// Runs the local cloud's own program, which must be built, with these words and `--spec`.
+    /// The spec's path.
+    #[must_use]
+    pub fn spec(&self) -> &Path {
+        &self.spec
+    }
+
+    /// The clone.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A program of the workspace, which must be built.
+    ///
+    /// # Panics
+    /// Outside of `cargo xtask test`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        PathBuf::from(std::env::var_os("FUTUSWARM_XTASK").expect("run through `cargo xtask test`")).with_file_name(name)
+    }
+
+    /// Runs the local cloud's own program, which must be built, with these words and `--spec`. Returns its output.
     ///
     /// # Panics
     /// When it cannot be run or fails.
-    pub fn local(&self, words: &[&str]) {
-        let xtask = PathBuf::from(std::env::var_os("FUTUSWARM_XTASK").expect("run through `cargo xtask test`"));
-        let mut command = Command::new(xtask.with_file_name("futuswarm-local"));
+    pub fn local(&self, words: &[&str]) -> String {
+        let mut command = Command::new(self.program("futuswarm-local"));
         command.env("FUTUSWARM_WORKSPACE", &self.root).arg(words[0]).arg("--spec").arg(&self.spec).args(&words[1..]);
         let output = command.stdin(Stdio::null()).output().expect("futuswarm-local runs");
         assert!(output.status.success(), "futuswarm-local {}: {:?}", words.join(" "), texts(&output));
+        texts(&output).0
     }
 
     /// Like [`Self::xtask`], and it must succeed. Returns standard output and standard error.
@@ -159,6 +184,13 @@ impl Cluster {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         left.mounts.extend(mounts.lines().filter(|line| line.contains(&dir)).map(str::to_owned));
         left
+    }
+
+    /// Everything a running node has written to its serial console.
+    #[must_use]
+    pub fn console(&self, instance: &str) -> String {
+        let log = self.state_dir().join("vms").join(instance).join("console.log");
+        String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
     }
 
     /// The last lines of every console, for messages.

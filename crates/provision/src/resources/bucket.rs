@@ -45,14 +45,27 @@ pub(super) async fn ensure(cloud: &mut Cloud, key_arn: Option<&str>) -> Result<(
         encrypt(cloud, &name, key).await?;
     }
     require_tls(cloud, &name).await?;
-    if !exists {
-        let mut tags = Vec::new();
-        for (key, value) in cloud.tags("bucket") {
-            tags.push(Tag::builder().key(key).value(value).build().map_err(unbuilt)?);
-        }
-        let tagging = Tagging::builder().set_tag_set(Some(tags)).build().map_err(unbuilt)?;
-        cloud.s3.put_bucket_tagging().bucket(&name).tagging(tagging).send().await.map_err(aws("PutBucketTagging"))?;
+    tag(cloud, &name).await
+}
+
+async fn tag(cloud: &mut Cloud, name: &str) -> Result<(), Error> {
+    let current = match cloud.s3.get_bucket_tagging().bucket(name).send().await.map_err(aws("GetBucketTagging")) {
+        Ok(current) => current.tag_set().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect(),
+        Err(error) if error.is_not_found() || error.is(&["NoSuchTagSet"]) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let wanted = cloud.tags("bucket");
+    if wanted.iter().all(|tag| current.contains(tag))
+        || !cloud.plan.begin(Action::Update, "bucket", &format!("{name}: tags"))
+    {
+        return Ok(());
     }
+    let mut tags = Vec::new();
+    for (key, value) in wanted {
+        tags.push(Tag::builder().key(key).value(value).build().map_err(unbuilt)?);
+    }
+    let tagging = Tagging::builder().set_tag_set(Some(tags)).build().map_err(unbuilt)?;
+    cloud.s3.put_bucket_tagging().bucket(name).tagging(tagging).send().await.map_err(aws("PutBucketTagging"))?;
     Ok(())
 }
 

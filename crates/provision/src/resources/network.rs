@@ -1,6 +1,6 @@
 //! The VPC: one subnet per zone, an internet gateway, one route table, and a gateway endpoint so that S3 costs no traffic.
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, VpcEndpointType};
+use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, ResourceType, RouteTable, Subnet, VpcEndpointType};
 use futuswarm_aws::at_most_one;
 
 use super::{Made, gone};
@@ -43,11 +43,11 @@ pub(super) async fn ensure(cloud: &mut Cloud, made: &mut Made) -> Result<(), Err
     let gateway = ensure_gateway(cloud, &vpc).await?;
     let table = ensure_route_table(cloud, &vpc, gateway.as_deref()).await?;
     for (zone, cidr) in cloud.spec.subnets() {
-        if let Some(subnet) = ensure_subnet(cloud, &vpc, &zone, &cidr.to_string(), table.as_deref()).await? {
+        if let Some(subnet) = ensure_subnet(cloud, &vpc, &zone, &cidr.to_string(), table.as_ref()).await? {
             made.subnets.push(subnet);
         }
     }
-    ensure_s3_endpoint(cloud, &vpc, table.as_deref()).await
+    ensure_s3_endpoint(cloud, &vpc, table.as_ref().and_then(|table| table.route_table_id())).await
 }
 
 async fn find_vpc(cloud: &Cloud) -> Result<Option<String>, Error> {
@@ -92,14 +92,14 @@ async fn ensure_gateway(cloud: &mut Cloud, vpc: &str) -> Result<Option<String>, 
     Ok(Some(id))
 }
 
-async fn find_route_table(cloud: &Cloud) -> Result<Option<aws_sdk_ec2::types::RouteTable>, Error> {
+async fn find_route_table(cloud: &Cloud) -> Result<Option<RouteTable>, Error> {
     let found = cloud.ec2.describe_route_tables().set_filters(Some(cloud.ec2_filters("routes"))).send().await;
     let found = found.map_err(aws("DescribeRouteTables"))?;
-    let id = |table: &aws_sdk_ec2::types::RouteTable| table.route_table_id().unwrap_or_default().to_owned();
+    let id = |table: &RouteTable| table.route_table_id().unwrap_or_default().to_owned();
     Ok(at_most_one("route tables of the cluster", found.route_tables().to_vec(), id)?)
 }
 
-async fn ensure_route_table(cloud: &mut Cloud, vpc: &str, gateway: Option<&str>) -> Result<Option<String>, Error> {
+async fn ensure_route_table(cloud: &mut Cloud, vpc: &str, gateway: Option<&str>) -> Result<Option<RouteTable>, Error> {
     let table = match find_route_table(cloud).await? {
         Some(table) => table,
         None => {
@@ -120,36 +120,47 @@ async fn ensure_route_table(cloud: &mut Cloud, vpc: &str, gateway: Option<&str>)
             cloud.ec2.create_route().route_table_id(&id).destination_cidr_block("0.0.0.0/0").gateway_id(gateway);
         route.send().await.map_err(aws("CreateRoute"))?;
     }
-    Ok(Some(id))
+    Ok(Some(table))
 }
 
+/// One subnet with its public addresses and its place in the route table, each only if it is not there yet.
 async fn ensure_subnet(
     cloud: &mut Cloud,
     vpc: &str,
     zone: &str,
     cidr: &str,
-    table: Option<&str>,
+    table: Option<&RouteTable>,
 ) -> Result<Option<String>, Error> {
     let part = format!("subnet-{zone}");
     let found = cloud.ec2.describe_subnets().set_filters(Some(cloud.ec2_filters(&part))).send().await;
     let found = found.map_err(aws("DescribeSubnets"))?;
-    let ids = found.subnets().iter().filter_map(|subnet| subnet.subnet_id().map(str::to_owned)).collect();
-    let mut id = at_most_one(format!("subnets of the cluster in {zone}"), ids, String::clone)?;
-    if id.is_none() && cloud.plan.begin(Action::Create, "subnet", &format!("{zone} {cidr}")) {
+    let ids = |subnet: &Subnet| subnet.subnet_id().unwrap_or_default().to_owned();
+    let mut subnet = at_most_one(format!("subnets of the cluster in {zone}"), found.subnets().to_vec(), ids)?;
+    if subnet.is_none() && cloud.plan.begin(Action::Create, "subnet", &format!("{zone} {cidr}")) {
         let tags = cloud.ec2_tags(ResourceType::Subnet, &part);
         let create =
             cloud.ec2.create_subnet().vpc_id(vpc).availability_zone(zone).cidr_block(cidr).tag_specifications(tags);
-        id = create.send().await.map_err(aws("CreateSubnet"))?.subnet.and_then(|subnet| subnet.subnet_id);
-        let id = id.clone().ok_or_else(incomplete("CreateSubnet", "SubnetId"))?;
-        // Nodes reach AWS's endpoints through the gateway; a NAT gateway would cost more than a small cluster.
+        subnet = create.send().await.map_err(aws("CreateSubnet"))?.subnet;
+    }
+    let Some(subnet) = subnet else { return Ok(None) };
+    let id = subnet.subnet_id().ok_or_else(incomplete("CreateSubnet", "SubnetId"))?;
+    // Nodes reach AWS's endpoints through the gateway; a NAT gateway would cost more than a small cluster.
+    if subnet.map_public_ip_on_launch() != Some(true)
+        && cloud.plan.begin(Action::Update, "subnet", &format!("{zone}: public addresses"))
+    {
         let on = AttributeBooleanValue::builder().value(true).build();
-        let modify = cloud.ec2.modify_subnet_attribute().subnet_id(&id).map_public_ip_on_launch(on);
+        let modify = cloud.ec2.modify_subnet_attribute().subnet_id(id).map_public_ip_on_launch(on);
         modify.send().await.map_err(aws("ModifySubnetAttribute"))?;
-        let table = table.ok_or_else(incomplete("CreateRouteTable", "RouteTableId"))?;
-        let associate = cloud.ec2.associate_route_table().route_table_id(table).subnet_id(&id);
+    }
+    let associated = |table: &RouteTable| table.associations().iter().any(|found| found.subnet_id() == Some(id));
+    if let Some(table) = table.filter(|table| !associated(table))
+        && cloud.plan.begin(Action::Update, "subnet", &format!("{zone}: routes"))
+    {
+        let table = table.route_table_id().unwrap_or_default();
+        let associate = cloud.ec2.associate_route_table().route_table_id(table).subnet_id(id);
         associate.send().await.map_err(aws("AssociateRouteTable"))?;
     }
-    Ok(id)
+    Ok(Some(id.to_owned()))
 }
 
 async fn find_s3_endpoint(cloud: &Cloud) -> Result<Option<String>, Error> {

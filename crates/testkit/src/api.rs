@@ -1,0 +1,161 @@
+//! The emulated AWS API without machines, and programs that are killed while they use it.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{Cluster, texts};
+
+/// The User-Agent's mark of the program under test.
+const AGENT: &str = "under-test";
+/// No run of a program under test takes longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An emulated account, with its image registered.
+pub struct Account {
+    cluster: Cluster,
+    cloud: Value,
+    image: PathBuf,
+}
+
+/// How a program that was to be killed ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was killed after its call had been made and before it got the answer.
+    Killed,
+    /// It ended before it made so many calls.
+    ByItself,
+}
+
+impl Account {
+    /// Starts the API of the spec `tests/specs/<name>.toml` with an image of one empty mebibyte.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn start(name: &str) -> Self {
+        let cluster = Cluster::of(name);
+        cluster.local(&["down"]);
+        cluster.local(&["up", "--api-only"]);
+        let cloud = serde_json::from_str(&cluster.local(&["cloud"])).expect("the cloud describes itself");
+        let image = std::env::temp_dir().join(format!("futuswarm-empty-image.{}", std::process::id()));
+        std::fs::create_dir_all(&image).expect("a folder for an image");
+        std::fs::write(image.join("disk.raw"), vec![0; 1 << 20]).expect("a disk");
+        std::fs::write(image.join("manifest.json"), r#"{"name":"empty","disk_bytes":1048576}"#).expect("a manifest");
+        cluster.local(&["register-image", &image.display().to_string()]);
+        Self { cluster, cloud, image }
+    }
+
+    /// The provisioning program, as the account's owner.
+    #[must_use]
+    pub fn provision(&self, words: &[&str]) -> Command {
+        let mut command = self.client(&self.cluster.program("futuswarm-provision").display().to_string());
+        command.args(words).arg(self.cluster.spec()).env("AWS_SDK_UA_APP_ID", AGENT);
+        command.env("FUTUSWARM_NODE_ENDPOINT", self.text("node_endpoint")).env("FUTUSWARM_URL", self.text("url"));
+        command.env("FUTUSWARM_SSH_PUBLIC_KEY", self.text("ssh_public_key"));
+        command
+    }
+
+    /// Runs the provisioning program to its end; returns its talk.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn must_provision(&self, words: &[&str]) -> String {
+        let output = self.provision(words).output().expect("futuswarm-provision runs");
+        let (_, talk) = texts(&output);
+        assert!(output.status.success(), "futuswarm-provision {} failed: {talk}", words.join(" "));
+        talk
+    }
+
+    /// Runs the provisioning program and kills it right after its call number `calls` has been made.
+    ///
+    /// # Panics
+    /// When it neither makes so many calls nor ends.
+    pub fn kill_after(&self, calls: u32, words: &[&str]) -> Ended {
+        // Everything from there on hangs: whatever the program does at the same time must not get further either.
+        self.faults(&json!({ "fault": { "kind": "lost" }, "agent": AGENT, "after": calls - 1, "count": 1_000_000 }));
+        let mut program = self.provision(words).stderr(Stdio::null()).spawn().expect("futuswarm-provision runs");
+        let started = Instant::now();
+        let ended = loop {
+            if program.try_wait().expect("its state").is_some() {
+                break Ended::ByItself;
+            }
+            if self.progress()["hit"].as_u64() > Some(0) {
+                break Ended::Killed;
+            }
+            assert!(started.elapsed() < PATIENCE, "neither {calls} calls nor an end");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let _already_ended = program.kill();
+        let _status = program.wait();
+        self.calm();
+        ended
+    }
+
+    /// Injects faults of the API; see `futuswarm-local api-faults --help`.
+    pub fn faults(&self, faults: &Value) {
+        self.cluster.local(&["api-faults", &faults.to_string()]);
+    }
+
+    /// Ends all faults.
+    pub fn calm(&self) {
+        self.faults(&json!({ "fault": { "kind": "internal" }, "agent": AGENT, "count": 0 }));
+    }
+
+    /// Calls of the program under test since faults were last set.
+    #[must_use]
+    pub fn progress(&self) -> Value {
+        serde_json::from_str(&self.cluster.local(&["api-faults"])).expect("progress is JSON")
+    }
+
+    /// What boto3 sees of the account.
+    ///
+    /// # Panics
+    /// When the script fails.
+    #[must_use]
+    pub fn inventory(&self) -> Value {
+        let output = self.python("tests/inventory.py", &[]);
+        assert!(output.status.success(), "{:?}", texts(&output));
+        serde_json::from_slice(&output.stdout).expect("the inventory is JSON")
+    }
+
+    /// Runs a Python script of the clone, which may use boto3.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn python(&self, script: &str, words: &[&str]) -> Output {
+        let mut command = self.client(&self.text("python"));
+        command.arg(self.cluster.root().join(script)).args(words).output().expect("Python runs")
+    }
+
+    /// A variable of the environment that AWS clients need.
+    ///
+    /// # Panics
+    /// When there is no such variable.
+    #[must_use]
+    pub fn setting(&self, key: &str) -> &str {
+        self.cloud["environment"][key].as_str().unwrap_or_else(|| panic!("the cloud has a variable {key}"))
+    }
+
+    fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        for (key, value) in self.cloud["environment"].as_object().into_iter().flatten() {
+            command.env(key, value.as_str().unwrap_or_default());
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn text(&self, key: &str) -> String {
+        self.cloud[key].as_str().unwrap_or_else(|| panic!("the cloud says its {key}")).to_owned()
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let _best_effort = std::fs::remove_dir_all(&self.image);
+    }
+}
