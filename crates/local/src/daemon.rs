@@ -214,7 +214,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
             },
             () = look(&changed) => {
                 imds.prepare();
-                let machines = if api_only { Ok(()) } else { vms.reconcile().await };
+                let machines = if api_only { vms.look().await.map(|_| ()) } else { vms.reconcile().await };
                 for outcome in [machines, balancer.reconcile().await] {
                     if let Err(error) = outcome {
                         tracing::warn!(%error, "a look at the emulator failed; will look again");

@@ -241,7 +241,7 @@ async fn read(body: Incoming) -> Result<Bytes, (StatusCode, String)> {
 
 /// A refusal in the JSON protocol's form.
 fn access_denied(denied: &kms::Denied) -> Response<Body> {
-    let body = serde_json::json!({ "__type": "AccessDeniedException", "Message": denied.0 });
+    let body = serde_json::json!({ "__type": denied.code, "Message": denied.reason });
     let mut response = Response::new(full(body.to_string()));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     let json = http::HeaderValue::from_static("application/x-amz-json-1.1");

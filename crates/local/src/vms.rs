@@ -83,16 +83,25 @@ impl Vms {
         Self { clients, layout, network, hypervisor, dnsmasq, images, view, subnets, vms }
     }
 
+    /// Looks, so that the metadata service knows the instances, and starts nothing.
+    ///
+    /// # Errors
+    /// When the emulator cannot be asked.
+    pub async fn look(&self) -> Result<(View, Images)> {
+        let before = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let images = self.images.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let view = ec2::observe(&self.clients, &images, &before).await?;
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
+        Ok((view, images))
+    }
+
     /// One look and what follows from it.
     ///
     /// # Errors
     /// When the emulator cannot be asked; trouble with one machine is logged and tried again.
     pub async fn reconcile(&mut self) -> Result<()> {
         self.reap().await;
-        let before = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let images = self.images.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let view = ec2::observe(&self.clients, &images, &before).await?;
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
+        let (view, images) = self.look().await?;
         self.match_subnets(&view).await?;
 
         let gone: Vec<String> = self.vms.keys().filter(|id| !view.running.contains_key(*id)).cloned().collect();

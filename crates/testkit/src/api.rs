@@ -1,5 +1,6 @@
 //! The emulated AWS API without machines, and programs that are killed while they use it.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -129,6 +130,41 @@ impl Account {
     pub fn python(&self, script: &str, words: &[&str]) -> Output {
         let mut command = self.client(&self.text("python"));
         command.arg(self.cluster.root().join(script)).args(words).output().expect("Python runs")
+    }
+
+    /// `status --json`.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let output = self.provision(&["status", "--json"]).output().expect("futuswarm-provision runs");
+        assert!(output.status.success(), "{:?}", texts(&output));
+        serde_json::from_slice(&output.stdout).expect("status is JSON")
+    }
+
+    /// Makes calls as the node at `address`, which has no machine: see `tests/as_node.py`.
+    ///
+    /// # Panics
+    /// When the metadata service gives it no credentials.
+    #[must_use]
+    pub fn as_node(&self, address: &str, calls: &Value) -> Value {
+        let netns = self.text("netns");
+        let borrowed = format!("{address}/32");
+        let added = Command::new("ip").args(["-n", &netns, "address", "add", &borrowed, "dev", "vpc"]).status();
+        assert!(added.expect("ip runs").success(), "{borrowed} in {netns}");
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &netns])
+            .arg(self.text("python"))
+            .arg(self.cluster.root().join("tests/as_node.py"));
+        command.args([address, &self.text("node_endpoint"), &self.text("region")]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("Python runs");
+        process.stdin.take().expect("its input").write_all(calls.to_string().as_bytes()).expect("it reads");
+        let output = process.wait_with_output().expect("Python ends");
+        assert!(output.status.success(), "{:?}", texts(&output));
+        serde_json::from_slice(&output.stdout).expect("outcomes are JSON")
     }
 
     /// A variable of the environment that AWS clients need.

@@ -34,26 +34,51 @@ impl Issued {
 
 /// Why a call is not allowed; shown to the caller as AWS would.
 #[derive(Debug)]
-pub struct Denied(pub String);
+pub struct Denied {
+    /// KMS's name for it.
+    pub code: &'static str,
+    /// In words.
+    pub reason: String,
+}
+
+fn denied(reason: impl ToString) -> Denied {
+    Denied { code: "AccessDeniedException", reason: reason.to_string() }
+}
 
 /// Whether a node's call is allowed.
 ///
 /// # Errors
 /// With the reason when it is not.
 pub async fn check(clients: &Clients, issued: &Issued, parts: &Parts, body: &[u8]) -> Result<(), Denied> {
-    let role =
-        issued.role(parts).ok_or_else(|| Denied("the credentials are not those of an instance role".to_owned()))?;
+    let role = issued.role(parts).ok_or_else(|| denied("the credentials are not those of an instance role"))?;
     let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let action = format!("kms:{}", target.rsplit('.').next().unwrap_or_default());
-    let request: Value = serde_json::from_slice(body).map_err(|error| Denied(error.to_string()))?;
-    let key = request["KeyId"].as_str().ok_or_else(|| Denied(format!("{action} names no key")))?;
-    let arn = key_arn(clients, key).await.map_err(|error| Denied(error.to_string()))?;
-    for policy in policies(clients, &role).await.map_err(|error| Denied(error.to_string()))? {
+    let request: Value = serde_json::from_slice(body).map_err(denied)?;
+    let mut arns = Vec::new();
+    for key in [request["KeyId"].as_str().map(str::to_owned), sealed_with(&request)].into_iter().flatten() {
+        arns.push(key_arn(clients, &key).await.map_err(denied)?);
+    }
+    // The emulator opens with the key that a text was sealed with, whichever the caller names.
+    if let [named, sealed] = arns.as_slice()
+        && named != sealed
+    {
+        let reason = format!("the ciphertext was not sealed with {named}");
+        return Err(Denied { code: "IncorrectKeyException", reason });
+    }
+    let arn = arns.pop().ok_or_else(|| denied(format!("{action} names no key")))?;
+    for policy in policies(clients, &role).await.map_err(denied)? {
         if allows(&policy, &action, &arn) {
             return Ok(());
         }
     }
-    Err(Denied(format!("the role {role} is not authorized to perform {action} on resource {arn}")))
+    Err(denied(format!("the role {role} is not authorized to perform {action} on resource {arn}")))
+}
+
+/// The key that a ciphertext was sealed with: the emulator's ciphertexts begin with its id, a UUID of 36 characters.
+fn sealed_with(request: &Value) -> Option<String> {
+    use base64::Engine as _;
+    let sealed = base64::engine::general_purpose::STANDARD.decode(request["CiphertextBlob"].as_str()?).ok()?;
+    String::from_utf8(sealed.get(..36)?.to_vec()).ok()
 }
 
 async fn key_arn(clients: &Clients, key: &str) -> Result<String, AwsError> {
