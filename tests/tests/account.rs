@@ -7,7 +7,7 @@ use futuswarm_testkit::{Account, Ended};
 use serde_json::json;
 
 const APPLY: &[&str] = &["apply", "--image", "empty", "--no-wait"];
-const DESTROY: &[&str] = &["destroy", "--yes"];
+const DESTROY: &[&str] = &["destroy", "--yes", "--delete-data"];
 
 /// Every how many calls a run is killed, unless `FUTUSWARM_EVERY_CALL` asks for each: that takes a quarter of an hour.
 const STEP: usize = 8;
@@ -17,11 +17,16 @@ const STEP: usize = 8;
 fn a_run_killed_after_any_call_is_finished_by_the_next() {
     let account = Account::start("local-api");
     let nothing = account.inventory();
+    assert_eq!(account.provision(&["apply", "--image", "empty", "--plan"]).status().unwrap().code(), Some(2));
     account.calm();
     account.must_provision(APPLY);
     let calls_of_apply = account.progress()["seen"].as_u64().unwrap();
     let everything = account.inventory();
     assert_eq!(everything["vpc"], json!(["futuswarm-local-api-vpc"]));
+    assert_eq!(account.provision(&["apply", "--image", "empty", "--plan"]).status().unwrap().code(), Some(0));
+    let unasked = account.provision(&["destroy"]).output().unwrap();
+    assert_eq!(unasked.status.code(), Some(1), "without a terminal and without --yes nothing is deleted");
+    assert_eq!(account.inventory(), everything);
     account.calm();
     account.must_provision(DESTROY);
     let calls_of_destroy = account.progress()["seen"].as_u64().unwrap();

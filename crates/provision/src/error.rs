@@ -26,6 +26,9 @@ pub enum Error {
         /// The field.
         field: &'static str,
     },
+    /// What a deletion has left.
+    #[error("{} thing(s) could not be deleted: {}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Left(Vec<Error>),
     /// It took too long.
     #[error("{0}")]
     Late(String),

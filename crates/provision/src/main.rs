@@ -5,6 +5,7 @@
     reason = "this is provisioning's one printer: data on stdout, talk on stderr"
 )]
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,15 +29,15 @@ enum Verb {
     Check { spec: PathBuf },
     /// Make the cluster what the spec says, and wait until it is ready.
     Apply(Apply),
-    /// Delete the cluster.
+    /// Delete the cluster, after showing what goes and asking for its name.
     Destroy {
         spec: PathBuf,
         /// Do not ask.
         #[arg(long)]
         yes: bool,
-        /// Keep the state bucket and the keys that open it.
+        /// Delete the state bucket and the keys that open it, too.
         #[arg(long)]
-        keep_bucket: bool,
+        delete_data: bool,
     },
     /// Show the cluster's nodes.
     Status {
@@ -86,14 +87,15 @@ struct Apply {
 async fn main() -> std::process::ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let done = |()| std::process::ExitCode::SUCCESS;
     let outcome = match Arguments::parse().verb {
-        Verb::Check { spec } => load(&spec).map(|_| ()),
+        Verb::Check { spec } => load(&spec).map(|_| done(())),
         Verb::Apply(apply) => run_apply(apply).await,
-        Verb::Destroy { spec, yes, keep_bucket } => run_destroy(&spec, yes, keep_bucket).await,
-        Verb::Status { spec, json, place } => run_status(&spec, json, place).await,
+        Verb::Destroy { spec, yes, delete_data } => run_destroy(&spec, yes, delete_data).await.map(done),
+        Verb::Status { spec, json, place } => run_status(&spec, json, place).await.map(done),
     };
     match outcome {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             std::process::ExitCode::FAILURE
@@ -119,7 +121,10 @@ fn say(change: &Change) {
     eprintln!("  {mark} {} {}", change.kind, change.name);
 }
 
-async fn run_apply(apply: Apply) -> anyhow::Result<()> {
+/// What a plan with changes exits with, so that a script can tell it from one without and from a failure.
+const CHANGES: u8 = 2;
+
+async fn run_apply(apply: Apply) -> anyhow::Result<std::process::ExitCode> {
     let started = Instant::now();
     let spec = load(&apply.spec)?;
     let ssh_public_key = match &apply.ssh_public_key {
@@ -136,11 +141,11 @@ async fn run_apply(apply: Apply) -> anyhow::Result<()> {
         if apply.json {
             println!("{}", serde_json::to_string_pretty(&cloud.plan.changes)?);
         }
-        return Ok(());
+        return Ok(std::process::ExitCode::from(if changes == 0 { 0 } else { CHANGES }));
     }
     eprintln!("{changes} change(s) made in {:.0} s", started.elapsed().as_secs_f64());
     if apply.no_wait {
-        return Ok(());
+        return Ok(std::process::ExitCode::SUCCESS);
     }
     let url = match apply.place.url {
         Some(url) => url,
@@ -172,7 +177,7 @@ async fn run_apply(apply: Apply) -> anyhow::Result<()> {
             started.elapsed().as_secs_f64()
         );
     }
-    Ok(())
+    Ok(std::process::ExitCode::SUCCESS)
 }
 
 fn summary(found: &Status, page: bool) -> String {
@@ -220,17 +225,32 @@ async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn run_destroy(path: &Path, yes: bool, keep_bucket: bool) -> anyhow::Result<()> {
+async fn run_destroy(path: &Path, yes: bool, delete_data: bool) -> anyhow::Result<()> {
     let spec = load(path)?;
+    let name = spec.cluster.clone();
     if !yes {
-        bail!(
-            "this deletes the cluster {} in {} with all its nodes and state; say --yes if that is what you want",
-            spec.cluster,
-            spec.region
-        );
+        eprintln!("this would go with the cluster {name} in {}:", spec.region);
+        let mut cloud = Cloud::connect(spec.clone(), Extras::default(), Plan::new(false, say)).await?;
+        resources::destroy(&mut cloud, delete_data).await?;
+        if cloud.plan.changes.is_empty() {
+            eprintln!("there is nothing to delete");
+            return Ok(());
+        }
+        if !delete_data {
+            eprintln!("the state bucket and its keys stay; say --delete-data to delete them, too");
+        }
+        if !std::io::stdin().is_terminal() {
+            bail!("nothing was deleted: there is no terminal to ask for the cluster's name at; say --yes");
+        }
+        eprint!("type the cluster's name to delete all of it: ");
+        let mut typed = String::new();
+        std::io::stdin().read_line(&mut typed)?;
+        if typed.trim() != name {
+            bail!("nothing was deleted: {:?} is not the cluster's name", typed.trim());
+        }
     }
     let mut cloud = Cloud::connect(spec, Extras::default(), Plan::new(true, say)).await?;
-    resources::destroy(&mut cloud, keep_bucket)
+    resources::destroy(&mut cloud, delete_data)
         .await
         .context("what is left stays; run the command again to carry on")?;
     eprintln!("{} change(s) made", cloud.plan.changes.len());

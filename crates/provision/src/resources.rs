@@ -58,26 +58,33 @@ pub async fn apply(cloud: &mut Cloud) -> Result<(), Error> {
     groups::remove_unwanted(cloud).await
 }
 
-/// Deletes everything that belongs to the cluster, in reverse order. What is gone already is no error.
+/// Deletes everything that belongs to the cluster, in reverse order. What is gone already is no error. The state bucket and
+/// the keys that open it stay, unless `delete_data` is set.
 ///
 /// # Errors
-/// When AWS refuses; the next run carries on.
-pub async fn destroy(cloud: &mut Cloud, keep_bucket: bool) -> Result<(), Error> {
-    groups::delete_all(cloud).await?;
-    template::delete_all(cloud).await?;
-    balancer::delete(cloud).await?;
-    ssh_key::delete(cloud).await?;
-    security::delete(cloud).await?;
-    network::delete(cloud).await?;
+/// With everything that could not be deleted; what does not hang on it was. The next run carries on.
+pub async fn destroy(cloud: &mut Cloud, delete_data: bool) -> Result<(), Error> {
+    let mut left = Vec::new();
+    let instances = groups::delete_all(cloud).await;
+    let instances_gone = instances.is_ok();
+    left.extend(instances.err());
+    left.extend(template::delete_all(cloud).await.err());
+    left.extend(balancer::delete(cloud).await.err());
+    left.extend(ssh_key::delete(cloud).await.err());
+    // Under living instances these would only time out, one after the other.
+    if instances_gone {
+        left.extend(security::delete(cloud).await.err());
+        left.extend(network::delete(cloud).await.err());
+    }
     for role in [Role::Manager, Role::Worker] {
-        roles::delete(cloud, role).await?;
+        left.extend(roles::delete(cloud, role).await.err());
     }
-    if !keep_bucket {
-        bucket::delete(cloud).await?;
-        keys::delete(cloud, &cloud.names.cluster_key(), CLUSTER_KEY).await?;
-        keys::delete(cloud, &cloud.names.manager_key(), MANAGER_KEY).await?;
+    if delete_data {
+        left.extend(bucket::delete(cloud).await.err());
+        left.extend(keys::delete(cloud, &cloud.names.cluster_key(), CLUSTER_KEY).await.err());
+        left.extend(keys::delete(cloud, &cloud.names.manager_key(), MANAGER_KEY).await.err());
     }
-    Ok(())
+    if left.is_empty() { Ok(()) } else { Err(Error::Left(left)) }
 }
 
 /// Deletes one thing if the plan says so and treats "not there" as success.

@@ -25,7 +25,7 @@ pub struct Deploy {
     /// Do not install missing packages; print them and stop.
     #[arg(long)]
     no_install: bool,
-    /// Show what would be done and do nothing.
+    /// Show what would be done and do nothing; exits with 2 when there is something to do, with 0 when there is not.
     #[arg(long)]
     plan: bool,
     /// Image name [default with --local: baked from this clone].
@@ -107,9 +107,12 @@ pub struct Destroy {
     positional: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
-    /// Do not ask; needed outside of the local cloud.
+    /// Do not ask for the cluster's name; the local cloud never asks.
     #[arg(long)]
     yes: bool,
+    /// Delete the state bucket and its keys, too; in the local cloud they always go.
+    #[arg(long)]
+    delete_data: bool,
 }
 
 impl Destroy {
@@ -123,7 +126,7 @@ impl Destroy {
             if running.status.success() {
                 // The same deletion as on AWS, so that it is rehearsed, too; what it misses goes with the emulator.
                 let mut destroy = local_provision(&workspace, &spec)?;
-                if process::run(destroy.arg("destroy").arg(&spec).arg("--yes")).is_err() {
+                if process::run(destroy.arg("destroy").arg(&spec).args(["--yes", "--delete-data"])).is_err() {
                     eprintln!(
                         "not everything could be deleted one by one; ending the local cloud, which deletes it all"
                     );
@@ -132,8 +135,8 @@ impl Destroy {
             return process::run(workspace.command("futuswarm-local").arg("down").arg("--spec").arg(&spec));
         }
         workspace.build(&["futuswarm-provision"])?;
-        process::run(
-            workspace.command("futuswarm-provision").arg("destroy").arg(&spec).args(self.yes.then_some("--yes")),
-        )
+        let mut destroy = workspace.command("futuswarm-provision");
+        destroy.arg("destroy").arg(&spec).args(self.yes.then_some("--yes"));
+        process::run(destroy.args(self.delete_data.then_some("--delete-data")))
     }
 }
