@@ -31,7 +31,6 @@ fn a_run_killed_after_any_call_is_finished_by_the_next() {
     account.must_provision(DESTROY);
     let calls_of_destroy = account.progress()["seen"].as_u64().unwrap();
     assert_eq!(account.inventory(), nothing, "everything is deleted");
-    eprintln!("{calls_of_apply} calls make everything, {calls_of_destroy} delete it");
 
     let step = if std::env::var_os("FUTUSWARM_EVERY_CALL").is_some() { 1 } else { STEP };
     let last = u32::try_from(calls_of_apply.max(calls_of_destroy)).unwrap();

@@ -21,7 +21,7 @@ use crate::error::{Error, Result, file};
 use crate::front::faults::Injected;
 use crate::front::kms::Issued;
 use crate::front::operations::Operations;
-use crate::front::{Caller, Front};
+use crate::front::{self, Caller, Front};
 use crate::images::{self, Images};
 use crate::imds::Imds;
 use crate::layout::{Layout, write_atomically, write_json};
@@ -136,10 +136,10 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
     let issued = Issued::default();
     let operations = Operations::new(Arc::clone(&images));
     let faults = Arc::new(Injected::default());
+    let behind =
+        front::Emulator { address: emulator.address, keys: emulator.keys.clone(), region: config.region.clone() };
     let front = Arc::new(Front::new(
-        emulator.address,
-        emulator.keys.clone(),
-        config.region.clone(),
+        behind,
         operations,
         Arc::clone(&changed),
         clients.clone(),

@@ -54,11 +54,19 @@ pub enum Caller {
     Node,
 }
 
+/// What is behind the front.
+pub struct Emulator {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The account owner's keys.
+    pub keys: Keys,
+    /// The pretended region.
+    pub region: String,
+}
+
 /// The server's shared parts.
 pub struct Front {
-    moto: SocketAddr,
-    keys: Keys,
-    region: String,
+    emulator: Emulator,
     client: Client<HttpConnector, Body>,
     operations: Operations,
     changed: Arc<Notify>,
@@ -73,11 +81,9 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 impl Front {
-    /// A front for the emulator at `moto`; `changed` is notified after each call that may have changed something.
+    /// A front for `emulator`; `changed` is notified after each call that may have changed something.
     pub fn new(
-        moto: SocketAddr,
-        keys: Keys,
-        region: String,
+        emulator: Emulator,
         operations: Operations,
         changed: Arc<Notify>,
         clients: Clients,
@@ -88,7 +94,7 @@ impl Front {
         connector.set_connect_timeout(Some(CONNECT_DEADLINE));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { moto, keys, region, client, operations, changed, clients, issued, faults }
+        Self { emulator, client, operations, changed, clients, issued, faults }
     }
 
     /// Serves a listener until the daemon ends.
@@ -141,7 +147,8 @@ impl Front {
             let detail = "the request is not signed; nodes sign with the credentials of their instance role".to_owned();
             return Err((StatusCode::FORBIDDEN, detail));
         }
-        let scope = scope.unwrap_or_else(|| resign::Scope { region: self.region.clone(), service: "s3".to_owned() });
+        let scope =
+            scope.unwrap_or_else(|| resign::Scope { region: self.emulator.region.clone(), service: "s3".to_owned() });
         let fault = self.faults.next(&scope.service, caller, request.headers());
         match fault {
             Some(fault @ (ApiFault::Throttle | ApiFault::Internal)) => {
@@ -168,7 +175,7 @@ impl Front {
         let (mut parts, body) = request.into_parts();
         strip_hop_by_hop(&mut parts.headers);
         if caller == Caller::Owner {
-            resign::resign(&mut parts, &scope, &self.keys)
+            resign::resign(&mut parts, &scope, &self.emulator.keys)
                 .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
         }
         let mut call = None;
@@ -177,7 +184,7 @@ impl Front {
             if let Err(denied) = kms::check(&self.clients, &self.issued, &parts, &bytes).await {
                 return Ok(access_denied(&denied));
             }
-            resign::resign(&mut parts, &scope, &self.keys)
+            resign::resign(&mut parts, &scope, &self.emulator.keys)
                 .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
             full(bytes)
         } else if operations::is_query_service(&scope.service) {
@@ -210,7 +217,7 @@ impl Front {
 
     fn target(&self, uri: &Uri) -> Result<Uri, (StatusCode, String)> {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        format!("http://{}{path}", self.moto)
+        format!("http://{}{path}", self.emulator.address)
             .parse()
             .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request's path is not valid: {error}")))
     }
