@@ -34,7 +34,11 @@ pub async fn until_ready(
                 let ready = found.nodes.iter().filter(|node| node.ready).count();
                 let all = u32::try_from(ready).is_ok_and(|ready| ready >= wanted)
                     && found.nodes.iter().all(|node| node.ready);
-                let page = if all { page_answers(cloud, url).await } else { Err("not asked yet".to_owned()) };
+                let page = if all {
+                    page_answers_everywhere(cloud, url, wanted).await
+                } else {
+                    Err("not asked yet".to_owned())
+                };
                 progress(&found, page.is_ok());
                 last = match page {
                     Ok(()) => return Ok(found),
@@ -73,6 +77,15 @@ fn missing(found: &Status, wanted: u32) -> String {
         found.nodes.iter().filter(|node| node.ready).count(),
         waiting.join(", ")
     )
+}
+
+/// The load balancer takes its targets in turn, and a node's edge may be up before it knows the page's tasks: so as many
+/// answers in a row as there are nodes.
+async fn page_answers_everywhere(cloud: &Cloud, url: &str, nodes: u32) -> Result<(), String> {
+    for _ in 0..nodes.max(1) {
+        page_answers(cloud, url).await?;
+    }
+    Ok(())
 }
 
 /// Asks for the page under the cluster's own domain.
