@@ -74,8 +74,10 @@ pub struct Group {
 pub struct Local {
     /// Loopback port of the AWS API.
     pub api_port: u16,
-    /// Loopback port of the load balancer.
+    /// Loopback port of the load balancer's port 80.
     pub http_port: u16,
+    /// Loopback port of the load balancer's port 443.
+    pub https_port: u16,
     /// Memory of a virtual machine in MiB.
     pub memory_mib: u32,
     /// Virtual CPUs of a virtual machine.
@@ -229,11 +231,13 @@ fn read(root: &mut Table) -> Option<Spec> {
     let local = root.table("local", |table| {
         let api_port = table.integer("api_port", Some(4566), 1..=65535);
         let http_port = table.integer("http_port", Some(8080), 1..=65535);
+        let https_port = table.integer("https_port", Some(8443), 1..=65535);
         let memory_mib = table.integer("memory_mib", Some(1536), 768..=65536);
         let cpus = table.integer("cpus", Some(1), 1..=64);
         Some(Local {
             api_port: u16::try_from(api_port?).ok()?,
             http_port: u16::try_from(http_port?).ok()?,
+            https_port: u16::try_from(https_port?).ok()?,
             memory_mib: u32::try_from(memory_mib?).ok()?,
             cpus: u32::try_from(cpus?).ok()?,
         })
