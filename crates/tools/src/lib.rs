@@ -35,6 +35,7 @@ const PACKAGES: &[&str] = &[
     "haproxy",
     "dnsmasq-base",
     "openssh-client",
+    "postgresql-17",
     // What an operator types, and the flake, under test.
     "bats",
     "nix-bin",
