@@ -22,6 +22,12 @@ pub struct Keys {
 /// The clients that the daemon uses.
 #[derive(Clone)]
 pub struct Clients {
+    /// Certificates.
+    pub acm: aws_sdk_acm::Client,
+    /// Groups of instances.
+    pub autoscaling: aws_sdk_autoscaling::Client,
+    /// Classic load balancers.
+    pub classic: aws_sdk_elasticloadbalancing::Client,
     /// EC2.
     pub ec2: aws_sdk_ec2::Client,
     /// Load balancers.
@@ -30,6 +36,10 @@ pub struct Clients {
     pub iam: aws_sdk_iam::Client,
     /// Keys.
     pub kms: aws_sdk_kms::Client,
+    /// Databases.
+    pub rds: aws_sdk_rds::Client,
+    /// DNS zones.
+    pub route53: aws_sdk_route53::Client,
     /// Tokens.
     pub sts: aws_sdk_sts::Client,
 }
@@ -51,10 +61,15 @@ impl Clients {
     /// Clients with these settings.
     pub fn new(config: &SdkConfig) -> Self {
         Self {
+            acm: aws_sdk_acm::Client::new(config),
+            autoscaling: aws_sdk_autoscaling::Client::new(config),
+            classic: aws_sdk_elasticloadbalancing::Client::new(config),
             ec2: aws_sdk_ec2::Client::new(config),
             elb: aws_sdk_elasticloadbalancingv2::Client::new(config),
             iam: aws_sdk_iam::Client::new(config),
             kms: aws_sdk_kms::Client::new(config),
+            rds: aws_sdk_rds::Client::new(config),
+            route53: aws_sdk_route53::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
         }
     }

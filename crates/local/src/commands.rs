@@ -14,7 +14,6 @@ use crate::control;
 use crate::daemon::{self, CloudInfo};
 use crate::error::{Error, Result, file};
 use crate::front::faults::Progress;
-use crate::images::Image;
 use crate::layout::{Layout, read_json};
 
 /// Making the Python environment is the slow part, the first time.
@@ -75,8 +74,10 @@ pub async fn up(spec: &Path, accel: Accel, api_only: bool) -> Result<CloudInfo> 
 
 /// Sizes of machines may change while the cloud runs; ports and addresses may not.
 fn same_place(running: &CloudConfig, wanted: &CloudConfig) -> bool {
-    (&running.region, running.network, running.api_port, running.http_port)
-        == (&wanted.region, wanted.network, wanted.api_port, wanted.http_port)
+    let place = |config: &CloudConfig| {
+        (config.region.clone(), config.network, config.api_port, config.http_port, config.https_port)
+    };
+    place(running) == place(wanted)
 }
 
 async fn wait_until_up(layout: &Layout, mut daemon: Option<std::process::Child>) -> Result<CloudInfo> {
@@ -172,17 +173,6 @@ fn end_process(layout: &Layout, signal: rustix::process::Signal) {
 pub async fn run_daemon(spec: &Path, accel: Accel, api_only: bool) -> Result<()> {
     let (config, layout) = open(spec, accel)?;
     daemon::run(config, layout, api_only).await
-}
-
-/// Registers a baked image; returns its AMI id.
-///
-/// # Errors
-/// When there is no such image, or the cloud does not run.
-pub async fn register_image(spec: &Path, dir: &Path) -> Result<String> {
-    let (_, layout) = open(spec, Accel::Auto)?;
-    let dir = dir.canonicalize().map_err(file("no image there", dir))?;
-    let image: Image = control::call(&layout, "POST", "/register", &dir.to_string_lossy()).await?;
-    Ok(image.ami)
 }
 
 /// Makes the next answers of the metadata service fail; `faults` is its JSON form.

@@ -33,6 +33,8 @@ pub struct CloudConfig {
     pub api_port: u16,
     /// Loopback port of the load balancer.
     pub http_port: u16,
+    /// Loopback port of the load balancer's TLS listener.
+    pub https_port: u16,
     /// Memory of a virtual machine in MiB.
     pub memory_mib: u32,
     /// Virtual CPUs of a virtual machine.
@@ -67,10 +69,11 @@ impl CloudConfig {
             network: spec.network.cidr,
             api_port: spec.local.api_port,
             http_port: spec.local.http_port,
+            https_port: spec.local.https_port,
             memory_mib: spec.local.memory_mib,
             cpus: spec.local.cpus,
             accel,
-            machines: spec.groups.values().map(|group| group.count).sum(),
+            machines: spec.groups.values().map(|group| group.min).sum(),
         })
     }
 }
@@ -86,7 +89,7 @@ mod tests {
             CloudConfig::parse("x.toml", &text.replace("\"local\" ", &format!("\"{cluster}\" ")), Accel::Tcg)
         };
         let config = parse("local").unwrap();
-        assert_eq!((config.api_port, config.http_port, config.machines), (4566, 8080, 3));
+        assert_eq!((config.api_port, config.http_port, config.https_port, config.machines), (4566, 8080, 8443, 3));
         assert!(parse("local-2").is_ok());
         let message = parse("prod").unwrap_err().to_string();
         assert!(message.starts_with("x.toml: the cluster \"prod\" is not a local one"), "{message}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use futuswarm_tools::ToolsTree;
@@ -18,11 +18,14 @@ use crate::config::CloudConfig;
 use crate::control::{self, Ask};
 use crate::dnsmasq::{Dnsmasq, host_argv};
 use crate::error::{Error, Result, file};
+use crate::front::ebs::Ebs;
+use crate::front::ebs::snapshots::Snapshots;
 use crate::front::faults::Injected;
-use crate::front::kms::Issued;
+use crate::front::iam::{Guard, Issued};
 use crate::front::operations::Operations;
+use crate::front::operations::image_calls::ImageCalls;
 use crate::front::{self, Caller, Front};
-use crate::images::{self, Images};
+use crate::images::Images;
 use crate::imds::Imds;
 use crate::layout::{Layout, write_atomically, write_json};
 use crate::network::{self, Network};
@@ -121,6 +124,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Error::Config(error.to_string()))?;
     check_port(config.api_port, "api_port")?;
     check_port(config.http_port, "http_port")?;
+    check_port(config.https_port, "https_port")?;
     let cache = futuswarm_paths::cache_dir()?;
     let tools = ToolsTree::locate()?;
     let python = venv::ensure(&cache).await?;
@@ -134,21 +138,23 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
     let endpoint = format!("http://127.0.0.1:{}", config.api_port);
     let clients = Clients::new(&aws::config(&endpoint, &config.region, &emulator.keys).await);
     let issued = Issued::default();
-    let operations = Operations::new(Arc::clone(&images));
+    // What completes the emulator's answers asks the emulator itself, by a way that completes nothing.
+    let straight = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let straight = straight.map_err(|error| Error::Config(format!("no free loopback port: {error}")))?;
+    let inner = straight.local_addr().map_err(|error| Error::Config(error.to_string()))?;
+    let inner = Clients::new(&aws::config(&format!("http://{inner}"), &config.region, &emulator.keys).await);
+    let ebs = Ebs::new(Snapshots::new(layout.snapshots()), inner.clone(), emulator.account.clone());
+    let calls = ImageCalls::new(Arc::clone(&images), ebs.clone(), layout.vms());
+    let operations = Operations::new(calls, inner.clone());
     let faults = Arc::new(Injected::default());
     let behind =
         front::Emulator { address: emulator.address, keys: emulator.keys.clone(), region: config.region.clone() };
-    let front = Arc::new(Front::new(
-        behind,
-        operations,
-        Arc::clone(&changed),
-        clients.clone(),
-        issued.clone(),
-        Arc::clone(&faults),
-    ));
+    let guard = Guard::new(issued.clone(), inner, emulator.account.clone(), config.region.clone());
+    let front = Arc::new(Front::new(behind, operations, ebs, Arc::clone(&changed), guard, Arc::clone(&faults)));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
     tokio::spawn(Arc::clone(&front).serve(api, Caller::Owner));
+    tokio::spawn(Arc::clone(&front).serve(straight, Caller::Daemon));
 
     network.create().await?;
     tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
@@ -198,18 +204,6 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
                 Some(Ask::Kill(instance, reply)) => {
                     let _asker_gone = reply.send(vms.cut_power(&instance));
                     changed.notify_one();
-                }
-                Some(Ask::Register(dir, reply)) => {
-                    let known = images.read().unwrap_or_else(PoisonError::into_inner).clone();
-                    let outcome = images::register(&clients, &known, &dir).await;
-                    if let Ok(image) = &outcome {
-                        let mut images = images.write().unwrap_or_else(PoisonError::into_inner);
-                        if images.by_ami(&image.ami).is_none() {
-                            images.images.push(image.clone());
-                        }
-                        write_json(&layout.images(), &*images)?;
-                    }
-                    let _asker_gone = reply.send(outcome);
                 }
             },
             () = look(&changed) => {

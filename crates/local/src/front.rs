@@ -4,8 +4,10 @@
 //! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed anew with
 //! the owner's keys (`resign`); inside the network namespace they pass untouched, so that IAM decides.
 
+pub mod ebs;
 pub mod faults;
-pub mod kms;
+pub mod form;
+pub mod iam;
 pub mod operations;
 mod resign;
 
@@ -27,9 +29,11 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
-use crate::aws::{Clients, Keys};
+use crate::aws::Keys;
+use ebs::Ebs;
 use faults::{ApiFault, Injected};
-use kms::Issued;
+use iam::{Guard, Verdict};
+use operations::answer::Asked;
 use operations::{Call, Operations};
 
 /// From the end of a request to the head of its answer; RunInstances of a whole group takes a second or two.
@@ -52,6 +56,8 @@ pub enum Caller {
     Owner,
     /// A node, inside the network namespace.
     Node,
+    /// The local cloud itself, completing an answer: its calls go straight on.
+    Daemon,
 }
 
 /// What is behind the front.
@@ -69,9 +75,9 @@ pub struct Front {
     emulator: Emulator,
     client: Client<HttpConnector, Body>,
     operations: Operations,
+    ebs: Ebs,
     changed: Arc<Notify>,
-    clients: Clients,
-    issued: Issued,
+    guard: Guard,
     faults: Arc<Injected>,
 }
 
@@ -85,16 +91,16 @@ impl Front {
     pub fn new(
         emulator: Emulator,
         operations: Operations,
+        ebs: Ebs,
         changed: Arc<Notify>,
-        clients: Clients,
-        issued: Issued,
+        guard: Guard,
         faults: Arc<Injected>,
     ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_DEADLINE));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { emulator, client, operations, changed, clients, issued, faults }
+        Self { emulator, client, operations, ebs, changed, guard, faults }
     }
 
     /// Serves a listener until the daemon ends.
@@ -174,45 +180,103 @@ impl Front {
     ) -> Result<Response<Body>, (StatusCode, String)> {
         let (mut parts, body) = request.into_parts();
         strip_hop_by_hop(&mut parts.headers);
-        if caller == Caller::Owner {
-            resign::resign(&mut parts, &scope, &self.emulator.keys)
-                .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
+        let mut trusted = caller != Caller::Node;
+        if scope.service == "ebs" {
+            let body = read(body, ebs::LIMIT).await?;
+            return Ok(self.ebs.answer(&parts, body, caller, &scope.region).await);
         }
-        let mut call = None;
-        let body = if scope.service == "kms" && caller == Caller::Node {
-            let bytes = read(body).await?;
-            if let Err(denied) = kms::check(&self.clients, &self.issued, &parts, &bytes).await {
-                return Ok(access_denied(&denied));
+        if !operations::is_small(&scope.service) {
+            return self.stream(parts, body, caller, &scope).await;
+        }
+        let bytes = read(body, QUERY_LIMIT).await?;
+        if scope.service == "kms" && caller == Caller::Node {
+            match self.guard.kms(&parts, &bytes).await {
+                Ok(verdict) => trusted = verdict == Verdict::Allowed,
+                Err(denied) => return Ok(denied.for_kms()),
             }
-            resign::resign(&mut parts, &scope, &self.emulator.keys)
-                .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
-            full(bytes)
-        } else if operations::is_query_service(&scope.service) {
-            let bytes = read(body).await?;
-            call = Call::parse(&scope.service, &parts, &bytes);
-            full(bytes)
-        } else {
-            if scope.service == "s3" {
-                call = Call::about_bucket(&parts);
-            }
-            body.map_err(Into::into).boxed()
+        }
+        let Some(call) = Call::parse(&scope.service, &parts, &bytes) else {
+            return self.send(parts, &scope, full(bytes), trusted).await;
         };
-        parts.uri = self.target(&parts.uri)?;
-        let answer = self.forward(Request::from_parts(parts, body)).await?;
-        let Some(call) = call else { return Ok(answer) };
+        if caller == Caller::Daemon {
+            return self.send(parts, &scope, full(bytes), trusted).await;
+        }
+        let asked = Asked { call: &call, caller, scope: &scope, parts: &parts, body: &bytes, front: self, trusted };
+        let answered = match self.operations.answer(&asked).await {
+            Ok(None) => asked.forward_unchanged().await.map(|(head, answer)| operations::answer::whole(head, answer)),
+            Ok(Some(answer)) => Ok(answer),
+            Err(failed) => Err(failed),
+        };
         if call.may_change() {
+            if call.service == "iam" {
+                self.guard.forget();
+            }
             self.changed.notify_one();
         }
-        if !self.operations.answers(&call) {
-            return Ok(answer);
+        answered
+    }
+
+    /// Makes a call whose bodies are as long as they like.
+    async fn stream(
+        &self,
+        parts: http::request::Parts,
+        body: Incoming,
+        caller: Caller,
+        scope: &resign::Scope,
+    ) -> Result<Response<Body>, (StatusCode, String)> {
+        let mut trusted = caller != Caller::Node;
+        let mut keys = Bytes::new();
+        let guarded = scope.service == "s3" && caller == Caller::Node;
+        let body: Body = if guarded && iam::names_keys_in_body(&parts) {
+            keys = read(body, QUERY_LIMIT).await?;
+            full(keys.clone())
+        } else {
+            body.map_err(Into::into).boxed()
+        };
+        if guarded {
+            match self.guard.s3(&parts, &keys).await {
+                Ok(verdict) => trusted = verdict == Verdict::Allowed,
+                Err(denied) => return Ok(denied.for_s3(&parts.method)),
+            }
         }
-        let (parts, body) = answer.into_parts();
-        let bytes = body
-            .collect()
-            .await
-            .map_err(|error| (StatusCode::BAD_GATEWAY, format!("the AWS emulator's answer broke off: {error}")))?
-            .to_bytes();
-        Ok(self.operations.complete(&call, parts, bytes))
+        let call = Some(&parts).filter(|_| scope.service == "s3").and_then(Call::about_bucket);
+        let answer = self.send(parts, scope, body, trusted).await?;
+        match call {
+            Some(_) => {
+                let (head, bytes) = collected(answer).await?;
+                Ok(self.operations.complete(head, &bytes))
+            }
+            None => Ok(answer),
+        }
+    }
+
+    /// Sends a call on to the emulator; of those who are trusted, in the owner's name.
+    async fn send(
+        &self,
+        mut parts: http::request::Parts,
+        scope: &resign::Scope,
+        body: Body,
+        trusted: bool,
+    ) -> Result<Response<Body>, (StatusCode, String)> {
+        if trusted {
+            resign::resign(&mut parts, scope, &self.emulator.keys)
+                .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
+        }
+        parts.uri = self.target(&parts.uri)?;
+        self.forward(Request::from_parts(parts, body)).await
+    }
+
+    /// [`Self::send`] for a call whose body and answer are small.
+    async fn pass_on(
+        &self,
+        mut parts: http::request::Parts,
+        scope: &resign::Scope,
+        body: Bytes,
+        trusted: bool,
+    ) -> Result<(http::response::Parts, Bytes), (StatusCode, String)> {
+        parts.headers.remove(http::header::CONTENT_LENGTH);
+        parts.headers.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from(body.len()));
+        collected(self.send(parts, scope, full(body), trusted).await?).await
     }
 
     fn target(&self, uri: &Uri) -> Result<Uri, (StatusCode, String)> {
@@ -238,22 +302,21 @@ impl Front {
     }
 }
 
-/// The whole body of a small request.
-async fn read(body: Incoming) -> Result<Bytes, (StatusCode, String)> {
-    let collected = Limited::new(body, QUERY_LIMIT).collect().await;
+/// A whole answer of the emulator.
+async fn collected(answer: Response<Body>) -> Result<(http::response::Parts, Bytes), (StatusCode, String)> {
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await;
+    let body =
+        body.map_err(|error| (StatusCode::BAD_GATEWAY, format!("the AWS emulator's answer broke off: {error}")))?;
+    Ok((head, body.to_bytes()))
+}
+
+/// The whole body of a request that has a limit.
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, (StatusCode, String)> {
+    let collected = Limited::new(body, limit).collect().await;
     let collected =
         collected.map_err(|error| (StatusCode::BAD_REQUEST, format!("the request's body did not arrive: {error}")))?;
     Ok(collected.to_bytes())
-}
-
-/// A refusal in the JSON protocol's form.
-fn access_denied(denied: &kms::Denied) -> Response<Body> {
-    let body = serde_json::json!({ "__type": denied.code, "Message": denied.reason });
-    let mut response = Response::new(full(body.to_string()));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    let json = http::HeaderValue::from_static("application/x-amz-json-1.1");
-    response.headers_mut().insert("content-type", json);
-    response
 }
 
 /// Headers that belong to one connection (RFC 9110, 7.6.1). hyper answers `Expect: 100-continue` itself.

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use crate::aws::Clients;
 use crate::ec2::{Machine, View};
 use crate::error::{Error, Result};
-use crate::front::kms::Issued;
+use crate::front::iam::{Issued, Principal};
 use crate::front::{Body, full};
 
 /// Six hours, as on EC2: the longest a token may live.
@@ -291,7 +291,9 @@ impl Imds {
         }
         let assumed = assume::assume(&self.clients, &self.assuming, &self.account, role, instance).await?;
         let issued = assumed.credentials().ok_or_else(|| Error::Config("STS issued no credentials".to_owned()))?;
-        self.issued.note(issued.access_key_id(), role, issued.session_token());
+        let user_id = assumed.assumed_role_user().map(|user| user.assumed_role_id().to_owned()).unwrap_or_default();
+        let principal = Principal { role: role.to_owned(), user_id, instance: instance.to_owned() };
+        self.issued.note(issued.access_key_id(), issued.session_token(), principal);
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.expiration().secs().unsigned_abs());
         let json = serde_json::json!({
             "Code": "Success",

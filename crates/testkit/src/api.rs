@@ -37,15 +37,26 @@ impl Account {
     /// When it does not start.
     #[must_use]
     pub fn start(name: &str) -> Self {
+        let account = Self::without_image(name);
+        let image = &account.image;
+        std::fs::create_dir_all(image).expect("a folder for an image");
+        std::fs::write(image.join("disk.raw"), vec![0; 1 << 20]).expect("a disk");
+        std::fs::write(image.join("manifest.json"), r#"{"name":"empty","disk_bytes":1048576}"#).expect("a manifest");
+        account.cluster.local(&["register-image", &image.display().to_string()]);
+        account
+    }
+
+    /// Starts the API of the spec `tests/specs/<name>.toml` with nothing in it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn without_image(name: &str) -> Self {
         let cluster = Cluster::of(name);
         cluster.local(&["down"]);
         cluster.local(&["up", "--api-only"]);
         let cloud = serde_json::from_str(&cluster.local(&["cloud"])).expect("the cloud describes itself");
         let image = std::env::temp_dir().join(format!("futuswarm-empty-image.{}", std::process::id()));
-        std::fs::create_dir_all(&image).expect("a folder for an image");
-        std::fs::write(image.join("disk.raw"), vec![0; 1 << 20]).expect("a disk");
-        std::fs::write(image.join("manifest.json"), r#"{"name":"empty","disk_bytes":1048576}"#).expect("a manifest");
-        cluster.local(&["register-image", &image.display().to_string()]);
         Self { cluster, cloud, image }
     }
 

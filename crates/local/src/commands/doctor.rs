@@ -67,7 +67,9 @@ pub async fn run(spec: &Path, before_start: bool) -> Vec<Check> {
     let running = matches!(layout.daemon_lock(), Ok(None));
     checks.push(disk());
     checks.push(memory(&config, running));
-    for (port, key) in [(config.api_port, "api_port"), (config.http_port, "http_port")] {
+    for (port, key) in
+        [(config.api_port, "api_port"), (config.http_port, "http_port"), (config.https_port, "https_port")]
+    {
         checks.push(port_check(port, key, running));
     }
     if !before_start {

@@ -1,30 +1,40 @@
 //! Operations that the emulator lacks or answers incompletely: each is one file under `operations/`.
 
+pub mod answer;
 mod bucket_configuration;
+mod console_output;
 mod describe_images;
-
-use std::sync::{Arc, RwLock};
+pub mod image_calls;
+mod register_image;
+mod snapshots;
+mod xml;
+mod zones;
 
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use http::response;
 
-use super::{Body, full};
-use crate::images::Images;
+use super::Body;
+use super::form::Form;
+use crate::aws::Clients;
+use image_calls::ImageCalls;
+use zones::Zones;
 
-/// One call of a query-protocol service.
+/// One call of a service whose bodies are small.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Call {
     /// The signing name of the service, for example `ec2`.
     pub service: String,
     /// The operation, for example `DescribeImages`.
     pub action: String,
+    /// The fields of the query protocol; empty for the JSON protocol.
+    pub form: Form,
 }
 
-/// Services whose operation is named by `Action=` in a small form body.
-pub fn is_query_service(service: &str) -> bool {
-    matches!(service, "ec2" | "autoscaling" | "elasticloadbalancing")
+/// Services whose operation is named by `Action=` in a small form body, or by a header.
+pub fn is_small(service: &str) -> bool {
+    matches!(service, "ec2" | "autoscaling" | "elasticloadbalancing" | "rds" | "kms" | "acm" | "iam")
 }
 
 impl Call {
@@ -36,49 +46,38 @@ impl Call {
         let action = named(text)
             .or_else(|| named(parts.uri.query()?))
             .or_else(|| target.and_then(|target| target.rsplit('.').next()).map(str::to_owned))?;
-        Some(Self { service: service.to_owned(), action })
+        let form = if target.is_none() { Form::parse(text) } else { Form::default() };
+        Some(Self { service: service.to_owned(), action, form })
     }
 
     /// Reads a question about a bucket's settings, which S3 names by a word in the query.
     pub fn about_bucket(parts: &Parts) -> Option<Self> {
         let query = parts.uri.query().filter(|_| parts.method == http::Method::GET)?;
         let action = query.split('&').find_map(|pair| bucket_configuration::action(pair.trim_end_matches('=')))?;
-        Some(Self { service: "s3".to_owned(), action: action.to_owned() })
+        Some(Self { service: "s3".to_owned(), action: action.to_owned(), form: Form::default() })
     }
 
     /// Whether the world may look different after it.
     pub fn may_change(&self) -> bool {
-        !["Describe", "Get", "List"].iter().any(|prefix| self.action.starts_with(prefix))
+        // A look after every sealed secret would be one for nothing.
+        self.service != "kms" && !["Describe", "Get", "List"].iter().any(|prefix| self.action.starts_with(prefix))
     }
 }
 
 /// What the operations know beyond the emulator.
-#[derive(Clone)]
 pub struct Operations {
-    images: Arc<RwLock<Images>>,
+    images: ImageCalls,
+    zones: Zones,
 }
 
 impl Operations {
-    /// Operations that know the registered images.
-    pub fn new(images: Arc<RwLock<Images>>) -> Self {
-        Self { images }
+    /// Operations that know the images and ask the emulator straight.
+    pub fn new(images: ImageCalls, inner: Clients) -> Self {
+        Self { images, zones: Zones::new(inner) }
     }
 
-    /// Whether [`Self::complete`] has something to say on this call.
-    pub fn answers(&self, call: &Call) -> bool {
-        call.service == "s3" || (call.service == "ec2" && call.action == "DescribeImages")
-    }
-
-    /// Completes the emulator's answer.
-    pub fn complete(&self, call: &Call, mut head: response::Parts, body: Bytes) -> Response<Body> {
-        let text = String::from_utf8_lossy(&body);
-        let answer = if call.service == "s3" {
-            bucket_configuration::complete(&text)
-        } else {
-            let images = self.images.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            describe_images::complete(&text, &images)
-        };
-        head.headers.remove("content-length");
-        Response::from_parts(head, full(answer))
+    /// Completes the emulator's answer about a bucket's settings.
+    pub fn complete(&self, head: response::Parts, body: &Bytes) -> Response<Body> {
+        answer::whole(head, bucket_configuration::complete(&String::from_utf8_lossy(body)))
     }
 }

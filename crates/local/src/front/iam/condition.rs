@@ -1,0 +1,287 @@
+//! Conditions of IAM statements.
+
+use serde_json::Value;
+
+use super::pattern::{Meaning, Pattern};
+use super::policy::{Context, Fits, list};
+
+/// How a value of the request is compared with one of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    Equals,
+    EqualsIgnoreCase,
+    Like,
+    Arn,
+    Bool,
+}
+
+/// How the values of a key are taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quantifier {
+    /// There is one value.
+    One,
+    /// Each value, also when there is none.
+    All,
+    /// At least one value.
+    Any,
+}
+
+/// An operator such as `ForAllValues:StringNotEqualsIfExists`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Operator {
+    comparison: Comparison,
+    negated: bool,
+    if_exists: bool,
+    quantifier: Quantifier,
+}
+
+impl Operator {
+    fn parse(name: &str) -> Option<Self> {
+        let (quantifier, rest) = match name.split_once(':') {
+            None => (Quantifier::One, name),
+            Some(("ForAllValues", rest)) => (Quantifier::All, rest),
+            Some(("ForAnyValue", rest)) => (Quantifier::Any, rest),
+            Some(_) => return None,
+        };
+        let (rest, if_exists) = rest.strip_suffix("IfExists").map_or((rest, false), |rest| (rest, true));
+        let (comparison, negated) = match rest {
+            "StringEquals" => (Comparison::Equals, false),
+            "StringNotEquals" => (Comparison::Equals, true),
+            "StringEqualsIgnoreCase" => (Comparison::EqualsIgnoreCase, false),
+            "StringNotEqualsIgnoreCase" => (Comparison::EqualsIgnoreCase, true),
+            "StringLike" => (Comparison::Like, false),
+            "StringNotLike" => (Comparison::Like, true),
+            // The two are the same, on AWS as well: wildcards work in both.
+            "ArnEquals" | "ArnLike" => (Comparison::Arn, false),
+            "ArnNotEquals" | "ArnNotLike" => (Comparison::Arn, true),
+            "Bool" => (Comparison::Bool, false),
+            _ => return None,
+        };
+        Some(Self { comparison, negated, if_exists, quantifier })
+    }
+}
+
+/// Whether all conditions hold.
+pub fn fits(condition: &Value, context: &Context, variables: bool) -> Fits {
+    let Some(operators) = condition.as_object() else { return Fits::Unknown };
+    let mut weakest = Fits::Yes;
+    for (name, keys) in operators {
+        let Some(keys) = keys.as_object() else { return Fits::Unknown };
+        for (key, values) in keys {
+            let found = context.get(key);
+            let one = match (name.as_str(), Operator::parse(name)) {
+                ("Null", _) => null(values, found.is_none()),
+                (_, Some(operator)) => holds(operator, found, list(values), context, variables),
+                (_, None) => Fits::Unknown,
+            };
+            weakest = weakest.min(one);
+        }
+    }
+    weakest
+}
+
+fn null(values: &Value, absent: bool) -> Fits {
+    let wanted = match list(values) {
+        [Value::Bool(wanted)] => *wanted,
+        [Value::String(wanted)] if wanted == "true" => true,
+        [Value::String(wanted)] if wanted == "false" => false,
+        _ => return Fits::Unknown,
+    };
+    (wanted == absent).into()
+}
+
+fn holds(operator: Operator, found: Option<&[String]>, wanted: &[Value], context: &Context, variables: bool) -> Fits {
+    let found = match (found, operator.quantifier) {
+        (Some(found), _) => found,
+        (None, _) if operator.if_exists => return Fits::Yes,
+        (None, Quantifier::All) => return Fits::Yes,
+        (None, Quantifier::Any) => return Fits::No,
+        (None, Quantifier::One) => return operator.negated.into(),
+    };
+    if operator.quantifier == Quantifier::One && found.len() != 1 {
+        // AWS says only that policies should not do this.
+        return Fits::Unknown;
+    }
+    // Several values of the policy: equal to one of them, or, negated, to none.
+    let compared = |found: &String| {
+        let each = wanted.iter().map(|wanted| compare(operator.comparison, found, wanted, context, variables));
+        let strongest = each.max().unwrap_or(Fits::Unknown);
+        match (operator.negated, strongest) {
+            (false, fits) => fits,
+            (true, Fits::Yes) => Fits::No,
+            (true, Fits::No) => Fits::Yes,
+            (true, Fits::Unknown) => Fits::Unknown,
+        }
+    };
+    let each = found.iter().map(compared);
+    match operator.quantifier {
+        Quantifier::One | Quantifier::All => each.min().unwrap_or(Fits::Yes),
+        Quantifier::Any => each.max().unwrap_or(Fits::No),
+    }
+}
+
+fn compare(comparison: Comparison, found: &str, wanted: &Value, context: &Context, variables: bool) -> Fits {
+    let wanted = match wanted {
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => wanted.to_string(),
+        _ => return Fits::Unknown,
+    };
+    let fits = |pattern: &str, text: &str, wildcards: bool| {
+        let pattern = Pattern::parse(pattern, Meaning { wildcards, variables }, context);
+        pattern.map_or(Fits::Unknown, |pattern| pattern.fits(text).into())
+    };
+    match comparison {
+        Comparison::Equals => fits(&wanted, found, false),
+        Comparison::EqualsIgnoreCase => fits(&wanted.to_lowercase(), &found.to_lowercase(), false),
+        Comparison::Like => fits(&wanted, found, true),
+        Comparison::Bool => wanted.eq_ignore_ascii_case(found).into(),
+        // Each of the six parts for itself: a star does not reach over a colon, except in the last.
+        Comparison::Arn => {
+            let (wanted, found) = (arn(&wanted), found.splitn(6, ':').collect::<Vec<_>>());
+            if wanted.len() != 6 || found.len() != 6 {
+                return Fits::No;
+            }
+            let parts = wanted.iter().zip(found).map(|(wanted, found)| fits(wanted, found, true));
+            parts.min().unwrap_or(Fits::No)
+        }
+    }
+}
+
+/// The parts of an ARN's pattern; a colon inside of a variable separates nothing.
+fn arn(pattern: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut inside = false;
+    for (index, character) in pattern.char_indices() {
+        match character {
+            '$' if pattern[index..].starts_with("${") => inside = true,
+            '}' => inside = false,
+            ':' if !inside && parts.len() < 6 => {
+                parts.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(last) = parts.last_mut() {
+            last.push(character);
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn context() -> Context {
+        let mut context = Context::default();
+        context.set("kms:EncryptionContext:futuswarm:cluster", "local");
+        context.add("kms:EncryptionContextKeys", "futuswarm:cluster");
+        context.add("kms:EncryptionContextKeys", "name");
+        context.set("s3:prefix", "apps/shop/");
+        context.set("aws:SecureTransport", "true");
+        context.set("aws:userid", "AROA1:i-1");
+        context.set("aws:PrincipalArn", "arn:aws:iam::1:role/futuswarm-local-worker");
+        context
+    }
+
+    #[test]
+    fn each_operator() {
+        use Fits::{No, Unknown, Yes};
+        let cluster = "kms:EncryptionContext:futuswarm:cluster";
+        for (operator, key, values, expected) in [
+            ("StringEquals", cluster, json!("local"), Yes),
+            ("StringEquals", cluster, json!(["other", "local"]), Yes),
+            ("StringEquals", cluster, json!("loc*"), No),
+            ("StringEquals", cluster, json!("LOCAL"), No),
+            ("StringEquals", "KMS:encryptioncontext:FUTUSWARM:cluster", json!("local"), Yes),
+            ("StringEquals", "absent", json!("local"), No),
+            ("StringEquals", "absent", json!(""), No),
+            ("StringEqualsIfExists", "absent", json!("local"), Yes),
+            ("StringEqualsIfExists", cluster, json!("other"), No),
+            ("StringNotEquals", cluster, json!("local"), No),
+            ("StringNotEquals", cluster, json!(["other", "local"]), No),
+            ("StringNotEquals", cluster, json!("other"), Yes),
+            ("StringNotEquals", "absent", json!("other"), Yes),
+            ("StringNotEqualsIfExists", "absent", json!("other"), Yes),
+            ("StringEqualsIgnoreCase", cluster, json!("LOCAL"), Yes),
+            ("StringNotEqualsIgnoreCase", cluster, json!("LOCAL"), No),
+            ("StringLike", "s3:prefix", json!("apps/*"), Yes),
+            ("StringLike", "s3:prefix", json!("apps/????/"), Yes),
+            ("StringLike", "s3:prefix", json!(["cluster/*", "users/*"]), No),
+            ("StringLike", "absent", json!("*"), No),
+            ("StringLikeIfExists", "absent", json!("x"), Yes),
+            ("StringNotLike", "s3:prefix", json!("apps/*"), No),
+            ("StringNotLike", "absent", json!("*"), Yes),
+            ("StringLike", "aws:userid", json!("*:i-1"), Yes),
+            ("StringEquals", "aws:userid", json!("${aws:userid}"), Yes),
+            ("StringEquals", "aws:userid", json!("${aws:username}"), Unknown),
+            ("ArnEquals", "aws:PrincipalArn", json!("arn:aws:iam::1:role/futuswarm-*"), Yes),
+            ("ArnLike", "aws:PrincipalArn", json!("arn:aws:iam::*:role/*"), Yes),
+            ("ArnLike", "aws:PrincipalArn", json!("arn:*:role/futuswarm-local-worker"), No),
+            ("ArnLike", "aws:PrincipalArn", json!("arn:aws:iam::1:user/*"), No),
+            ("ArnLike", "aws:userid", json!("*"), No),
+            ("ArnLike", "absent", json!("*"), No),
+            ("ArnNotLike", "aws:PrincipalArn", json!("arn:aws:iam::2:role/*"), Yes),
+            ("ArnNotEquals", "aws:PrincipalArn", json!("arn:aws:iam::1:role/*"), No),
+            ("Bool", "aws:SecureTransport", json!("true"), Yes),
+            ("Bool", "aws:SecureTransport", json!(true), Yes),
+            ("Bool", "aws:SecureTransport", json!("false"), No),
+            ("Bool", "absent", json!("false"), No),
+            ("BoolIfExists", "absent", json!("true"), Yes),
+            ("Null", "absent", json!("true"), Yes),
+            ("Null", "absent", json!(false), No),
+            ("Null", cluster, json!("true"), No),
+            ("Null", cluster, json!("false"), Yes),
+            ("Null", cluster, json!("maybe"), Unknown),
+            (
+                "ForAllValues:StringEquals",
+                "kms:EncryptionContextKeys",
+                json!(["futuswarm:cluster", "name", "more"]),
+                Yes,
+            ),
+            ("ForAllValues:StringEquals", "kms:EncryptionContextKeys", json!("name"), No),
+            ("ForAllValues:StringEquals", "absent", json!("name"), Yes),
+            ("ForAllValues:StringLike", "kms:EncryptionContextKeys", json!("*"), Yes),
+            ("ForAllValues:StringNotEquals", "kms:EncryptionContextKeys", json!("other"), Yes),
+            ("ForAnyValue:StringEquals", "kms:EncryptionContextKeys", json!("name"), Yes),
+            ("ForAnyValue:StringEquals", "kms:EncryptionContextKeys", json!("other"), No),
+            ("ForAnyValue:StringEquals", "absent", json!("name"), No),
+            ("StringEquals", "kms:EncryptionContextKeys", json!("name"), Unknown),
+            ("NumericLessThan", "s3:max-keys", json!("10"), Unknown),
+            ("ForSomeValues:StringEquals", cluster, json!("local"), Unknown),
+            ("StringEquals", cluster, json!([]), Unknown),
+            ("StringEquals", cluster, json!({}), Unknown),
+        ] {
+            let condition = json!({ operator: { key: values } });
+            assert_eq!(fits(&condition, &context(), true), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let both = |first: &str, second: &str| {
+            json!({
+                "StringEquals": { "s3:prefix": first, "aws:userid": "AROA1:i-1" },
+                "Bool": { "aws:SecureTransport": second }
+            })
+        };
+        assert_eq!(fits(&both("apps/shop/", "true"), &context(), true), Fits::Yes);
+        assert_eq!(fits(&both("apps/shop/", "false"), &context(), true), Fits::No);
+        assert_eq!(fits(&both("other", "true"), &context(), true), Fits::No);
+        assert_eq!(fits(&json!({}), &context(), true), Fits::Yes);
+        assert_eq!(fits(&json!("x"), &context(), true), Fits::Unknown);
+        assert_eq!(fits(&json!({ "Bool": "x" }), &context(), true), Fits::Unknown);
+        assert_eq!(
+            fits(&json!({ "Unheard": { "a": "b" }, "StringEquals": { "s3:prefix": "x" } }), &context(), true),
+            Fits::No,
+            "what certainly does not hold decides, whatever else is unknown"
+        );
+    }
+
+    #[test]
+    fn a_colon_inside_of_a_variable_separates_nothing() {
+        assert_eq!(arn("arn:aws:s3:::b/${aws:userid}:x"), ["arn", "aws", "s3", "", "", "b/${aws:userid}:x"]);
+    }
+}

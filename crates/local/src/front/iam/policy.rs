@@ -1,0 +1,247 @@
+//! What a set of identity policies says of a request. Default deny, an explicit deny wins, and whatever is not understood
+//! neither allows nor keeps a deny from applying.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::condition;
+use super::pattern::{Meaning, Pattern};
+
+/// What is known of a request: condition key → values. Keys are the same in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context(BTreeMap<String, Vec<String>>);
+
+impl Context {
+    /// Gives a key its one value.
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        self.0.insert(key.to_lowercase(), vec![value.into()]);
+    }
+
+    /// Gives a key one value more.
+    pub fn add(&mut self, key: &str, value: impl Into<String>) {
+        self.0.entry(key.to_lowercase()).or_default().push(value.into());
+    }
+
+    /// A key's values.
+    pub fn get(&self, key: &str) -> Option<&[String]> {
+        self.0.get(&key.to_lowercase()).map(Vec::as_slice)
+    }
+}
+
+/// One action on one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// For example `s3:GetObject`.
+    pub action: String,
+    /// Its ARN, or `*` where an action has no resource.
+    pub resource: String,
+    /// What else is known.
+    pub context: Context,
+}
+
+/// The outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// A statement allows it and none denies it.
+    Allowed,
+    /// No statement allows it.
+    NotAllowed,
+    /// A statement denies it.
+    Denied,
+}
+
+/// Whether a statement is about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fits {
+    /// It is not.
+    No,
+    /// Part of it is not understood.
+    Unknown,
+    /// It is.
+    Yes,
+}
+
+impl From<bool> for Fits {
+    fn from(fits: bool) -> Self {
+        if fits { Self::Yes } else { Self::No }
+    }
+}
+
+impl Fits {
+    /// The other way round; what is unknown stays so.
+    fn not(self) -> Self {
+        match self {
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// Decides on a request.
+pub fn decide(policies: &[Value], request: &Request) -> Decision {
+    let mut decision = Decision::NotAllowed;
+    for policy in policies {
+        let variables = policy["Version"] == "2012-10-17";
+        for statement in list(&policy["Statement"]) {
+            let fits = statement_fits(statement, request, variables);
+            match statement["Effect"].as_str() {
+                Some("Allow") if fits == Fits::Yes => decision = Decision::Allowed,
+                Some("Allow") => {}
+                // A deny, or an effect that is not understood.
+                _ if fits > Fits::No => return Decision::Denied,
+                _ => {}
+            }
+        }
+    }
+    decision
+}
+
+fn statement_fits(statement: &Value, request: &Request, variables: bool) -> Fits {
+    let known = ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"];
+    let elements = statement.as_object().into_iter().flat_map(|elements| elements.keys());
+    let understood =
+        if elements.clone().all(|name| known.contains(&name.as_str())) { Fits::Yes } else { Fits::Unknown };
+    let action = either(statement, "Action", "NotAction", |pattern| {
+        let meaning = Meaning { wildcards: true, variables: false };
+        let pattern = Pattern::parse(&pattern.to_lowercase(), meaning, &request.context);
+        pattern.map_or(Fits::Unknown, |pattern| pattern.fits(&request.action.to_lowercase()).into())
+    });
+    let resource = either(statement, "Resource", "NotResource", |pattern| {
+        let pattern = Pattern::parse(pattern, Meaning { wildcards: true, variables }, &request.context);
+        pattern.map_or(Fits::Unknown, |pattern| pattern.fits(&request.resource).into())
+    });
+    let condition = match statement.get("Condition") {
+        None => Fits::Yes,
+        Some(condition) => condition::fits(condition, &request.context, variables),
+    };
+    // The weakest of all.
+    [understood, action, resource, condition].into_iter().min().unwrap_or(Fits::Unknown)
+}
+
+/// An element or its negation: exactly one of them must be there.
+fn either(statement: &Value, element: &str, negation: &str, fits: impl Fn(&str) -> Fits) -> Fits {
+    let any = |patterns: &Value| {
+        let each = list(patterns).iter().map(|pattern| pattern.as_str().map_or(Fits::Unknown, &fits));
+        // The strongest of all.
+        each.max().unwrap_or(Fits::Unknown)
+    };
+    match (statement.get(element), statement.get(negation)) {
+        (Some(patterns), None) => any(patterns),
+        (None, Some(patterns)) => any(patterns).not(),
+        _ => Fits::Unknown,
+    }
+}
+
+/// One value or a list of them.
+pub fn list(value: &Value) -> &[Value] {
+    match value {
+        Value::Null => &[],
+        Value::Array(values) => values,
+        one => std::slice::from_ref(one),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(action: &str, resource: &str) -> Request {
+        let mut context = Context::default();
+        context.set("aws:userid", "AROA1:i-1");
+        Request { action: action.to_owned(), resource: resource.to_owned(), context }
+    }
+
+    fn decision(statements: Value, action: &str, resource: &str) -> Decision {
+        decide(&[json!({ "Version": "2012-10-17", "Statement": statements })], &request(action, resource))
+    }
+
+    #[test]
+    fn actions_and_resources() {
+        use Decision::{Allowed, Denied, NotAllowed};
+        let get = "s3:GetObject";
+        let object = "arn:aws:s3:::b/k";
+        for (statements, action, resource, expected) in [
+            (json!([]), get, object, NotAllowed),
+            (json!({ "Effect": "Allow", "Action": "s3:GetObject", "Resource": "*" }), get, object, Allowed),
+            (json!([{ "Effect": "Allow", "Action": "S3:getobject", "Resource": "*" }]), get, object, Allowed),
+            (json!([{ "Effect": "Allow", "Action": ["s3:Put*", "s3:Get*"], "Resource": "*" }]), get, object, Allowed),
+            (json!([{ "Effect": "Allow", "Action": "s3:Get?bject", "Resource": object }]), get, object, Allowed),
+            (json!([{ "Effect": "Allow", "Action": "s3:Put*", "Resource": "*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Action": "*", "Resource": "arn:aws:s3:::c/*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Action": "*", "Resource": "ARN:aws:s3:::b/k" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "NotAction": "iam:*", "Resource": "*" }]), get, object, Allowed),
+            (json!([{ "Effect": "Allow", "NotAction": ["iam:*", "s3:*"], "Resource": "*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Action": "*", "NotResource": "arn:aws:s3:::c/*" }]), get, object, Allowed),
+            (json!([{ "Effect": "Allow", "Action": "*", "NotResource": object }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Resource": "*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Action": "*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Action": "*", "NotAction": "x", "Resource": "*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Action": [], "Resource": "*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Action": [1], "Resource": "*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*" }]), get, object, NotAllowed),
+            (json!([{ "Effect": "allow", "Action": "*", "Resource": "*" }]), get, object, Denied),
+            (
+                json!([{ "Effect": "Allow", "Action": "*", "Resource": "*" }, { "Effect": "Deny", "Action": get, "Resource": "*" }]),
+                get,
+                object,
+                Denied,
+            ),
+            (
+                json!([{ "Effect": "Deny", "Action": get, "Resource": "*" }, { "Effect": "Allow", "Action": "*", "Resource": "*" }]),
+                get,
+                object,
+                Denied,
+            ),
+            (
+                json!([{ "Effect": "Deny", "NotAction": get, "Resource": "*" }, { "Effect": "Allow", "Action": "*", "Resource": "*" }]),
+                get,
+                object,
+                Allowed,
+            ),
+            (
+                json!([{ "Effect": "Deny", "Action": "*", "NotResource": object }, { "Effect": "Allow", "Action": "*", "Resource": "*" }]),
+                get,
+                "arn:aws:s3:::b/other",
+                Denied,
+            ),
+            (
+                json!([{ "Effect": "Deny", "Action": "*" }, { "Effect": "Allow", "Action": "*", "Resource": "*" }]),
+                get,
+                object,
+                Denied,
+            ),
+        ] {
+            assert_eq!(decision(statements.clone(), action, resource), expected, "{statements} {action} {resource}");
+        }
+    }
+
+    #[test]
+    fn a_resource_may_name_its_caller() {
+        let own =
+            json!([{ "Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::b/nodes/${aws:userid}" }]);
+        let put = |resource| decision(own.clone(), "s3:PutObject", resource);
+        assert_eq!(put("arn:aws:s3:::b/nodes/AROA1:i-1"), Decision::Allowed);
+        assert_eq!(put("arn:aws:s3:::b/nodes/AROA1:i-2"), Decision::NotAllowed);
+        let unknown = json!([
+            { "Effect": "Allow", "Action": "*", "Resource": "*" },
+            { "Effect": "Deny", "Action": "*", "Resource": "arn:aws:s3:::b/${aws:username}" }
+        ]);
+        assert_eq!(decision(unknown, "s3:PutObject", "arn:aws:s3:::b/x"), Decision::Denied, "fails closed");
+    }
+
+    #[test]
+    fn statements_of_several_policies_add_up() {
+        let allow =
+            json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow", "Action": "*", "Resource": "*" } });
+        let deny =
+            json!({ "Version": "2012-10-17", "Statement": { "Effect": "Deny", "Action": "iam:*", "Resource": "*" } });
+        let of = |action| decide(&[allow.clone(), deny.clone()], &request(action, "*"));
+        assert_eq!(of("iam:ListRoles"), Decision::Denied);
+        assert_eq!(of("s3:ListAllMyBuckets"), Decision::Allowed);
+        assert_eq!(decide(&[], &request("s3:GetObject", "*")), Decision::NotAllowed);
+    }
+}

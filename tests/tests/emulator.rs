@@ -1,0 +1,84 @@
+//! What the local cloud answers beyond the emulator, seen by an independent client: boto3 scripts under `tests/emulator/`.
+
+use futuswarm_testkit::{Account, texts};
+use serde_json::{Value, json};
+
+/// Runs a script and reads what it prints.
+fn run(account: &Account, script: &str) -> Value {
+    let output = account.python(&format!("tests/emulator/{script}.py"), &[]);
+    let (out, talk) = texts(&output);
+    assert!(output.status.success(), "{script}.py: {talk}");
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{script}.py printed {out:?}: {error}"))
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn the_local_cloud_answers_as_aws_does() {
+    let account = Account::without_image("local-emulator");
+    let steps = run(&account, "zones");
+    let expected = json!([
+        ["created", 3, "abc"],
+        ["terminated in b", 3, "abc"],
+        ["terminated in c", 3, "abc"],
+        ["terminated in a", 3, "abc"],
+        ["terminated in b", 3, "abc"],
+        ["terminated in a and c at once", 3, "abc"],
+    ]);
+    assert_eq!(steps.as_array().unwrap()[..6], expected.as_array().unwrap()[..]);
+    // Beyond one for each zone, which zones have two is not said; that none has two more than another is.
+    for step in &steps.as_array().unwrap()[6..] {
+        let zones = step[2].as_str().unwrap();
+        let count = |zone| i64::try_from(zones.matches(zone).count()).unwrap();
+        let counts = ["a", "b", "c"].map(count);
+        assert_eq!(step[1], counts.iter().sum::<i64>(), "{step}");
+        assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{step}");
+    }
+    assert_eq!(steps.as_array().unwrap().len(), 11);
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn conditions_and_variables_of_policies_hold_for_nodes() {
+    let account = Account::without_image("local-emulator");
+    let node = run(&account, "nodes");
+    let text = |key: &str| node[key].as_str().unwrap().to_owned();
+    let context = |cluster: &str| json!({ "futuswarm:cluster": cluster });
+    let open = |sealed: &str, cluster: &str| {
+        let blob = json!({ "base64": text(sealed) });
+        json!(["kms", "decrypt", { "KeyId": text("key"), "CiphertextBlob": blob, "EncryptionContext": context(cluster) }])
+    };
+    let data_key =
+        |context: Value| json!(["kms", "generate_data_key", { "KeyId": text("key"), "KeySpec": "AES_256", "EncryptionContext": context }]);
+    let object = |operation: &str, key: &str| json!(["s3", operation, { "Bucket": "conditions", "Key": key }]);
+    let list = |prefix: &str| json!(["s3", "list_objects_v2", { "Bucket": "conditions", "Prefix": prefix }]);
+    let own = format!("cluster/nodes/{}", text("userid"));
+    let table = [
+        (open("ours", "local"), "allowed"),
+        (open("theirs", "other"), "denied"),
+        (open("theirs", "local"), "InvalidCiphertextException"),
+        (data_key(context("local")), "allowed"),
+        (data_key(json!({})), "denied"),
+        (list("apps/shop"), "allowed"),
+        (list("users/"), "denied"),
+        (json!(["s3", "list_objects_v2", { "Bucket": "conditions" }]), "denied"),
+        (object("put_object", &own), "allowed"),
+        (object("get_object", &own), "allowed"),
+        (object("put_object", "cluster/nodes/AROAOTHER:i-0"), "denied"),
+        (object("get_object", "apps/shop"), "allowed"),
+        (object("get_object", "users/me"), "denied"),
+        (object("delete_object", "apps/shop"), "denied"),
+        (json!(["s3", "delete_objects", { "Bucket": "conditions", "Delete": { "Objects": [{ "Key": "apps/shop" }] } }]), "denied"),
+        (json!(["s3", "get_bucket_policy", { "Bucket": "conditions" }]), "denied"),
+        (json!(["s3", "list_buckets", {}]), "denied"),
+        (json!(["iam", "list_roles", {}]), "denied"),
+    ];
+    let calls = Value::from_iter(table.iter().map(|(call, _)| call.clone()));
+    let outcomes = account.as_node(&text("address"), &calls);
+    let wrong: Vec<String> = table
+        .iter()
+        .zip(outcomes.as_array().unwrap())
+        .filter(|((_, expected), found)| *found != *expected)
+        .map(|((call, expected), found)| format!("{call}: {found} instead of {expected}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
