@@ -1,6 +1,6 @@
 //! The daemon's control socket: small JSON answers over HTTP on a unix socket that only its owner can open.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +17,11 @@ use crate::error::{Error, Result, file};
 use crate::front::faults::Injected;
 use crate::front::{Body, full};
 use crate::http_client;
-use crate::images::Image;
 use crate::imds::{Faults, Imds};
 use crate::layout::Layout;
 use crate::vms::VmStatus;
 
-/// Registering an image hashes nothing and copies nothing.
+/// Machines that are told to end take a moment.
 const DEADLINE: Duration = Duration::from_secs(30);
 const LIMIT: usize = 1 << 16;
 
@@ -32,8 +31,6 @@ pub enum Ask {
     Machines(oneshot::Sender<Vec<VmStatus>>),
     /// Cut a machine's power.
     Kill(String, oneshot::Sender<bool>),
-    /// Register the image in a folder.
-    Register(PathBuf, oneshot::Sender<Result<Image>>),
     /// End.
     Shutdown(oneshot::Sender<()>),
 }
@@ -94,11 +91,6 @@ async fn route(
         (&Method::POST, "/kill") => {
             let instance = text()?;
             json(&ask(asks, |reply| Ask::Kill(instance, reply)).await?)
-        }
-        (&Method::POST, "/register") => {
-            let dir = PathBuf::from(text()?);
-            let image = ask(asks, |reply| Ask::Register(dir, reply)).await?;
-            json(&image.map_err(|error| error.to_string())?)
         }
         (&Method::POST, "/faults") => {
             let faults: Faults = serde_json::from_slice(&body).map_err(|error| error.to_string())?;

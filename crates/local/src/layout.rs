@@ -61,13 +61,21 @@ impl Layout {
     pub fn ssh_key(&self) -> PathBuf {
         self.dir.join("ssh_key")
     }
-    /// Registered images.
-    pub fn images(&self) -> PathBuf {
-        self.dir.join("images.json")
+    /// The folder of snapshots, one sparse file each.
+    pub fn snapshots(&self) -> PathBuf {
+        self.dir.join("snapshots")
+    }
+    /// The folder with the folders of the virtual machines.
+    pub fn vms(&self) -> PathBuf {
+        self.dir.join("vms")
+    }
+    /// The folder of the local certificate authority.
+    pub fn authority(&self) -> PathBuf {
+        self.dir.join("authority")
     }
     /// The folder of a virtual machine.
     pub fn vm(&self, instance: &str) -> PathBuf {
-        self.dir.join("vms").join(instance)
+        self.vms().join(instance)
     }
     /// The name of the network namespace.
     pub fn netns(&self) -> String {

@@ -45,12 +45,6 @@ enum Verb {
     Cloud(Cluster),
     /// List its machines, as JSON.
     Machines(Cluster),
-    /// Register a baked image; prints its AMI id.
-    RegisterImage {
-        #[command(flatten)]
-        cluster: Cluster,
-        dir: PathBuf,
-    },
     /// Cut a machine's power.
     Kill {
         #[command(flatten)]
@@ -156,9 +150,6 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Cloud(cluster) => println!("{}", serde_json::to_string_pretty(&commands::cloud(&cluster.spec)?)?),
         Verb::Machines(cluster) => {
             println!("{}", serde_json::to_string_pretty(&commands::node::machines(&cluster.spec).await?)?);
-        }
-        Verb::RegisterImage { cluster, dir } => {
-            eprintln!("registered {} as {}", dir.display(), commands::register_image(&cluster.spec, &dir).await?);
         }
         Verb::Kill { cluster, node } => {
             let instance = commands::node::kill(&cluster.spec, &node).await?;

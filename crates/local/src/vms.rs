@@ -145,7 +145,10 @@ impl Vms {
 
     async fn start(&mut self, machine: &Machine, images: &Images) -> Result<()> {
         let Some(image) = images.by_ami(&machine.ami) else {
-            return Err(Error::Config(format!("the image {} has no disk here: register it first", machine.ami)));
+            return Err(Error::Config(format!(
+                "the image {} has no disk here: publish it first (`cargo xtask publish --local`)",
+                machine.ami
+            )));
         };
         let dir = self.layout.vm(&machine.id);
         self.hypervisor.prepare(machine, &image.disk, &dir).await?;

@@ -37,7 +37,7 @@ pub enum ApiFault {
 pub struct ApiFaults {
     /// What happens.
     pub fault: ApiFault,
-    /// Only calls of this service, by its signing name (`s3`, `ec2`, `kms`, `iam`, `autoscaling`, `elasticloadbalancing`).
+    /// Only calls of this service, by its signing name (`s3`, `ec2`, `ebs`, `kms`, `iam`, `autoscaling`, `elasticloadbalancing`).
     #[serde(default)]
     pub service: Option<String>,
     /// Only calls of nodes, or only those from this machine.
@@ -117,12 +117,15 @@ pub fn answer(fault: ApiFault, service: &str) -> Response<Body> {
         ("s3", true) => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
         ("ec2", true) => (StatusCode::SERVICE_UNAVAILABLE, "RequestLimitExceeded"),
         ("kms", true) => (StatusCode::BAD_REQUEST, "ThrottlingException"),
+        ("ebs", true) => (StatusCode::BAD_REQUEST, "RequestThrottledException"),
         (_, true) => (StatusCode::BAD_REQUEST, "Throttling"),
         ("kms", false) => (StatusCode::INTERNAL_SERVER_ERROR, "KMSInternalException"),
+        ("ebs", false) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerException"),
         (_, false) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
     };
     let message = if throttled { "Please reduce your request rate." } else { "We encountered an internal error." };
     let (kind, body) = match service {
+        "ebs" => ("application/json", serde_json::json!({ "Message": message }).to_string()),
         "kms" => ("application/x-amz-json-1.1", serde_json::json!({ "__type": code, "message": message }).to_string()),
         "s3" => (
             "application/xml",
@@ -146,6 +149,9 @@ pub fn answer(fault: ApiFault, service: &str) -> Response<Body> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     response.headers_mut().insert("content-type", HeaderValue::from_static(kind));
+    if service == "ebs" {
+        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(code));
+    }
     response.headers_mut().insert("x-amzn-requestid", HeaderValue::from_static(REQUEST_ID));
     response
 }

@@ -1,0 +1,348 @@
+//! What can be typed, and what each verb does.
+
+mod show;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futuswarm_publish::debris::{Debris, delete_snapshot};
+use futuswarm_publish::image::LocalImage;
+use futuswarm_publish::place::Place;
+use futuswarm_publish::progress::Event;
+use futuswarm_publish::publish::{Options, Published, copy_to, publish};
+use futuswarm_publish::retire::{self, Listed};
+use futuswarm_publish::{promote, register, smoke, validate};
+use serde_json::json;
+
+/// Copies that are made at the same time.
+const COPIES: usize = 4;
+/// The family of the node images.
+const FAMILY: &str = "futuswarm-node";
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Upload the baked image, register it as an AMI, and make it the one to use.
+    Publish(Publish),
+    /// List, check and retire published images.
+    #[command(subcommand)]
+    Image(ImageVerb),
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageVerb {
+    /// List the account's images, newest first, with what uses them.
+    List(List),
+    /// Compare a published image with what was baked, field by field.
+    Validate(Validate),
+    /// Deregister old images that nothing uses, and delete their snapshots.
+    Retire(Retire),
+}
+
+#[derive(Debug, Args)]
+struct Where {
+    /// Into the local cloud [handled by cargo xtask].
+    #[arg(long)]
+    local: bool,
+    /// Spec of the local cloud [default: clusters/local.toml; handled by cargo xtask].
+    #[arg(long, value_name = "SPEC")]
+    spec: Option<PathBuf>,
+    /// Region, may be repeated [default: that of the environment or profile].
+    #[arg(long = "region", value_name = "REGION")]
+    regions: Vec<String>,
+    /// Print JSON on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Where {
+    async fn places(&self) -> anyhow::Result<Vec<Place>> {
+        if self.regions.is_empty() {
+            return Ok(vec![Place::connect(None).await?]);
+        }
+        let mut places = Vec::new();
+        for region in &self.regions {
+            places.push(Place::connect(Some(region)).await?);
+        }
+        Ok(places)
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask publish                                   upload what changed, register, compare
+  cargo xtask publish --promote                         boot it once, then make it the one to use
+  cargo xtask publish --region eu-west-1 --copy-to eu-north-1 --share-with 123456789012
+  cargo xtask publish --local --json | jq -r .images[0].image_id")]
+struct Publish {
+    #[command(flatten)]
+    place: Where,
+    /// Folder of the image [default: bakes, then target/images/latest].
+    #[arg(long, value_name = "DIR")]
+    image: Option<PathBuf>,
+    /// Copy the image of the first region to this one, too; may be repeated.
+    #[arg(long, value_name = "REGION")]
+    copy_to: Vec<String>,
+    /// Let this account use the image; may be repeated.
+    #[arg(long, value_name = "ACCOUNT")]
+    share_with: Vec<String>,
+    /// Boot one instance of the image and wait until its agent speaks.
+    #[arg(long)]
+    smoke: bool,
+    /// Make the image the one to use (SSM parameters below /futuswarm/images), after a smoke boot in each region.
+    #[arg(long)]
+    promote: bool,
+    /// Promote without a smoke boot.
+    #[arg(long, requires = "promote", conflicts_with = "smoke")]
+    no_smoke: bool,
+    /// Subnet of the smoke boot in the first region [default: one of the default VPC].
+    #[arg(long, value_name = "SUBNET")]
+    smoke_subnet: Option<String>,
+    /// Instance type of the smoke boot.
+    #[arg(long, value_name = "TYPE", default_value = "t3.small")]
+    smoke_type: String,
+    /// Seconds until the agent must have spoken.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    smoke_deadline: u64,
+    /// Send every block, even when an earlier image has most of them.
+    #[arg(long)]
+    full: bool,
+    /// Publish an image with packages newer than the lock; for rehearsals.
+    #[arg(long)]
+    rehearsal: bool,
+    /// Seconds that one upload may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    deadline: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask image list
+  cargo xtask image list --region eu-west-1 --region eu-north-1 --json")]
+struct List {
+    #[command(flatten)]
+    place: Where,
+    /// Family of images.
+    #[arg(long, default_value = FAMILY)]
+    family: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask image validate
+  cargo xtask image validate --image target/images/futuswarm-node-0123456789ab --json")]
+struct Validate {
+    #[command(flatten)]
+    place: Where,
+    /// Folder of the image [default: target/images/latest].
+    #[arg(long, value_name = "DIR")]
+    image: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask image retire                show what would go
+  cargo xtask image retire --keep 5 --yes")]
+struct Retire {
+    #[command(flatten)]
+    place: Where,
+    /// How many of the newest of each architecture stay in any case.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    keep: usize,
+    /// Do it; without this it is only shown.
+    #[arg(long)]
+    yes: bool,
+    /// Family of images.
+    #[arg(long, default_value = FAMILY)]
+    family: String,
+}
+
+/// Runs a verb.
+pub async fn run(arguments: Arguments, debris: &Debris) -> anyhow::Result<()> {
+    let place = match &arguments.verb {
+        Verb::Publish(verb) => &verb.place,
+        Verb::Image(ImageVerb::List(verb)) => &verb.place,
+        Verb::Image(ImageVerb::Validate(verb)) => &verb.place,
+        Verb::Image(ImageVerb::Retire(verb)) => &verb.place,
+    };
+    if place.local || place.spec.is_some() {
+        bail!("--local and --spec are for `cargo xtask`, which finds the local cloud; run it instead of this program");
+    }
+    match arguments.verb {
+        Verb::Publish(verb) => verb.run(debris).await,
+        Verb::Image(ImageVerb::List(verb)) => verb.run().await,
+        Verb::Image(ImageVerb::Validate(verb)) => verb.run().await,
+        Verb::Image(ImageVerb::Retire(verb)) => verb.run().await,
+    }
+}
+
+fn folder(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    Ok(match given {
+        Some(dir) => dir,
+        None => futuswarm_paths::workspace_root()?.join("target/images/latest"),
+    })
+}
+
+impl Publish {
+    async fn run(self, debris: &Debris) -> anyhow::Result<()> {
+        let started = std::time::Instant::now();
+        let shown = show::Progress::new();
+        let report = |event: Event| shown.tell(event);
+        let (dir, rehearsal) = (folder(self.image.clone())?, self.rehearsal);
+        report(Event::Step(format!("reading {}", dir.display())));
+        let image = tokio::task::spawn_blocking(move || LocalImage::load(&dir, rehearsal)).await??;
+        let options = Options {
+            cache: futuswarm_paths::cache_dir()?,
+            full: self.full,
+            deadline: Duration::from_secs(self.deadline),
+            share_with: self.share_with.clone(),
+        };
+        let mut places = self.place.places().await?;
+        let mut images = Vec::new();
+        for place in &places {
+            images.push(publish(place, &image, &options, debris, &report).await?);
+        }
+        let (first, first_image) = (places[0].clone(), images[0].image_id.clone());
+        let mut targets = Vec::new();
+        for region in &self.copy_to {
+            targets.push(Place::connect(Some(region)).await?);
+        }
+        let copies: Vec<Published> = stream::iter(&targets)
+            .map(|target| copy_to(&first, target, &image, &first_image, &options, &report))
+            .buffered(COPIES)
+            .try_collect()
+            .await?;
+        places.extend(targets);
+        images.extend(copies);
+        if self.smoke || (self.promote && !self.no_smoke) {
+            for (index, (place, published)) in places.iter().zip(&images).enumerate() {
+                report(Event::Step(format!("{}: smoke boot of {}", place.region, published.image_id)));
+                let boot = smoke::Boot {
+                    subnet: self.smoke_subnet.clone().filter(|_| index == 0),
+                    instance_type: self.smoke_type.clone(),
+                    deadline: Duration::from_secs(self.smoke_deadline),
+                };
+                smoke::boot(place, &published.image_id, image.family(), &boot, debris)
+                    .await
+                    .context("the image is published and was not promoted")?;
+            }
+        }
+        let mut promoted = Vec::new();
+        if self.promote {
+            for (place, published) in places.iter().zip(&images) {
+                report(Event::Step(format!("{}: promoting {}", place.region, published.image_id)));
+                let names = promote::promote(place, &image.registration, &published.image_id).await?;
+                promoted.extend(names.into_iter().map(|name| json!({ "region": place.region, "parameter": name })));
+            }
+        }
+        shown.end();
+        for published in &images {
+            eprintln!("{}", show::published(published));
+        }
+        if self.promote {
+            eprintln!("promoted: {} names it", promote::latest(&image.registration.architecture));
+        }
+        if self.place.json {
+            let seconds = started.elapsed().as_secs_f64();
+            let answer = json!({ "images": images, "promoted": promoted, "seconds": seconds });
+            println!("{}", serde_json::to_string_pretty(&answer)?);
+        }
+        Ok(())
+    }
+}
+
+impl List {
+    async fn run(self) -> anyhow::Result<()> {
+        let mut images: Vec<Listed> = Vec::new();
+        for place in self.place.places().await? {
+            images.extend(retire::list(&place, &self.family).await?);
+        }
+        if self.place.json {
+            println!("{}", serde_json::to_string_pretty(&images)?);
+        } else if images.is_empty() {
+            eprintln!("there are no images of the family {}; publish one with `cargo xtask publish`", self.family);
+        } else {
+            print!("{}", show::listed(&images));
+        }
+        Ok(())
+    }
+}
+
+impl Validate {
+    async fn run(self) -> anyhow::Result<()> {
+        let dir = folder(self.image)?;
+        let image = tokio::task::spawn_blocking(move || LocalImage::load(&dir, true)).await??;
+        let name = &image.registration.name;
+        let mut all = Vec::new();
+        let mut wrong = 0;
+        for place in self.place.places().await? {
+            let found = register::find(&place, name).await?;
+            let found =
+                found.with_context(|| format!("{}: there is no image named {name}; publish it", place.region))?;
+            let checks = validate::compare(&found, &image.registration);
+            wrong += checks.iter().filter(|check| !check.good).count();
+            if !self.place.json {
+                println!("{} {} {name}", place.region, found.image_id().unwrap_or_default());
+                print!("{}", show::checks(&checks));
+            }
+            all.push(json!({ "region": place.region, "image_id": found.image_id(), "checks": checks }));
+        }
+        if self.place.json {
+            println!("{}", serde_json::to_string_pretty(&all)?);
+        }
+        if wrong > 0 {
+            bail!("{wrong} field(s) are not what was baked; deregister the image and publish it again");
+        }
+        Ok(())
+    }
+}
+
+impl Retire {
+    async fn run(self) -> anyhow::Result<()> {
+        let mut retired = Vec::new();
+        for place in self.place.places().await? {
+            let images = retire::list(&place, &self.family).await?;
+            let orphans = retire::orphans(&place, &self.family, &images).await?;
+            let going = retire::choose(&images, self.keep);
+            for image in &images {
+                let fate = match going.contains(&image) {
+                    true => "goes ",
+                    false => "stays",
+                };
+                let why =
+                    if image.in_use.is_empty() { String::new() } else { format!("  {}", image.in_use.join(", ")) };
+                eprintln!("{fate}  {}  {}  {}{why}", image.region, image.image_id, image.name);
+            }
+            for orphan in &orphans {
+                eprintln!("goes   {}  {orphan}  a snapshot without an image", place.region);
+            }
+            retired.extend(going.iter().map(|image| (*image).clone()));
+            if !self.yes {
+                continue;
+            }
+            for image in going {
+                retire::retire(&place, image).await?;
+            }
+            for orphan in &orphans {
+                delete_snapshot(&place, orphan).await?;
+            }
+        }
+        match self.yes {
+            true => eprintln!("{} image(s) retired", retired.len()),
+            false => eprintln!("{} image(s) would be retired; say --yes to do it", retired.len()),
+        }
+        if self.place.json {
+            println!("{}", serde_json::to_string_pretty(&json!({ "done": self.yes, "images": retired }))?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,61 @@
+//! One region of the account: its clients, and who we are there.
+
+use std::time::Duration;
+
+use aws_sdk_ebs::config::retry::RetryConfig;
+use aws_sdk_ebs::config::timeout::TimeoutConfig;
+use futuswarm_aws::SdkConfig;
+
+use crate::{Error, Result};
+
+/// One attempt to send one block. Half a mebibyte from 64 senders at once must fit through a line of 10 Mbit/s.
+pub(crate) const BLOCK_ATTEMPT: Duration = Duration::from_secs(30);
+
+/// A region.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its name.
+    pub region: String,
+    /// EC2.
+    pub ec2: aws_sdk_ec2::Client,
+    /// The EBS direct APIs.
+    pub ebs: aws_sdk_ebs::Client,
+    /// The same for blocks: nothing in it tries again, because `upload` does.
+    pub(crate) blocks: aws_sdk_ebs::Client,
+    /// Parameters.
+    pub ssm: aws_sdk_ssm::Client,
+    sdk: SdkConfig,
+}
+
+impl Place {
+    /// Connects with the standard credentials; without a region, to the one of the environment or profile.
+    ///
+    /// # Errors
+    /// When no region is known.
+    pub async fn connect(region: Option<&str>) -> Result<Self> {
+        let sdk = futuswarm_aws::config(region, None).await;
+        let region = sdk
+            .region()
+            .map(ToString::to_string)
+            .ok_or_else(|| Error::Refused("no region is known: set AWS_REGION, or say --region REGION".to_owned()))?;
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(BLOCK_ATTEMPT);
+        let blocks = aws_sdk_ebs::config::Builder::from(&sdk)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts.operation_timeout(BLOCK_ATTEMPT).build())
+            .build();
+        Ok(Self {
+            region,
+            ec2: aws_sdk_ec2::Client::new(&sdk),
+            ebs: aws_sdk_ebs::Client::new(&sdk),
+            blocks: aws_sdk_ebs::Client::from_conf(blocks),
+            ssm: aws_sdk_ssm::Client::new(&sdk),
+            sdk,
+        })
+    }
+
+    /// A client of EC2 that shares no connection with others, so that another endpoint may answer.
+    #[must_use]
+    pub fn fresh_ec2(&self) -> aws_sdk_ec2::Client {
+        aws_sdk_ec2::Client::new(&self.sdk)
+    }
+}

@@ -1,0 +1,137 @@
+//! From a snapshot to an AMI: the whole body of `register.json`, then patience until EC2 shows it everywhere.
+
+use std::time::Duration;
+
+use aws_sdk_ec2::types::{
+    ArchitectureValues, BlockDeviceMapping, BootModeValues, EbsBlockDevice, Filter, Image, ImageState,
+    ImdsSupportValues, ResourceType, Tag, TagSpecification, TpmSupportValues, VolumeType,
+};
+use futuswarm_retry::{Failure, Policy, retry};
+
+use crate::error::{Error, Result, aws, gave_up, incomplete};
+use crate::image::Registration;
+use crate::place::Place;
+
+/// EC2 is eventually consistent: an image that one endpoint shows may be unknown to the next for a while.
+const SIGHTINGS: u32 = 3;
+/// Between two sightings.
+const BETWEEN: Duration = Duration::from_millis(400);
+/// A registration is seen within seconds, a copy to another region within minutes.
+const VISIBLE: Policy = Policy {
+    first: Duration::from_millis(300),
+    cap: Duration::from_secs(10),
+    total: Duration::from_secs(1800),
+    attempt: Duration::from_secs(60),
+};
+
+/// The account's own image with this name.
+///
+/// # Errors
+/// When EC2 cannot be asked.
+pub async fn find(place: &Place, name: &str) -> Result<Option<Image>> {
+    let filter = Filter::builder().name("name").values(name).build();
+    let found = place.ec2.describe_images().owners("self").filters(filter).send().await;
+    let found = found.map_err(aws(&place.region, "DescribeImages"))?.images.unwrap_or_default();
+    // Names are unique within an account and region; a filter may match a pattern.
+    Ok(found.into_iter().find(|image| image.name() == Some(name)))
+}
+
+/// Registers a snapshot; returns the image's id. A call that is repeated because its answer was lost finds what it has made.
+///
+/// # Errors
+/// When EC2 refuses.
+pub async fn register(place: &Place, registration: &Registration, snapshot: &str) -> Result<String> {
+    let mappings = registration.block_device_mappings.iter().map(|mapping| {
+        let volume = EbsBlockDevice::builder()
+            .snapshot_id(snapshot)
+            .volume_type(VolumeType::from(mapping.ebs.volume_type.as_str()))
+            .volume_size(i32::try_from(mapping.ebs.volume_size).unwrap_or(i32::MAX))
+            .delete_on_termination(mapping.ebs.delete_on_termination)
+            .build();
+        BlockDeviceMapping::builder().device_name(&mapping.device_name).ebs(volume).build()
+    });
+    let optional = |text: &Option<String>| text.clone();
+    let registered = place
+        .ec2
+        .register_image()
+        .name(&registration.name)
+        .description(&registration.description)
+        .architecture(ArchitectureValues::from(registration.architecture.as_str()))
+        .virtualization_type(&registration.virtualization_type)
+        .root_device_name(&registration.root_device_name)
+        .ena_support(registration.ena_support)
+        .set_sriov_net_support(optional(&registration.sriov_net_support))
+        .set_boot_mode(registration.boot_mode.as_deref().map(BootModeValues::from))
+        .set_tpm_support(registration.tpm_support.as_deref().map(TpmSupportValues::from))
+        .set_imds_support(registration.imds_support.as_deref().map(ImdsSupportValues::from))
+        .set_block_device_mappings(Some(mappings.collect()))
+        .tag_specifications(tags(registration))
+        .send()
+        .await
+        .map_err(aws(&place.region, "RegisterImage"));
+    match registered {
+        Ok(made) => made.image_id.ok_or_else(incomplete(&place.region, "RegisterImage", "ImageId")),
+        Err(error) if error.is(&["InvalidAMIName.Duplicate"]) => {
+            let found = find(place, &registration.name).await?;
+            let ours = |image: &Image| {
+                image
+                    .block_device_mappings()
+                    .iter()
+                    .any(|mapping| mapping.ebs().and_then(|ebs| ebs.snapshot_id()) == Some(snapshot))
+            };
+            found.filter(ours).and_then(|image| image.image_id).ok_or(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The image's tags, as create calls want them.
+pub(crate) fn tags(registration: &Registration) -> TagSpecification {
+    let tags = registration.tags().map(|tag| Tag::builder().key(&tag.key).value(&tag.value).build());
+    TagSpecification::builder().resource_type(ResourceType::Image).set_tags(Some(tags.collect())).build()
+}
+
+/// Waits until an image was seen available three times in a row, each time by a client of its own.
+///
+/// # Errors
+/// When it fails or takes too long.
+pub async fn visible(place: &Place, id: &str) -> Result<Image> {
+    retry(&format!("waiting until {id} is available"), VISIBLE, || async {
+        let mut last = None;
+        for sighting in 0..SIGHTINGS {
+            if sighting > 0 {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            last = Some(available(place, id).await?);
+        }
+        last.ok_or_else(|| Failure::Transient(Error::Wrong("it was not looked for".to_owned())))
+    })
+    .await
+    .map_err(gave_up(&place.region))
+}
+
+async fn available(place: &Place, id: &str) -> Result<Image, Failure<Error>> {
+    let found = place.fresh_ec2().describe_images().image_ids(id).send().await;
+    let found = match found.map_err(aws(&place.region, "DescribeImages")) {
+        Ok(found) => found.images.unwrap_or_default().pop(),
+        Err(error) if error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => {
+            return Err(Failure::Transient(error));
+        }
+        Err(error) => return Err(Failure::Permanent(error)),
+    };
+    let state = found.as_ref().and_then(Image::state).cloned();
+    match (found, state) {
+        (Some(image), Some(ImageState::Available)) => Ok(image),
+        (Some(image), Some(state @ (ImageState::Failed | ImageState::Error | ImageState::Invalid))) => {
+            let why = image.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 does not say why");
+            Err(Failure::Permanent(Error::Wrong(format!("{}: {id} is {}: {why}", place.region, state.as_str()))))
+        }
+        (_, state) => {
+            let state = state.map_or("unknown", |state| match state {
+                ImageState::Pending => "pending",
+                _ => "not available",
+            });
+            Err(Failure::Transient(Error::Wrong(format!("it is {state}"))))
+        }
+    }
+}

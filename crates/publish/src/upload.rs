@@ -1,0 +1,184 @@
+//! Sending blocks: 64 in flight, each with its own deadline and retries, the whole with a deadline of its own.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_ebs::operation::put_snapshot_block::PutSnapshotBlockError;
+use aws_sdk_ebs::primitives::ByteStream;
+use aws_sdk_ebs::types::{ChecksumAggregationMethod, ChecksumAlgorithm, Tag};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futuswarm_aws::{HttpResponse, SdkError};
+use futuswarm_retry::{Failure, Policy, retry};
+
+use crate::blocks::{BLOCK, read_block};
+use crate::debris::{Debris, Thing};
+use crate::error::{Error, Result, aws, file, gave_up, incomplete};
+use crate::image::LocalImage;
+use crate::parent::Parent;
+use crate::place::{BLOCK_ATTEMPT, Place};
+use crate::progress::{Event, Report};
+use crate::snapshot;
+use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, UPLOAD_TAG};
+
+/// Blocks on their way at the same time; more make no difference within EC2 and stall slow lines.
+const IN_FLIGHT: usize = 64;
+/// A new snapshot may be unknown to some endpoints for a minute or two.
+const BLOCK_POLICY: Policy = Policy {
+    first: Duration::from_millis(200),
+    cap: Duration::from_secs(8),
+    total: Duration::from_secs(180),
+    attempt: BLOCK_ATTEMPT,
+};
+/// Minutes after which EBS itself gives up on an upload that sends nothing; the least it accepts is 10.
+const ABANDONED: i32 = 30;
+
+/// A finished upload.
+#[derive(Debug, Clone)]
+pub struct Uploaded {
+    /// The completed snapshot.
+    pub snapshot: String,
+    /// Blocks that were sent.
+    pub sent: usize,
+}
+
+/// Uploads an image as a snapshot, on top of `parent` if there is one, and waits until it is completed.
+///
+/// Until the caller keeps it, the snapshot is debris.
+///
+/// # Errors
+/// When AWS refuses or does not answer for too long, or the deadline passes.
+pub async fn upload(
+    place: &Place,
+    image: &LocalImage,
+    parent: Option<&Parent>,
+    lease: &snapshot::Lease,
+    debris: &Debris,
+    report: Report<'_>,
+    deadline: Duration,
+) -> Result<Uploaded> {
+    let sending = async {
+        let snapshot = start(place, image, parent, lease).await?;
+        debris.add(place, Thing::Snapshot(snapshot.clone()));
+        let blocks = parent.map_or(image.present.as_slice(), |parent| parent.changed.as_slice());
+        send(place, image, &snapshot, blocks, report).await?;
+        complete(place, image, &snapshot, blocks).await?;
+        snapshot::completed(place, &snapshot).await?;
+        Ok(Uploaded { snapshot, sent: blocks.len() })
+    };
+    match tokio::time::timeout(deadline, sending).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::Wrong(format!(
+            "{}: the upload was not done within {} s; use a faster line or raise --deadline",
+            place.region,
+            deadline.as_secs()
+        ))),
+    }
+}
+
+async fn start(place: &Place, image: &LocalImage, parent: Option<&Parent>, lease: &snapshot::Lease) -> Result<String> {
+    let name = &image.registration.name;
+    let tags = [
+        ("Name", name.as_str()),
+        (FAMILY_TAG, image.family()),
+        (DISK_TAG, &image.disk_sha256),
+        (BLOCKS_TAG, &image.index.digest()),
+        (UPLOAD_TAG, &lease.id),
+    ];
+    let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
+    let started = place
+        .ebs
+        .start_snapshot()
+        .volume_size(i64::from(image.gib()))
+        .set_parent_snapshot_id(parent.map(|parent| parent.id.clone()))
+        .description(format!("{name}, uploaded by futuswarm"))
+        .set_tags(Some(tags.to_vec()))
+        // A call that is repeated because its answer was lost gives the same snapshot.
+        .client_token(format!("{}-{}", &lease.id, place.region))
+        .timeout(ABANDONED)
+        .send()
+        .await
+        .map_err(aws(&place.region, "StartSnapshot"))?;
+    let size = started.block_size().and_then(|size| usize::try_from(size).ok());
+    let id = started.snapshot_id.ok_or_else(incomplete(&place.region, "StartSnapshot", "SnapshotId"))?;
+    match size {
+        Some(BLOCK) => Ok(id),
+        other => Err(Error::Wrong(format!("{}: EBS wants blocks of {other:?} bytes, not of {BLOCK}", place.region))),
+    }
+}
+
+async fn send(place: &Place, image: &LocalImage, id: &str, blocks: &[u32], report: Report<'_>) -> Result<()> {
+    let disk = Arc::new(File::open(&image.disk).map_err(file(&image.disk))?);
+    let (done, total) = (AtomicUsize::new(0), blocks.len());
+    report(Event::Blocks { total, sent: 0 });
+    stream::iter(blocks)
+        .map(|index| {
+            let (disk, done) = (Arc::clone(&disk), &done);
+            async move {
+                put(place, image, id, *index, disk).await?;
+                report(Event::Blocks { total, sent: done.fetch_add(1, Ordering::Relaxed) + 1 });
+                Ok(())
+            }
+        })
+        .buffer_unordered(IN_FLIGHT)
+        .try_collect::<()>()
+        .await
+}
+
+async fn put(place: &Place, image: &LocalImage, id: &str, index: u32, disk: Arc<File>) -> Result<()> {
+    let checksum = image.index.get(index).map(|digest| STANDARD.encode(digest)).unwrap_or_default();
+    let block = tokio::task::spawn_blocking(move || read_block(&disk, index)).await;
+    let block = block.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(file(&image.disk))?;
+    let block = Bytes::from(block);
+    retry(&format!("sending block {index} of {id}"), BLOCK_POLICY, || {
+        let (block, checksum) = (block.clone(), checksum.clone());
+        async move {
+            let sent = place
+                .blocks
+                .put_snapshot_block()
+                .snapshot_id(id)
+                .block_index(i32::try_from(index).unwrap_or(i32::MAX))
+                .data_length(i32::try_from(BLOCK).unwrap_or(i32::MAX))
+                .checksum(checksum)
+                .checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256)
+                .block_data(ByteStream::from(block))
+                .send()
+                .await;
+            sent.map(|_| ()).map_err(|error| classify(place, error))
+        }
+    })
+    .await
+    .map_err(gave_up(&place.region))
+}
+
+/// What is worth trying again: no answer, faults of the service, throttling, and a snapshot that is not known yet.
+fn classify(place: &Place, error: SdkError<PutSnapshotBlockError, HttpResponse>) -> Failure<Error> {
+    let source = futuswarm_aws::Error::new("PutSnapshotBlock", error);
+    let passing = [
+        "RequestThrottledException",
+        "ResourceNotFoundException",
+        "ConcurrentLimitExceededException",
+        "ConflictException",
+    ];
+    let transient = source.is_transient() || source.is(&passing);
+    let error = Error::Aws { region: place.region.clone(), source };
+    if transient { Failure::Transient(error) } else { Failure::Permanent(error) }
+}
+
+async fn complete(place: &Place, image: &LocalImage, id: &str, blocks: &[u32]) -> Result<()> {
+    let completed = place
+        .ebs
+        .complete_snapshot()
+        .snapshot_id(id)
+        .changed_blocks_count(i32::try_from(blocks.len()).unwrap_or(i32::MAX))
+        .checksum(STANDARD.encode(image.index.linear(blocks)))
+        .checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256)
+        .checksum_aggregation_method(ChecksumAggregationMethod::ChecksumAggregationLinear)
+        .send()
+        .await;
+    completed.map(|_| ()).map_err(aws(&place.region, "CompleteSnapshot"))
+}

@@ -1,0 +1,121 @@
+//! Comparing an image, field by field, with what it should have been registered with.
+
+use aws_sdk_ec2::types::Image;
+use serde::Serialize;
+
+use crate::image::Registration;
+use crate::snapshot::tag;
+
+/// One field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Its name in the API.
+    pub field: String,
+    /// What it should be.
+    pub wanted: String,
+    /// What it is; empty when EC2 does not say.
+    pub found: String,
+    /// Whether the two are the same.
+    pub good: bool,
+}
+
+/// Compares an image with its registration.
+#[must_use]
+pub fn compare(image: &Image, wanted: &Registration) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut check = |field: &str, wanted: &str, found: Option<&str>| {
+        let (wanted, found) = (wanted.to_owned(), found.unwrap_or_default().to_owned());
+        checks.push(Check { field: field.to_owned(), good: wanted == found, wanted, found });
+    };
+    check("State", "available", image.state().map(|state| state.as_str()));
+    check("Name", &wanted.name, image.name());
+    check("Description", &wanted.description, image.description());
+    check("Architecture", &wanted.architecture, image.architecture().map(|value| value.as_str()));
+    check("VirtualizationType", &wanted.virtualization_type, image.virtualization_type().map(|value| value.as_str()));
+    check("RootDeviceName", &wanted.root_device_name, image.root_device_name());
+    check("RootDeviceType", "ebs", image.root_device_type().map(|value| value.as_str()));
+    check(
+        "EnaSupport",
+        &wanted.ena_support.to_string(),
+        image.ena_support().map(|yes| if yes { "true" } else { "false" }),
+    );
+    check("SriovNetSupport", wanted.sriov_net_support.as_deref().unwrap_or_default(), image.sriov_net_support());
+    check("BootMode", wanted.boot_mode.as_deref().unwrap_or_default(), image.boot_mode().map(|value| value.as_str()));
+    check(
+        "TpmSupport",
+        wanted.tpm_support.as_deref().unwrap_or_default(),
+        image.tpm_support().map(|value| value.as_str()),
+    );
+    check(
+        "ImdsSupport",
+        wanted.imds_support.as_deref().unwrap_or_default(),
+        image.imds_support().map(|value| value.as_str()),
+    );
+    for mapping in &wanted.block_device_mappings {
+        let found = image.block_device_mappings().iter();
+        let found = found.into_iter().find(|found| found.device_name() == Some(mapping.device_name.as_str()));
+        let volume = found.and_then(|found| found.ebs());
+        let text = |value: Option<String>| value;
+        let field = |name: &str| format!("{}.{name}", mapping.device_name);
+        let snapshot = volume.and_then(|volume| volume.snapshot_id()).filter(|id| id.starts_with("snap-"));
+        check(&field("SnapshotId"), mapping.ebs.snapshot_id.as_deref().or(snapshot).unwrap_or("a snapshot"), snapshot);
+        let size = text(volume.and_then(|volume| volume.volume_size()).map(|size| size.to_string()));
+        check(&field("VolumeSize"), &mapping.ebs.volume_size.to_string(), size.as_deref());
+        check(
+            &field("VolumeType"),
+            &mapping.ebs.volume_type,
+            volume.and_then(|volume| volume.volume_type()).map(|kind| kind.as_str()),
+        );
+        let goes = text(volume.and_then(|volume| volume.delete_on_termination()).map(|yes| yes.to_string()));
+        check(&field("DeleteOnTermination"), &mapping.ebs.delete_on_termination.to_string(), goes.as_deref());
+    }
+    check(
+        "BlockDeviceMappings",
+        &wanted.block_device_mappings.len().to_string(),
+        Some(&image.block_device_mappings().len().to_string()),
+    );
+    // An image that anybody may start can be read by anybody.
+    check("Public", "false", Some(if image.public() == Some(true) { "true" } else { "false" }));
+    for known in wanted.tags() {
+        check(&format!("tag {}", known.key), &known.value, tag(image.tags(), &known.key));
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::{BlockDeviceMapping, BootModeValues, EbsBlockDevice, ImageState};
+
+    use super::*;
+    use crate::image::tests::registration;
+
+    #[test]
+    fn every_field_that_differs_is_named() {
+        let volume = EbsBlockDevice::builder().snapshot_id("snap-1").volume_size(8).delete_on_termination(true).build();
+        let image = Image::builder()
+            .name("futuswarm-node-1")
+            .state(ImageState::Available)
+            .boot_mode(BootModeValues::LegacyBios)
+            .public(true)
+            .block_device_mappings(BlockDeviceMapping::builder().device_name("/dev/xvda").ebs(volume).build())
+            .build();
+        let checks = compare(&image, &registration());
+        let good = |field: &str| checks.iter().find(|check| check.field == field).unwrap().good;
+        for field in ["Name", "State", "/dev/xvda.SnapshotId", "/dev/xvda.DeleteOnTermination", "BlockDeviceMappings"] {
+            assert!(good(field), "{field}");
+        }
+        for field in [
+            "BootMode",
+            "ImdsSupport",
+            "TpmSupport",
+            "EnaSupport",
+            "/dev/xvda.VolumeSize",
+            "Public",
+            "tag futuswarm:image",
+        ] {
+            assert!(!good(field), "{field}");
+        }
+        let boot = checks.iter().find(|check| check.field == "BootMode").unwrap();
+        assert_eq!((boot.wanted.as_str(), boot.found.as_str()), ("uefi", "legacy-bios"));
+    }
+}
