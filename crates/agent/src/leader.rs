@@ -73,9 +73,17 @@ impl Leader {
 
 /// Labels nodes with what their own heartbeats say.
 async fn label<B: Bucket>(engine: &Engine, store: &Store<B>, nodes: &[NodeView]) -> Result<(), Error> {
-    for node in nodes.iter().filter(|node| !node.labels.contains_key("futuswarm.instance")) {
-        let Some(record) = store.get::<NodeRecord>(&keys::node(&node.hostname)).await? else { continue };
-        let record = record.value;
+    let unlabelled: Vec<&NodeView> =
+        nodes.iter().filter(|node| !node.labels.contains_key("futuswarm.instance")).collect();
+    if unlabelled.is_empty() {
+        return Ok(());
+    }
+    let mut records: HashMap<String, NodeRecord> = HashMap::new();
+    for record in futuswarm_store::node_records(store).await? {
+        records.insert(record.instance.clone(), record);
+    }
+    for node in unlabelled {
+        let Some(record) = records.remove(&node.hostname) else { continue };
         // A record that names another Swarm node is that of an earlier life of the instance.
         if record.node.as_deref() != Some(node.id.as_str()) {
             continue;

@@ -18,6 +18,7 @@ const SWARM_PORT: u16 = 2377;
 /// What the node says about itself.
 pub(crate) struct Records {
     instance: String,
+    role_id: String,
     role: futuswarm_store::Role,
     address: String,
     zone: String,
@@ -40,6 +41,7 @@ impl Records {
     pub(crate) fn new(node: &Node) -> Self {
         Self {
             instance: node.instance.clone(),
+            role_id: node.config.role_id.clone(),
             role: node.config.role,
             address: node.address.to_string(),
             zone: node.zone.clone(),
@@ -100,7 +102,7 @@ impl Records {
             ready_at: self.ready_at,
             updated_at: unix_millis(),
         };
-        store.put(&keys::node(&self.instance), &record).await?;
+        store.put(&keys::node(&self.role_id, &self.instance), &record).await?;
         self.written = Some((Instant::now(), self.state));
         Ok(())
     }
@@ -164,6 +166,7 @@ pub(crate) mod tests {
                 cluster: "prod".to_owned(),
                 region: "eu-west-1".to_owned(),
                 role,
+                role_id: "AROA1".to_owned(),
                 group: "group".to_owned(),
                 bucket: "bucket".to_owned(),
                 cluster_key: "alias/futuswarm-prod".to_owned(),
@@ -205,7 +208,7 @@ pub(crate) mod tests {
         let bucket = MemoryBucket::default();
         let store = Store::new(bucket.clone());
         let mut records = Records::new(&node("i-1", Role::Worker));
-        let read = || async { store.get::<NodeRecord>("cluster/nodes/i-1").await.unwrap().unwrap() };
+        let read = || async { store.get::<NodeRecord>("cluster/nodes/AROA1:i-1").await.unwrap().unwrap() };
         records.enter(NodeState::Joining, "joins");
         records.write_if_due(&store).await.unwrap();
         let first = read().await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
-use futuswarm_store::{Bucket, Store, keys};
+use futuswarm_store::{Bucket, Store};
 use futuswarm_swarm::{Engine, NodeState, NodeView};
 
 use crate::Error;
@@ -53,8 +53,7 @@ pub(crate) async fn round<B: Bucket>(
                 engine.remove_node(&node.id, true).await?;
                 tracing::info!(instance = node.hostname, node = node.id, "removed a node whose instance is gone");
                 if !reborn {
-                    store.delete(&keys::node(&node.hostname)).await?;
-                    store.delete(&keys::manager(&node.hostname)).await?;
+                    futuswarm_store::forget_node(store, &node.hostname).await?;
                 }
             }
         }

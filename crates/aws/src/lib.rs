@@ -137,6 +137,26 @@ impl Error {
             })
     }
 
+    /// Whether there are no credentials, or they are no longer good.
+    #[must_use]
+    pub fn is_expired_or_missing_credentials(&self) -> bool {
+        match self.code.as_deref() {
+            Some(code) => [
+                "ExpiredToken",
+                "ExpiredTokenException",
+                "RequestExpired",
+                "InvalidClientTokenId",
+                "UnrecognizedClientException",
+                "AuthFailure",
+                "InvalidAccessKeyId",
+                "SignatureDoesNotMatch",
+                "MissingAuthenticationToken",
+            ]
+            .contains(&code),
+            None => self.message.contains("credential"),
+        }
+    }
+
     /// Whether trying again later may help: no answer, throttling, or a fault of the service.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -1,23 +1,67 @@
-//! The clients and the facts that every resource needs.
+//! One cluster's place in AWS: clients, names, and what a run has found out so far.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futuswarm_aws::SdkConfig;
 use futuswarm_spec::Spec;
 use futuswarm_store::{S3Bucket, Store};
 
+use crate::Error;
 use crate::error::{aws, incomplete};
 use crate::names::{CLUSTER_TAG, Names, PART_TAG};
-use crate::{Error, Plan};
+use crate::plan::{Change, Event, Report, UNKNOWN};
+use crate::world::World;
 
 /// What the command line adds to the spec.
 #[derive(Debug, Clone, Default)]
 pub struct Extras {
-    /// Name of the image that nodes start from.
-    pub image: String,
+    /// Name of the image that nodes start from; the promoted one when there is none.
+    pub image: Option<String>,
     /// The endpoint that nodes use instead of AWS's own; only the local cloud has one.
     pub node_endpoint: Option<String>,
-    /// SSH public key for the nodes' `admin`, in OpenSSH's format.
+    /// SSH public key for the nodes' `admin`, in OpenSSH's format; the spec's own when there is none.
     pub ssh_public_key: Option<String>,
+    /// Existing EC2 resources that become parts of the cluster: part → id.
+    pub adopt: BTreeMap<String, String>,
+    /// Whether certificates that nobody has validated yet are waited for.
+    pub wait_for_certificates: bool,
 }
+
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Make the cluster what the spec says; in a plan only say how.
+    Apply {
+        /// Whether nothing is changed.
+        plan: bool,
+    },
+    /// Delete the cluster; in a plan only say what would go.
+    Destroy {
+        /// Whether nothing is changed.
+        plan: bool,
+        /// Whether data goes, too.
+        delete_data: bool,
+    },
+}
+
+impl Mode {
+    /// Whether nothing is changed.
+    #[must_use]
+    pub fn plans(self) -> bool {
+        match self {
+            Self::Apply { plan } | Self::Destroy { plan, .. } => plan,
+        }
+    }
+
+    /// Whether a resource is left alone.
+    pub(crate) fn keeps(self, holds_data: bool) -> bool {
+        matches!(self, Self::Destroy { delete_data: false, .. }) && holds_data
+    }
+}
+
+/// Is told what happens.
+pub type Listener = Box<dyn Fn(Event<'_>) + Send + Sync>;
 
 /// One cluster's place in AWS.
 pub struct Cloud {
@@ -27,6 +71,8 @@ pub struct Cloud {
     pub names: Names,
     /// Additions of the command line.
     pub extras: Extras,
+    /// Certificates.
+    pub acm: aws_sdk_acm::Client,
     /// EC2.
     pub ec2: aws_sdk_ec2::Client,
     /// S3.
@@ -37,42 +83,76 @@ pub struct Cloud {
     pub iam: aws_sdk_iam::Client,
     /// Auto Scaling.
     pub scaling: aws_sdk_autoscaling::Client,
-    /// Load balancing.
+    /// Application load balancers.
     pub balancing: aws_sdk_elasticloadbalancingv2::Client,
+    /// Classic load balancers.
+    pub classic: aws_sdk_elasticloadbalancing::Client,
+    /// Databases.
+    pub rds: aws_sdk_rds::Client,
+    /// DNS.
+    pub dns: aws_sdk_route53::Client,
+    /// Parameters.
+    pub ssm: aws_sdk_ssm::Client,
+    /// Roles of other accounts.
+    pub sts: aws_sdk_sts::Client,
     /// The state bucket.
     pub store: Store<S3Bucket>,
     /// The endpoint, when it is not AWS's own.
     pub endpoint: Option<String>,
-    /// What was found to do, and whether to do it.
-    pub plan: Plan,
+    /// The settings behind the clients.
+    pub sdk: SdkConfig,
+    /// What was seen.
+    pub(crate) world: World,
+    ids: Mutex<BTreeMap<String, String>>,
+    report: Mutex<Report>,
+    mode: Mutex<Mode>,
+    listener: Listener,
 }
 
 impl Cloud {
-    /// Connects with the standard credentials and learns the account.
+    /// Connects with the standard credentials, learns the account and checks that it is the right one.
     ///
     /// # Errors
-    /// When there are no credentials or AWS does not answer.
-    pub async fn connect(spec: Spec, extras: Extras, plan: Plan) -> Result<Self, Error> {
+    /// When there are no credentials, they are another account's, or AWS does not answer.
+    pub async fn connect(spec: Spec, extras: Extras, listener: Listener) -> Result<Self, Error> {
         let sdk: SdkConfig = futuswarm_aws::config(Some(&spec.region), None).await;
-        let identity =
-            aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await.map_err(aws("GetCallerIdentity"))?;
+        let sts = aws_sdk_sts::Client::new(&sdk);
+        let identity = sts.get_caller_identity().send().await.map_err(aws("GetCallerIdentity"))?;
         let account = identity.account.ok_or_else(incomplete("GetCallerIdentity", "Account"))?;
+        if let Some(wanted) = spec.account.as_ref().filter(|wanted| **wanted != account) {
+            return Err(Error::Missing(format!(
+                "the cluster {} belongs to the account {wanted}, and these credentials are of {account} ({}): choose others with AWS_PROFILE; nothing was changed",
+                spec.cluster,
+                identity.arn.unwrap_or_default()
+            )));
+        }
         let names = Names { cluster: spec.cluster.clone(), account, region: spec.region.clone() };
         let endpoint = sdk.endpoint_url().map(str::to_owned);
         let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(endpoint.is_some()).build();
         Ok(Self {
             store: Store::new(S3Bucket::new(&sdk, &names.bucket())),
+            acm: aws_sdk_acm::Client::new(&sdk),
             ec2: aws_sdk_ec2::Client::new(&sdk),
             s3: aws_sdk_s3::Client::from_conf(s3),
             kms: aws_sdk_kms::Client::new(&sdk),
             iam: aws_sdk_iam::Client::new(&sdk),
             scaling: aws_sdk_autoscaling::Client::new(&sdk),
             balancing: aws_sdk_elasticloadbalancingv2::Client::new(&sdk),
+            classic: aws_sdk_elasticloadbalancing::Client::new(&sdk),
+            rds: aws_sdk_rds::Client::new(&sdk),
+            dns: aws_sdk_route53::Client::new(&sdk),
+            ssm: aws_sdk_ssm::Client::new(&sdk),
+            sts,
             spec,
             names,
             extras,
             endpoint,
-            plan,
+            sdk,
+            world: World::default(),
+            ids: Mutex::default(),
+            report: Mutex::default(),
+            mode: Mutex::new(Mode::Apply { plan: true }),
+            listener,
         })
     }
 
@@ -86,20 +166,88 @@ impl Cloud {
         tags
     }
 
-    /// Filters that find one part again.
+    /// A filter for everything of this cluster.
     #[must_use]
-    pub fn ec2_filters(&self, part: &str) -> Vec<aws_sdk_ec2::types::Filter> {
-        [(CLUSTER_TAG, self.spec.cluster.as_str()), (PART_TAG, part)]
-            .into_iter()
-            .map(|(tag, value)| aws_sdk_ec2::types::Filter::builder().name(format!("tag:{tag}")).values(value).build())
-            .collect()
+    pub fn ours(&self) -> aws_sdk_ec2::types::Filter {
+        aws_sdk_ec2::types::Filter::builder().name(format!("tag:{CLUSTER_TAG}")).values(&self.spec.cluster).build()
     }
 
     /// A tag specification for EC2's create calls.
     #[must_use]
     pub fn ec2_tags(&self, kind: aws_sdk_ec2::types::ResourceType, part: &str) -> aws_sdk_ec2::types::TagSpecification {
-        let tags = self.tags(part).into_iter();
-        let tags = tags.map(|(key, value)| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build());
-        aws_sdk_ec2::types::TagSpecification::builder().resource_type(kind).set_tags(Some(tags.collect())).build()
+        let tags = self.ec2_tag_list(part);
+        aws_sdk_ec2::types::TagSpecification::builder().resource_type(kind).set_tags(Some(tags)).build()
     }
+
+    fn ec2_tag_list(&self, part: &str) -> Vec<aws_sdk_ec2::types::Tag> {
+        let tags = self.tags(part).into_iter();
+        tags.map(|(key, value)| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build()).collect()
+    }
+
+    /// Puts the tags of an EC2 resource right.
+    ///
+    /// # Errors
+    /// When AWS refuses.
+    pub(crate) async fn tag_ec2(&self, id: &str, part: &str) -> Result<(), Error> {
+        let request = self.ec2.create_tags().resources(id).set_tags(Some(self.ec2_tag_list(part)));
+        request.send().await.map_err(aws("CreateTags"))?;
+        Ok(())
+    }
+
+    /// Whether the cluster's nodes use an endpoint without TLS, as those of the local cloud do.
+    #[must_use]
+    pub fn is_without_tls(&self) -> bool {
+        self.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"))
+    }
+
+    /// The id of a part that was found or made in this run.
+    pub(crate) fn id(&self, part: &str) -> Option<String> {
+        lock(&self.ids).get(part).cloned()
+    }
+
+    /// The id of a part for a comparison; in a plan it may not exist yet.
+    pub(crate) fn id_or_unknown(&self, part: &str) -> String {
+        self.id(part).unwrap_or_else(|| UNKNOWN.to_owned())
+    }
+
+    /// The id of a part that must exist.
+    pub(crate) fn need(&self, part: &str) -> Result<String, Error> {
+        self.id(part).ok_or_else(|| Error::Missing(format!("the part {part} of the cluster was not made")))
+    }
+
+    pub(crate) fn note_id(&self, part: String, id: String) {
+        lock(&self.ids).insert(part, id);
+    }
+
+    pub(crate) fn note_change(&self, change: Change) {
+        lock(&self.report).changes.push(change);
+    }
+
+    /// What this run does.
+    pub(crate) fn mode(&self) -> Mode {
+        *lock(&self.mode)
+    }
+
+    pub(crate) fn begin(&self, mode: Mode) {
+        *lock(&self.mode) = mode;
+    }
+
+    /// Something that somebody has to know or do.
+    pub(crate) fn note(&self, text: String) {
+        self.tell(Event::Note(&text));
+        lock(&self.report).notes.push(text);
+    }
+
+    pub(crate) fn tell(&self, event: Event<'_>) {
+        (self.listener)(event);
+    }
+
+    /// What was done so far; begins anew.
+    pub(crate) fn take_report(&self) -> Report {
+        std::mem::take(&mut *lock(&self.report))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

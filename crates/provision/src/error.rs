@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An AWS operation.
-    #[error(transparent)]
+    #[error("{_0}{advice}", advice = advice(.0))]
     Aws(#[from] futuswarm_aws::Error),
     /// More than one resource where one was expected.
     #[error(transparent)]
@@ -15,7 +15,7 @@ pub enum Error {
     /// The user data.
     #[error(transparent)]
     UserData(#[from] futuswarm_userdata::Error),
-    /// Something is missing that others make.
+    /// Something is missing that others make, or somebody has to do.
     #[error("{0}")]
     Missing(String),
     /// AWS left out a field that its documentation promises.
@@ -26,12 +26,96 @@ pub enum Error {
         /// The field.
         field: &'static str,
     },
-    /// What a deletion has left.
-    #[error("{} thing(s) could not be deleted: {}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Left(Vec<Error>),
+    /// A difference that AWS cannot mend.
+    #[error(
+        "the {kind} {name} cannot be changed ({difference}): set the spec back, or make a new cluster and move the services over"
+    )]
+    Fixed {
+        /// Kind of resource.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What differs.
+        difference: String,
+    },
+    /// What happened to one resource.
+    #[error("{kind} {name} in {region}: {source}")]
+    Resource {
+        /// Kind of resource.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The region.
+        region: String,
+        /// What happened.
+        source: Box<Error>,
+    },
+    /// What failed in a run that went on.
+    #[error("{}", several(.errors, .stuck))]
+    Several {
+        /// The failures.
+        errors: Vec<Error>,
+        /// Parts that were not tried because of them.
+        stuck: Vec<String>,
+    },
     /// It took too long.
     #[error("{0}")]
     Late(String),
+}
+
+impl Error {
+    /// Whether AWS says that the thing does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Aws(error) if error.is_not_found())
+    }
+}
+
+fn several(errors: &[Error], stuck: &[String]) -> String {
+    let mut text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
+    if errors.len() > 1 {
+        text = format!("{} things failed:\n  {text}", errors.len());
+    }
+    if !stuck.is_empty() {
+        text.push_str(&format!("\n  not tried because of that: {}", stuck.join(", ")));
+    }
+    text
+}
+
+/// What to do about a refusal, in one sentence.
+fn advice(error: &futuswarm_aws::Error) -> &'static str {
+    let code = error.code.as_deref().unwrap_or_default();
+    if error.is_expired_or_missing_credentials() {
+        return "; get new credentials (`aws sso login`, or set AWS_PROFILE), and run the command again";
+    }
+    match code {
+        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
+            "; the credentials lack this permission: use an administrator's, or have it granted"
+        }
+        "VpcLimitExceeded"
+        | "LimitExceeded"
+        | "LimitExceededException"
+        | "InstanceLimitExceeded"
+        | "VcpuLimitExceeded"
+        | "AddressLimitExceeded"
+        | "InternetGatewayLimitExceeded"
+        | "TooManyLoadBalancers"
+        | "InstanceQuotaExceeded"
+        | "StorageQuotaExceeded"
+        | "ResourceLimitExceeded"
+        | "ServiceQuotaExceededException"
+        | "DBInstanceQuotaExceeded"
+        | "SecurityGroupLimitExceeded"
+        | "RulesPerSecurityGroupLimitExceeded" => {
+            "; the account's quota is used up: delete what is not needed, or ask for more in the Service Quotas console, and run the command again"
+        }
+        "BucketAlreadyExists" => "; bucket names are unique in all of AWS: choose another name for the cluster",
+        "Unsupported" | "InsufficientInstanceCapacity" => {
+            "; the zone has none of this instance type now: name other zones or types for the group"
+        }
+        _ if error.is_transient() => "; AWS did not answer well: run the command again, it carries on",
+        _ => "",
+    }
 }
 
 /// `.ok_or_else(incomplete("CreateVpc", "Vpc"))`

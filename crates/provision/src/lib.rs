@@ -4,14 +4,19 @@
 //! machine can carry on where another one stopped, and a second run changes nothing.
 
 pub mod cloud;
+mod engine;
 mod error;
 pub mod names;
 pub mod plan;
 pub mod policies;
+mod preflight;
 pub mod resources;
+mod settle;
+pub mod show;
 pub mod status;
 pub mod wait;
+mod world;
 
-pub use cloud::Cloud;
+pub use cloud::{Cloud, Extras, Mode};
 pub use error::Error;
-pub use plan::{Action, Change, Plan};
+pub use plan::{Action, Change, Event, Report};

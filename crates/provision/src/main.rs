@@ -5,17 +5,19 @@
     reason = "this is provisioning's one printer: data on stdout, talk on stderr"
 )]
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
-use futuswarm_provision::cloud::Extras;
-use futuswarm_provision::status::Status;
-use futuswarm_provision::{Action, Change, Cloud, Plan, resources, status, wait};
+use futuswarm_provision::cloud::Listener;
+use futuswarm_provision::{Cloud, Extras, Report, resources, show, status, wait};
 use futuswarm_spec::Spec;
 
+/// Futuswarm's provisioning.
 #[derive(Debug, Parser)]
 #[command(name = "futuswarm-provision")]
 struct Arguments {
@@ -30,15 +32,7 @@ enum Verb {
     /// Make the cluster what the spec says, and wait until it is ready.
     Apply(Apply),
     /// Delete the cluster, after showing what goes and asking for its name.
-    Destroy {
-        spec: PathBuf,
-        /// Do not ask.
-        #[arg(long)]
-        yes: bool,
-        /// Delete the state bucket and the keys that open it, too.
-        #[arg(long)]
-        delete_data: bool,
-    },
+    Destroy(Destroy),
     /// Show the cluster's nodes.
     Status {
         spec: PathBuf,
@@ -59,21 +53,27 @@ struct Place {
 #[derive(Debug, Args)]
 struct Apply {
     spec: PathBuf,
-    /// Name of the image.
+    /// Name of the image [default: the one that was promoted last].
     #[arg(long)]
-    image: String,
-    /// List what would be done.
+    image: Option<String>,
+    /// Say what would be done and do nothing; exits with 2 when there is something to do, with 0 when there is not.
     #[arg(long)]
     plan: bool,
     #[arg(long)]
     json: bool,
+    /// Do not ask before something is changed.
+    #[arg(long)]
+    yes: bool,
+    /// Make an existing EC2 resource a part of the cluster, for example `vpc=vpc-0123`; parts are in the plan's JSON.
+    #[arg(long, value_name = "PART=ID", value_parser = pair)]
+    adopt: Vec<(String, String)>,
     /// The endpoint that nodes use instead of AWS's own.
     #[arg(long, env = "FUTUSWARM_NODE_ENDPOINT")]
     node_endpoint: Option<String>,
-    /// SSH public key for the nodes.
+    /// SSH public key for the nodes, instead of the spec's.
     #[arg(long, env = "FUTUSWARM_SSH_PUBLIC_KEY", value_name = "FILE")]
     ssh_public_key: Option<PathBuf>,
-    /// Do not wait for the nodes.
+    /// Do not wait for certificates and nodes.
     #[arg(long)]
     no_wait: bool,
     /// How long to wait for the nodes, in seconds.
@@ -83,22 +83,43 @@ struct Apply {
     place: Place,
 }
 
+#[derive(Debug, Args)]
+struct Destroy {
+    spec: PathBuf,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Say what would go and do nothing.
+    #[arg(long)]
+    plan: bool,
+    #[arg(long)]
+    json: bool,
+    /// Delete the state bucket, the keys that open it, and the database without a last snapshot.
+    #[arg(long)]
+    delete_data: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(part, id)| !part.is_empty() && !id.is_empty());
+    let (part, id) = pair.ok_or("a part and an id such as vpc=vpc-0123 are needed")?;
+    Ok((part.to_owned(), id.to_owned()))
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> std::process::ExitCode {
+async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    let done = |()| std::process::ExitCode::SUCCESS;
     let outcome = match Arguments::parse().verb {
-        Verb::Check { spec } => load(&spec).map(|_| done(())),
+        Verb::Check { spec } => load(&spec).map(|_| ExitCode::SUCCESS),
         Verb::Apply(apply) => run_apply(apply).await,
-        Verb::Destroy { spec, yes, delete_data } => run_destroy(&spec, yes, delete_data).await.map(done),
-        Verb::Status { spec, json, place } => run_status(&spec, json, place).await.map(done),
+        Verb::Destroy(destroy) => run_destroy(destroy).await,
+        Verb::Status { spec, json, place } => run_status(&spec, json, place).await.map(|()| ExitCode::SUCCESS),
     };
     match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            std::process::ExitCode::FAILURE
+            ExitCode::FAILURE
         }
     }
 }
@@ -112,51 +133,90 @@ fn load(path: &Path) -> anyhow::Result<Spec> {
     })
 }
 
-fn say(change: &Change) {
-    let mark = match change.action {
-        Action::Create => '+',
-        Action::Update => '~',
-        Action::Delete => '-',
-    };
-    eprintln!("  {mark} {} {}", change.kind, change.name);
-}
-
 /// What a plan with changes exits with, so that a script can tell it from one without and from a failure.
 const CHANGES: u8 = 2;
 
-async fn run_apply(apply: Apply) -> anyhow::Result<std::process::ExitCode> {
+fn listener(plans: bool) -> Listener {
+    let progress = show::Progress::new(plans, |line| eprintln!("{line}"));
+    Box::new(move |event| progress.show(event))
+}
+
+fn print_plan(report: &Report, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+    }
+    eprint!("{}{}", show::plan(report), show::notes(report));
+    Ok(if report.changes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(CHANGES) })
+}
+
+/// Reads a line from the terminal.
+fn ask(question: &str, without: &str) -> anyhow::Result<String> {
+    if !std::io::stdin().is_terminal() {
+        bail!("{without}");
+    }
+    eprint!("{question} ");
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed)?;
+    Ok(typed.trim().to_owned())
+}
+
+async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let spec = load(&apply.spec)?;
     let ssh_public_key = match &apply.ssh_public_key {
         Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?),
         None => None,
     };
-    let extras = Extras { image: apply.image, node_endpoint: apply.node_endpoint, ssh_public_key };
-    eprintln!("{} the cluster {} in {}", if apply.plan { "planning" } else { "applying" }, spec.cluster, spec.region);
-    let mut cloud = Cloud::connect(spec, extras, Plan::new(!apply.plan, say)).await?;
-    resources::apply(&mut cloud).await.context("what was made so far stays; run the command again to carry on")?;
-    let changes = cloud.plan.changes.len();
-    if apply.plan {
-        eprintln!("{changes} change(s) would be made");
-        if apply.json {
-            println!("{}", serde_json::to_string_pretty(&cloud.plan.changes)?);
-        }
-        return Ok(std::process::ExitCode::from(if changes == 0 { 0 } else { CHANGES }));
-    }
-    eprintln!("{changes} change(s) made in {:.0} s", started.elapsed().as_secs_f64());
-    if apply.no_wait {
-        return Ok(std::process::ExitCode::SUCCESS);
-    }
-    let url = match apply.place.url {
-        Some(url) => url,
-        None => status::url(&cloud).await?,
+    let extras = Extras {
+        image: apply.image.clone(),
+        node_endpoint: apply.node_endpoint.clone(),
+        ssh_public_key,
+        adopt: apply.adopt.iter().cloned().collect::<BTreeMap<_, _>>(),
+        wait_for_certificates: !apply.no_wait,
     };
+    eprintln!("{} the cluster {} in {}", if apply.plan { "planning" } else { "applying" }, spec.cluster, spec.region);
+    if apply.plan || !apply.yes {
+        let cloud = Cloud::connect(spec.clone(), extras.clone(), listener(true)).await?;
+        let report = resources::apply(&cloud, true).await?;
+        let code = print_plan(&report, apply.plan && apply.json)?;
+        if apply.plan {
+            return Ok(code);
+        }
+        if !report.changes.is_empty() {
+            let without = "nothing was changed: there is no terminal to ask at; say --yes";
+            if !["y", "yes"].contains(&ask("apply these changes? [y/N]", without)?.as_str()) {
+                bail!("nothing was changed");
+            }
+        }
+    }
+    let cloud = Cloud::connect(spec, extras, listener(false)).await?;
+    let report = resources::apply(&cloud, false)
+        .await
+        .context("what was made so far stays; mend this and run the command again, it carries on")?;
+    eprintln!("{} change(s) made in {:.1} s", report.changes.len(), started.elapsed().as_secs_f64());
+    eprint!("{}", show::notes(&report));
+    if apply.no_wait {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let page = match &apply.place.url {
+        Some(url) => Some(url.clone()),
+        None => status::page(&cloud).await?,
+    };
+    wait_and_show(&cloud, page, &apply, started).await
+}
+
+async fn wait_and_show(
+    cloud: &Cloud,
+    page: Option<String>,
+    apply: &Apply,
+    started: Instant,
+) -> anyhow::Result<ExitCode> {
     let bar = indicatif::ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let waiting = Instant::now();
     let mut seen = String::new();
-    let found = wait::until_ready(&cloud, &url, Duration::from_secs(apply.deadline), |found, page| {
-        let line = summary(found, page);
+    let found = wait::until_ready(cloud, page.as_deref(), Duration::from_secs(apply.deadline), |found, answers| {
+        let line = show::summary(found, answers);
         bar.set_message(format!("{line} ({:.0} s)", waiting.elapsed().as_secs_f64()));
         // Where there is no terminal the bar shows nothing, so every change is a line.
         if bar.is_hidden() && line != seen {
@@ -169,48 +229,21 @@ async fn run_apply(apply: Apply) -> anyhow::Result<std::process::ExitCode> {
     let found = found?;
     if apply.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
-    } else {
-        print!("{}", table(&found));
-        println!(
-            "\n{url} answers; {} nodes are Ready, {:.0} s after the start",
-            found.nodes.len(),
-            started.elapsed().as_secs_f64()
-        );
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(std::process::ExitCode::SUCCESS)
-}
-
-fn summary(found: &Status, page: bool) -> String {
-    let mut states: Vec<String> = found.nodes.iter().map(|node| format!("{} {}", node.role, node.state)).collect();
-    states.sort();
-    format!("{}; page {}", states.join(", "), if page { "answers" } else { "not yet" })
-}
-
-fn table(found: &Status) -> String {
-    use std::fmt::Write as _;
-    let mut text =
-        format!("{:<20} {:<8} {:<9} {:<15} {:<12} {:>7}\n", "INSTANCE", "ROLE", "STATE", "ADDRESS", "ZONE", "JOINED");
-    for node in &found.nodes {
-        let state = if node.state == "ready" && !node.ready { "silent" } else { &node.state };
-        let joined = node.joined_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0} s"));
-        let _infallible = writeln!(
-            text,
-            "{:<20} {:<8} {:<9} {:<15} {:<12} {joined:>7}",
-            node.instance,
-            node.role.to_string(),
-            state,
-            node.address,
-            node.zone
-        );
-        if let Some(reason) = &node.reason {
-            let _infallible = writeln!(text, "  {reason}");
+    print!("{}", show::table(&found));
+    let (nodes, seconds) = (found.nodes.len(), started.elapsed().as_secs_f64());
+    match page {
+        Some(url) => println!("\n{url} answers; {nodes} nodes are Ready, {seconds:.0} s after the start"),
+        None => {
+            println!("\n{nodes} nodes are Ready, {seconds:.0} s after the start; the page waits for the certificate")
         }
     }
-    text
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()> {
-    let cloud = Cloud::connect(load(path)?, Extras::default(), Plan::new(false, say)).await?;
+    let cloud = Cloud::connect(load(path)?, Extras::default(), listener(true)).await?;
     let url = match place.url {
         Some(url) => url,
         None => status::url(&cloud).await?,
@@ -220,39 +253,45 @@ async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()>
         println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
         println!("{}  {}\n", found.cluster, found.url);
-        print!("{}", table(&found));
+        print!("{}", show::table(&found));
     }
     Ok(())
 }
 
-async fn run_destroy(path: &Path, yes: bool, delete_data: bool) -> anyhow::Result<()> {
-    let spec = load(path)?;
+async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
+    let spec = load(&destroy.spec)?;
     let name = spec.cluster.clone();
-    if !yes {
+    if destroy.plan || !destroy.yes {
         eprintln!("this would go with the cluster {name} in {}:", spec.region);
-        let mut cloud = Cloud::connect(spec.clone(), Extras::default(), Plan::new(false, say)).await?;
-        resources::destroy(&mut cloud, delete_data).await?;
-        if cloud.plan.changes.is_empty() {
+        let cloud = Cloud::connect(spec.clone(), Extras::default(), listener(true)).await?;
+        let report = resources::destroy(&cloud, true, destroy.delete_data).await?;
+        let code = print_plan(&report, destroy.plan && destroy.json)?;
+        if destroy.plan {
+            return Ok(code);
+        }
+        if report.changes.is_empty() {
             eprintln!("there is nothing to delete");
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
-        if !delete_data {
-            eprintln!("the state bucket and its keys stay; say --delete-data to delete them, too");
+        if !destroy.delete_data {
+            eprintln!(
+                "the state bucket, its keys and a last snapshot of the database stay; say --delete-data to delete them, too"
+            );
         }
-        if !std::io::stdin().is_terminal() {
-            bail!("nothing was deleted: there is no terminal to ask for the cluster's name at; say --yes");
-        }
-        eprint!("type the cluster's name to delete all of it: ");
-        let mut typed = String::new();
-        std::io::stdin().read_line(&mut typed)?;
-        if typed.trim() != name {
-            bail!("nothing was deleted: {:?} is not the cluster's name", typed.trim());
+        let without = "nothing was deleted: there is no terminal to ask for the cluster's name at; say --yes";
+        let typed = ask("type the cluster's name to delete all of it:", without)?;
+        if typed != name {
+            bail!("nothing was deleted: {typed:?} is not the cluster's name");
         }
     }
-    let mut cloud = Cloud::connect(spec, Extras::default(), Plan::new(true, say)).await?;
-    resources::destroy(&mut cloud, delete_data)
+    let cloud = Cloud::connect(spec, Extras::default(), listener(false)).await?;
+    let report = resources::destroy(&cloud, false, destroy.delete_data)
         .await
-        .context("what is left stays; run the command again to carry on")?;
-    eprintln!("{} change(s) made", cloud.plan.changes.len());
-    Ok(())
+        .context("what is left stays; mend this and run the command again, it carries on")?;
+    eprintln!("{} change(s) made", report.changes.len());
+    eprint!("{}", show::notes(&report));
+    if destroy.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,17 +1,146 @@
-//! What is to be done, said before it is done; in a plan, only said.
+//! What is to be done, in words: fields that are wanted, fields that were found, and the differences between them.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
+/// Stands for an id that only exists once something has been made.
+pub const UNKNOWN: &str = "(known after apply)";
+
 /// What happens to a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// It did not exist.
+    /// It does not exist.
     Create,
-    /// It was different.
+    /// It is different.
     Update,
     /// It is not wanted.
     Delete,
+}
+
+/// The properties of a resource that are compared, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Fields(BTreeMap<String, String>);
+
+impl Fields {
+    /// No fields yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more field.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl fmt::Display) -> Self {
+        self.0.insert(name.into(), value.to_string());
+        self
+    }
+
+    /// With one more field, if there is a value.
+    #[must_use]
+    pub fn with_some(self, name: impl Into<String>, value: Option<impl fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+
+    /// With these tags, each a field of its own. Of what was found only `ours` count: tags of somebody else stay.
+    #[must_use]
+    pub fn with_tags<'a>(
+        mut self,
+        found: impl IntoIterator<Item = (&'a str, &'a str)>,
+        ours: &[(String, String)],
+    ) -> Self {
+        for (key, value) in found {
+            if ours.iter().any(|(name, _)| name == key) {
+                self.0.insert(tag_field(key), value.to_owned());
+            }
+        }
+        self
+    }
+
+    /// With the tags that are wanted.
+    #[must_use]
+    pub fn with_wanted_tags(self, ours: &[(String, String)]) -> Self {
+        self.with_tags(ours.iter().map(|(key, value)| (key.as_str(), value.as_str())), ours)
+    }
+
+    /// All fields, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// What must change so that `found` becomes `self`.
+    #[must_use]
+    pub fn differences(&self, found: &Self) -> Vec<Difference> {
+        let mut all = Vec::new();
+        for (field, to) in &self.0 {
+            let from = found.0.get(field);
+            if from != Some(to) {
+                all.push(Difference { field: field.clone(), from: from.cloned(), to: Some(to.clone()) });
+            }
+        }
+        for (field, from) in &found.0 {
+            if !self.0.contains_key(field) {
+                all.push(Difference { field: field.clone(), from: Some(from.clone()), to: None });
+            }
+        }
+        all
+    }
+}
+
+/// The name of the field of a tag.
+fn tag_field(key: &str) -> String {
+    format!("tag {key}")
+}
+
+/// One property that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The property.
+    pub field: String,
+    /// What was found; absent when there was nothing.
+    pub from: Option<String>,
+    /// What is wanted; absent when nothing is.
+    pub to: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => write!(formatter, "{}: {from} → {to}", self.field),
+            (None, Some(to)) => write!(formatter, "{}: {to} is missing", self.field),
+            (Some(from), None) => write!(formatter, "{}: {from} is too much", self.field),
+            (None, None) => formatter.write_str(&self.field),
+        }
+    }
+}
+
+/// The differences of one update, with the questions that resources ask of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Changed<'a>(pub &'a [Difference]);
+
+impl Changed<'_> {
+    /// Whether one of these fields differs.
+    #[must_use]
+    pub fn any(&self, fields: &[&str]) -> bool {
+        self.0.iter().any(|difference| fields.contains(&difference.field.as_str()))
+    }
+
+    /// Whether a field that begins so differs.
+    #[must_use]
+    pub fn any_with_prefix(&self, prefix: &str) -> bool {
+        self.0.iter().any(|difference| difference.field.starts_with(prefix))
+    }
+
+    /// Whether a tag differs.
+    #[must_use]
+    pub fn tags(&self) -> bool {
+        self.any_with_prefix("tag ")
+    }
 }
 
 /// One change.
@@ -23,29 +152,70 @@ pub struct Change {
     pub kind: &'static str,
     /// Its name.
     pub name: String,
+    /// Which part of the cluster it is.
+    pub part: String,
+    /// What changes.
+    pub differences: Vec<Difference>,
 }
 
-/// The changes of one run.
-pub struct Plan {
-    /// Whether changes are made or only listed.
-    pub apply: bool,
-    /// All changes so far.
-    pub changes: Vec<Change>,
-    /// Is told of every change before it is made.
-    pub progress: Box<dyn FnMut(&Change) + Send>,
-}
-
-impl Plan {
-    /// A run that tells `progress` of every change.
-    pub fn new(apply: bool, progress: impl FnMut(&Change) + Send + 'static) -> Self {
-        Self { apply, changes: Vec::new(), progress: Box::new(progress) }
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.action {
+            Action::Create => '+',
+            Action::Update => '~',
+            Action::Delete => '-',
+        };
+        write!(formatter, "{mark} {} {}", self.kind, self.name)
     }
+}
 
-    /// Notes a change; `true` when it is to be made.
-    pub fn begin(&mut self, action: Action, kind: &'static str, name: &str) -> bool {
-        let change = Change { action, kind, name: name.to_owned() };
-        (self.progress)(&change);
-        self.changes.push(change);
-        self.apply
+/// What happens while a run goes on, for whoever watches.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A change is begun; in a plan it is only listed.
+    Begun(&'a Change),
+    /// A change was made.
+    Made(&'a Change, std::time::Duration),
+    /// A change failed; the error comes at the end.
+    Failed(&'a Change),
+    /// Something that somebody has to know or do.
+    Note(&'a str),
+}
+
+/// The outcome of a run that went well.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// In the order in which they were made, or would be.
+    pub changes: Vec<Change>,
+    /// What somebody has to know or do.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// How many changes there are of one kind of action.
+    #[must_use]
+    pub fn count(&self, action: Action) -> usize {
+        self.changes.iter().filter(|change| change.action == action).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_compared_both_ways_and_tags_of_others_stay() {
+        let ours = [("team".to_owned(), "a".to_owned()), ("Name".to_owned(), "vpc".to_owned())];
+        let wanted = Fields::new().with("size", 2).with("rule 22", "open").with_wanted_tags(&ours);
+        let found = Fields::new()
+            .with("size", 1)
+            .with("rule 80", "open")
+            .with_tags([("team", "b"), ("Name", "vpc"), ("theirs", "x")], &ours);
+        let texts: Vec<String> = wanted.differences(&found).iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["rule 22: open is missing", "size: 1 → 2", "tag team: b → a", "rule 80: open is too much"]);
+        assert!(wanted.differences(&wanted).is_empty());
+        let differences = wanted.differences(&found);
+        assert!(Changed(&differences).tags() && Changed(&differences).any(&["size"]));
+        assert!(!Changed(&differences).any(&["other"]));
     }
 }

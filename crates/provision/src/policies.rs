@@ -18,57 +18,81 @@ pub fn trust() -> Value {
 }
 
 /// What a node of a role may do. Keys are named by ARN: an alias is not a resource that KMS checks.
+///
+/// Trust domains are separated by resource first; the encryption context is a second fence, so that one cluster's or one
+/// kind's ciphertext opens nothing elsewhere.
 #[must_use]
 pub fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key_arn: &str) -> Value {
     let bucket = format!("arn:aws:s3:::{}", names.bucket());
     let object = |key: &str| format!("{bucket}/{key}");
     let under = |prefix: &str| object(&format!("{prefix}*"));
-    match role {
-        Role::Manager => json!({
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "ClusterState",
-                    "Effect": "Allow",
-                    "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-                    "Resource": under("cluster/")
-                },
-                { "Sid": "ListClusterState", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket },
-                {
-                    "Sid": "Keys",
-                    "Effect": "Allow",
-                    "Action": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
-                    "Resource": [cluster_key_arn, manager_key_arn]
-                },
-                { "Sid": "SeeInstances", "Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*" }
-            ]
-        }),
-        Role::Worker => json!({
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "ReadClusterState",
-                    "Effect": "Allow",
-                    "Action": "s3:GetObject",
-                    "Resource": [
-                        object(keys::SPEC),
-                        object(keys::GENESIS),
-                        object(&keys::token(Role::Worker)),
-                        under(keys::MANAGERS),
-                        object(keys::ROUTES)
-                    ]
-                },
-                { "Sid": "OwnHeartbeat", "Effect": "Allow", "Action": "s3:PutObject", "Resource": under(keys::NODES) },
-                { "Sid": "ListClusterState", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket },
-                {
-                    "Sid": "Keys",
-                    "Effect": "Allow",
-                    "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
-                    "Resource": cluster_key_arn
-                }
-            ]
-        }),
-    }
+    // Without it S3 answers that a missing object is forbidden, and a node could not tell "not yet" from "never".
+    let list = json!({ "Sid": "TellMissingObjects", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket });
+    // S3 seals objects in the caller's name, under a context of its own.
+    let through_s3 = json!({
+        "Sid": "SealedObjects",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": cluster_key_arn,
+        "Condition": {
+            "StringEquals": { "kms:ViaService": format!("s3.{}.amazonaws.com", names.region) },
+            "StringLike": { "kms:EncryptionContext:aws:s3:arn": format!("{bucket}*") }
+        }
+    });
+    let context = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(key, value)| (format!("kms:EncryptionContext:futuswarm:{key}"), json!(value)));
+        json!({ "StringEquals": Value::Object(pairs.collect()) })
+    };
+    let statements = match role {
+        Role::Manager => json!([
+            {
+                "Sid": "ClusterState",
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                "Resource": under("cluster/")
+            },
+            list,
+            {
+                "Sid": "Secrets",
+                "Effect": "Allow",
+                "Action": ["kms:Decrypt", "kms:Encrypt"],
+                "Resource": [cluster_key_arn, manager_key_arn],
+                "Condition": context(&[("cluster", &names.cluster)])
+            },
+            through_s3,
+            { "Sid": "SeeInstances", "Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*" }
+        ]),
+        Role::Worker => json!([
+            {
+                "Sid": "ReadClusterState",
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "Resource": [
+                    object(keys::SPEC),
+                    object(keys::GENESIS),
+                    object(&keys::token(Role::Worker)),
+                    under(keys::MANAGERS),
+                    object(keys::ROUTES)
+                ]
+            },
+            {
+                "Sid": "OwnHeartbeat",
+                "Effect": "Allow",
+                "Action": "s3:PutObject",
+                "Resource": object(&format!("{}${{aws:userid}}", keys::NODES))
+            },
+            list,
+            {
+                "Sid": "OwnToken",
+                "Effect": "Allow",
+                "Action": "kms:Decrypt",
+                "Resource": cluster_key_arn,
+                "Condition": context(&[("cluster", &names.cluster), ("kind", "join-token"), ("name", "worker")])
+            },
+            through_s3
+        ]),
+    };
+    json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
 /// The bucket's own policy: nothing over plain HTTP.

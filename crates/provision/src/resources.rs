@@ -1,110 +1,163 @@
-//! One file per kind of resource. Each looks, compares and acts; `apply` and `destroy` call them in their order.
+//! One file per kind of resource: how it is observed, how it should be, and how it is made, changed and deleted.
 
-mod balancer;
 mod bucket;
-mod groups;
+mod certificate;
+mod classic;
+mod dns;
+mod group;
 mod image;
-mod keys;
-mod network;
-mod roles;
-mod security;
-mod ssh_key;
+mod instance_profile;
+mod internet_gateway;
+mod key_pair;
+mod kms_key;
+mod listener;
+mod load_balancer;
+mod peering;
+mod rds;
+mod role;
+mod route_table;
+mod s3_endpoint;
+mod security_group;
+mod spec_object;
+mod subnet;
+mod target_group;
 mod template;
+mod validation;
+mod vpc;
 
-use futuswarm_spec::Role;
+use futuswarm_spec::{BalancerKind, Role, Spec};
 
-use crate::error::Error;
-use crate::{Action, Cloud};
+use crate::engine::{self, Step};
+use crate::error::{Error, aws};
+use crate::plan::Report;
+use crate::{Cloud, Mode, preflight};
+use subnet::Tier;
 
-/// The parts that the two KMS keys are.
-const CLUSTER_KEY: &str = "cluster-key";
-const MANAGER_KEY: &str = "manager-key";
-
-/// Identifiers of what was found or made; absent only in a plan that would create it first.
-#[derive(Debug, Default)]
-pub struct Made {
-    image: Option<String>,
-    cluster_key: Option<String>,
-    manager_key: Option<String>,
-    vpc: Option<String>,
-    subnets: Vec<String>,
-    nodes_group: Option<String>,
-    balancer_group: Option<String>,
-    target_group: Option<String>,
-}
-
-/// Makes the cluster what its spec says.
+/// Makes the cluster what its spec says, or says how.
 ///
 /// # Errors
-/// When AWS refuses; what was made so far stays, and the next run carries on.
-pub async fn apply(cloud: &mut Cloud) -> Result<(), Error> {
-    let mut made = Made { image: Some(image::find(cloud).await?), ..Made::default() };
-    made.cluster_key = keys::ensure(cloud, &cloud.names.cluster_key(), CLUSTER_KEY).await?;
-    made.manager_key = keys::ensure(cloud, &cloud.names.manager_key(), MANAGER_KEY).await?;
-    bucket::ensure(cloud, made.cluster_key.as_deref()).await?;
-    for role in [Role::Manager, Role::Worker] {
-        roles::ensure(cloud, role, made.cluster_key.as_deref(), made.manager_key.as_deref()).await?;
-    }
-    network::ensure(cloud, &mut made).await?;
-    security::ensure(cloud, &mut made).await?;
-    ssh_key::ensure(cloud).await?;
-    balancer::ensure(cloud, &mut made).await?;
-    // The spec is in the bucket before the first node starts.
-    bucket::write_spec(cloud).await?;
-    for (name, group) in cloud.spec.groups.clone() {
-        let version = template::ensure(cloud, &made, &name, &group).await?;
-        groups::ensure(cloud, &made, &name, &group, version.as_deref()).await?;
-    }
-    groups::remove_unwanted(cloud).await
+/// With every failure; what was made so far stays, and the next run carries on.
+pub async fn apply(cloud: &Cloud, plan: bool) -> Result<Report, Error> {
+    let mode = Mode::Apply { plan };
+    cloud.begin(mode);
+    preflight::check(cloud).await?;
+    let mut steps = common(cloud);
+    steps.extend(template::Template::all(cloud).await?.into_iter().map(boxed));
+    engine::run(cloud, &steps, mode).await?;
+    // What the spec no longer asks for goes last, when nothing uses it any more.
+    engine::run(cloud, &strays(cloud).await?, mode).await?;
+    Ok(cloud.take_report())
 }
 
-/// Deletes everything that belongs to the cluster, in reverse order. What is gone already is no error. The state bucket and
-/// the keys that open it stay, unless `delete_data` is set.
+/// Deletes everything that belongs to the cluster, or says what would go. What is gone already is no error. The bucket and the
+/// keys that open it stay, unless `delete_data` is set, and the database leaves a last snapshot.
 ///
 /// # Errors
 /// With everything that could not be deleted; what does not hang on it was. The next run carries on.
-pub async fn destroy(cloud: &mut Cloud, delete_data: bool) -> Result<(), Error> {
-    let mut left = Vec::new();
-    let instances = groups::delete_all(cloud).await;
-    let instances_gone = instances.is_ok();
-    left.extend(instances.err());
-    left.extend(template::delete_all(cloud).await.err());
-    left.extend(balancer::delete(cloud).await.err());
-    left.extend(ssh_key::delete(cloud).await.err());
-    // Under living instances these would only time out, one after the other.
-    if instances_gone {
-        left.extend(security::delete(cloud).await.err());
-        left.extend(network::delete(cloud).await.err());
-    }
-    for role in [Role::Manager, Role::Worker] {
-        left.extend(roles::delete(cloud, role).await.err());
-    }
-    if delete_data {
-        left.extend(bucket::delete(cloud).await.err());
-        left.extend(keys::delete(cloud, &cloud.names.cluster_key(), CLUSTER_KEY).await.err());
-        left.extend(keys::delete(cloud, &cloud.names.manager_key(), MANAGER_KEY).await.err());
-    }
-    if left.is_empty() { Ok(()) } else { Err(Error::Left(left)) }
+pub async fn destroy(cloud: &Cloud, plan: bool, delete_data: bool) -> Result<Report, Error> {
+    let mode = Mode::Destroy { plan, delete_data };
+    cloud.begin(mode);
+    let mut steps = common(cloud);
+    steps.extend(template::Template::doomed(&cloud.spec).into_iter().map(boxed));
+    steps.extend(strays(cloud).await?);
+    engine::run(cloud, &steps, mode).await?;
+    Ok(cloud.take_report())
 }
 
-/// Deletes one thing if the plan says so and treats "not there" as success.
-pub(crate) async fn gone<T>(
-    cloud: &mut Cloud,
-    kind: &'static str,
-    name: &str,
-    delete: impl Future<Output = Result<T, futuswarm_aws::Error>>,
-) -> Result<(), Error> {
-    if !cloud.plan.begin(Action::Delete, kind, name) {
-        return Ok(());
+fn boxed<S: Step + 'static>(step: S) -> Box<dyn Step> {
+    Box::new(step)
+}
+
+/// Everything that the spec asks for, but for the launch templates.
+fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
+    let spec = &cloud.spec;
+    let mut steps: Vec<Box<dyn Step>> = vec![
+        boxed(kms_key::KmsKey::Cluster),
+        boxed(kms_key::KmsKey::Managers),
+        boxed(bucket::Bucket),
+        boxed(spec_object::SpecObject),
+        boxed(vpc::Vpc),
+        boxed(internet_gateway::InternetGateway),
+        boxed(s3_endpoint::S3Endpoint),
+        boxed(security_group::SecurityGroup::Balancer),
+        boxed(security_group::SecurityGroup::Nodes),
+        boxed(security_group::SecurityGroup::Database),
+        boxed(key_pair::KeyPair::of(cloud)),
+        boxed(rds::SubnetGroup { subnets: Tier::Private.parts(spec), wanted: spec.rds.is_some() }),
+        boxed(rds::Rds(spec.rds.clone())),
+    ];
+    for role in [Role::Manager, Role::Worker] {
+        steps.push(boxed(role::Role(role)));
+        steps.push(boxed(instance_profile::InstanceProfile(role)));
     }
-    match delete.await {
-        Ok(_) => Ok(()),
-        Err(error) if error.is_not_found() => Ok(()),
-        Err(error) => Err(error.into()),
+    for tier in [Tier::Public, Tier::Private] {
+        steps.push(boxed(route_table::RouteTable::of(tier, spec)));
+    }
+    steps.extend(subnet::Subnet::all(spec).into_iter().map(boxed));
+    steps.extend(peering::Peering::all(spec).into_iter().map(boxed));
+    for (part, domain) in certificate::all(spec) {
+        steps.push(boxed(validation::Validation { certificate: part, domain: domain.clone() }));
+        steps.push(boxed(certificate::Certificate { part, domain }));
+    }
+    steps.extend(balancer(spec));
+    steps.extend(dns::all(spec).into_iter().map(boxed));
+    steps.extend(group::Group::all(spec).into_iter().map(boxed));
+    steps
+}
+
+fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
+    let subnets = Tier::Public.parts(spec);
+    match spec.load_balancer.kind {
+        BalancerKind::Application => {
+            let certificates = certificate::all(spec).into_iter().map(|(part, _)| part.to_owned()).collect();
+            vec![
+                boxed(load_balancer::LoadBalancer(subnets)),
+                boxed(target_group::TargetGroup),
+                boxed(listener::Listener::Http),
+                boxed(listener::Listener::Https(certificates)),
+            ]
+        }
+        BalancerKind::Classic => {
+            let certificate = classic::certificate_part(spec);
+            vec![boxed(classic::ClassicBalancer { subnets, certificate })]
+        }
+    }
+}
+
+/// What is there and the spec no longer asks for: groups, templates, zones, peerings.
+async fn strays(cloud: &Cloud) -> Result<Vec<Box<dyn Step>>, Error> {
+    let mut steps: Vec<Box<dyn Step>> = Vec::new();
+    steps.extend(group::Group::strays(cloud).await?.into_iter().map(boxed));
+    steps.extend(template::Template::strays(cloud).await?.into_iter().map(boxed));
+    steps.extend(subnet::Subnet::strays(cloud).await?.into_iter().map(boxed));
+    steps.extend(peering::Peering::strays(cloud).await?.into_iter().map(boxed));
+    Ok(steps)
+}
+
+/// Whether the load balancer serves HTTPS.
+pub(crate) async fn serves_https(cloud: &Cloud) -> Result<bool, Error> {
+    match cloud.spec.load_balancer.kind {
+        BalancerKind::Application => {
+            let Some(arn) = load_balancer::find(cloud).await?.and_then(|found| found.load_balancer_arn) else {
+                return Ok(false);
+            };
+            let ask = cloud.balancing.describe_listeners().load_balancer_arn(arn).send().await;
+            let answer = ask.map_err(aws("DescribeListeners"))?;
+            Ok(answer.listeners().iter().any(|listener| listener.port() == Some(443)))
+        }
+        BalancerKind::Classic => {
+            let found = classic::find(cloud).await?;
+            let listeners = found.and_then(|found| found.listener_descriptions).unwrap_or_default();
+            let mut ports = listeners.iter().filter_map(|one| one.listener()).map(|one| one.load_balancer_port());
+            Ok(ports.any(|port| port == 443))
+        }
     }
 }
 
 /// The load balancer's DNS name.
 pub(crate) async fn balancer_name(cloud: &Cloud) -> Result<Option<String>, Error> {
-    Ok(balancer::find(cloud).await?.map(|(_, name)| name))
+    Ok(match cloud.spec.load_balancer.kind {
+        BalancerKind::Application => load_balancer::find(cloud).await?.and_then(|found| found.dns_name),
+        BalancerKind::Classic => classic::find(cloud).await?.and_then(|found| found.dns_name),
+    })
 }

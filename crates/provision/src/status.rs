@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
-use futuswarm_spec::Role;
-use futuswarm_store::{NodeRecord, NodeState, keys, unix_millis};
+use futuswarm_spec::{PlainHttp, Role};
+use futuswarm_store::{NodeRecord, NodeState, unix_millis};
 use serde::Serialize;
 
 use crate::error::{Error, aws};
-use crate::names::{CLUSTER_TAG, PART_TAG};
+use crate::names::PART_TAG;
 use crate::{Cloud, resources};
 
 /// A node whose last heartbeat is older is not counted as ready, in milliseconds.
@@ -57,7 +57,7 @@ pub struct Node {
 
 /// The cluster's instances that run or are about to.
 pub async fn instances(cloud: &Cloud) -> Result<Vec<Instance>, Error> {
-    let ours = Filter::builder().name(format!("tag:{CLUSTER_TAG}")).values(&cloud.spec.cluster).build();
+    let ours = cloud.ours();
     let alive = Filter::builder()
         .name("instance-state-name")
         .values("pending")
@@ -81,7 +81,7 @@ pub async fn instances(cloud: &Cloud) -> Result<Vec<Instance>, Error> {
 /// # Errors
 /// When AWS does not answer.
 pub async fn look(cloud: &Cloud, url: &str) -> Result<Status, Error> {
-    let records: BTreeMap<String, NodeRecord> = match cloud.store.all::<NodeRecord>(keys::NODES).await {
+    let records: BTreeMap<String, NodeRecord> = match futuswarm_store::node_records(&cloud.store).await {
         Ok(records) => records.into_iter().map(|record| (record.instance.clone(), record)).collect(),
         // Before the first apply there is no bucket.
         Err(futuswarm_store::Error::Service { source, .. }) if source.is_not_found() => BTreeMap::new(),
@@ -127,13 +127,22 @@ fn node(cloud: &Cloud, instance: &Instance, records: &BTreeMap<String, NodeRecor
     }
 }
 
-/// Where the cluster's page answers, when nobody said.
+/// Where the cluster's page answers: with HTTPS once there is a certificate; nothing while plain HTTP only leads there.
+///
+/// # Errors
+/// When AWS does not answer.
+pub async fn page(cloud: &Cloud) -> Result<Option<String>, Error> {
+    if resources::serves_https(cloud).await? {
+        return Ok(Some(format!("https://{}", cloud.spec.domain)));
+    }
+    let name = resources::balancer_name(cloud).await?;
+    Ok(name.filter(|_| cloud.spec.load_balancer.http == PlainHttp::Forward).map(|name| format!("http://{name}")))
+}
+
+/// Where the cluster's page will answer.
 ///
 /// # Errors
 /// When AWS does not answer.
 pub async fn url(cloud: &Cloud) -> Result<String, Error> {
-    Ok(match resources::balancer_name(cloud).await? {
-        Some(name) => format!("http://{name}"),
-        None => format!("http://{}", cloud.spec.domain),
-    })
+    Ok(page(cloud).await?.unwrap_or_else(|| format!("https://{}", cloud.spec.domain)))
 }

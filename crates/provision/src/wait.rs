@@ -15,18 +15,19 @@ const LOOK: Duration = Duration::from_millis(1000);
 /// For one request for the page.
 const PAGE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Waits; `progress` is told of every look.
+/// Waits; `progress` is told of every look. Without a `page` only the nodes are waited for.
 ///
 /// # Errors
 /// When `deadline` has passed; the message says what is still missing.
 pub async fn until_ready(
     cloud: &Cloud,
-    url: &str,
+    page: Option<&str>,
     deadline: Duration,
     mut progress: impl FnMut(&Status, bool),
 ) -> Result<Status, Error> {
     let started = Instant::now();
-    let wanted: u32 = cloud.spec.groups.values().map(|group| group.count).sum();
+    let wanted: u32 = cloud.spec.groups.values().map(|group| group.min).sum();
+    let url = page.unwrap_or_default();
     let mut last;
     loop {
         match status::look(cloud, url).await {
@@ -34,10 +35,10 @@ pub async fn until_ready(
                 let ready = found.nodes.iter().filter(|node| node.ready).count();
                 let all = u32::try_from(ready).is_ok_and(|ready| ready >= wanted)
                     && found.nodes.iter().all(|node| node.ready);
-                let page = if all {
-                    page_answers_everywhere(cloud, url, wanted).await
-                } else {
-                    Err("not asked yet".to_owned())
+                let page = match (all, page) {
+                    (true, Some(url)) => page_answers_everywhere(cloud, url, wanted).await,
+                    (true, None) => Ok(()),
+                    (false, _) => Err("not asked yet".to_owned()),
                 };
                 progress(&found, page.is_ok());
                 last = match page {
@@ -90,7 +91,11 @@ async fn page_answers_everywhere(cloud: &Cloud, url: &str, nodes: u32) -> Result
 
 /// Asks for the page under the cluster's own domain.
 async fn page_answers(cloud: &Cloud, url: &str) -> Result<(), String> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let tls = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
+        .map_err(|error| error.to_string())?;
+    let connector = tls.https_or_http().enable_http1().build();
+    let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
     let request =
         http::Request::builder().uri(format!("{}/", url.trim_end_matches('/'))).header("host", &cloud.spec.domain);
     let request = request.body(Empty::new()).map_err(|error| error.to_string())?;

@@ -20,6 +20,10 @@ pub(crate) struct Table {
     line: usize,
     entries: BTreeMap<String, Entry>,
     known: Vec<String>,
+    /// Lines of the keys inside this table's tables, by their dotted paths.
+    inner_lines: BTreeMap<String, usize>,
+    /// What was asked for inside this table's tables, by dotted paths.
+    inner_known: Vec<String>,
     problems: Problems,
 }
 
@@ -59,7 +63,15 @@ impl Table {
                 (key.to_owned(), entry)
             })
             .collect();
-        Self { path, line, entries, known: Vec::new(), problems: Problems::of(file) }
+        Self {
+            path,
+            line,
+            entries,
+            known: Vec::new(),
+            inner_lines: BTreeMap::new(),
+            inner_known: Vec::new(),
+            problems: Problems::of(file),
+        }
     }
 
     fn dotted(&self, key: &str) -> String {
@@ -71,9 +83,26 @@ impl Table {
         self.entries.get(key).map_or(self.line, |entry| entry.line)
     }
 
-    fn wrong(&mut self, key: &str, message: String) {
+    /// Notes a problem with a key of this table.
+    pub(crate) fn wrong(&mut self, key: &str, message: String) {
         let (line, dotted) = (self.line_of(key), self.dotted(key));
         self.problems.add(line, &dotted, message);
+    }
+
+    /// Notes a problem with a key anywhere below this table, by its dotted path. A key that is absent has the line of the
+    /// innermost table that is there.
+    pub(crate) fn wrong_below(&mut self, dotted: &str, message: impl Into<String>) {
+        let mut there = dotted;
+        let line = loop {
+            if let Some(line) = self.inner_lines.get(there) {
+                break *line;
+            }
+            match there.rsplit_once('.') {
+                Some((outer, _)) => there = outer,
+                None => break self.line_of(there),
+            }
+        };
+        self.problems.add(line, dotted, message.into());
     }
 
     /// The item, or a problem when it is absent and there is no default.
@@ -97,9 +126,32 @@ impl Table {
         default: Option<&str>,
         check: impl Fn(&str) -> Result<(), &'static str>,
     ) -> Option<String> {
-        let Some(item) = self.item(key, default.is_none(), "a string") else { return default.map(str::to_owned) };
+        match self.item(key, default.is_none(), "a string") {
+            Some(item) => self.checked_string(key, &item, check),
+            None => default.map(str::to_owned),
+        }
+    }
+
+    /// A string that may be absent; `None` only when it is there and cannot be used.
+    pub(crate) fn optional(
+        &mut self,
+        key: &str,
+        check: impl Fn(&str) -> Result<(), &'static str>,
+    ) -> Option<Option<String>> {
+        match self.item(key, false, "a string") {
+            Some(item) => self.checked_string(key, &item, check).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn checked_string(
+        &mut self,
+        key: &str,
+        item: &Item,
+        check: impl Fn(&str) -> Result<(), &'static str>,
+    ) -> Option<String> {
         let Some(text) = item.as_str() else {
-            self.mistyped(key, "a string", &item);
+            self.mistyped(key, "a string", item);
             return None;
         };
         if let Err(needed) = check(text) {
@@ -107,6 +159,26 @@ impl Table {
             return None;
         }
         Some(text.to_owned())
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, key: &str, default: bool) -> Option<bool> {
+        let Some(item) = self.item(key, false, "true or false") else { return Some(default) };
+        let flag = item.as_bool();
+        if flag.is_none() {
+            self.mistyped(key, "true or false", &item);
+        }
+        flag
+    }
+
+    /// Notes that a key may stand here although it is not read.
+    pub(crate) fn known(&mut self, key: &str) {
+        self.known.push(key.to_owned());
+    }
+
+    /// Whether a key is there, whatever its value.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
     }
 
     /// A whole number.
@@ -123,9 +195,9 @@ impl Table {
     }
 
     /// One of a few words.
-    pub(crate) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&mut self, key: &str, default: Option<T>, choices: &[(&str, T)]) -> Option<T> {
         let what = choices.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
-        let item = self.item(key, true, &what)?;
+        let Some(item) = self.item(key, default.is_none(), &what) else { return default };
         let found = item.as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
         if found.is_none() {
             self.mistyped(key, &what, &item);
@@ -144,8 +216,12 @@ impl Table {
         network
     }
 
-    /// A list of IPv4 networks; absent means none.
-    pub(crate) fn networks(&mut self, key: &str) -> Option<Vec<Ipv4Net>> {
+    /// A list of IPv4 networks.
+    pub(crate) fn networks(&mut self, key: &str, default: &[Ipv4Net]) -> Option<Vec<Ipv4Net>> {
+        if !self.has(key) {
+            self.known(key);
+            return Some(default.to_vec());
+        }
         let texts = self.strings(key)?;
         let mut networks = Vec::new();
         for text in texts {
@@ -191,14 +267,28 @@ impl Table {
         self.read_inside(key, self.dotted(key), self.line_of(key), &item, read)
     }
 
-    /// A table of tables with any names, at least one.
+    /// A table that may be absent; `None` only when it is there and cannot be used.
+    pub(crate) fn optional_table<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.item(key, false, "a table") {
+            Some(item) => self.read_inside(key, self.dotted(key), self.line_of(key), &item, read).map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// A table of tables with any names; `example` is one of them. At least one when `required` is set.
     pub(crate) fn tables<T>(
         &mut self,
         key: &str,
+        required: bool,
+        example: &str,
         mut read: impl FnMut(&str, &mut Self) -> Option<T>,
     ) -> Option<BTreeMap<String, T>> {
-        let what = "at least one table such as [groups.workers]";
-        let item = self.item(key, true, what)?;
+        let what = &format!("at least one table such as [{example}]");
+        let Some(item) = self.item(key, required, what) else { return (!required).then(BTreeMap::new) };
         let Some(outer) = item.as_table_like() else {
             self.mistyped(key, what, &item);
             return None;
@@ -214,7 +304,7 @@ impl Table {
                 self.problems.add(
                     line,
                     &path,
-                    "a group's name has at most 24 lower-case letters, digits and hyphens".to_owned(),
+                    "such a name has at most 24 lower-case letters, digits and hyphens".to_owned(),
                 );
                 whole = false;
             }
@@ -225,7 +315,7 @@ impl Table {
                 None => whole = false,
             }
         }
-        if found.is_empty() && whole {
+        if required && found.is_empty() && whole {
             self.wrong(key, format!("{what} is needed"));
             whole = false;
         }
@@ -250,12 +340,33 @@ impl Table {
                 (name.to_owned(), Entry { line: line_mark(inner).unwrap_or(line), item: inner.clone() })
             })
             .collect();
-        let mut inner = Self { path, line, entries, known: Vec::new(), problems: Problems::of(&self.problems.file) };
+        let mut inner = Self {
+            path,
+            line,
+            entries,
+            known: Vec::new(),
+            inner_lines: BTreeMap::new(),
+            inner_known: Vec::new(),
+            problems: Problems::of(&self.problems.file),
+        };
         let value = read(&mut inner);
+        self.inner_lines.insert(inner.path.clone(), line);
+        for (name, entry) in &inner.entries {
+            self.inner_lines.insert(inner.dotted(name), entry.line);
+        }
+        self.inner_lines.append(&mut inner.inner_lines);
+        self.inner_known.extend(inner.known.iter().map(|key| inner.dotted(key)));
+        self.inner_known.append(&mut inner.inner_known);
         for problem in inner.finish().problems {
             self.problems.add(problem.line, &problem.key, problem.message);
         }
         value
+    }
+
+    /// Every key that may stand anywhere below this table, by dotted paths.
+    #[cfg(test)]
+    pub(crate) fn all_known(&self) -> impl Iterator<Item = &String> {
+        self.known.iter().chain(&self.inner_known)
     }
 
     /// Reports what nobody asked for, and gives the problems away.

@@ -3,6 +3,7 @@
 use super::*;
 
 const LOCAL: &str = include_str!("../../../clusters/local.toml");
+const EXAMPLE: &str = include_str!("../../../clusters/example.toml");
 
 fn problems(text: &str) -> String {
     Spec::parse("cluster.toml", text).unwrap_err().to_string()
@@ -13,7 +14,7 @@ fn the_shipped_specs_are_good() {
     let local = Spec::parse("clusters/local.toml", LOCAL).unwrap();
     insta::assert_debug_snapshot!(local);
     assert_eq!((local.count_of(Role::Manager), local.count_of(Role::Worker)), (1, 2));
-    let example = Spec::parse("clusters/example.toml", include_str!("../../../clusters/example.toml")).unwrap();
+    let example = Spec::parse("clusters/example.toml", EXAMPLE).unwrap();
     assert_eq!(example.count_of(Role::Manager), 3);
     let three = Spec::parse("clusters/local-three.toml", include_str!("../../../clusters/local-three.toml")).unwrap();
     assert_eq!((three.count_of(Role::Manager), three.cluster.as_str()), (3, "local-three"));
@@ -22,8 +23,78 @@ fn the_shipped_specs_are_good() {
 #[test]
 fn subnets_follow_the_zones() {
     let local = Spec::parse("clusters/local.toml", LOCAL).unwrap();
-    let subnets: Vec<String> = local.subnets().into_iter().map(|(zone, net)| format!("{zone} {net}")).collect();
-    assert_eq!(subnets, ["eu-west-1a 10.42.0.0/20", "eu-west-1b 10.42.16.0/20", "eu-west-1c 10.42.32.0/20"]);
+    let texts = |subnets: Vec<(String, Ipv4Net)>| -> Vec<String> {
+        subnets.into_iter().map(|(zone, net)| format!("{zone} {net}")).collect()
+    };
+    assert_eq!(
+        texts(local.public_subnets()),
+        ["eu-west-1a 10.42.0.0/20", "eu-west-1b 10.42.16.0/20", "eu-west-1c 10.42.32.0/20"]
+    );
+    assert_eq!(
+        texts(local.private_subnets()),
+        ["eu-west-1a 10.42.48.0/20", "eu-west-1b 10.42.64.0/20", "eu-west-1c 10.42.80.0/20"]
+    );
+    let small = Spec::parse("x", &LOCAL.replace("10.42.0.0/16", "172.16.12.0/22")).unwrap();
+    assert_eq!(texts(small.private_subnets())[2], "eu-west-1c 172.16.13.64/26");
+}
+
+/// The example with its commented keys, by the marks that it explains.
+fn uncommented(marks: &[&str]) -> String {
+    let line = |line: &str| {
+        let rest = marks.iter().find_map(|mark| line.strip_prefix(mark));
+        // Prose is behind a mark, too; a key or a table is what has "=" or begins with "[".
+        match rest
+            .filter(|rest| rest.starts_with('[') || rest.split('#').next().is_some_and(|code| code.contains(" = ")))
+        {
+            Some(rest) => rest.to_owned(),
+            None => line.to_owned(),
+        }
+    };
+    EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_tells_the_defaults() {
+    let shipped = Spec::parse("example", EXAMPLE).unwrap();
+    assert_eq!(Spec::parse("example", &uncommented(&["# "])).unwrap(), shipped);
+    assert_ne!(Spec::parse("example", &uncommented(&["# ", "#: "])).unwrap(), shipped);
+    let changed = uncommented(&["# "]).replace("versions_days = 90", "versions_days = 91");
+    assert_ne!(Spec::parse("example", &changed).unwrap(), shipped, "the comparison sees a wrong default");
+}
+
+#[test]
+fn the_example_has_every_key() {
+    // Names of groups and peerings are the operator's.
+    let general = |path: &str| {
+        let parts: Vec<&str> = path.split('.').collect();
+        match parts.as_slice() {
+            [outer @ ("groups" | "peering"), _, key] => format!("{outer}.*.{key}"),
+            _ => path.to_owned(),
+        }
+    };
+    let text = uncommented(&["# ", "#: "]);
+    let mut root = Table::parse("example", &text).unwrap();
+    read::draft(&mut root);
+    let known: std::collections::BTreeSet<String> = root.all_known().map(|path| general(path)).collect();
+    let document: toml_edit::Document<String> = toml_edit::Document::parse(text).unwrap();
+    let mut there = std::collections::BTreeSet::new();
+    fn walk(prefix: &str, table: &dyn toml_edit::TableLike, there: &mut Vec<String>) {
+        for (key, item) in table.iter() {
+            let path = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+            if let Some(inner) = item.as_table() {
+                walk(&path, inner, there);
+            }
+            there.push(path);
+        }
+    }
+    let mut paths = Vec::new();
+    walk("", document.as_table(), &mut paths);
+    there.extend(paths.iter().map(|path| general(path)));
+    // Below these any key may stand.
+    there.retain(|path| {
+        !path.starts_with("tags.") && !["groups.managers", "groups.workers", "peering.office"].contains(&path.as_str())
+    });
+    assert_eq!(there, known);
 }
 
 #[test]
@@ -62,17 +133,59 @@ fn what_does_not_fit_together_is_refused() {
     };
     for (from, to, expected) in [
         ("count = 1 ", "count = 2 ", "a Swarm needs 1, 3, 5 or 7"),
-        ("10.42.0.0/16", "10.42.0.0/20", "has no room for 3 subnets"),
+        ("10.42.0.0/16", "10.0.0.0/8", "a VPC is between /16 and /28"),
+        ("10.42.0.0/16", "10.42.0.0/26", "there are 3 zones and 1 private subnets"),
         ("10.42.0.0/16", "10.200.0.0/16", "overlap"),
+        (
+            "cidr = \"10.42.0.0/16\"",
+            "public_subnets = [\"10.42.0.0/20\", \"10.42.0.0/24\", \"10.9.0.0/24\"]",
+            "10.9.0.0/24 is outside of the VPC",
+        ),
+        (
+            "cidr = \"10.42.0.0/16\"",
+            "public_subnets = [\"10.42.0.0/20\", \"10.42.0.0/24\", \"10.42.32.0/24\"]",
+            "10.42.0.0/24 overlaps with 10.42.0.0/20",
+        ),
         ("\"eu-west-1c\"", "\"us-east-1c\"", "is not in the region"),
+        ("\"eu-west-1c\"", "\"eu-west-1b\"", "is there twice"),
+        ("[\"eu-west-1a\", \"eu-west-1b\", \"eu-west-1c\"]", "[\"eu-west-1a\"]", "needs at least two zones"),
         ("# api_port = 4566", "api_port = 8080", "choose two ports"),
         ("# [swarm]", "[swarm]\naddress_pool_mask = 9\n#", "cannot be taken from"),
         ("\"local\" ", "\"Local!\" ", "lower-case letters"),
+        ("[local]", "[ssh]\nallowed_cidrs = [\"0.0.0.0/0\"]\n[local]", "never open to the whole internet"),
+        ("[local]", "[tags]\nName = \"x\"\n[local]", "such tags are made by us"),
+        ("[local]", "[peering.office]\nvpc = \"vpc-1\"\ncidr = \"10.42.8.0/24\"\n[local]", "overlaps with our VPC"),
+        (
+            "[local]",
+            "[peering.office]\nvpc = \"vpc-1\"\ncidr = \"192.168.0.0/24\"\nldap = true\n[local]",
+            "there is no [ldap] table",
+        ),
+        ("role = \"worker\"", "role = \"worker\"\nmin = 1", "give either `count`"),
+        ("role = \"worker\"", "role = \"worker\"\nzones = [\"eu-west-1d\"]", "is not one of network.zones"),
+        ("role = \"manager\"", "role = \"manager\"\nspot = true", "never run on spare capacity"),
+        (
+            "instance_type = \"t3.small\"",
+            "instance_types = [\"t3.small\", \"t4g.small\"]",
+            "t3.small is x86_64, and t4g.small is not",
+        ),
+        (
+            "domain = \"apps.localhost\"",
+            "open_domain = \"open.apps.localhost\"\ndomain = \"apps.localhost\"",
+            "overlap",
+        ),
     ] {
         let message = with(from, to);
         assert!(message.contains(expected), "{message}");
         assert!(message.starts_with("cluster.toml:"), "{message}");
     }
+}
+
+#[test]
+fn parts_that_do_not_fit_are_reported_beside_keys_that_cannot_be_read() {
+    let text = LOCAL.replace("count = 1 ", "count = 2 ").replace("memory_mib = 1536", "memory_mib = \"much\"");
+    let message = problems(&text);
+    assert!(message.contains("a Swarm needs 1, 3, 5 or 7") && message.contains("local.memory_mib: "), "{message}");
+    assert!(message.contains("cluster.toml:13: groups: ") || message.contains(": groups: "), "{message}");
 }
 
 #[test]

@@ -25,8 +25,15 @@ pub fn manager(instance: &str) -> String {
     format!("{MANAGERS}{instance}")
 }
 
-/// The heartbeat of one node.
+/// The heartbeat of one node. Its key ends with what AWS calls the user id of an instance's role session (`aws:userid`), so
+/// that the role's policy can let each node write its own heartbeat and no other.
 #[must_use]
-pub fn node(instance: &str) -> String {
-    format!("{NODES}{instance}")
+pub fn node(role_id: &str, instance: &str) -> String {
+    format!("{NODES}{role_id}:{instance}")
+}
+
+/// The instance that a heartbeat's key belongs to.
+#[must_use]
+pub fn instance_of(key: &str) -> Option<&str> {
+    key.strip_prefix(NODES)?.split_once(':').map(|(_, instance)| instance)
 }

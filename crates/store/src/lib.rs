@@ -6,11 +6,13 @@
 mod bucket;
 pub mod keys;
 mod memory;
+mod nodes;
 mod objects;
 mod s3;
 
 pub use bucket::{Bucket, Condition, Error, Object, Put};
 pub use memory::MemoryBucket;
+pub use nodes::{forget_node, node_records};
 pub use objects::{Genesis, ManagerRecord, NodeRecord, NodeState, Role, SealedToken, unix_millis};
 pub use s3::S3Bucket;
 

@@ -16,7 +16,7 @@ pub const NODE_CONFIG_PATH: &str = "/run/futuswarm/node.yaml";
 /// EC2's limit for user data before it is encoded, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
 /// The version of [`NodeConfig`] that this program reads and writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: &str = "#cloud-config\n";
 
 /// What a node must know before it can ask S3 for the rest.
@@ -31,6 +31,8 @@ pub struct NodeConfig {
     pub region: String,
     /// The node's part in the Swarm.
     pub role: Role,
+    /// The id of its IAM role: with the instance id it makes the name under which the node may write to the bucket.
+    pub role_id: String,
     /// The group of nodes that it belongs to.
     pub group: String,
     /// The cluster's bucket.
@@ -134,7 +136,9 @@ impl NodeConfig {
     }
 
     fn check(&self) -> Result<(), Error> {
-        for (field, value) in [("cluster", &self.cluster), ("region", &self.region), ("bucket", &self.bucket)] {
+        for (field, value) in
+            [("cluster", &self.cluster), ("region", &self.region), ("bucket", &self.bucket), ("role_id", &self.role_id)]
+        {
             if value.is_empty() {
                 return Err(Error::Field { field, value: value.clone(), reason: "it must not be empty" });
             }

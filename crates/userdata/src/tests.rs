@@ -9,6 +9,7 @@ fn config(role: Role) -> NodeConfig {
         cluster: "prod".to_owned(),
         region: "eu-west-1".to_owned(),
         role,
+        role_id: "AROA1234567890EXAMPLE".to_owned(),
         group: if manager { "managers" } else { "workers" }.to_owned(),
         bucket: "futuswarm-prod-123456789012-eu-west-1".to_owned(),
         cluster_key: "alias/futuswarm-prod".to_owned(),

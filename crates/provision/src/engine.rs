@@ -1,0 +1,241 @@
+//! The dependency graph: resources are looked at, compared and changed as soon as what they need is done, many at a time;
+//! they are deleted in the opposite order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::time::Instant;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use crate::error::Error;
+use crate::plan::{Action, Change, Changed, Event, Fields};
+use crate::{Cloud, Mode};
+
+/// AWS throttles per account and per operation; more at a time would not be faster.
+const AT_A_TIME: usize = 16;
+
+/// A future of a step.
+type Work<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// One thing in AWS that a cluster consists of. Its part is its name within the cluster: the tag `futuswarm:part`.
+pub(crate) trait Resource: Send + Sync {
+    /// What was seen of it.
+    type Found: Send + Sync;
+
+    /// For people, for example `subnet`.
+    fn kind(&self) -> &'static str;
+    /// For people, and for AWS where it has names.
+    fn name(&self, cloud: &Cloud) -> String;
+    /// Which part of the cluster it is.
+    fn part(&self) -> String;
+    /// Parts that must be there before it.
+    fn needs(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Looks.
+    fn observe(&self, cloud: &Cloud) -> impl Future<Output = Result<Option<Self::Found>, Error>> + Send;
+    /// By what others refer to it.
+    fn id(&self, found: &Self::Found) -> String;
+    /// How it should be.
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error>;
+    /// How it is.
+    fn current(&self, cloud: &Cloud, found: &Self::Found) -> Fields;
+    /// Fields that AWS cannot change.
+    fn fixed(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// Makes it; returns its id.
+    fn create(&self, cloud: &Cloud) -> impl Future<Output = Result<String, Error>> + Send;
+    /// Puts right what differs.
+    fn update(
+        &self,
+        cloud: &Cloud,
+        found: &Self::Found,
+        changed: Changed<'_>,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Deletes it.
+    fn delete(&self, cloud: &Cloud, found: &Self::Found) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Why nothing can be done about it yet; somebody else has to do something first.
+    fn waits_for(&self, _: &Cloud) -> Option<String> {
+        None
+    }
+    /// Whether it holds data, which outlives a cluster unless somebody says otherwise.
+    fn holds_data(&self) -> bool {
+        false
+    }
+    /// Whether the spec asks for it; what it no longer asks for is deleted.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+}
+
+/// A resource of whatever kind.
+pub(crate) trait Step: Send + Sync {
+    fn part(&self) -> String;
+    fn needs(&self) -> Vec<String>;
+    fn is_wanted(&self) -> bool;
+    fn run<'a>(&'a self, cloud: &'a Cloud, mode: Mode) -> Work<'a>;
+}
+
+impl<R: Resource> Step for R {
+    fn part(&self) -> String {
+        Resource::part(self)
+    }
+
+    fn needs(&self) -> Vec<String> {
+        Resource::needs(self)
+    }
+
+    fn is_wanted(&self) -> bool {
+        Resource::is_wanted(self)
+    }
+
+    fn run<'a>(&'a self, cloud: &'a Cloud, mode: Mode) -> Work<'a> {
+        Box::pin(async move {
+            bring_about(self, cloud, mode).await.map_err(|source| Error::Resource {
+                kind: self.kind(),
+                name: self.name(cloud),
+                region: cloud.names.region.clone(),
+                source: Box::new(source),
+            })
+        })
+    }
+}
+
+async fn bring_about<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode) -> Result<(), Error> {
+    if mode.keeps(resource.holds_data()) {
+        return Ok(());
+    }
+    let found = resource.observe(cloud).await?;
+    match mode {
+        Mode::Apply { .. } if Resource::is_wanted(resource) => converge(resource, cloud, mode, found).await,
+        Mode::Apply { .. } | Mode::Destroy { .. } => remove(resource, cloud, mode, found).await,
+    }
+}
+
+async fn converge<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: Option<R::Found>) -> Result<(), Error> {
+    if let Some(reason) = resource.waits_for(cloud) {
+        cloud.note(reason);
+        return Ok(());
+    }
+    let wanted = resource.wanted(cloud)?;
+    let change = |action, differences| Change {
+        action,
+        kind: resource.kind(),
+        name: resource.name(cloud),
+        part: Resource::part(resource),
+        differences,
+    };
+    let Some(found) = found else {
+        let change = change(Action::Create, wanted.differences(&Fields::new()));
+        return make(cloud, mode, change, async {
+            let id = resource.create(cloud).await?;
+            cloud.note_id(Resource::part(resource), id);
+            Ok(())
+        })
+        .await;
+    };
+    cloud.note_id(Resource::part(resource), resource.id(&found));
+    let differences = wanted.differences(&resource.current(cloud, &found));
+    if differences.is_empty() {
+        return Ok(());
+    }
+    if let Some(difference) =
+        differences.iter().find(|difference| resource.fixed().contains(&difference.field.as_str()))
+    {
+        return Err(Error::Fixed {
+            kind: resource.kind(),
+            name: resource.name(cloud),
+            difference: difference.to_string(),
+        });
+    }
+    let change = change(Action::Update, differences);
+    let differences = change.differences.clone();
+    make(cloud, mode, change, resource.update(cloud, &found, Changed(&differences))).await
+}
+
+async fn remove<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: Option<R::Found>) -> Result<(), Error> {
+    let Some(found) = found else { return Ok(()) };
+    let change = Change {
+        action: Action::Delete,
+        kind: resource.kind(),
+        name: resource.name(cloud),
+        part: Resource::part(resource),
+        differences: Vec::new(),
+    };
+    make(cloud, mode, change, async {
+        match resource.delete(cloud, &found).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            outcome => outcome,
+        }
+    })
+    .await
+}
+
+async fn make(
+    cloud: &Cloud,
+    mode: Mode,
+    change: Change,
+    work: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    cloud.tell(Event::Begun(&change));
+    let started = Instant::now();
+    let outcome = if mode.plans() { Ok(()) } else { work.await };
+    match &outcome {
+        Ok(()) => {
+            if !mode.plans() {
+                cloud.tell(Event::Made(&change, started.elapsed()));
+            }
+            cloud.note_change(change);
+        }
+        Err(_) => cloud.tell(Event::Failed(&change)),
+    }
+    outcome
+}
+
+/// Runs all steps; each as soon as those it depends on are done.
+///
+/// # Errors
+/// With every failure. Steps that depend on a failed one are not tried; all others are.
+pub(crate) async fn run(cloud: &Cloud, steps: &[Box<dyn Step>], mode: Mode) -> Result<(), Error> {
+    let mut waits = order(steps, matches!(mode, Mode::Destroy { .. }))?;
+    let mut running = FuturesUnordered::new();
+    let (mut errors, mut stuck) = (Vec::new(), Vec::new());
+    loop {
+        let ready: Vec<usize> = waits.iter().filter(|(_, needs)| needs.is_empty()).map(|(step, _)| *step).collect();
+        for step in ready.into_iter().take(AT_A_TIME.saturating_sub(running.len())) {
+            waits.remove(&step);
+            running.push(async move { (step, steps[step].run(cloud, mode).await) });
+        }
+        let Some((step, outcome)) = running.next().await else { break };
+        match outcome {
+            Ok(()) => waits.values_mut().for_each(|needs| {
+                needs.remove(&step);
+            }),
+            Err(error) => errors.push(error),
+        }
+    }
+    stuck.extend(waits.keys().map(|step| steps[*step].part()));
+    if errors.is_empty() { Ok(()) } else { Err(Error::Several { errors, stuck }) }
+}
+
+/// Step → the steps that must be done before it.
+fn order(steps: &[Box<dyn Step>], backwards: bool) -> Result<BTreeMap<usize, BTreeSet<usize>>, Error> {
+    let by_part: BTreeMap<String, usize> = steps.iter().enumerate().map(|(index, step)| (step.part(), index)).collect();
+    let mut waits: BTreeMap<usize, BTreeSet<usize>> = (0..steps.len()).map(|index| (index, BTreeSet::new())).collect();
+    for (index, step) in steps.iter().enumerate() {
+        for need in step.needs() {
+            let Some(needed) = by_part.get(&need) else {
+                // What is deleted may have outlived what it needed.
+                if backwards || !step.is_wanted() {
+                    continue;
+                }
+                return Err(Error::Missing(format!("{} needs {need}, which no step makes", step.part())));
+            };
+            let (first, then) = if backwards { (index, *needed) } else { (*needed, index) };
+            waits.entry(then).or_default().insert(first);
+        }
+    }
+    Ok(waits)
+}

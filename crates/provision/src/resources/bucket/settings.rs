@@ -1,0 +1,247 @@
+//! The bucket's settings: reading all of them, and putting each right.
+
+use aws_sdk_s3::error::BuildError;
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketVersioningStatus, ExpirationStatus,
+    LifecycleExpiration, LifecycleRule, LifecycleRuleFilter, NoncurrentVersionExpiration,
+    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
+};
+
+use super::super::kms_key::KmsKey;
+use super::PART;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::Fields;
+use crate::settle::until_visible;
+use crate::{Cloud, policies};
+
+pub(super) const PUBLIC: &str = "public access";
+pub(super) const VERSIONING: &str = "versioning";
+pub(super) const ENCRYPTION: &str = "encryption";
+pub(super) const TRANSPORT: &str = "policy";
+pub(super) const EXPIRY: &str = "expiry ";
+/// Days after which the parts of an upload that was never finished go.
+const UNFINISHED_DAYS: i32 = 7;
+
+pub(super) fn unbuilt(_: BuildError) -> Error {
+    incomplete("a request about the bucket", "required field")()
+}
+
+/// One rule about the age of objects.
+struct Expiry {
+    name: &'static str,
+    prefix: &'static str,
+    /// Days for current objects, or for older versions.
+    current: Option<i32>,
+    older: Option<i32>,
+}
+
+fn expiries(cloud: &Cloud) -> [Expiry; 3] {
+    let retention = &cloud.spec.retention;
+    let days = |days: u32| i32::try_from(days).ok();
+    [
+        Expiry { name: "older-versions", prefix: "", current: None, older: days(retention.versions_days) },
+        Expiry { name: "backups", prefix: "backup/", current: days(retention.backup_days), older: None },
+        Expiry { name: "audit", prefix: "audit/", current: days(retention.audit_days), older: None },
+    ]
+}
+
+/// A rule in words, the same for one that is wanted and one that was found.
+fn in_words(prefix: &str, current: Option<i32>, older: Option<i32>, unfinished: Option<i32>) -> String {
+    let mut words = vec![if prefix.is_empty() { "everything".to_owned() } else { prefix.to_owned() }];
+    words.extend(current.map(|days| format!("after {days} days")));
+    words.extend(older.map(|days| format!("older versions after {days} days")));
+    words.extend(unfinished.map(|days| format!("unfinished uploads after {days} days")));
+    words.join(", ")
+}
+
+/// The policy that is wanted, if any. Behind an endpoint without TLS it would do what it says, and lock everybody out.
+fn policy(cloud: &Cloud) -> Option<String> {
+    (!cloud.is_without_tls()).then(|| policies::bucket(&cloud.names).to_string())
+}
+
+pub(super) fn wanted(cloud: &Cloud) -> Fields {
+    let mut fields = Fields::new()
+        .with(PUBLIC, "blocked")
+        .with(VERSIONING, BucketVersioningStatus::Enabled.as_str())
+        .with(ENCRYPTION, cloud.id_or_unknown(KmsKey::Cluster.part_name()))
+        .with_some(TRANSPORT, policy(cloud));
+    for expiry in expiries(cloud) {
+        let unfinished = expiry.older.map(|_| UNFINISHED_DAYS);
+        let words = in_words(expiry.prefix, expiry.current, expiry.older, unfinished);
+        fields = fields.with(format!("{EXPIRY}{}", expiry.name), words);
+    }
+    fields
+}
+
+/// All settings, or nothing when there is no bucket.
+pub(super) async fn read(cloud: &Cloud, name: &str) -> Result<Option<Fields>, Error> {
+    let versioning = cloud.s3.get_bucket_versioning().bucket(name).send().await.map_err(aws("GetBucketVersioning"));
+    let versioning = match versioning {
+        Ok(answer) => answer.status().map_or("off", BucketVersioningStatus::as_str).to_owned(),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is(&["AccessDenied"]) => {
+            return Err(Error::Missing(format!(
+                "the bucket {name} belongs to somebody else, or is closed to these credentials: {error}"
+            )));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (public, encryption, policy, expiry, tags) = futures_util::try_join!(
+        read_public(cloud, name),
+        read_encryption(cloud, name),
+        read_policy(cloud, name),
+        read_expiry(cloud, name),
+        read_tags(cloud, name)
+    )?;
+    let mut fields = Fields::new()
+        .with(PUBLIC, if public { "blocked" } else { "open" })
+        .with(VERSIONING, versioning)
+        .with_some(ENCRYPTION, encryption)
+        .with_some(TRANSPORT, policy);
+    for (name, words) in expiry {
+        fields = fields.with(format!("{EXPIRY}{name}"), words);
+    }
+    let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    Ok(Some(fields.with_tags(tags, &cloud.tags(PART))))
+}
+
+/// The answer, or nothing when the setting was never made.
+fn or_unset<T>(answer: Result<T, futuswarm_aws::Error>, code: &str) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is(&[code]) || error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn read_public(cloud: &Cloud, name: &str) -> Result<bool, Error> {
+    let answer = cloud.s3.get_public_access_block().bucket(name).send().await.map_err(aws("GetPublicAccessBlock"));
+    let answer = or_unset(answer, "NoSuchPublicAccessBlockConfiguration")?;
+    Ok(answer.and_then(|answer| answer.public_access_block_configuration).is_some_and(|block| {
+        [block.block_public_acls, block.ignore_public_acls, block.block_public_policy, block.restrict_public_buckets]
+            .into_iter()
+            .all(|flag| flag == Some(true))
+    }))
+}
+
+async fn read_encryption(cloud: &Cloud, name: &str) -> Result<Option<String>, Error> {
+    let answer = cloud.s3.get_bucket_encryption().bucket(name).send().await.map_err(aws("GetBucketEncryption"));
+    let answer = or_unset(answer, "ServerSideEncryptionConfigurationNotFoundError")?;
+    Ok(answer.and_then(|answer| answer.server_side_encryption_configuration).and_then(|configuration| {
+        let default = configuration.rules().first()?.apply_server_side_encryption_by_default()?;
+        Some(default.kms_master_key_id().unwrap_or_else(|| default.sse_algorithm().as_str()).to_owned())
+    }))
+}
+
+async fn read_policy(cloud: &Cloud, name: &str) -> Result<Option<String>, Error> {
+    let answer = cloud.s3.get_bucket_policy().bucket(name).send().await.map_err(aws("GetBucketPolicy"));
+    let policy = or_unset(answer, "NoSuchBucketPolicy")?.and_then(|answer| answer.policy);
+    // Written anew, so that spaces and order do not count.
+    let normal =
+        |text: String| serde_json::from_str::<serde_json::Value>(&text).map_or(text, |value| value.to_string());
+    Ok(policy.map(normal))
+}
+
+async fn read_expiry(cloud: &Cloud, name: &str) -> Result<Vec<(String, String)>, Error> {
+    let answer = cloud.s3.get_bucket_lifecycle_configuration().bucket(name).send().await;
+    let answer = or_unset(answer.map_err(aws("GetBucketLifecycleConfiguration")), "NoSuchLifecycleConfiguration")?;
+    let rules = answer.and_then(|answer| answer.rules).unwrap_or_default();
+    let in_force = rules.iter().filter(|rule| *rule.status() == ExpirationStatus::Enabled);
+    Ok(in_force
+        .map(|rule| {
+            let words = in_words(
+                rule.filter().and_then(|filter| filter.prefix()).unwrap_or_default(),
+                rule.expiration().and_then(|expiration| expiration.days()),
+                rule.noncurrent_version_expiration().and_then(|expiration| expiration.noncurrent_days()),
+                rule.abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation()),
+            );
+            (rule.id().unwrap_or_default().to_owned(), words)
+        })
+        .collect())
+}
+
+async fn read_tags(cloud: &Cloud, name: &str) -> Result<Vec<(String, String)>, Error> {
+    let answer = cloud.s3.get_bucket_tagging().bucket(name).send().await.map_err(aws("GetBucketTagging"));
+    let tags = or_unset(answer, "NoSuchTagSet")?.map(|answer| answer.tag_set).unwrap_or_default();
+    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
+pub(super) async fn close_to_the_public(cloud: &Cloud, name: &str) -> Result<(), Error> {
+    let block = PublicAccessBlockConfiguration::builder()
+        .block_public_acls(true)
+        .ignore_public_acls(true)
+        .block_public_policy(true)
+        .restrict_public_buckets(true)
+        .build();
+    until_visible("the bucket", || async {
+        let put = cloud.s3.put_public_access_block().bucket(name).public_access_block_configuration(block.clone());
+        put.send().await.map_err(aws("PutPublicAccessBlock"))
+    })
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn version(cloud: &Cloud, name: &str) -> Result<(), Error> {
+    let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    let put = cloud.s3.put_bucket_versioning().bucket(name).versioning_configuration(versioning);
+    put.send().await.map_err(aws("PutBucketVersioning"))?;
+    Ok(())
+}
+
+pub(super) async fn encrypt(cloud: &Cloud, name: &str) -> Result<(), Error> {
+    let default = ServerSideEncryptionByDefault::builder()
+        .sse_algorithm(ServerSideEncryption::AwsKms)
+        .kms_master_key_id(cloud.need(KmsKey::Cluster.part_name())?)
+        .build()
+        .map_err(unbuilt)?;
+    // The bucket key saves a KMS request per object.
+    let rule = ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(default)
+        .bucket_key_enabled(true)
+        .build();
+    let configuration = ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(unbuilt)?;
+    let put = cloud.s3.put_bucket_encryption().bucket(name).server_side_encryption_configuration(configuration);
+    put.send().await.map_err(aws("PutBucketEncryption"))?;
+    Ok(())
+}
+
+pub(super) async fn require_tls(cloud: &Cloud, name: &str) -> Result<(), Error> {
+    match policy(cloud) {
+        Some(policy) => {
+            let put = cloud.s3.put_bucket_policy().bucket(name).policy(policy);
+            put.send().await.map_err(aws("PutBucketPolicy"))?;
+        }
+        None => {
+            cloud.s3.delete_bucket_policy().bucket(name).send().await.map_err(aws("DeleteBucketPolicy"))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn expire(cloud: &Cloud, name: &str) -> Result<(), Error> {
+    let mut rules = Vec::new();
+    for expiry in expiries(cloud) {
+        let rule = LifecycleRule::builder()
+            .id(expiry.name)
+            .status(ExpirationStatus::Enabled)
+            .filter(LifecycleRuleFilter::builder().prefix(expiry.prefix).build());
+        let rule = match expiry.current {
+            Some(days) => rule.expiration(LifecycleExpiration::builder().days(days).build()),
+            None => rule,
+        };
+        let rule = match expiry.older {
+            Some(days) => rule
+                .noncurrent_version_expiration(NoncurrentVersionExpiration::builder().noncurrent_days(days).build())
+                .abort_incomplete_multipart_upload(
+                    AbortIncompleteMultipartUpload::builder().days_after_initiation(UNFINISHED_DAYS).build(),
+                ),
+            None => rule,
+        };
+        rules.push(rule.build().map_err(unbuilt)?);
+    }
+    let lifecycle = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().map_err(unbuilt)?;
+    let put = cloud.s3.put_bucket_lifecycle_configuration().bucket(name).lifecycle_configuration(lifecycle);
+    put.send().await.map_err(aws("PutBucketLifecycleConfiguration"))?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Certificates of ACM: one for each domain, for the domain itself and everything below it.
+
+use aws_sdk_acm::types::{CertificateStatus, CertificateSummary, Tag, ValidationMethod};
+use futuswarm_aws::at_most_one;
+
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::until_free;
+
+/// The certificate of a domain; its id is its ARN.
+pub(crate) struct Certificate {
+    pub(crate) part: &'static str,
+    pub(crate) domain: String,
+}
+
+/// Parts and domains of all certificates of the spec, the private domain first.
+pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<(&'static str, String)> {
+    let parts = ["certificate", "open-certificate"];
+    parts.into_iter().zip(spec.domains().into_iter().map(str::to_owned)).collect()
+}
+
+pub(crate) fn wildcard(domain: &str) -> String {
+    format!("*.{domain}")
+}
+
+/// Whether AWS has issued it.
+pub(crate) fn is_issued(certificate: &CertificateSummary) -> bool {
+    certificate.status() == Some(&CertificateStatus::Issued)
+}
+
+impl Resource for Certificate {
+    type Found = CertificateSummary;
+
+    fn kind(&self) -> &'static str {
+        "certificate"
+    }
+
+    fn name(&self, _: &Cloud) -> String {
+        wildcard(&self.domain)
+    }
+
+    fn part(&self) -> String {
+        self.part.to_owned()
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<CertificateSummary>, Error> {
+        // One that also covers the wildcard; others are somebody else's.
+        let covers = |certificate: &&CertificateSummary| {
+            certificate.domain_name() == Some(&self.domain)
+                && certificate.subject_alternative_name_summaries().contains(&wildcard(&self.domain))
+        };
+        let all: Vec<CertificateSummary> =
+            cloud.world.certificates(cloud).await?.iter().filter(covers).cloned().collect();
+        // A request of ours beside an issued one is of no use to anybody.
+        let issued: Vec<CertificateSummary> = all.iter().filter(|one| is_issued(one)).cloned().collect();
+        let candidates = if issued.is_empty() { all } else { issued };
+        let arn = |one: &CertificateSummary| one.certificate_arn().unwrap_or_default().to_owned();
+        Ok(at_most_one(format!("certificates for {}", self.domain), candidates, arn)?)
+    }
+
+    fn id(&self, found: &CertificateSummary) -> String {
+        found.certificate_arn().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+        Ok(Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain))))
+    }
+
+    fn current(&self, _: &Cloud, _: &CertificateSummary) -> Fields {
+        // By these it was found.
+        Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain)))
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let mut tags = Vec::new();
+        for (key, value) in cloud.tags(self.part) {
+            tags.push(
+                Tag::builder().key(key).value(value).build().map_err(|_| incomplete("RequestCertificate", "Key")())?,
+            );
+        }
+        // A second request with the same token within an hour is the same request.
+        let token: String = format!("{}{}", cloud.spec.cluster, self.part).replace(|c: char| !c.is_alphanumeric(), "");
+        let request = cloud.acm.request_certificate().domain_name(&self.domain);
+        let request =
+            request.subject_alternative_names(wildcard(&self.domain)).validation_method(ValidationMethod::Dns);
+        let request = request.idempotency_token(token.chars().take(32).collect::<String>()).set_tags(Some(tags));
+        let made = request.send().await.map_err(aws("RequestCertificate"))?;
+        made.certificate_arn.ok_or_else(incomplete("RequestCertificate", "CertificateArn"))
+    }
+
+    async fn update(&self, _: &Cloud, _: &CertificateSummary, _: Changed<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &CertificateSummary) -> Result<(), Error> {
+        let arn = self.id(found);
+        // The load balancer's hold on it ends minutes after the balancer.
+        until_free("the certificate", || async {
+            cloud.acm.delete_certificate().certificate_arn(&arn).send().await.map_err(aws("DeleteCertificate"))
+        })
+        .await?;
+        Ok(())
+    }
+}

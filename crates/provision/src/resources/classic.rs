@@ -1,0 +1,270 @@
+//! The classic load balancer, for those who have one: the same place in the cluster as the application load balancer.
+
+use aws_sdk_elasticloadbalancing::types::{
+    ConnectionSettings, CrossZoneLoadBalancing, HealthCheck, Listener, LoadBalancerAttributes, LoadBalancerDescription,
+    Tag,
+};
+
+use super::load_balancer::{self, PART, sorted};
+use super::security_group::{EDGE_PORT, SecurityGroup};
+use super::target_group::{HEALTH_PATH, INTERVAL, THRESHOLD, TIMEOUT};
+use super::{certificate, internet_gateway, validation};
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::until_visible;
+
+const CHECK: &str = "health check";
+const IDLE: &str = "idle timeout";
+
+/// The balancer, with the parts of its subnets.
+pub(crate) struct ClassicBalancer {
+    pub(crate) subnets: Vec<String>,
+    /// The part of its certificate.
+    pub(crate) certificate: &'static str,
+}
+
+/// What was seen of it.
+pub(crate) struct Seen {
+    balancer: LoadBalancerDescription,
+    attributes: Option<LoadBalancerAttributes>,
+}
+
+fn builder_error<E>(_: E) -> Error {
+    incomplete("a request about the load balancer", "required field")()
+}
+
+fn check() -> Result<HealthCheck, Error> {
+    HealthCheck::builder()
+        .target(format!("HTTP:{EDGE_PORT}{HEALTH_PATH}"))
+        .interval(INTERVAL)
+        .timeout(TIMEOUT)
+        .healthy_threshold(THRESHOLD)
+        .unhealthy_threshold(THRESHOLD)
+        .build()
+        .map_err(builder_error)
+}
+
+fn check_in_words(check: &HealthCheck) -> String {
+    format!(
+        "{} every {} s within {} s, {} up {} down",
+        check.target(),
+        check.interval(),
+        check.timeout(),
+        check.healthy_threshold(),
+        check.unhealthy_threshold()
+    )
+}
+
+/// The balancer of the cluster, if there is one.
+pub(crate) async fn find(cloud: &Cloud) -> Result<Option<LoadBalancerDescription>, Error> {
+    let ask = cloud.classic.describe_load_balancers().load_balancer_names(cloud.names.balancer());
+    match ask.send().await.map_err(aws("DescribeLoadBalancers")) {
+        Ok(found) => Ok(found.load_balancer_descriptions.unwrap_or_default().into_iter().next()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl ClassicBalancer {
+    /// Port → listener. HTTPS comes with the certificate.
+    fn listeners(&self, cloud: &Cloud) -> Result<Vec<Listener>, Error> {
+        let listener = |protocol: &str, port: i32| {
+            let listener = Listener::builder().protocol(protocol).load_balancer_port(port);
+            listener.instance_protocol("HTTP").instance_port(EDGE_PORT)
+        };
+        let mut all = vec![listener("HTTP", 80).build().map_err(builder_error)?];
+        if let Some(arn) = validation::issued(cloud, self.certificate) {
+            all.push(listener("HTTPS", 443).ssl_certificate_id(arn).build().map_err(builder_error)?);
+        }
+        Ok(all)
+    }
+
+    fn ids(&self, cloud: &Cloud) -> Result<Vec<String>, Error> {
+        self.subnets.iter().map(|part| cloud.need(part)).collect()
+    }
+
+    async fn settle(&self, cloud: &Cloud) -> Result<(), Error> {
+        let name = cloud.names.balancer();
+        until_visible("the load balancer", || async {
+            let idle = i32::try_from(cloud.spec.load_balancer.idle_timeout_seconds).unwrap_or(60);
+            let attributes = LoadBalancerAttributes::builder()
+                .cross_zone_load_balancing(CrossZoneLoadBalancing::builder().enabled(true).build())
+                .connection_settings(
+                    ConnectionSettings::builder().idle_timeout(idle).build().map_err(|_| idle_error())?,
+                )
+                .build();
+            let modify = cloud.classic.modify_load_balancer_attributes().load_balancer_name(&name);
+            let modify = modify.load_balancer_attributes(attributes);
+            modify.send().await.map_err(aws("ModifyLoadBalancerAttributes"))
+        })
+        .await?;
+        let configure = cloud.classic.configure_health_check().load_balancer_name(&name).health_check(check()?);
+        configure.send().await.map_err(aws("ConfigureHealthCheck"))?;
+        Ok(())
+    }
+}
+
+fn idle_error() -> futuswarm_aws::Error {
+    futuswarm_aws::Failure {
+        operation: "ModifyLoadBalancerAttributes",
+        code: None,
+        message: "the idle timeout is not one".to_owned(),
+        request_id: None,
+        status: None,
+    }
+    .into()
+}
+
+fn listener_in_words(listener: &Listener) -> (String, String) {
+    let name = format!("listener {}", listener.load_balancer_port());
+    let certificate = listener.ssl_certificate_id().map(|arn| format!(" with {arn}")).unwrap_or_default();
+    (name, format!("{} to port {}{certificate}", listener.protocol(), listener.instance_port()))
+}
+
+impl Resource for ClassicBalancer {
+    type Found = Seen;
+
+    fn kind(&self) -> &'static str {
+        "classic load balancer"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.balancer()
+    }
+
+    fn part(&self) -> String {
+        PART.to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        let mut needs = self.subnets.clone();
+        needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
+        needs.push(validation::part(self.certificate));
+        needs
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
+        let Some(balancer) = find(cloud).await? else { return Ok(None) };
+        load_balancer::note_address(cloud, balancer.dns_name(), balancer.canonical_hosted_zone_name_id());
+        let ask = cloud.classic.describe_load_balancer_attributes().load_balancer_name(cloud.names.balancer());
+        let attributes = ask.send().await.map_err(aws("DescribeLoadBalancerAttributes"))?.load_balancer_attributes;
+        Ok(Some(Seen { balancer, attributes }))
+    }
+
+    /// Auto Scaling groups know it by its name.
+    fn id(&self, seen: &Seen) -> String {
+        seen.balancer.load_balancer_name().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let fields = Fields::new()
+            .with("scheme", load_balancer::scheme(cloud).as_str())
+            .with("subnets", sorted(self.subnets.iter().map(|part| cloud.id_or_unknown(part)).collect()))
+            .with("security group", cloud.id_or_unknown(SecurityGroup::Balancer.part_name()))
+            .with(IDLE, cloud.spec.load_balancer.idle_timeout_seconds)
+            .with("across zones", true)
+            .with(CHECK, check_in_words(&check()?));
+        Ok(self
+            .listeners(cloud)?
+            .iter()
+            .map(listener_in_words)
+            .fold(fields, |fields, (name, words)| fields.with(name, words)))
+    }
+
+    fn current(&self, _: &Cloud, seen: &Seen) -> Fields {
+        let attributes = seen.attributes.as_ref();
+        let idle = attributes.and_then(|all| all.connection_settings()).map(|settings| settings.idle_timeout());
+        let across = attributes.and_then(|all| all.cross_zone_load_balancing()).map(|across| across.enabled());
+        let fields = Fields::new()
+            .with("scheme", seen.balancer.scheme().unwrap_or_default())
+            .with("subnets", sorted(seen.balancer.subnets().to_vec()))
+            .with("security group", seen.balancer.security_groups().join(" "))
+            .with_some(IDLE, idle)
+            .with_some("across zones", across)
+            .with_some(CHECK, seen.balancer.health_check().map(check_in_words));
+        let listeners = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
+        listeners.map(listener_in_words).fold(fields, |fields, (name, words)| fields.with(name, words))
+    }
+
+    fn fixed(&self) -> &'static [&'static str] {
+        &["scheme"]
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let (subnets, listeners) = (self.ids(cloud)?, self.listeners(cloud)?);
+        let group = cloud.need(SecurityGroup::Balancer.part_name())?;
+        let mut tags = Vec::new();
+        for (key, value) in cloud.tags(PART) {
+            tags.push(Tag::builder().key(key).value(value).build().map_err(builder_error)?);
+        }
+        let made = until_visible("the subnets and the security group", || async {
+            let create = cloud.classic.create_load_balancer().load_balancer_name(cloud.names.balancer());
+            let create = create.set_listeners(Some(listeners.clone())).set_subnets(Some(subnets.clone()));
+            let create = create.security_groups(&group).set_tags(Some(tags.clone()));
+            let create = create.set_scheme(cloud.spec.load_balancer.internal.then(|| "internal".to_owned()));
+            create.send().await.map_err(aws("CreateLoadBalancer"))
+        });
+        made.await?;
+        self.settle(cloud).await?;
+        // Its zone is told only when it is described.
+        let found = find(cloud).await?;
+        let found = found.ok_or_else(incomplete("DescribeLoadBalancers", "the balancer just made"))?;
+        load_balancer::note_address(cloud, found.dns_name(), found.canonical_hosted_zone_name_id());
+        Ok(cloud.names.balancer())
+    }
+
+    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+        let name = cloud.names.balancer();
+        if changed.any(&["subnets"]) {
+            let (wanted, there) = (self.ids(cloud)?, seen.balancer.subnets());
+            let missing: Vec<String> = wanted.iter().filter(|id| !there.contains(id)).cloned().collect();
+            let extra: Vec<String> = there.iter().filter(|id| !wanted.contains(id)).cloned().collect();
+            if !missing.is_empty() {
+                let attach = cloud.classic.attach_load_balancer_to_subnets().load_balancer_name(&name);
+                attach.set_subnets(Some(missing)).send().await.map_err(aws("AttachLoadBalancerToSubnets"))?;
+            }
+            if !extra.is_empty() {
+                let detach = cloud.classic.detach_load_balancer_from_subnets().load_balancer_name(&name);
+                detach.set_subnets(Some(extra)).send().await.map_err(aws("DetachLoadBalancerFromSubnets"))?;
+            }
+        }
+        if changed.any(&["security group"]) {
+            let apply = cloud.classic.apply_security_groups_to_load_balancer().load_balancer_name(&name);
+            let apply = apply.security_groups(cloud.need(SecurityGroup::Balancer.part_name())?);
+            apply.send().await.map_err(aws("ApplySecurityGroupsToLoadBalancer"))?;
+        }
+        if changed.any_with_prefix("listener ") {
+            for difference in changed.0.iter().filter(|difference| difference.field.starts_with("listener ")) {
+                let port = difference.field.trim_start_matches("listener ").parse().unwrap_or(0);
+                if difference.from.is_some() {
+                    let delete = cloud.classic.delete_load_balancer_listeners().load_balancer_name(&name);
+                    delete.load_balancer_ports(port).send().await.map_err(aws("DeleteLoadBalancerListeners"))?;
+                }
+                let wanted = self.listeners(cloud)?.into_iter().filter(|one| one.load_balancer_port() == port);
+                let wanted: Vec<Listener> = wanted.collect();
+                if !wanted.is_empty() {
+                    let create = cloud.classic.create_load_balancer_listeners().load_balancer_name(&name);
+                    let create = create.set_listeners(Some(wanted));
+                    create.send().await.map_err(aws("CreateLoadBalancerListeners"))?;
+                }
+            }
+        }
+        if changed.any(&[IDLE, "across zones", CHECK]) {
+            self.settle(cloud).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+        let delete = cloud.classic.delete_load_balancer().load_balancer_name(self.id(seen));
+        delete.send().await.map_err(aws("DeleteLoadBalancer"))?;
+        Ok(())
+    }
+}
+
+/// The certificate that the balancer serves: it can have only one.
+pub(crate) fn certificate_part(spec: &futuswarm_spec::Spec) -> &'static str {
+    certificate::all(spec).first().map_or("certificate", |(part, _)| part)
+}

@@ -1,0 +1,213 @@
+//! DNS names of the cluster: the domain and everything below it lead to the load balancer.
+
+use aws_sdk_route53::types::{
+    AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType,
+};
+
+use super::{certificate, load_balancer};
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+
+/// Seconds for which others may remember a record.
+const TTL: i64 = 300;
+
+/// The names of one domain.
+pub(crate) struct Names {
+    pub(crate) part: &'static str,
+    pub(crate) domain: String,
+}
+
+/// Parts and domains of all names of the spec.
+pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Names> {
+    let parts = ["dns", "open-dns"].into_iter();
+    parts.zip(spec.domains()).map(|(part, domain)| Names { part, domain: domain.to_owned() }).collect()
+}
+
+/// The id of the public hosted zone that serves a domain: the longest that it ends with.
+pub(crate) async fn zone(cloud: &Cloud, domain: &str) -> Result<Option<String>, Error> {
+    Ok(longest(cloud.world.zones(cloud).await?, domain).map(|(id, _)| id.clone()))
+}
+
+fn longest<'a>(zones: &'a [(String, String)], domain: &str) -> Option<&'a (String, String)> {
+    let serves = |name: &str| domain == name || domain.ends_with(&format!(".{name}"));
+    zones.iter().filter(|(_, name)| serves(name)).max_by_key(|(_, name)| name.len())
+}
+
+/// Route 53 writes the star of a wildcard in octal, and every name with a last dot.
+fn normal(name: &str) -> String {
+    name.replace("\\052", "*").trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn builder_error<E>(_: E) -> Error {
+    incomplete("ChangeResourceRecordSets", "required field")()
+}
+
+async fn change(cloud: &Cloud, zone: &str, action: ChangeAction, sets: Vec<ResourceRecordSet>) -> Result<(), Error> {
+    let mut batch = ChangeBatch::builder();
+    for set in sets {
+        let change = Change::builder().action(action.clone()).resource_record_set(set).build();
+        batch = batch.changes(change.map_err(builder_error)?);
+    }
+    let request = cloud.dns.change_resource_record_sets().hosted_zone_id(zone);
+    let request = request.change_batch(batch.build().map_err(builder_error)?);
+    request.send().await.map_err(aws("ChangeResourceRecordSets"))?;
+    Ok(())
+}
+
+/// Makes or replaces a record with one value.
+pub(crate) async fn upsert(cloud: &Cloud, zone: &str, name: &str, kind: RrType, value: &str) -> Result<(), Error> {
+    let record = ResourceRecord::builder().value(value).build().map_err(builder_error)?;
+    let set = ResourceRecordSet::builder().name(name).r#type(kind).ttl(TTL).resource_records(record);
+    change(cloud, zone, ChangeAction::Upsert, vec![set.build().map_err(builder_error)?]).await
+}
+
+/// Removes the records of a name and type, if there are any.
+pub(crate) async fn remove(cloud: &Cloud, zone: &str, name: &str, kind: RrType) -> Result<(), Error> {
+    let found = records(cloud, zone, name, 1).await?;
+    let exact = |set: &ResourceRecordSet| normal(set.name()) == normal(name) && *set.r#type() == kind;
+    let doomed: Vec<ResourceRecordSet> = found.into_iter().filter(exact).collect();
+    if doomed.is_empty() {
+        return Ok(());
+    }
+    change(cloud, zone, ChangeAction::Delete, doomed).await
+}
+
+/// Records in the zone's order, from a name on.
+async fn records(cloud: &Cloud, zone: &str, from: &str, most: i32) -> Result<Vec<ResourceRecordSet>, Error> {
+    let ask = cloud.dns.list_resource_record_sets().hosted_zone_id(zone).start_record_name(from).max_items(most);
+    Ok(ask.send().await.map_err(aws("ListResourceRecordSets"))?.resource_record_sets)
+}
+
+/// What was seen.
+pub(crate) enum Seen {
+    /// Records of the domain in a zone of ours.
+    Records(String, Vec<ResourceRecordSet>),
+    /// Somebody else has to make them.
+    Elsewhere,
+}
+
+impl Names {
+    fn names(&self) -> [String; 2] {
+        [self.domain.clone(), certificate::wildcard(&self.domain)]
+    }
+
+    /// Our records among those found.
+    fn ours(&self, found: &[ResourceRecordSet]) -> Vec<ResourceRecordSet> {
+        let names = self.names();
+        let ours = |set: &&ResourceRecordSet| *set.r#type() == RrType::A && names.contains(&normal(set.name()));
+        found.iter().filter(ours).cloned().collect()
+    }
+
+    fn target(cloud: &Cloud) -> String {
+        load_balancer::address(cloud).map_or_else(|| crate::plan::UNKNOWN.to_owned(), |address| normal(&address.name))
+    }
+}
+
+impl Resource for Names {
+    type Found = Seen;
+
+    fn kind(&self) -> &'static str {
+        "DNS names"
+    }
+
+    fn name(&self, _: &Cloud) -> String {
+        self.names().join(" ")
+    }
+
+    fn part(&self) -> String {
+        self.part.to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![load_balancer::PART.to_owned()]
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
+        let Some(zone) = zone(cloud, &self.domain).await? else {
+            // Said once the balancer has a name.
+            if let Some(address) = load_balancer::address(cloud) {
+                cloud.note(format!(
+                    "no hosted zone of this account serves {}: make these records where its DNS is\n    {}  CNAME  {}\n    {}  ALIAS or CNAME  {}",
+                    self.domain,
+                    certificate::wildcard(&self.domain),
+                    address.name,
+                    self.domain,
+                    address.name
+                ));
+            }
+            return Ok(Some(Seen::Elsewhere));
+        };
+        // The wildcard follows its domain in the zone's order.
+        let found = self.ours(&records(cloud, &zone, &self.domain, 100).await?);
+        Ok((!found.is_empty()).then_some(Seen::Records(zone, found)))
+    }
+
+    fn id(&self, _: &Seen) -> String {
+        self.domain.clone()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        Ok(self.names().iter().fold(Fields::new(), |fields, name| fields.with(name, Self::target(cloud))))
+    }
+
+    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+        let fields = Fields::new();
+        match seen {
+            Seen::Records(_, sets) => sets.iter().fold(fields, |fields, set| {
+                let target = set.alias_target().map(|target| normal(target.dns_name()));
+                let target = target.map(|name| name.trim_start_matches("dualstack.").to_owned());
+                fields.with(normal(set.name()), target.unwrap_or_else(|| "something else".to_owned()))
+            }),
+            // What somebody else has to do is a note and no change of ours.
+            Seen::Elsewhere => self.names().iter().fold(fields, |fields, name| fields.with(name, Self::target(cloud))),
+        }
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let zone = zone(cloud, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
+        let address = load_balancer::address(cloud).ok_or_else(incomplete("DescribeLoadBalancers", "DNSName"))?;
+        let mut sets = Vec::new();
+        for name in self.names() {
+            let target = AliasTarget::builder().dns_name(&address.name).hosted_zone_id(&address.zone);
+            let target = target.evaluate_target_health(false).build().map_err(builder_error)?;
+            let set = ResourceRecordSet::builder().name(name).r#type(RrType::A).alias_target(target);
+            sets.push(set.build().map_err(builder_error)?);
+        }
+        change(cloud, &zone, ChangeAction::Upsert, sets).await?;
+        Ok(self.domain.clone())
+    }
+
+    async fn update(&self, cloud: &Cloud, _: &Seen, _: Changed<'_>) -> Result<(), Error> {
+        self.create(cloud).await.map(|_| ())
+    }
+
+    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+        match seen {
+            Seen::Records(zone, sets) => change(cloud, zone, ChangeAction::Delete, sets.clone()).await,
+            Seen::Elsewhere => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_zone_serves_a_domain() {
+        let zones = [("Z1", "example.com"), ("Z2", "apps.example.com"), ("Z3", "ample.com")];
+        let zones: Vec<(String, String)> = zones.map(|(id, name)| (id.to_owned(), name.to_owned())).to_vec();
+        let id = |domain: &str| longest(&zones, domain).map(|(id, _)| id.as_str());
+        assert_eq!(id("apps.example.com"), Some("Z2"));
+        assert_eq!(id("x.apps.example.com"), Some("Z2"));
+        assert_eq!(id("other.example.com"), Some("Z1"));
+        assert_eq!(id("sample.com"), None, "a name ends with a zone only at a dot");
+    }
+
+    #[test]
+    fn names_are_compared_as_people_write_them() {
+        assert_eq!(normal("\\052.Apps.example.com."), "*.apps.example.com");
+    }
+}

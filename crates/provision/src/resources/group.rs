@@ -1,0 +1,245 @@
+//! Auto Scaling groups: one per group of nodes in the spec.
+
+mod content;
+
+use aws_sdk_autoscaling::types::{AutoScalingGroup, LaunchTemplateSpecification, Tag};
+use futuswarm_spec::{Group as Wanted, Role};
+
+use super::security_group::SecurityGroup;
+use super::subnet::Tier;
+use super::{load_balancer, spec_object, target_group, template};
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::names::PART_TAG;
+use crate::plan::{Changed, Fields};
+use crate::settle::{self, until_free, until_visible};
+
+/// A node needs this long to boot before its health counts, in seconds.
+const GRACE_SECONDS: i32 = 300;
+/// Instances end within a few minutes.
+const END: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// A group; one that is not wanted has no settings.
+pub(crate) struct Group {
+    name: String,
+    wanted: Option<Wanted>,
+    /// The part that brings it requests: a target group, or a classic load balancer.
+    behind: &'static str,
+}
+
+pub(crate) fn part(group: &str) -> String {
+    format!("node-{group}")
+}
+
+/// What was seen of it.
+pub(crate) struct Found {
+    group: AutoScalingGroup,
+    hooks: Vec<aws_sdk_autoscaling::types::LifecycleHook>,
+}
+
+impl Group {
+    pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Self> {
+        let behind = match spec.load_balancer.kind {
+            futuswarm_spec::BalancerKind::Application => target_group::PART,
+            futuswarm_spec::BalancerKind::Classic => load_balancer::PART,
+        };
+        let of = |(name, group): (&String, &Wanted)| Self { name: name.clone(), wanted: Some(group.clone()), behind };
+        spec.groups.iter().map(of).collect()
+    }
+
+    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+        let found = cloud.world.groups(cloud).await?.iter();
+        let parts = found.filter_map(|group| {
+            let tag = group.tags().iter().find(|tag| tag.key() == Some(PART_TAG))?;
+            tag.value()?.strip_prefix("node-").map(str::to_owned)
+        });
+        Ok(parts
+            .filter(|name| !cloud.spec.groups.contains_key(name))
+            .map(|name| Self { name, wanted: None, behind: target_group::PART })
+            .collect())
+    }
+
+    fn subnets(&self, cloud: &Cloud) -> Result<String, Error> {
+        let zones = self.wanted.iter().flat_map(|group| &group.zones);
+        let ids: Result<Vec<String>, Error> = zones.map(|zone| cloud.need(&Tier::Public.part(zone))).collect();
+        Ok(ids?.join(","))
+    }
+
+    fn template(&self, cloud: &Cloud) -> Result<LaunchTemplateSpecification, Error> {
+        Ok(LaunchTemplateSpecification::builder()
+            .launch_template_name(template::name(cloud, &self.name))
+            .version(cloud.need(&template::part(&self.name))?)
+            .build())
+    }
+
+    fn tags(&self, cloud: &Cloud) -> Vec<Tag> {
+        let tag = |(key, value): (String, String)| {
+            let tag = Tag::builder().key(key).value(value).propagate_at_launch(true);
+            tag.resource_id(Resource::name(self, cloud)).resource_type("auto-scaling-group").build()
+        };
+        cloud.tags(&part(&self.name)).into_iter().map(tag).collect()
+    }
+
+    /// What CreateAutoScalingGroup does not do.
+    async fn settle(&self, cloud: &Cloud, group: &Wanted) -> Result<(), Error> {
+        let name = Resource::name(self, cloud);
+        content::put_hook(cloud, &name).await?;
+        if group.role == Role::Manager {
+            content::keep_managers(cloud, &name).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Resource for Group {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "Auto Scaling group"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.of(&self.name)
+    }
+
+    fn part(&self) -> String {
+        part(&self.name)
+    }
+
+    fn needs(&self) -> Vec<String> {
+        let Some(group) = &self.wanted else {
+            // What its nodes use; they end first.
+            return vec![
+                SecurityGroup::Nodes.part_name().to_owned(),
+                self.behind.to_owned(),
+                template::part(&self.name),
+            ];
+        };
+        // The spec is in the bucket before the first node starts.
+        let mut needs = vec![template::part(&self.name), self.behind.to_owned(), spec_object::PART.to_owned()];
+        needs.extend(group.zones.iter().map(|zone| Tier::Public.part(zone)));
+        needs
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        let name = Resource::name(self, cloud);
+        let all = cloud.world.groups(cloud).await?;
+        let Some(group) = all.iter().find(|group| group.auto_scaling_group_name() == Some(&name)) else {
+            return Ok(None);
+        };
+        let hooks = cloud.scaling.describe_lifecycle_hooks().auto_scaling_group_name(&name).send().await;
+        let hooks = hooks.map_err(aws("DescribeLifecycleHooks"))?.lifecycle_hooks.unwrap_or_default();
+        Ok(Some(Found { group: group.clone(), hooks }))
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.group.auto_scaling_group_name().unwrap_or_default().to_owned()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let Some(group) = &self.wanted else { return Ok(Fields::new()) };
+        let fields = content::wanted(cloud, &self.name, group, &cloud.id_or_unknown(self.behind));
+        Ok(fields.with_wanted_tags(&cloud.tags(&part(&self.name))))
+    }
+
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+        let fixed = self.wanted.as_ref().is_some_and(|group| group.min == group.max);
+        let tags = found.group.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
+        content::found(&found.group, &found.hooks, fixed).with_tags(tags, &cloud.tags(&part(&self.name)))
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let group = self.wanted.as_ref().ok_or_else(incomplete("CreateAutoScalingGroup", "group"))?;
+        let name = Resource::name(self, cloud);
+        let (subnets, behind) = (self.subnets(cloud)?, cloud.need(self.behind)?);
+        let template = self.template(cloud)?;
+        let made = until_visible("what the group starts nodes from", || async {
+            let create = cloud
+                .scaling
+                .create_auto_scaling_group()
+                .auto_scaling_group_name(&name)
+                .min_size(content::size(group.min))
+                .max_size(content::size(group.max))
+                .desired_capacity(content::size(group.min))
+                .vpc_zone_identifier(&subnets)
+                // A load balancer's opinion never ends a node: an app that fails is not the node's fault.
+                .health_check_type("EC2")
+                .health_check_grace_period(GRACE_SECONDS)
+                .new_instances_protected_from_scale_in(group.role == Role::Manager)
+                .set_tags(Some(self.tags(cloud)));
+            let create = match self.behind {
+                target_group::PART => create.target_group_arns(&behind),
+                _ => create.load_balancer_names(&behind),
+            };
+            let create = match content::mixed(group, &template) {
+                Some(policy) => create.mixed_instances_policy(policy),
+                None => create.launch_template(template.clone()),
+            };
+            create.send().await.map_err(aws("CreateAutoScalingGroup"))
+        });
+        made.await?;
+        self.settle(cloud, group).await?;
+        Ok(name)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        let group = self.wanted.as_ref().ok_or_else(incomplete("UpdateAutoScalingGroup", "group"))?;
+        let name = Resource::name(self, cloud);
+        if changed.any(content::UPDATED) {
+            let (subnets, template) = (self.subnets(cloud)?, self.template(cloud)?);
+            let update = cloud
+                .scaling
+                .update_auto_scaling_group()
+                .auto_scaling_group_name(&name)
+                .min_size(content::size(group.min))
+                .max_size(content::size(group.max))
+                .vpc_zone_identifier(subnets)
+                .health_check_type("EC2")
+                .new_instances_protected_from_scale_in(group.role == Role::Manager);
+            let update = match content::mixed(group, &template) {
+                Some(policy) => update.mixed_instances_policy(policy),
+                None => update.launch_template(template),
+            };
+            let update = match group.min == group.max {
+                true => update.desired_capacity(content::size(group.min)),
+                false => update,
+            };
+            update.send().await.map_err(aws("UpdateAutoScalingGroup"))?;
+        }
+        if changed.any(&[content::BEHIND]) {
+            content::attach(cloud, &found.group, self.behind, &cloud.need(self.behind)?).await?;
+        }
+        if changed.any(&[content::HOOK, content::KEPT]) {
+            self.settle(cloud, group).await?;
+        }
+        if changed.tags() {
+            let tag = cloud.scaling.create_or_update_tags().set_tags(Some(self.tags(cloud)));
+            tag.send().await.map_err(aws("CreateOrUpdateTags"))?;
+        }
+        Ok(())
+    }
+
+    /// With its instances, and waits until they are gone.
+    async fn delete(&self, cloud: &Cloud, _: &Found) -> Result<(), Error> {
+        let name = Resource::name(self, cloud);
+        until_free("the Auto Scaling group", || async {
+            let delete = cloud.scaling.delete_auto_scaling_group().auto_scaling_group_name(&name).force_delete(true);
+            delete.send().await.map_err(aws("DeleteAutoScalingGroup"))
+        })
+        .await?;
+        let what = format!("the end of the instances of {name}");
+        settle::wait(&what, END, || async {
+            let instances = crate::status::instances(cloud).await?;
+            let ours = |instance: &aws_sdk_ec2::types::Instance| {
+                crate::world::tag(instance.tags(), PART_TAG) == Some(&part(&self.name))
+            };
+            Ok((!instances.iter().any(ours)).then_some(()))
+        })
+        .await
+    }
+}

@@ -1,0 +1,166 @@
+//! What is in an Auto Scaling group, as fields to compare, and the calls beside CreateAutoScalingGroup.
+
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup, InstancesDistribution, LaunchTemplate, LaunchTemplateOverrides, LaunchTemplateSpecification,
+    LifecycleHook, MixedInstancesPolicy,
+};
+use futuswarm_spec::{Group, Role};
+
+use super::super::subnet::Tier;
+use super::super::{target_group, template};
+use crate::Cloud;
+use crate::error::{Error, aws};
+use crate::plan::Fields;
+use crate::settle::until_visible;
+
+/// The hook that holds an ending instance until its node has handed over its tasks.
+const HOOK_NAME: &str = "futuswarm-drain";
+const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
+/// A node that has not handed over by then, in seconds, never will.
+const HOOK_SECONDS: i32 = 300;
+/// Balancing zones ends a living instance to start one elsewhere, which a manager must not suffer.
+const REBALANCE: &str = "AZRebalance";
+
+pub(super) const HOOK: &str = "hook at the end";
+pub(super) const KEPT: &str = "managers are kept";
+pub(super) const BEHIND: &str = "behind";
+/// Fields that UpdateAutoScalingGroup sets.
+pub(super) const UPDATED: &[&str] =
+    &["nodes", "fewest", "most", "subnets", "template", "instance types", "health check", "spare capacity"];
+
+pub(super) fn size(nodes: u32) -> i32 {
+    i32::try_from(nodes).unwrap_or(i32::MAX)
+}
+
+fn sorted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let mut words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    words.sort_unstable();
+    words.join(" ")
+}
+
+fn hook_in_words(seconds: i32, result: &str) -> String {
+    format!("{seconds} s, then {result}")
+}
+
+pub(super) fn wanted(cloud: &Cloud, name: &str, group: &Group, behind: &str) -> Fields {
+    let subnets: Vec<String> = group.zones.iter().map(|zone| cloud.id_or_unknown(&Tier::Public.part(zone))).collect();
+    let version = cloud.id_or_unknown(&template::part(name));
+    let mixed = is_mixed(group);
+    Fields::new()
+        .with_some("nodes", (group.min == group.max).then_some(group.min))
+        .with("fewest", group.min)
+        .with("most", group.max)
+        .with("subnets", sorted(subnets.iter().map(String::as_str)))
+        .with("template", format!("{} version {version}", template::name(cloud, name)))
+        .with_some("instance types", mixed.then(|| group.instance_types.join(" ")))
+        .with_some("spare capacity", mixed.then_some(group.spot))
+        .with("health check", "EC2")
+        .with(BEHIND, behind)
+        .with(HOOK, hook_in_words(HOOK_SECONDS, "CONTINUE"))
+        .with_some(KEPT, (group.role == Role::Manager).then_some(true))
+}
+
+pub(super) fn found(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed: bool) -> Fields {
+    let policy = group.mixed_instances_policy();
+    let template = policy.and_then(|policy| policy.launch_template()?.launch_template_specification());
+    let template = template.or_else(|| group.launch_template());
+    let types = policy.and_then(|policy| policy.launch_template()).map(|template| {
+        template.overrides().iter().filter_map(|one| one.instance_type()).collect::<Vec<_>>().join(" ")
+    });
+    let spot = policy
+        .and_then(|policy| policy.instances_distribution())
+        .map(|distribution| distribution.on_demand_percentage_above_base_capacity() == Some(0));
+    let hook = hooks.iter().find(|hook| hook.lifecycle_hook_name() == Some(HOOK_NAME));
+    let hook = hook
+        .filter(|hook| hook.lifecycle_transition() == Some(TERMINATING))
+        .map(|hook| hook_in_words(hook.heartbeat_timeout().unwrap_or(0), hook.default_result().unwrap_or("nothing")));
+    let kept = group.new_instances_protected_from_scale_in() == Some(true)
+        && group.suspended_processes().iter().any(|process| process.process_name() == Some(REBALANCE));
+    let subnets = group.vpc_zone_identifier().unwrap_or_default().split(',');
+    let behind = group.target_group_arns().iter().chain(group.load_balancer_names()).map(String::as_str);
+    Fields::new()
+        .with_some("nodes", group.desired_capacity().filter(|_| fixed))
+        .with_some("fewest", group.min_size())
+        .with_some("most", group.max_size())
+        .with("subnets", sorted(subnets))
+        .with_some(
+            "template",
+            template.map(|template| {
+                let name = template.launch_template_name().unwrap_or_default();
+                format!("{name} version {}", template.version().unwrap_or_default())
+            }),
+        )
+        .with_some("instance types", types)
+        .with_some("spare capacity", spot)
+        .with("health check", group.health_check_type().unwrap_or_default())
+        .with(BEHIND, sorted(behind))
+        .with_some(HOOK, hook)
+        .with_some(KEPT, kept.then_some(true))
+}
+
+/// A group of one type at the ordinary price needs no policy.
+fn is_mixed(group: &Group) -> bool {
+    group.spot || group.instance_types.len() > 1
+}
+
+/// Several types, or spare capacity.
+pub(super) fn mixed(group: &Group, template: &LaunchTemplateSpecification) -> Option<MixedInstancesPolicy> {
+    if !is_mixed(group) {
+        return None;
+    }
+    let overrides =
+        group.instance_types.iter().map(|kind| LaunchTemplateOverrides::builder().instance_type(kind).build());
+    let distribution = InstancesDistribution::builder()
+        .on_demand_base_capacity(0)
+        .on_demand_percentage_above_base_capacity(if group.spot { 0 } else { 100 })
+        .on_demand_allocation_strategy("prioritized")
+        .spot_allocation_strategy("price-capacity-optimized");
+    let template = LaunchTemplate::builder()
+        .launch_template_specification(template.clone())
+        .set_overrides(Some(overrides.collect()));
+    Some(
+        MixedInstancesPolicy::builder()
+            .launch_template(template.build())
+            .instances_distribution(distribution.build())
+            .build(),
+    )
+}
+
+/// Makes or mends the hook.
+pub(super) async fn put_hook(cloud: &Cloud, group: &str) -> Result<(), Error> {
+    until_visible("the Auto Scaling group", || async {
+        let put = cloud.scaling.put_lifecycle_hook().auto_scaling_group_name(group).lifecycle_hook_name(HOOK_NAME);
+        let put = put.lifecycle_transition(TERMINATING).heartbeat_timeout(HOOK_SECONDS).default_result("CONTINUE");
+        put.send().await.map_err(aws("PutLifecycleHook"))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Switches off what would end a manager that is well.
+pub(super) async fn keep_managers(cloud: &Cloud, group: &str) -> Result<(), Error> {
+    let suspend = cloud.scaling.suspend_processes().auto_scaling_group_name(group).scaling_processes(REBALANCE);
+    suspend.send().await.map_err(aws("SuspendProcesses"))?;
+    Ok(())
+}
+
+/// Puts the group behind this target group or classic load balancer, and no other.
+pub(super) async fn attach(cloud: &Cloud, found: &AutoScalingGroup, part: &str, behind: &str) -> Result<(), Error> {
+    let name = found.auto_scaling_group_name().unwrap_or_default();
+    for arn in found.target_group_arns().iter().filter(|arn| *arn != behind) {
+        let detach = cloud.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
+        detach.target_group_arns(arn).send().await.map_err(aws("DetachLoadBalancerTargetGroups"))?;
+    }
+    for other in found.load_balancer_names().iter().filter(|other| *other != behind) {
+        let detach = cloud.scaling.detach_load_balancers().auto_scaling_group_name(name);
+        detach.load_balancer_names(other).send().await.map_err(aws("DetachLoadBalancers"))?;
+    }
+    if part == target_group::PART {
+        let attach = cloud.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
+        attach.target_group_arns(behind).send().await.map_err(aws("AttachLoadBalancerTargetGroups"))?;
+    } else {
+        let attach = cloud.scaling.attach_load_balancers().auto_scaling_group_name(name);
+        attach.load_balancer_names(behind).send().await.map_err(aws("AttachLoadBalancers"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Instance profiles: how a role gets onto an instance.
+
+use aws_sdk_iam::types::InstanceProfile as Found;
+use futuswarm_spec::Role as NodeRole;
+
+use super::role;
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws};
+use crate::plan::{Changed, Fields};
+use crate::settle::until_visible;
+use crate::world;
+
+/// The profile of a role; it has the role's name.
+pub(crate) struct InstanceProfile(pub(crate) NodeRole);
+
+pub(crate) fn part(role: NodeRole) -> String {
+    format!("{role}-profile")
+}
+
+impl InstanceProfile {
+    async fn add_role(&self, cloud: &Cloud) -> Result<(), Error> {
+        let name = cloud.names.role(self.0);
+        until_visible("the instance profile and its role", || async {
+            let add = cloud.iam.add_role_to_instance_profile().instance_profile_name(&name).role_name(&name);
+            add.send().await.map_err(aws("AddRoleToInstanceProfile"))
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn remove_roles(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        for role in found.roles() {
+            let remove = cloud.iam.remove_role_from_instance_profile().instance_profile_name(self.name(cloud));
+            let removed = remove.role_name(role.role_name()).send().await;
+            removed.map_err(aws("RemoveRoleFromInstanceProfile"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Resource for InstanceProfile {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "instance profile"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.role(self.0)
+    }
+
+    fn part(&self) -> String {
+        part(self.0)
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![role::part(self.0)]
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        let name = self.name(cloud);
+        let roles = cloud.world.roles(cloud).await?.iter().filter(|role| role.role_name() == Some(&name));
+        let known = roles.flat_map(world::profiles).find(|profile| profile.instance_profile_name() == name);
+        if let Some(known) = known {
+            return Ok(Some(known.clone()));
+        }
+        // One that holds no role is behind no role.
+        let found = cloud.iam.get_instance_profile().instance_profile_name(&name).send().await;
+        match found.map_err(aws("GetInstanceProfile")) {
+            Ok(found) => Ok(found.instance_profile),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.instance_profile_name().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        Ok(Fields::new().with("role", self.name(cloud)))
+    }
+
+    fn current(&self, _: &Cloud, found: &Found) -> Fields {
+        Fields::new().with_some("role", found.roles().first().map(|role| role.role_name()))
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let name = self.name(cloud);
+        let create = cloud.iam.create_instance_profile().instance_profile_name(&name);
+        let create = create.set_tags(Some(role::tags(cloud, &part(self.0))?));
+        create.send().await.map_err(aws("CreateInstanceProfile"))?;
+        self.add_role(cloud).await?;
+        Ok(name)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Found, _: Changed<'_>) -> Result<(), Error> {
+        self.remove_roles(cloud, found).await?;
+        self.add_role(cloud).await
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        self.remove_roles(cloud, found).await?;
+        let delete = cloud.iam.delete_instance_profile().instance_profile_name(self.name(cloud));
+        delete.send().await.map_err(aws("DeleteInstanceProfile"))?;
+        Ok(())
+    }
+}

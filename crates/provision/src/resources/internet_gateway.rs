@@ -1,0 +1,106 @@
+//! The internet gateway: the public subnets' way out.
+
+use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType};
+
+use super::vpc;
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::{until_free, until_visible};
+use crate::world;
+
+pub(crate) const PART: &str = "internet-gateway";
+
+/// The cluster's internet gateway.
+pub(crate) struct InternetGateway;
+
+impl Resource for InternetGateway {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "internet gateway"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.of(PART)
+    }
+
+    fn part(&self) -> String {
+        PART.to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![vpc::PART.to_owned()]
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        world::part(cloud, cloud.world.gateways(cloud).await?, "internet gateways", PART)
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.internet_gateway_id().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        Ok(Fields::new().with("attached to", cloud.id_or_unknown(vpc::PART)).with_wanted_tags(&cloud.tags(PART)))
+    }
+
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+        let attached = found.attachments().iter().find_map(|attachment| attachment.vpc_id());
+        Fields::new().with_some("attached to", attached).with_tags(world::pairs(found.tags()), &cloud.tags(PART))
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let create = cloud.ec2.create_internet_gateway();
+        let made = create.tag_specifications(cloud.ec2_tags(ResourceType::InternetGateway, PART)).send().await;
+        let made = made.map_err(aws("CreateInternetGateway"))?.internet_gateway;
+        let id = made.and_then(|made| made.internet_gateway_id);
+        let id = id.ok_or_else(incomplete("CreateInternetGateway", "InternetGatewayId"))?;
+        attach(cloud, &id).await?;
+        Ok(id)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        let id = self.id(found);
+        if changed.any(&["attached to"]) {
+            detach(cloud, found).await?;
+            attach(cloud, &id).await?;
+        }
+        if changed.tags() {
+            cloud.tag_ec2(&id, PART).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        detach(cloud, found).await?;
+        let id = self.id(found);
+        let delete = cloud.ec2.delete_internet_gateway().internet_gateway_id(id);
+        delete.send().await.map_err(aws("DeleteInternetGateway"))?;
+        Ok(())
+    }
+}
+
+async fn attach(cloud: &Cloud, id: &str) -> Result<(), Error> {
+    let vpc = cloud.need(vpc::PART)?;
+    until_visible("the internet gateway", || async {
+        let attach = cloud.ec2.attach_internet_gateway().internet_gateway_id(id).vpc_id(&vpc);
+        attach.send().await.map_err(aws("AttachInternetGateway"))
+    })
+    .await?;
+    Ok(())
+}
+
+async fn detach(cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    let id = found.internet_gateway_id().unwrap_or_default();
+    for vpc in found.attachments().iter().filter_map(|attachment| attachment.vpc_id()) {
+        // It waits for the last public address of the VPC.
+        until_free("the internet gateway", || async {
+            let detach = cloud.ec2.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc);
+            detach.send().await.map_err(aws("DetachInternetGateway"))
+        })
+        .await?;
+    }
+    Ok(())
+}

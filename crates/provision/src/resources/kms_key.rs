@@ -1,0 +1,185 @@
+//! KMS keys with yearly rotation, each behind an alias.
+
+use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
+
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::until_visible;
+
+/// KMS deletes keys only after a waiting period; this is the shortest, in days.
+const SHORTEST_WAIT_DAYS: i32 = 7;
+const ENABLED: &str = "Enabled";
+
+/// Who may use a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KmsKey {
+    /// Every node.
+    Cluster,
+    /// Managers only.
+    Managers,
+}
+
+impl KmsKey {
+    /// Its part; the id of the part is the key's ARN.
+    pub(crate) fn part_name(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster-key",
+            Self::Managers => "manager-key",
+        }
+    }
+
+    fn alias(self, cloud: &Cloud) -> String {
+        match self {
+            Self::Cluster => cloud.names.cluster_key(),
+            Self::Managers => cloud.names.manager_key(),
+        }
+    }
+
+    fn description(self, cloud: &Cloud) -> String {
+        format!("Futuswarm cluster {}: {}", cloud.spec.cluster, self.part_name())
+    }
+
+    /// Keys of this part without an alias, which a run that was killed has left; asked for only when there is no alias,
+    /// because it looks at every key of the account.
+    async fn nameless(self, cloud: &Cloud) -> Result<Vec<String>, Error> {
+        let (wanted, mut arns) = (self.description(cloud), Vec::new());
+        let mut pages = cloud.kms.list_keys().into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for key in page.map_err(aws("ListKeys"))?.keys.unwrap_or_default() {
+                let Some(id) = key.key_id() else { continue };
+                match cloud.kms.describe_key().key_id(id).send().await.map_err(aws("DescribeKey")) {
+                    Ok(found) => arns.extend(
+                        found
+                            .key_metadata
+                            .filter(|key| key.key_state == Some(KeyState::Enabled))
+                            .filter(|key| key.description.as_deref() == Some(&wanted))
+                            .and_then(|key| key.arn),
+                    ),
+                    // Somebody else's key may be hidden from us by its policy.
+                    Err(error) if error.is_not_found() || error.is(&["AccessDeniedException"]) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(arns)
+    }
+
+    async fn create_key(self, cloud: &Cloud) -> Result<String, Error> {
+        let mut tags = Vec::new();
+        for (key, value) in cloud.tags(self.part_name()) {
+            let tag = Tag::builder().tag_key(key).tag_value(value).build();
+            tags.push(tag.map_err(|_| incomplete("CreateKey", "TagKey")())?);
+        }
+        let made = cloud.kms.create_key().description(self.description(cloud)).set_tags(Some(tags)).send().await;
+        let key = made.map_err(aws("CreateKey"))?.key_metadata.and_then(|key| key.arn);
+        key.ok_or_else(incomplete("CreateKey", "Arn"))
+    }
+}
+
+/// A key behind its alias, and whether it rotates.
+pub(crate) struct Found {
+    key: KeyMetadata,
+    rotates: bool,
+}
+
+/// The last part of an ARN; where an alias was deleted, KMS wants the id itself.
+fn id(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+impl Resource for KmsKey {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "KMS key"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        self.alias(cloud)
+    }
+
+    fn part(&self) -> String {
+        self.part_name().to_owned()
+    }
+
+    fn holds_data(&self) -> bool {
+        true
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        let found = cloud.kms.describe_key().key_id(self.alias(cloud)).send().await.map_err(aws("DescribeKey"));
+        let key = match found {
+            Ok(found) => found.key_metadata.ok_or_else(incomplete("DescribeKey", "KeyMetadata"))?,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // A key that waits for its end does not rotate, and some answers refuse the question.
+        let rotates = key.key_state == Some(KeyState::Enabled)
+            && cloud
+                .kms
+                .get_key_rotation_status()
+                .key_id(key.key_id())
+                .send()
+                .await
+                .map_err(aws("GetKeyRotationStatus"))?
+                .key_rotation_enabled();
+        Ok(Some(Found { key, rotates }))
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.key.arn().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+        Ok(Fields::new().with("state", ENABLED).with("rotation", "yearly"))
+    }
+
+    fn current(&self, _: &Cloud, found: &Found) -> Fields {
+        let state = found.key.key_state().map_or("unknown", KeyState::as_str);
+        Fields::new().with("state", state).with("rotation", if found.rotates { "yearly" } else { "off" })
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let arn = match self.nameless(cloud).await?.into_iter().next() {
+            Some(arn) => arn,
+            None => self.create_key(cloud).await?,
+        };
+        rotate(cloud, &arn).await?;
+        let alias = cloud.kms.create_alias().alias_name(self.alias(cloud)).target_key_id(id(&arn));
+        alias.send().await.map_err(aws("CreateAlias"))?;
+        Ok(arn)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        let key = found.key.key_id();
+        if changed.any(&["state"]) {
+            if found.key.key_state == Some(KeyState::PendingDeletion) {
+                let cancel = cloud.kms.cancel_key_deletion().key_id(key);
+                cancel.send().await.map_err(aws("CancelKeyDeletion"))?;
+            }
+            cloud.kms.enable_key().key_id(key).send().await.map_err(aws("EnableKey"))?;
+        }
+        rotate(cloud, key).await
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        if found.key.key_state != Some(KeyState::PendingDeletion) {
+            let schedule = cloud.kms.schedule_key_deletion().key_id(found.key.key_id());
+            let schedule = schedule.pending_window_in_days(SHORTEST_WAIT_DAYS);
+            schedule.send().await.map_err(aws("ScheduleKeyDeletion"))?;
+        }
+        // Last: without it the key could not be found again.
+        cloud.kms.delete_alias().alias_name(self.alias(cloud)).send().await.map_err(aws("DeleteAlias"))?;
+        Ok(())
+    }
+}
+
+async fn rotate(cloud: &Cloud, key: &str) -> Result<(), Error> {
+    until_visible("the KMS key", || async {
+        cloud.kms.enable_key_rotation().key_id(id(key)).send().await.map_err(aws("EnableKeyRotation"))
+    })
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Listeners of the application load balancer: plain HTTP, and HTTPS with the certificates.
+
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, Certificate as ListenerCertificate, Listener as Found, ProtocolEnum, RedirectActionConfig,
+    RedirectActionStatusCodeEnum,
+};
+use futuswarm_spec::PlainHttp;
+
+use super::{load_balancer, target_group, validation};
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::until_visible;
+
+/// TLS 1.2 and 1.3, forward secrecy only.
+const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
+const ACTION: &str = "action";
+const CERTIFICATE: &str = "certificate";
+const OTHERS: &str = "further certificates";
+const TLS_POLICY: &str = "TLS";
+
+/// Which listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// Port 80.
+    Http,
+    /// Port 443; with the parts of its certificates, the default one first.
+    Https(Vec<String>),
+}
+
+/// What was seen of it.
+pub(crate) struct Seen {
+    listener: Found,
+    /// Certificates beside the default one.
+    others: Vec<String>,
+}
+
+impl Listener {
+    fn port(&self) -> i32 {
+        match self {
+            Self::Http => 80,
+            Self::Https(_) => 443,
+        }
+    }
+
+    fn redirects(&self, cloud: &Cloud) -> bool {
+        *self == Self::Http && cloud.spec.load_balancer.http == PlainHttp::Redirect
+    }
+
+    fn action_in_words(&self, cloud: &Cloud) -> String {
+        match self.redirects(cloud) {
+            true => "redirect to HTTPS on port 443".to_owned(),
+            false => format!("forward to {}", cloud.id_or_unknown(target_group::PART)),
+        }
+    }
+
+    fn action(&self, cloud: &Cloud) -> Result<Action, Error> {
+        if !self.redirects(cloud) {
+            let target = cloud.need(target_group::PART)?;
+            return Ok(Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target).build());
+        }
+        let redirect = RedirectActionConfig::builder()
+            .protocol("HTTPS")
+            .port("443")
+            .status_code(RedirectActionStatusCodeEnum::Http301)
+            .build();
+        Ok(Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(redirect).build())
+    }
+
+    /// ARNs of the certificates that were issued, the default one first.
+    fn certificates(&self, cloud: &Cloud) -> Vec<String> {
+        match self {
+            Self::Http => Vec::new(),
+            Self::Https(parts) => parts.iter().filter_map(|part| validation::issued(cloud, part)).collect(),
+        }
+    }
+
+    async fn add_certificates(&self, cloud: &Cloud, arn: &str, there: &[String]) -> Result<(), Error> {
+        for other in self.certificates(cloud).into_iter().skip(1).filter(|other| !there.contains(other)) {
+            let certificate = ListenerCertificate::builder().certificate_arn(other).build();
+            let add = cloud.balancing.add_listener_certificates().listener_arn(arn).certificates(certificate);
+            add.send().await.map_err(aws("AddListenerCertificates"))?;
+        }
+        Ok(())
+    }
+}
+
+fn in_words(found: &Found) -> String {
+    let Some(action) = found.default_actions().first() else { return "nothing".to_owned() };
+    let forwarded = action.forward_config().and_then(|config| config.target_groups().first());
+    let target = action.target_group_arn().or_else(|| forwarded.and_then(|group| group.target_group_arn()));
+    match (action.r#type(), action.redirect_config()) {
+        (Some(ActionTypeEnum::Forward), _) => format!("forward to {}", target.unwrap_or_default()),
+        (Some(ActionTypeEnum::Redirect), Some(to)) => {
+            format!("redirect to {} on port {}", to.protocol().unwrap_or("?"), to.port().unwrap_or("?"))
+        }
+        (kind, _) => kind.map_or("?", ActionTypeEnum::as_str).to_owned(),
+    }
+}
+
+impl Resource for Listener {
+    type Found = Seen;
+
+    fn kind(&self) -> &'static str {
+        "listener"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        format!("{} port {}", cloud.names.balancer(), self.port())
+    }
+
+    fn part(&self) -> String {
+        match self {
+            Self::Http => "http".to_owned(),
+            Self::Https(_) => "https".to_owned(),
+        }
+    }
+
+    fn needs(&self) -> Vec<String> {
+        let mut needs = [load_balancer::PART, target_group::PART].map(str::to_owned).to_vec();
+        if let Self::Https(parts) = self {
+            needs.extend(parts.iter().map(|part| validation::part(part)));
+        }
+        needs
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
+        // In a deletion the balancer is behind us in the graph, but its listeners are found only through it.
+        let arn = match cloud.id(load_balancer::PART) {
+            Some(arn) => arn,
+            None => match load_balancer::find(cloud).await?.and_then(|found| found.load_balancer_arn) {
+                Some(arn) => arn,
+                None => return Ok(None),
+            },
+        };
+        let all = match cloud.world.listeners(cloud, &arn).await {
+            Err(error) if error.is_not_found() => return Ok(None),
+            all => all?,
+        };
+        let Some(listener) = all.iter().find(|listener| listener.port() == Some(self.port())).cloned() else {
+            return Ok(None);
+        };
+        let mut others = Vec::new();
+        if matches!(self, Self::Https(parts) if parts.len() > 1) {
+            let ask = cloud.balancing.describe_listener_certificates();
+            let answer = ask.listener_arn(listener.listener_arn().unwrap_or_default()).send().await;
+            let answer = answer.map_err(aws("DescribeListenerCertificates"))?.certificates.unwrap_or_default();
+            let beside = answer.into_iter().filter(|certificate| certificate.is_default != Some(true));
+            others.extend(beside.filter_map(|certificate| certificate.certificate_arn));
+        }
+        Ok(Some(Seen { listener, others }))
+    }
+
+    fn id(&self, seen: &Seen) -> String {
+        seen.listener.listener_arn().unwrap_or_default().to_owned()
+    }
+
+    fn waits_for(&self, cloud: &Cloud) -> Option<String> {
+        match self {
+            // In a plan the validation may be about to be done.
+            Self::Https(parts) if !cloud.mode().plans() && validation::issued(cloud, &parts[0]).is_none() => {
+                Some("HTTPS waits for its certificate; run the command again once the certificate is issued".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let fields = Fields::new().with(ACTION, self.action_in_words(cloud));
+        let Self::Https(parts) = self else { return Ok(fields) };
+        let mut certificates = self.certificates(cloud).into_iter();
+        let default = certificates.next().unwrap_or_else(|| crate::plan::UNKNOWN.to_owned());
+        let fields = fields.with(CERTIFICATE, default).with(TLS_POLICY, TLS);
+        let others: Vec<String> = certificates.collect();
+        Ok(if parts.len() > 1 { fields.with(OTHERS, load_balancer::sorted(others)) } else { fields })
+    }
+
+    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+        let fields = Fields::new().with(ACTION, in_words(&seen.listener));
+        let Self::Https(parts) = self else { return fields };
+        let default = seen.listener.certificates().first().and_then(|certificate| certificate.certificate_arn());
+        let fields = fields.with_some(CERTIFICATE, default).with_some(TLS_POLICY, seen.listener.ssl_policy());
+        let wanted = self.certificates(cloud);
+        let others = seen.others.iter().filter(|other| wanted.contains(other)).cloned().collect();
+        if parts.len() > 1 { fields.with(OTHERS, load_balancer::sorted(others)) } else { fields }
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let (balancer, action) = (cloud.need(load_balancer::PART)?, self.action(cloud)?);
+        let certificate = self.certificates(cloud).into_iter().next();
+        let made = until_visible("the load balancer", || async {
+            let create = cloud.balancing.create_listener().load_balancer_arn(&balancer).port(self.port());
+            let create = create.default_actions(action.clone());
+            let create = create.set_tags(Some(target_group::tags(cloud, &Resource::part(self))));
+            let create = match &certificate {
+                Some(arn) => {
+                    let certificate = ListenerCertificate::builder().certificate_arn(arn).build();
+                    create.protocol(ProtocolEnum::Https).certificates(certificate).ssl_policy(TLS)
+                }
+                None => create.protocol(ProtocolEnum::Http),
+            };
+            create.send().await.map_err(aws("CreateListener"))
+        });
+        let made = made.await?.listeners.unwrap_or_default().into_iter().next();
+        let arn = made.and_then(|made| made.listener_arn).ok_or_else(incomplete("CreateListener", "ListenerArn"))?;
+        self.add_certificates(cloud, &arn, &[]).await?;
+        Ok(arn)
+    }
+
+    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+        let arn = self.id(seen);
+        if changed.any(&[ACTION, CERTIFICATE, TLS_POLICY]) {
+            let modify = cloud.balancing.modify_listener().listener_arn(&arn).default_actions(self.action(cloud)?);
+            let modify = match self.certificates(cloud).into_iter().next() {
+                Some(certificate) => {
+                    let certificate = ListenerCertificate::builder().certificate_arn(certificate).build();
+                    modify.certificates(certificate).ssl_policy(TLS)
+                }
+                None => modify,
+            };
+            modify.send().await.map_err(aws("ModifyListener"))?;
+        }
+        self.add_certificates(cloud, &arn, &seen.others).await
+    }
+
+    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+        cloud.balancing.delete_listener().listener_arn(self.id(seen)).send().await.map_err(aws("DeleteListener"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! The PostgreSQL server of the apps, in the private subnets, with a master password that AWS keeps.
+
+mod subnets;
+
+use std::time::Duration;
+
+use aws_sdk_rds::types::{DbInstance, Tag};
+use futuswarm_spec::Rds as Wanted;
+
+use super::kms_key::KmsKey;
+use super::security_group::{DATABASE_PORT, SecurityGroup};
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::{self, until_visible};
+use crate::{Cloud, Mode};
+
+pub(crate) use subnets::SubnetGroup;
+
+pub(crate) const PART: &str = "rds";
+/// The user that owns everything; apps get users of their own.
+const MASTER: &str = "futuswarm";
+/// RDS needs ten minutes for a new server, and longer for a change of class with a stand-by.
+const AVAILABLE: Duration = Duration::from_secs(40 * 60);
+const STATE: &str = "state";
+const PROTECTION: &str = "deletion protection";
+
+/// The server; one that is not wanted has no settings.
+pub(crate) struct Rds(pub(crate) Option<Wanted>);
+
+/// Its name.
+pub(crate) fn name(cloud: &Cloud) -> String {
+    cloud.names.of("db")
+}
+
+pub(crate) fn tags(cloud: &Cloud, part: &str) -> Vec<Tag> {
+    cloud.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+fn number(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+async fn find(cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
+    let ask = cloud.rds.describe_db_instances().db_instance_identifier(name(cloud));
+    match ask.send().await.map_err(aws("DescribeDBInstances")) {
+        Ok(found) => Ok(found.db_instances.unwrap_or_default().into_iter().next()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn until_available(cloud: &Cloud) -> Result<(), Error> {
+    let what = format!("the database {} to be available", name(cloud));
+    settle::wait(&what, AVAILABLE, || async {
+        let state = find(cloud).await?.and_then(|found| found.db_instance_status);
+        match state.as_deref() {
+            Some("available") => Ok(Some(())),
+            Some(state @ ("failed" | "incompatible-parameters" | "incompatible-network" | "storage-full")) => Err(
+                Error::Missing(format!("the database {} is {state}: see its events in the RDS console", name(cloud))),
+            ),
+            _ => Ok(None),
+        }
+    })
+    .await
+}
+
+impl Rds {
+    fn settings(&self) -> Result<&Wanted, Error> {
+        self.0.as_ref().ok_or_else(incomplete("CreateDBInstance", "settings"))
+    }
+}
+
+impl Resource for Rds {
+    type Found = DbInstance;
+
+    fn kind(&self) -> &'static str {
+        "database"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        name(cloud)
+    }
+
+    fn part(&self) -> String {
+        PART.to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        [subnets::PART, SecurityGroup::Database.part_name(), KmsKey::Cluster.part_name()].map(str::to_owned).to_vec()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
+        let found = find(cloud).await?;
+        Ok(found.filter(|found| found.db_instance_status() != Some("deleting")))
+    }
+
+    fn id(&self, found: &DbInstance) -> String {
+        found.db_instance_identifier().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let Some(wanted) = &self.0 else { return Ok(Fields::new()) };
+        Ok(Fields::new()
+            .with(STATE, "available")
+            .with("class", &wanted.instance_class)
+            .with("storage", format!("{} GiB gp3", wanted.storage_gib))
+            .with("engine", format!("postgres {}", wanted.engine_version))
+            .with("second zone", wanted.multi_az)
+            .with("backups", format!("{} days", wanted.backup_days))
+            .with(PROTECTION, wanted.deletion_protection)
+            .with("security group", cloud.id_or_unknown(SecurityGroup::Database.part_name()))
+            .with("encrypted", true)
+            .with("public", false)
+            .with_wanted_tags(&cloud.tags(PART)))
+    }
+
+    fn current(&self, cloud: &Cloud, found: &DbInstance) -> Fields {
+        let version = found.engine_version().unwrap_or_default().split('.').next().unwrap_or_default();
+        let groups: Vec<&str> =
+            found.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id()).collect();
+        let tags = found.tag_list().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
+        Fields::new()
+            .with(STATE, found.db_instance_status().unwrap_or_default())
+            .with("class", found.db_instance_class().unwrap_or_default())
+            .with(
+                "storage",
+                format!("{} GiB {}", found.allocated_storage().unwrap_or(0), found.storage_type().unwrap_or("?")),
+            )
+            .with("engine", format!("{} {version}", found.engine().unwrap_or_default()))
+            .with("second zone", found.multi_az() == Some(true))
+            .with("backups", format!("{} days", found.backup_retention_period().unwrap_or(0)))
+            .with(PROTECTION, found.deletion_protection() == Some(true))
+            .with("security group", groups.join(" "))
+            .with("encrypted", found.storage_encrypted() == Some(true))
+            .with("public", found.publicly_accessible() == Some(true))
+            .with_tags(tags, &cloud.tags(PART))
+    }
+
+    fn fixed(&self) -> &'static [&'static str] {
+        &["encrypted"]
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let wanted = self.settings()?;
+        let group = cloud.need(SecurityGroup::Database.part_name())?;
+        let key = cloud.need(KmsKey::Cluster.part_name())?;
+        until_visible("the database's subnets, key and security group", || async {
+            cloud
+                .rds
+                .create_db_instance()
+                .db_instance_identifier(name(cloud))
+                .engine("postgres")
+                .engine_version(&wanted.engine_version)
+                .db_instance_class(&wanted.instance_class)
+                .allocated_storage(number(wanted.storage_gib))
+                .storage_type("gp3")
+                .storage_encrypted(true)
+                .kms_key_id(&key)
+                .port(DATABASE_PORT)
+                .master_username(MASTER)
+                // AWS makes the password, keeps it in Secrets Manager and changes it; nobody else ever has it.
+                .manage_master_user_password(true)
+                .db_subnet_group_name(subnets::name(cloud))
+                .vpc_security_group_ids(&group)
+                .publicly_accessible(false)
+                .multi_az(wanted.multi_az)
+                .backup_retention_period(number(wanted.backup_days))
+                .deletion_protection(wanted.deletion_protection)
+                .auto_minor_version_upgrade(true)
+                .copy_tags_to_snapshot(true)
+                .set_tags(Some(tags(cloud, PART)))
+                .send()
+                .await
+                .map_err(aws("CreateDBInstance"))
+        })
+        .await?;
+        until_available(cloud).await?;
+        Ok(name(cloud))
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &DbInstance, changed: Changed<'_>) -> Result<(), Error> {
+        let wanted = self.settings()?;
+        // A server that is being changed takes no further change.
+        until_available(cloud).await?;
+        let settings = ["class", "storage", "engine", "second zone", "backups", PROTECTION, "security group", "public"];
+        if changed.any(&settings) {
+            let modify = cloud
+                .rds
+                .modify_db_instance()
+                .db_instance_identifier(name(cloud))
+                .db_instance_class(&wanted.instance_class)
+                .allocated_storage(number(wanted.storage_gib))
+                .storage_type("gp3")
+                .multi_az(wanted.multi_az)
+                .backup_retention_period(number(wanted.backup_days))
+                .deletion_protection(wanted.deletion_protection)
+                .vpc_security_group_ids(cloud.need(SecurityGroup::Database.part_name())?)
+                .publicly_accessible(false)
+                .apply_immediately(true);
+            let modify = match changed.any(&["engine"]) {
+                true => modify.engine_version(&wanted.engine_version).allow_major_version_upgrade(true),
+                false => modify,
+            };
+            modify.send().await.map_err(aws("ModifyDBInstance"))?;
+            until_available(cloud).await?;
+        }
+        if changed.tags() {
+            let add = cloud.rds.add_tags_to_resource().set_resource_name(found.db_instance_arn.clone());
+            add.set_tags(Some(tags(cloud, PART))).send().await.map_err(aws("AddTagsToResource"))?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &DbInstance) -> Result<(), Error> {
+        let name = name(cloud);
+        if found.deletion_protection() == Some(true) {
+            if matches!(cloud.mode(), Mode::Apply { .. }) {
+                return Err(Error::Missing(
+                    "the spec has no [rds] any more, but the database is protected: set `deletion_protection = false` and apply that first"
+                        .to_owned(),
+                ));
+            }
+            let lift = cloud.rds.modify_db_instance().db_instance_identifier(&name).deletion_protection(false);
+            lift.apply_immediately(true).send().await.map_err(aws("ModifyDBInstance"))?;
+        }
+        let delete = cloud.rds.delete_db_instance().db_instance_identifier(&name);
+        let delete = match matches!(cloud.mode(), Mode::Destroy { delete_data: true, .. }) {
+            true => delete.skip_final_snapshot(true).delete_automated_backups(true),
+            false => {
+                let seconds = futuswarm_store::unix_millis() / 1000;
+                let snapshot = format!("{name}-final-{seconds}");
+                cloud.note(format!("the database's last state stays as the snapshot {snapshot}"));
+                delete.final_db_snapshot_identifier(snapshot)
+            }
+        };
+        settle::until_free("the database", || async { delete.clone().send().await.map_err(aws("DeleteDBInstance")) })
+            .await?;
+        let what = format!("the end of the database {name}");
+        settle::wait(&what, AVAILABLE, || async { Ok(find(cloud).await?.is_none().then_some(())) }).await
+    }
+}

@@ -1,0 +1,103 @@
+//! The database's subnet group: the private subnets.
+
+use aws_sdk_rds::types::DbSubnetGroup as Found;
+
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::resources::load_balancer::sorted;
+use crate::settle::{until_free, until_visible};
+
+pub(crate) const PART: &str = "rds-subnets";
+
+/// The group, with the parts of its subnets; not wanted without a database.
+pub(crate) struct SubnetGroup {
+    pub(crate) subnets: Vec<String>,
+    pub(crate) wanted: bool,
+}
+
+pub(super) fn name(cloud: &Cloud) -> String {
+    cloud.names.of("db")
+}
+
+impl SubnetGroup {
+    fn ids(&self, cloud: &Cloud) -> Result<Vec<String>, Error> {
+        self.subnets.iter().map(|part| cloud.need(part)).collect()
+    }
+}
+
+impl Resource for SubnetGroup {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "database subnet group"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        name(cloud)
+    }
+
+    fn part(&self) -> String {
+        PART.to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        self.subnets.clone()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        let ask = cloud.rds.describe_db_subnet_groups().db_subnet_group_name(name(cloud));
+        match ask.send().await.map_err(aws("DescribeDBSubnetGroups")) {
+            Ok(found) => Ok(found.db_subnet_groups.unwrap_or_default().into_iter().next()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.db_subnet_group_name().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let subnets = self.subnets.iter().map(|part| cloud.id_or_unknown(part)).collect();
+        Ok(Fields::new().with("subnets", sorted(subnets)))
+    }
+
+    fn current(&self, _: &Cloud, found: &Found) -> Fields {
+        let subnets = found.subnets().iter().filter_map(|subnet| subnet.subnet_identifier().map(str::to_owned));
+        Fields::new().with("subnets", sorted(subnets.collect()))
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let ids = self.ids(cloud)?;
+        let made = until_visible("the private subnets", || async {
+            let create = cloud.rds.create_db_subnet_group().db_subnet_group_name(name(cloud));
+            let create = create.db_subnet_group_description("Futuswarm: private subnets");
+            let create = create.set_subnet_ids(Some(ids.clone())).set_tags(Some(super::tags(cloud, PART)));
+            create.send().await.map_err(aws("CreateDBSubnetGroup"))
+        });
+        let made = made.await?.db_subnet_group.and_then(|group| group.db_subnet_group_name);
+        made.ok_or_else(incomplete("CreateDBSubnetGroup", "DBSubnetGroupName"))
+    }
+
+    async fn update(&self, cloud: &Cloud, _: &Found, _: Changed<'_>) -> Result<(), Error> {
+        let modify = cloud.rds.modify_db_subnet_group().db_subnet_group_name(name(cloud));
+        let modify = modify.set_subnet_ids(Some(self.ids(cloud)?));
+        modify.send().await.map_err(aws("ModifyDBSubnetGroup"))?;
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, _: &Found) -> Result<(), Error> {
+        until_free("the database subnet group", || async {
+            let delete = cloud.rds.delete_db_subnet_group().db_subnet_group_name(name(cloud));
+            delete.send().await.map_err(aws("DeleteDBSubnetGroup"))
+        })
+        .await?;
+        Ok(())
+    }
+}

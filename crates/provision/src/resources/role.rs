@@ -1,0 +1,162 @@
+//! IAM roles of the nodes, each with its one inline policy.
+
+use aws_sdk_iam::types::{RoleDetail, Tag};
+use futuswarm_spec::Role as NodeRole;
+use serde_json::Value;
+
+use super::kms_key::KmsKey;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::until_visible;
+use crate::{Cloud, policies};
+
+/// The name of the one inline policy.
+const POLICY: &str = "node";
+const TRUST: &str = "trust";
+
+/// A role.
+pub(crate) struct Role(pub(crate) NodeRole);
+
+/// The part of a role; its id is what AWS calls the role id.
+pub(crate) fn part(role: NodeRole) -> String {
+    format!("{role}-role")
+}
+
+pub(crate) fn tags(cloud: &Cloud, part: &str) -> Result<Vec<Tag>, Error> {
+    let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
+    cloud.tags(part).into_iter().map(|pair| tag(pair).map_err(|_| incomplete("TagRole", "Key")())).collect()
+}
+
+pub(crate) fn tag_pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
+    tags.iter().map(|tag| (tag.key(), tag.value()))
+}
+
+impl Role {
+    fn policy(&self, cloud: &Cloud) -> Value {
+        let key = |key: KmsKey| cloud.id_or_unknown(key.part_name());
+        policies::node(&cloud.names, self.0, &key(KmsKey::Cluster), &key(KmsKey::Managers))
+    }
+
+    async fn put_policy(&self, cloud: &Cloud) -> Result<(), Error> {
+        let name = cloud.names.role(self.0);
+        let document = self.policy(cloud).to_string();
+        until_visible("the role", || async {
+            let put = cloud.iam.put_role_policy().role_name(&name).policy_name(POLICY).policy_document(&document);
+            put.send().await.map_err(aws("PutRolePolicy"))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// IAM returns documents percent-encoded (RFC 3986); written anew, so that spaces and order do not count.
+fn document(text: Option<&str>) -> Option<String> {
+    let decoded = percent_encoding::percent_decode_str(text?).decode_utf8_lossy().into_owned();
+    Some(serde_json::from_str::<Value>(&decoded).map_or(decoded, |value| value.to_string()))
+}
+
+impl Resource for Role {
+    type Found = RoleDetail;
+
+    fn kind(&self) -> &'static str {
+        "IAM role"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.role(self.0)
+    }
+
+    fn part(&self) -> String {
+        part(self.0)
+    }
+
+    fn needs(&self) -> Vec<String> {
+        [KmsKey::Cluster, KmsKey::Managers].map(|key| key.part_name().to_owned()).to_vec()
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<RoleDetail>, Error> {
+        let name = cloud.names.role(self.0);
+        Ok(cloud.world.roles(cloud).await?.iter().find(|role| role.role_name() == Some(&name)).cloned())
+    }
+
+    fn id(&self, found: &RoleDetail) -> String {
+        found.role_id().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        Ok(Fields::new()
+            .with(TRUST, policies::trust())
+            .with(format!("policy {POLICY}"), self.policy(cloud))
+            .with_wanted_tags(&cloud.tags(&part(self.0))))
+    }
+
+    fn current(&self, cloud: &Cloud, found: &RoleDetail) -> Fields {
+        let mut fields = Fields::new().with_some(TRUST, document(found.assume_role_policy_document()));
+        for policy in found.role_policy_list() {
+            let name = format!("policy {}", policy.policy_name().unwrap_or_default());
+            fields = fields.with_some(name, document(policy.policy_document()));
+        }
+        fields.with_tags(tag_pairs(found.tags()), &cloud.tags(&part(self.0)))
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let create = cloud.iam.create_role().role_name(self.name(cloud));
+        let create = create.assume_role_policy_document(policies::trust().to_string());
+        let create = create.set_tags(Some(tags(cloud, &part(self.0))?));
+        let made = create.send().await.map_err(aws("CreateRole"))?;
+        let id = made.role.map(|role| role.role_id).ok_or_else(incomplete("CreateRole", "RoleId"))?;
+        self.put_policy(cloud).await?;
+        Ok(id)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &RoleDetail, changed: Changed<'_>) -> Result<(), Error> {
+        let name = self.name(cloud);
+        if changed.any(&[TRUST]) {
+            let update = cloud.iam.update_assume_role_policy().role_name(&name);
+            let update = update.policy_document(policies::trust().to_string());
+            update.send().await.map_err(aws("UpdateAssumeRolePolicy"))?;
+        }
+        if changed.any_with_prefix("policy ") {
+            self.put_policy(cloud).await?;
+            // Least privilege: another inline policy is somebody's accident.
+            for other in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
+                if other != POLICY {
+                    let delete = cloud.iam.delete_role_policy().role_name(&name).policy_name(other);
+                    delete.send().await.map_err(aws("DeleteRolePolicy"))?;
+                }
+            }
+        }
+        if changed.tags() {
+            let tag = cloud.iam.tag_role().role_name(&name).set_tags(Some(tags(cloud, &part(self.0))?));
+            tag.send().await.map_err(aws("TagRole"))?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &RoleDetail) -> Result<(), Error> {
+        let name = self.name(cloud);
+        for policy in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
+            let delete = cloud.iam.delete_role_policy().role_name(&name).policy_name(policy);
+            delete.send().await.map_err(aws("DeleteRolePolicy"))?;
+        }
+        for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
+            let detach = cloud.iam.detach_role_policy().role_name(&name).policy_arn(policy);
+            detach.send().await.map_err(aws("DetachRolePolicy"))?;
+        }
+        cloud.iam.delete_role().role_name(&name).send().await.map_err(aws("DeleteRole"))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_decoded_and_written_anew() {
+        assert_eq!(document(Some("%7B%22b%22%3A%20%22100%%22%2C%22a%22%3A1%7D")).unwrap(), "{\"a\":1,\"b\":\"100%\"}");
+        assert_eq!(document(Some("%c3%a9%")).unwrap(), "é%");
+        assert_eq!(document(None), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! Route tables: the public subnets' with a way out, the private ones' without; both with the routes to peered VPCs.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ec2::types::{ResourceType, RouteTable as Found};
+
+use super::subnet::Tier;
+use super::{internet_gateway, peering, vpc};
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::{until_free, until_visible};
+use crate::world;
+
+const EVERYWHERE: &str = "0.0.0.0/0";
+
+/// The route table of all public or all private subnets.
+pub(crate) struct RouteTable(pub(crate) Tier, pub(crate) Vec<String>, pub(crate) Vec<String>);
+
+impl RouteTable {
+    /// The table of a tier, for the zones and peerings of the spec.
+    pub(crate) fn of(tier: Tier, spec: &futuswarm_spec::Spec) -> Self {
+        Self(tier, tier.parts(spec), spec.peering.keys().cloned().collect())
+    }
+
+    pub(crate) fn part_of(tier: Tier) -> &'static str {
+        match tier {
+            Tier::Public => "public-routes",
+            Tier::Private => "private-routes",
+        }
+    }
+
+    /// Destination → part of the gateway or peering behind it.
+    fn routes(&self, cloud: &Cloud) -> BTreeMap<String, String> {
+        let mut routes = BTreeMap::new();
+        if self.0 == Tier::Public {
+            routes.insert(EVERYWHERE.to_owned(), internet_gateway::PART.to_owned());
+        }
+        for (name, peering) in &cloud.spec.peering {
+            routes.insert(peering.cidr.to_string(), peering::part(name));
+        }
+        routes
+    }
+
+    async fn set_routes(&self, cloud: &Cloud, id: &str, found: Option<&Found>) -> Result<(), Error> {
+        let there = found.map(targets).unwrap_or_default();
+        let wanted = self.routes(cloud);
+        for (destination, part) in &wanted {
+            let target = cloud.need(part)?;
+            match there.get(destination) {
+                Some(found) if *found == target => continue,
+                Some(_) => delete_route(cloud, id, destination).await?,
+                None => {}
+            }
+            until_visible("the route's target", || async {
+                let route = cloud.ec2.create_route().route_table_id(id).destination_cidr_block(destination);
+                let route = match part == internet_gateway::PART {
+                    true => route.gateway_id(&target),
+                    false => route.vpc_peering_connection_id(&target),
+                };
+                route.send().await.map_err(aws("CreateRoute"))
+            })
+            .await?;
+        }
+        for destination in there.keys().filter(|destination| !wanted.contains_key(*destination)) {
+            delete_route(cloud, id, destination).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_subnets(&self, cloud: &Cloud, id: &str, found: Option<&Found>) -> Result<(), Error> {
+        let there = found.map(associations).unwrap_or_default();
+        for part in &self.1 {
+            let subnet = cloud.need(part)?;
+            if there.contains_key(&subnet) {
+                continue;
+            }
+            until_visible("the subnet", || async {
+                let associate = cloud.ec2.associate_route_table().route_table_id(id).subnet_id(&subnet);
+                associate.send().await.map_err(aws("AssociateRouteTable"))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Destination → gateway or peering, without the routes that AWS makes.
+fn targets(found: &Found) -> BTreeMap<String, String> {
+    let routes = found.routes().iter();
+    routes
+        .filter_map(|route| {
+            let target =
+                route.vpc_peering_connection_id().or_else(|| route.gateway_id()).or_else(|| route.nat_gateway_id());
+            let target = target.filter(|target| *target != "local" && !target.starts_with("vpce-"))?;
+            Some((route.destination_cidr_block()?.to_owned(), target.to_owned()))
+        })
+        .collect()
+}
+
+/// Subnet → association.
+fn associations(found: &Found) -> BTreeMap<String, String> {
+    let all = found.associations().iter();
+    all.filter_map(|one| Some((one.subnet_id()?.to_owned(), one.route_table_association_id()?.to_owned()))).collect()
+}
+
+async fn delete_route(cloud: &Cloud, id: &str, destination: &str) -> Result<(), Error> {
+    let delete = cloud.ec2.delete_route().route_table_id(id).destination_cidr_block(destination);
+    delete.send().await.map_err(aws("DeleteRoute"))?;
+    Ok(())
+}
+
+impl Resource for RouteTable {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "route table"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.of(Self::part_of(self.0))
+    }
+
+    fn part(&self) -> String {
+        Self::part_of(self.0).to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        let mut needs = vec![vpc::PART.to_owned(), internet_gateway::PART.to_owned()];
+        needs.extend(self.1.iter().cloned());
+        needs.extend(self.2.iter().map(|name| peering::part(name)));
+        needs
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        world::part(cloud, cloud.world.route_tables(cloud).await?, "route tables", Self::part_of(self.0))
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.route_table_id().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let mut fields = Fields::new();
+        for (destination, part) in self.routes(cloud) {
+            fields = fields.with(format!("route {destination}"), cloud.id_or_unknown(&part));
+        }
+        for part in &self.1 {
+            fields = fields.with(format!("subnet {}", cloud.id_or_unknown(part)), "associated");
+        }
+        Ok(fields.with_wanted_tags(&cloud.tags(Self::part_of(self.0))))
+    }
+
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+        let mut fields = Fields::new();
+        for (destination, target) in targets(found) {
+            fields = fields.with(format!("route {destination}"), target);
+        }
+        let ours: Vec<String> = self.1.iter().filter_map(|part| cloud.id(part)).collect();
+        // A stray subnet's association goes with the subnet.
+        for subnet in associations(found).keys().filter(|subnet| ours.contains(subnet)) {
+            fields = fields.with(format!("subnet {subnet}"), "associated");
+        }
+        fields.with_tags(world::pairs(found.tags()), &cloud.tags(Self::part_of(self.0)))
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let vpc = cloud.need(vpc::PART)?;
+        let part = Self::part_of(self.0);
+        let made = until_visible("the VPC", || async {
+            let create = cloud.ec2.create_route_table().vpc_id(&vpc);
+            let create = create.tag_specifications(cloud.ec2_tags(ResourceType::RouteTable, part));
+            create.send().await.map_err(aws("CreateRouteTable"))
+        });
+        let id = made.await?.route_table.and_then(|table| table.route_table_id);
+        let id = id.ok_or_else(incomplete("CreateRouteTable", "RouteTableId"))?;
+        self.set_routes(cloud, &id, None).await?;
+        self.set_subnets(cloud, &id, None).await?;
+        Ok(id)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        let id = self.id(found);
+        if changed.any_with_prefix("route ") {
+            self.set_routes(cloud, &id, Some(found)).await?;
+        }
+        if changed.any_with_prefix("subnet ") {
+            self.set_subnets(cloud, &id, Some(found)).await?;
+        }
+        if changed.tags() {
+            cloud.tag_ec2(&id, Self::part_of(self.0)).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        for association in associations(found).into_values() {
+            let gone = cloud.ec2.disassociate_route_table().association_id(association).send().await;
+            match gone.map_err(aws("DisassociateRouteTable")) {
+                Err(error) if !error.is_not_found() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        let id = self.id(found);
+        until_free("the route table", || async {
+            cloud.ec2.delete_route_table().route_table_id(&id).send().await.map_err(aws("DeleteRouteTable"))
+        })
+        .await?;
+        Ok(())
+    }
+}

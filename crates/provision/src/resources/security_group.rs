@@ -1,0 +1,299 @@
+//! Security groups: the load balancer is open to the networks of the spec, nodes to the load balancer and to each other, the
+//! database to the nodes.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Found, UserIdGroupPair};
+
+use super::vpc;
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::{until_free, until_visible};
+use crate::world;
+
+/// Where the edge of a node listens.
+pub(crate) const EDGE_PORT: i32 = 80;
+/// PostgreSQL's.
+pub(crate) const DATABASE_PORT: i32 = 5432;
+/// What Swarm's nodes say to each other: joins and raft, gossip, and VXLAN.
+const SWARM: [(&str, i32); 4] = [("tcp", 2377), ("tcp", 7946), ("udp", 7946), ("udp", 4789)];
+
+/// Whose traffic a group is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecurityGroup {
+    /// The nodes.
+    Nodes,
+    /// The load balancer.
+    Balancer,
+    /// The database.
+    Database,
+}
+
+/// One rule for incoming traffic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rule {
+    protocol: String,
+    ports: Option<(i32, i32)>,
+    from: Source,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Network(String),
+    Group(String),
+    /// IPv6 networks and prefix lists, which we never make.
+    Other(String),
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Source::Network(from) | Source::Group(from) | Source::Other(from)) = &self.from;
+        let protocol = if self.protocol == "-1" { "everything" } else { &self.protocol };
+        match self.ports {
+            Some((first, last)) if first == last => write!(formatter, "ingress {protocol} {first} from {from}"),
+            Some((first, last)) => write!(formatter, "ingress {protocol} {first}-{last} from {from}"),
+            None => write!(formatter, "ingress {protocol} from {from}"),
+        }
+    }
+}
+
+fn rule(protocol: &str, port: i32, from: Source) -> Rule {
+    Rule { protocol: protocol.to_owned(), ports: Some((port, port)), from }
+}
+
+impl SecurityGroup {
+    pub(crate) fn part_name(self) -> &'static str {
+        match self {
+            Self::Nodes => "security-nodes",
+            Self::Balancer => "security-load-balancer",
+            Self::Database => "security-rds",
+        }
+    }
+
+    fn rules(self, cloud: &Cloud) -> BTreeSet<Rule> {
+        let group = |group: Self| Source::Group(cloud.id_or_unknown(group.part_name()));
+        match self {
+            Self::Balancer => {
+                let allowed = cloud.spec.load_balancer.allowed_cidrs.iter();
+                allowed
+                    .flat_map(|network| [80, 443].map(|port| rule("tcp", port, Source::Network(network.to_string()))))
+                    .collect()
+            }
+            Self::Nodes => {
+                let allowed = cloud.spec.ssh.allowed_cidrs.iter();
+                let ssh = allowed.map(|network| rule("tcp", 22, Source::Network(network.to_string())));
+                let swarm = SWARM.map(|(protocol, port)| rule(protocol, port, group(Self::Nodes)));
+                std::iter::once(rule("tcp", EDGE_PORT, group(Self::Balancer))).chain(swarm).chain(ssh).collect()
+            }
+            Self::Database => BTreeSet::from([rule("tcp", DATABASE_PORT, group(Self::Nodes))]),
+        }
+    }
+
+    /// Adds the rules that are missing and takes away those that are not wanted.
+    async fn set_rules(self, cloud: &Cloud, id: &str, found: &[IpPermission]) -> Result<(), Error> {
+        // The nodes' group names itself.
+        cloud.note_id(self.part_name().to_owned(), id.to_owned());
+        let wanted = self.rules(cloud);
+        let there: Vec<(Rule, IpPermission)> = found.iter().flat_map(split).collect();
+        let missing = wanted.iter().filter(|rule| !there.iter().any(|(found, _)| found == *rule));
+        let missing: Vec<IpPermission> = missing.map(permission).collect();
+        let extra = there.into_iter().filter(|(found, _)| !wanted.contains(found)).map(|(_, permission)| permission);
+        let extra: Vec<IpPermission> = extra.collect();
+        if !missing.is_empty() {
+            until_visible("the security groups", || async {
+                let allow = cloud.ec2.authorize_security_group_ingress().group_id(id);
+                let allow = allow.set_ip_permissions(Some(missing.clone()));
+                match allow.send().await.map_err(aws("AuthorizeSecurityGroupIngress")) {
+                    // A run that was killed after the call has made it.
+                    Err(error) if error.is(&["InvalidPermission.Duplicate"]) => Ok(()),
+                    outcome => outcome.map(|_| ()),
+                }
+            })
+            .await?;
+        }
+        if !extra.is_empty() {
+            let revoke = cloud.ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(Some(extra));
+            revoke.send().await.map_err(aws("RevokeSecurityGroupIngress"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Resource for SecurityGroup {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "security group"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.of(self.part_name().trim_start_matches("security-"))
+    }
+
+    fn part(&self) -> String {
+        self.part_name().to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        let others: &[&str] = match self {
+            Self::Balancer => &[],
+            Self::Nodes => &[Self::Balancer.part_name()],
+            Self::Database => &[Self::Nodes.part_name()],
+        };
+        others.iter().copied().chain([vpc::PART]).map(str::to_owned).collect()
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        world::part(cloud, cloud.world.security_groups(cloud).await?, "security groups", self.part_name())
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.group_id().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let mut fields = Fields::new().with("VPC", cloud.id_or_unknown(vpc::PART));
+        for rule in self.rules(cloud) {
+            fields = fields.with(rule.to_string(), "allowed");
+        }
+        Ok(fields.with_wanted_tags(&cloud.tags(self.part_name())))
+    }
+
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+        let mut fields = Fields::new().with("VPC", found.vpc_id().unwrap_or_default());
+        for (rule, _) in found.ip_permissions().iter().flat_map(split) {
+            fields = fields.with(rule.to_string(), "allowed");
+        }
+        fields.with_tags(world::pairs(found.tags()), &cloud.tags(self.part_name()))
+    }
+
+    fn fixed(&self) -> &'static [&'static str] {
+        &["VPC"]
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let vpc = cloud.need(vpc::PART)?;
+        let description = match self {
+            Self::Nodes => "Futuswarm nodes",
+            Self::Balancer => "Futuswarm load balancer",
+            Self::Database => "Futuswarm database",
+        };
+        let made = until_visible("the VPC", || async {
+            let create = cloud.ec2.create_security_group().group_name(self.name(cloud)).description(description);
+            let create = create.vpc_id(&vpc);
+            let create = create.tag_specifications(cloud.ec2_tags(ResourceType::SecurityGroup, self.part_name()));
+            create.send().await.map_err(aws("CreateSecurityGroup"))
+        });
+        let id = made.await?.group_id.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?;
+        self.set_rules(cloud, &id, &[]).await?;
+        Ok(id)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        let id = self.id(found);
+        if changed.any_with_prefix("ingress ") {
+            self.set_rules(cloud, &id, found.ip_permissions()).await?;
+        }
+        if changed.tags() {
+            cloud.tag_ec2(&id, self.part_name()).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        let id = self.id(found);
+        // The network interfaces of instances and load balancers vanish with a delay.
+        until_free("the security group", || async {
+            cloud.ec2.delete_security_group().group_id(&id).send().await.map_err(aws("DeleteSecurityGroup"))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+fn permission(rule: &Rule) -> IpPermission {
+    let permission = IpPermission::builder().ip_protocol(&rule.protocol);
+    let permission = match rule.ports {
+        Some((first, last)) => permission.from_port(first).to_port(last),
+        None => permission,
+    };
+    match &rule.from {
+        Source::Network(network) => permission.ip_ranges(IpRange::builder().cidr_ip(network).build()).build(),
+        Source::Group(group) => {
+            permission.user_id_group_pairs(UserIdGroupPair::builder().group_id(group).build()).build()
+        }
+        Source::Other(_) => permission.build(),
+    }
+}
+
+/// EC2 groups the sources of one range of ports; a rule here has one source. Beside each is what to revoke it with.
+fn split(found: &IpPermission) -> Vec<(Rule, IpPermission)> {
+    let protocol = found.ip_protocol().unwrap_or_default().to_owned();
+    // Everything has no ports; some answers say -1.
+    let ports = found.from_port().zip(found.to_port()).filter(|(first, _)| protocol != "-1" && *first >= 0);
+    let rule = |from: Source| Rule { protocol: protocol.clone(), ports, from };
+    let mut all = Vec::new();
+    for range in found.ip_ranges().iter().filter_map(|range| range.cidr_ip()) {
+        let rule = rule(Source::Network(range.to_owned()));
+        all.push((rule.clone(), permission(&rule)));
+    }
+    for group in found.user_id_group_pairs().iter().filter_map(|pair| pair.group_id()) {
+        let rule = rule(Source::Group(group.to_owned()));
+        all.push((rule.clone(), permission(&rule)));
+    }
+    for range in found.ipv6_ranges() {
+        let rule = rule(Source::Other(range.cidr_ipv6().unwrap_or_default().to_owned()));
+        let mut exact = permission(&rule);
+        exact.ipv6_ranges = Some(vec![range.clone()]);
+        all.push((rule, exact));
+    }
+    for list in found.prefix_list_ids() {
+        let rule = rule(Source::Other(list.prefix_list_id().unwrap_or_default().to_owned()));
+        let mut exact = permission(&rule);
+        exact.prefix_list_ids = Some(vec![list.clone()]);
+        all.push((rule, exact));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ec2_groups_is_compared_rule_by_rule() {
+        let grouped = IpPermission::builder()
+            .ip_protocol("tcp")
+            .from_port(22)
+            .to_port(22)
+            .ip_ranges(IpRange::builder().cidr_ip("10.0.0.0/8").build())
+            .ip_ranges(IpRange::builder().cidr_ip("203.0.113.7/32").build())
+            .user_id_group_pairs(UserIdGroupPair::builder().group_id("sg-1").build())
+            .build();
+        let rules: Vec<Rule> = split(&grouped).into_iter().map(|(rule, _)| rule).collect();
+        let texts: Vec<String> = rules.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            ["ingress tcp 22 from 10.0.0.0/8", "ingress tcp 22 from 203.0.113.7/32", "ingress tcp 22 from sg-1"]
+        );
+        assert!(split(&permission(&rules[0])).iter().map(|(rule, _)| rule).eq([&rules[0]]));
+    }
+
+    #[test]
+    fn a_rule_that_is_wider_than_ours_is_not_ours_and_is_revoked_as_it_is() {
+        let all = IpPermission::builder()
+            .ip_protocol("-1")
+            .from_port(-1)
+            .to_port(-1)
+            .ip_ranges(IpRange::builder().cidr_ip("0.0.0.0/0").build())
+            .ipv6_ranges(aws_sdk_ec2::types::Ipv6Range::builder().cidr_ipv6("::/0").build())
+            .build();
+        let found = split(&all);
+        assert_eq!(found[0].0.to_string(), "ingress everything from 0.0.0.0/0");
+        assert_eq!((found[0].1.ip_protocol(), found[0].1.from_port()), (Some("-1"), None));
+        assert_eq!(found[1].0.to_string(), "ingress everything from ::/0");
+        assert_eq!(found[1].1.ipv6_ranges()[0].cidr_ipv6(), Some("::/0"));
+    }
+}

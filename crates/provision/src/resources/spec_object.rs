@@ -1,0 +1,105 @@
+//! The spec in the bucket, where nodes and the next operator find it.
+
+use futuswarm_spec::Spec;
+use futuswarm_store::keys;
+use serde_json::Value;
+
+use super::bucket;
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, incomplete};
+use crate::plan::{Changed, Fields};
+
+pub(crate) const PART: &str = "spec";
+
+/// The object.
+pub(crate) struct SpecObject;
+
+/// Every value of a document by its dotted path.
+fn flatten(prefix: &str, value: &Value, fields: Fields) -> Fields {
+    let inner = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    match value {
+        Value::Object(map) => map.iter().fold(fields, |fields, (key, value)| flatten(&inner(key), value, fields)),
+        Value::Null => fields,
+        Value::String(text) => fields.with(prefix, text),
+        other => fields.with(prefix, other),
+    }
+}
+
+impl Resource for SpecObject {
+    type Found = Value;
+
+    fn kind(&self) -> &'static str {
+        "spec"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        format!("s3://{}/{}", cloud.names.bucket(), keys::SPEC)
+    }
+
+    fn part(&self) -> String {
+        PART.to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![bucket::PART.to_owned()]
+    }
+
+    fn holds_data(&self) -> bool {
+        true
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Value>, Error> {
+        // In a plan there may be no bucket yet.
+        if cloud.id(bucket::PART).is_none() {
+            return Ok(None);
+        }
+        match cloud.store.get::<Value>(keys::SPEC).await {
+            Ok(found) => Ok(found.map(|found| found.value)),
+            // Somebody wrote something else there.
+            Err(futuswarm_store::Error::Malformed { .. }) => Ok(Some(Value::Null)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn id(&self, _: &Value) -> String {
+        PART.to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let spec: &Spec = &cloud.spec;
+        let value = serde_json::to_value(spec).map_err(|_| incomplete("PutObject", "spec")())?;
+        Ok(flatten("", &value, Fields::new()))
+    }
+
+    fn current(&self, _: &Cloud, found: &Value) -> Fields {
+        flatten("", found, Fields::new())
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        cloud.store.put(keys::SPEC, &cloud.spec).await?;
+        Ok(PART.to_owned())
+    }
+
+    async fn update(&self, cloud: &Cloud, _: &Value, _: Changed<'_>) -> Result<(), Error> {
+        self.create(cloud).await.map(|_| ())
+    }
+
+    async fn delete(&self, cloud: &Cloud, _: &Value) -> Result<(), Error> {
+        Ok(cloud.store.delete(keys::SPEC).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_spec_is_shown_key_by_key() {
+        let old = serde_json::json!({ "groups": { "workers": { "max": 2, "zones": ["a"] } }, "account": null });
+        let new = serde_json::json!({ "groups": { "workers": { "max": 3, "zones": ["a"] } }, "account": "1" });
+        let fields = |value: &Value| flatten("", value, Fields::new());
+        let texts: Vec<String> = fields(&new).differences(&fields(&old)).iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["account: 1 is missing", "groups.workers.max: 2 → 3"]);
+    }
+}

@@ -1,0 +1,172 @@
+//! Subnets: a public and a private one in each zone.
+
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Subnet as Found};
+use futuswarm_spec::Spec;
+use ipnet::Ipv4Net;
+
+use super::vpc;
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::{until_free, until_visible};
+use crate::world;
+
+const PUBLIC_ADDRESSES: &str = "public addresses";
+
+/// What a subnet is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// Nodes and load balancer.
+    Public,
+    /// Databases.
+    Private,
+}
+
+impl Tier {
+    pub(crate) fn part(self, zone: &str) -> String {
+        match self {
+            Self::Public => format!("public-{zone}"),
+            Self::Private => format!("private-{zone}"),
+        }
+    }
+
+    /// Parts of all subnets of this kind.
+    pub(crate) fn parts(self, spec: &Spec) -> Vec<String> {
+        spec.network.zones.iter().map(|zone| self.part(zone)).collect()
+    }
+}
+
+/// A subnet; one without a place is there and not wanted.
+pub(crate) struct Subnet {
+    part: String,
+    place: Option<(Tier, String, Ipv4Net)>,
+}
+
+impl Subnet {
+    /// All that the spec asks for.
+    pub(crate) fn all(spec: &Spec) -> Vec<Self> {
+        let of = |tier: Tier, subnets: Vec<(String, Ipv4Net)>| {
+            subnets
+                .into_iter()
+                .map(move |(zone, cidr)| Self { part: tier.part(&zone), place: Some((tier, zone, cidr)) })
+        };
+        of(Tier::Public, spec.public_subnets()).chain(of(Tier::Private, spec.private_subnets())).collect()
+    }
+
+    /// Those that are there and that the spec does not ask for, for example because a zone was taken out.
+    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+        let wanted: Vec<String> =
+            [Tier::Public, Tier::Private].iter().flat_map(|tier| tier.parts(&cloud.spec)).collect();
+        let found = cloud.world.subnets(cloud).await?.iter();
+        let parts = found.filter_map(|subnet| world::tag(subnet.tags(), crate::names::PART_TAG));
+        Ok(parts
+            .filter(|part| !wanted.iter().any(|wanted| wanted == part))
+            .map(|part| Self { part: part.to_owned(), place: None })
+            .collect())
+    }
+}
+
+impl Resource for Subnet {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "subnet"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.of(&self.part)
+    }
+
+    fn part(&self) -> String {
+        self.part.clone()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![vpc::PART.to_owned()]
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        world::part(cloud, cloud.world.subnets(cloud).await?, "subnets", &self.part)
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.subnet_id().unwrap_or_default().to_owned()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.place.is_some()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let Some((tier, zone, cidr)) = &self.place else { return Ok(Fields::new()) };
+        Ok(Fields::new()
+            .with("CIDR", cidr)
+            .with("zone", zone)
+            .with("VPC", cloud.id_or_unknown(vpc::PART))
+            .with(PUBLIC_ADDRESSES, *tier == Tier::Public)
+            .with_wanted_tags(&cloud.tags(&self.part)))
+    }
+
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+        Fields::new()
+            .with("CIDR", found.cidr_block().unwrap_or_default())
+            .with("zone", found.availability_zone().unwrap_or_default())
+            .with("VPC", found.vpc_id().unwrap_or_default())
+            .with(PUBLIC_ADDRESSES, found.map_public_ip_on_launch() == Some(true))
+            .with_tags(world::pairs(found.tags()), &cloud.tags(&self.part))
+    }
+
+    fn fixed(&self) -> &'static [&'static str] {
+        &["CIDR", "zone", "VPC"]
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let (tier, zone, cidr) = self.place.as_ref().ok_or_else(incomplete("CreateSubnet", "place"))?;
+        let vpc = cloud.need(vpc::PART)?;
+        let made = until_visible("the VPC", || async {
+            let create = cloud.ec2.create_subnet().vpc_id(&vpc).availability_zone(zone).cidr_block(cidr.to_string());
+            let create = create.tag_specifications(cloud.ec2_tags(ResourceType::Subnet, &self.part));
+            create.send().await.map_err(aws("CreateSubnet"))
+        });
+        let id = made.await?.subnet.and_then(|subnet| subnet.subnet_id);
+        let id = id.ok_or_else(incomplete("CreateSubnet", "SubnetId"))?;
+        // A new subnet gives no public addresses.
+        if *tier == Tier::Public {
+            give_public_addresses(cloud, &id, true).await?;
+        }
+        Ok(id)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        let id = self.id(found);
+        if changed.any(&[PUBLIC_ADDRESSES]) {
+            let public = self.place.as_ref().is_some_and(|(tier, ..)| *tier == Tier::Public);
+            give_public_addresses(cloud, &id, public).await?;
+        }
+        if changed.tags() {
+            cloud.tag_ec2(&id, &self.part).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        let id = self.id(found);
+        until_free("the subnet", || async {
+            cloud.ec2.delete_subnet().subnet_id(&id).send().await.map_err(aws("DeleteSubnet"))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Nodes reach AWS's endpoints through the internet gateway; a NAT gateway would cost more than a small cluster.
+async fn give_public_addresses(cloud: &Cloud, id: &str, public: bool) -> Result<(), Error> {
+    until_visible("the subnet", || async {
+        let flag = AttributeBooleanValue::builder().value(public).build();
+        let modify = cloud.ec2.modify_subnet_attribute().subnet_id(id).map_public_ip_on_launch(flag);
+        modify.send().await.map_err(aws("ModifySubnetAttribute"))
+    })
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The target group: every node's edge, asked for its health.
+
+use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, Tag, TargetGroup as Found, TargetTypeEnum};
+
+use super::security_group::EDGE_PORT;
+use super::vpc;
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::{until_free, until_visible};
+
+pub(crate) const PART: &str = "target-group";
+/// The edge answers here when its host name is nobody's, as a health check's is.
+pub(crate) const HEALTH_PATH: &str = "/status";
+/// Seconds between two checks, and for the answer to one.
+pub(crate) const INTERVAL: i32 = 10;
+pub(crate) const TIMEOUT: i32 = 5;
+/// Answers in a row that change the opinion.
+pub(crate) const THRESHOLD: i32 = 2;
+const HEALTHY: &str = "200";
+const CHECK: &str = "health check";
+
+/// The target group.
+pub(crate) struct TargetGroup;
+
+pub(crate) fn tags(cloud: &Cloud, part: &str) -> Vec<Tag> {
+    cloud.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+fn check(path: &str, interval: i32, timeout: i32, healthy: i32, unhealthy: i32, codes: &str) -> String {
+    format!("{path} every {interval} s within {timeout} s answers {codes}, {healthy} up {unhealthy} down")
+}
+
+impl Resource for TargetGroup {
+    type Found = Found;
+
+    fn kind(&self) -> &'static str {
+        "target group"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.balancer()
+    }
+
+    fn part(&self) -> String {
+        PART.to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![vpc::PART.to_owned()]
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        let ask = cloud.balancing.describe_target_groups().names(cloud.names.balancer());
+        match ask.send().await.map_err(aws("DescribeTargetGroups")) {
+            Ok(found) => Ok(found.target_groups.unwrap_or_default().into_iter().next()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn id(&self, found: &Found) -> String {
+        found.target_group_arn().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        Ok(Fields::new()
+            .with("VPC", cloud.id_or_unknown(vpc::PART))
+            .with("port", EDGE_PORT)
+            .with(CHECK, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY)))
+    }
+
+    fn current(&self, _: &Cloud, found: &Found) -> Fields {
+        let number = |number: Option<i32>| number.unwrap_or(0);
+        Fields::new().with("VPC", found.vpc_id().unwrap_or_default()).with("port", number(found.port())).with(
+            CHECK,
+            check(
+                found.health_check_path().unwrap_or_default(),
+                number(found.health_check_interval_seconds()),
+                number(found.health_check_timeout_seconds()),
+                number(found.healthy_threshold_count()),
+                number(found.unhealthy_threshold_count()),
+                found.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default(),
+            ),
+        )
+    }
+
+    fn fixed(&self) -> &'static [&'static str] {
+        &["VPC", "port"]
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let vpc = cloud.need(vpc::PART)?;
+        let made = until_visible("the VPC", || async {
+            cloud
+                .balancing
+                .create_target_group()
+                .name(cloud.names.balancer())
+                .protocol(ProtocolEnum::Http)
+                .port(EDGE_PORT)
+                .vpc_id(&vpc)
+                .target_type(TargetTypeEnum::Instance)
+                .health_check_path(HEALTH_PATH)
+                .health_check_interval_seconds(INTERVAL)
+                .health_check_timeout_seconds(TIMEOUT)
+                .healthy_threshold_count(THRESHOLD)
+                .unhealthy_threshold_count(THRESHOLD)
+                .matcher(Matcher::builder().http_code(HEALTHY).build())
+                .set_tags(Some(tags(cloud, PART)))
+                .send()
+                .await
+                .map_err(aws("CreateTargetGroup"))
+        });
+        let made = made.await?;
+        let arn = made.target_groups().first().and_then(|group| group.target_group_arn()).map(str::to_owned);
+        arn.ok_or_else(incomplete("CreateTargetGroup", "TargetGroupArn"))
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Found, _: Changed<'_>) -> Result<(), Error> {
+        let modify = cloud.balancing.modify_target_group().target_group_arn(self.id(found));
+        modify
+            .health_check_path(HEALTH_PATH)
+            .health_check_interval_seconds(INTERVAL)
+            .health_check_timeout_seconds(TIMEOUT)
+            .healthy_threshold_count(THRESHOLD)
+            .unhealthy_threshold_count(THRESHOLD)
+            .matcher(Matcher::builder().http_code(HEALTHY).build())
+            .send()
+            .await
+            .map_err(aws("ModifyTargetGroup"))?;
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        let arn = self.id(found);
+        until_free("the target group", || async {
+            cloud.balancing.delete_target_group().target_group_arn(&arn).send().await.map_err(aws("DeleteTargetGroup"))
+        })
+        .await?;
+        Ok(())
+    }
+}

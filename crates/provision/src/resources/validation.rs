@@ -1,0 +1,194 @@
+//! Validation of certificates by DNS: the records are made where the zone is ours, and said otherwise.
+
+use std::time::Duration;
+
+use aws_sdk_acm::types::{CertificateStatus, ResourceRecord};
+use aws_sdk_route53::types::RrType;
+
+use super::certificate::{self, Certificate};
+use super::dns;
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle;
+
+/// ACM names the records within seconds of the request.
+const RECORDS: Duration = Duration::from_secs(120);
+/// And looks at them within minutes.
+const ISSUED: Duration = Duration::from_secs(20 * 60);
+
+/// The validation of a certificate.
+pub(crate) struct Validation {
+    pub(crate) certificate: &'static str,
+    pub(crate) domain: String,
+}
+
+pub(crate) fn part(certificate: &str) -> String {
+    format!("{certificate}-validation")
+}
+
+/// The ARN of a certificate, once it was issued.
+pub(crate) fn issued(cloud: &Cloud, certificate: &str) -> Option<String> {
+    cloud.id(&part(certificate)).filter(|arn| !arn.is_empty())
+}
+
+/// What was seen of it.
+pub(crate) enum Seen {
+    /// It is done.
+    Issued(String),
+    /// ACM waits for records in a zone of ours.
+    Pending,
+    /// Somebody else has to make the records.
+    Elsewhere,
+}
+
+impl Validation {
+    /// The certificate; in a deletion it comes after us in the graph.
+    async fn arn(&self, cloud: &Cloud) -> Result<Option<String>, Error> {
+        if let Some(arn) = cloud.id(self.certificate) {
+            return Ok(Some(arn));
+        }
+        let certificate = Certificate { part: self.certificate, domain: self.domain.clone() };
+        Ok(certificate.observe(cloud).await?.map(|found| certificate.id(&found)))
+    }
+
+    /// The certificate's status and records.
+    async fn ask(&self, cloud: &Cloud, arn: &str) -> Result<(CertificateStatus, Vec<ResourceRecord>), Error> {
+        let found = cloud.acm.describe_certificate().certificate_arn(arn).send().await;
+        let found = found.map_err(aws("DescribeCertificate"))?.certificate;
+        let found = found.ok_or_else(incomplete("DescribeCertificate", "Certificate"))?;
+        let status = found.status.unwrap_or(CertificateStatus::PendingValidation);
+        if [CertificateStatus::Failed, CertificateStatus::ValidationTimedOut].contains(&status) {
+            return Err(Error::Missing(format!(
+                "ACM did not issue the certificate {arn} ({}): delete it and run the command again",
+                found.failure_reason.map_or_else(|| status.as_str().to_owned(), |reason| reason.as_str().to_owned())
+            )));
+        }
+        let mut records: Vec<ResourceRecord> = Vec::new();
+        for record in
+            found.domain_validation_options.unwrap_or_default().into_iter().filter_map(|one| one.resource_record)
+        {
+            // A domain and its wildcard share one record.
+            if !records.iter().any(|known| known.name == record.name) {
+                records.push(record);
+            }
+        }
+        Ok((status, records))
+    }
+
+    /// The records, as soon as ACM names them.
+    async fn records(&self, cloud: &Cloud, arn: &str) -> Result<Vec<ResourceRecord>, Error> {
+        let what = format!("the validation records of the certificate for {}", self.domain);
+        settle::wait(&what, RECORDS, || async {
+            let (_, records) = self.ask(cloud, arn).await?;
+            Ok((!records.is_empty()).then_some(records))
+        })
+        .await
+    }
+}
+
+impl Resource for Validation {
+    type Found = Seen;
+
+    fn kind(&self) -> &'static str {
+        "certificate validation"
+    }
+
+    fn name(&self, _: &Cloud) -> String {
+        self.domain.clone()
+    }
+
+    fn part(&self) -> String {
+        part(self.certificate)
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![self.certificate.to_owned()]
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
+        let Some(arn) = self.arn(cloud).await? else { return Ok(None) };
+        let known = cloud.world.certificates(cloud).await?;
+        if known.iter().any(|one| one.certificate_arn() == Some(&arn) && certificate::is_issued(one)) {
+            return Ok(Some(Seen::Issued(arn)));
+        }
+        let (status, _) = self.ask(cloud, &arn).await?;
+        if status == CertificateStatus::Issued {
+            return Ok(Some(Seen::Issued(arn)));
+        }
+        if dns::zone(cloud, &self.domain).await?.is_some() {
+            return Ok(Some(Seen::Pending));
+        }
+        let records = self.records(cloud, &arn).await?;
+        let lines: Vec<String> =
+            records.iter().map(|record| format!("{}  CNAME  {}", record.name(), record.value())).collect();
+        cloud.note(format!(
+            "no hosted zone of this account serves {}: make this record where its DNS is, and ACM issues the certificate within minutes\n    {}",
+            self.domain,
+            lines.join("\n    ")
+        ));
+        Ok(Some(Seen::Elsewhere))
+    }
+
+    fn id(&self, seen: &Seen) -> String {
+        match seen {
+            Seen::Issued(arn) => arn.clone(),
+            Seen::Pending | Seen::Elsewhere => String::new(),
+        }
+    }
+
+    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+        Ok(Fields::new().with("state", "issued"))
+    }
+
+    fn current(&self, _: &Cloud, seen: &Seen) -> Fields {
+        Fields::new().with(
+            "state",
+            match seen {
+                // What somebody else has to do is a note and no change of ours.
+                Seen::Issued(_) | Seen::Elsewhere => "issued",
+                Seen::Pending => "pending",
+            },
+        )
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let arn = cloud.need(self.certificate)?;
+        // Only now it is known whether there is anything that we can do.
+        if matches!(self.observe(cloud).await?, Some(Seen::Elsewhere)) {
+            return Ok(String::new());
+        }
+        let zone = dns::zone(cloud, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
+        for record in self.records(cloud, &arn).await? {
+            dns::upsert(cloud, &zone, record.name(), RrType::Cname, record.value()).await?;
+        }
+        if !cloud.extras.wait_for_certificates {
+            return Ok(String::new());
+        }
+        let what = format!("ACM to issue the certificate for {}", self.domain);
+        settle::wait(&what, ISSUED, || async {
+            let (status, _) = self.ask(cloud, &arn).await?;
+            Ok((status == CertificateStatus::Issued).then_some(()))
+        })
+        .await?;
+        Ok(arn)
+    }
+
+    async fn update(&self, cloud: &Cloud, _: &Seen, _: Changed<'_>) -> Result<(), Error> {
+        let arn = self.create(cloud).await?;
+        cloud.note_id(Resource::part(self), arn);
+        Ok(())
+    }
+
+    /// The records go with the certificate: while they stand, ACM renews it.
+    async fn delete(&self, cloud: &Cloud, _: &Seen) -> Result<(), Error> {
+        let (Some(arn), Some(zone)) = (self.arn(cloud).await?, dns::zone(cloud, &self.domain).await?) else {
+            return Ok(());
+        };
+        for record in self.ask(cloud, &arn).await?.1 {
+            dns::remove(cloud, &zone, record.name(), RrType::Cname).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! The VPC.
+
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Found, VpcAttributeName};
+
+use crate::Cloud;
+use crate::engine::Resource;
+use crate::error::{Error, aws, incomplete};
+use crate::plan::{Changed, Fields};
+use crate::settle::{until_free, until_visible};
+use crate::world;
+
+pub(crate) const PART: &str = "vpc";
+const HOSTNAMES: &str = "DNS host names";
+
+/// The cluster's VPC.
+pub(crate) struct Vpc;
+
+impl Resource for Vpc {
+    type Found = (Found, bool);
+
+    fn kind(&self) -> &'static str {
+        "VPC"
+    }
+
+    fn name(&self, cloud: &Cloud) -> String {
+        cloud.names.of(PART)
+    }
+
+    fn part(&self) -> String {
+        PART.to_owned()
+    }
+
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Self::Found>, Error> {
+        let Some(vpc) = world::part(cloud, cloud.world.vpcs(cloud).await?, "VPCs", PART)? else { return Ok(None) };
+        let asked = cloud.ec2.describe_vpc_attribute().vpc_id(vpc.vpc_id().unwrap_or_default());
+        let answer = asked.attribute(VpcAttributeName::EnableDnsHostnames).send().await;
+        let answer = answer.map_err(aws("DescribeVpcAttribute"))?;
+        let hostnames = answer.enable_dns_hostnames().and_then(|value| value.value()) == Some(true);
+        Ok(Some((vpc, hostnames)))
+    }
+
+    fn id(&self, (found, _): &Self::Found) -> String {
+        found.vpc_id().unwrap_or_default().to_owned()
+    }
+
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let fields = Fields::new().with("CIDR", cloud.spec.network.cidr).with(HOSTNAMES, "on");
+        Ok(fields.with_wanted_tags(&cloud.tags(PART)))
+    }
+
+    fn current(&self, cloud: &Cloud, (found, hostnames): &Self::Found) -> Fields {
+        Fields::new()
+            .with("CIDR", found.cidr_block().unwrap_or_default())
+            .with(HOSTNAMES, if *hostnames { "on" } else { "off" })
+            .with_tags(world::pairs(found.tags()), &cloud.tags(PART))
+    }
+
+    fn fixed(&self) -> &'static [&'static str] {
+        &["CIDR"]
+    }
+
+    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        let create = cloud.ec2.create_vpc().cidr_block(cloud.spec.network.cidr.to_string());
+        let made = create.tag_specifications(cloud.ec2_tags(ResourceType::Vpc, PART)).send().await;
+        let made = made.map_err(aws("CreateVpc"))?.vpc.and_then(|vpc| vpc.vpc_id);
+        let id = made.ok_or_else(incomplete("CreateVpc", "VpcId"))?;
+        name_hosts(cloud, &id).await?;
+        Ok(id)
+    }
+
+    async fn update(&self, cloud: &Cloud, found: &Self::Found, changed: Changed<'_>) -> Result<(), Error> {
+        let id = self.id(found);
+        if changed.any(&[HOSTNAMES]) {
+            name_hosts(cloud, &id).await?;
+        }
+        if changed.tags() {
+            cloud.tag_ec2(&id, PART).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, cloud: &Cloud, found: &Self::Found) -> Result<(), Error> {
+        let id = self.id(found);
+        until_free("the VPC", || async { cloud.ec2.delete_vpc().vpc_id(&id).send().await.map_err(aws("DeleteVpc")) })
+            .await?;
+        Ok(())
+    }
+}
+
+/// Without it instances have no names, and load balancers' names do not resolve to private addresses.
+async fn name_hosts(cloud: &Cloud, id: &str) -> Result<(), Error> {
+    until_visible("the VPC", || async {
+        let on = AttributeBooleanValue::builder().value(true).build();
+        let modify = cloud.ec2.modify_vpc_attribute().vpc_id(id).enable_dns_hostnames(on);
+        modify.send().await.map_err(aws("ModifyVpcAttribute"))
+    })
+    .await?;
+    Ok(())
+}

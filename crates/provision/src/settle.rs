@@ -1,0 +1,159 @@
+//! Patience with AWS: what was just made is not visible everywhere at once, and what is being deleted still holds what it used.
+
+use std::time::Duration;
+
+use futuswarm_retry::Policy;
+
+use crate::error::Error;
+
+/// A new resource is visible to every endpoint within seconds, IAM's within half a minute.
+const VISIBLE: Policy = Policy {
+    first: Duration::from_millis(250),
+    cap: Duration::from_secs(5),
+    total: Duration::from_secs(90),
+    attempt: Duration::from_secs(60),
+};
+/// Network interfaces of instances and load balancers vanish minutes after their owners.
+const FREE: Policy = Policy {
+    first: Duration::from_millis(500),
+    cap: Duration::from_secs(10),
+    total: Duration::from_secs(600),
+    attempt: Duration::from_secs(60),
+};
+
+/// Tries again while AWS says that something which we have just made does not exist.
+pub(crate) async fn until_visible<T, F, Fut>(what: &'static str, operation: F) -> Result<T, futuswarm_aws::Error>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, futuswarm_aws::Error>>,
+{
+    patiently(what, VISIBLE, operation, |error| {
+        error.is_not_found()
+            // EC2 Auto Scaling and EC2 say so of an instance profile that IAM has just made.
+            || (error.is(&["ValidationError", "InvalidParameterValue"]) && error.message.contains("nvalid IAM Instance Profile"))
+            // A principal in a policy.
+            || error.is(&["MalformedPolicyDocument", "MalformedPolicy"])
+    })
+    .await
+}
+
+/// Tries again while AWS says that something is still in use.
+pub(crate) async fn until_free<T, F, Fut>(what: &'static str, operation: F) -> Result<T, futuswarm_aws::Error>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, futuswarm_aws::Error>>,
+{
+    patiently(what, FREE, operation, |error| {
+        error.is(&[
+            "DependencyViolation",
+            "ResourceInUse",
+            "ResourceInUseException",
+            "ResourceInUseFault",
+            "InvalidGroup.InUse",
+            "ScalingActivityInProgress",
+            "InvalidDBSubnetGroupStateFault",
+            "DeleteConflict",
+        ])
+    })
+    .await
+}
+
+async fn patiently<T, F, Fut>(
+    what: &'static str,
+    policy: Policy,
+    mut operation: F,
+    worth_waiting: impl Fn(&futuswarm_aws::Error) -> bool,
+) -> Result<T, futuswarm_aws::Error>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, futuswarm_aws::Error>>,
+{
+    let start = tokio::time::Instant::now();
+    let mut attempt = 0;
+    loop {
+        let error = match operation().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let delay = policy.delay(attempt);
+        attempt += 1;
+        if !worth_waiting(&error) || start.elapsed() + delay > policy.total {
+            return Err(error);
+        }
+        tracing::debug!(what, attempt, reason = %error, "not yet");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// Looks until `probe` finds something, with the pauses of [`until_free`] and a deadline of the caller's.
+///
+/// # Errors
+/// When the deadline has passed; the message says what was waited for.
+pub(crate) async fn wait<T, F, Fut>(what: &str, deadline: Duration, mut probe: F) -> Result<T, Error>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<Option<T>, Error>>,
+{
+    let start = tokio::time::Instant::now();
+    let mut attempt = 0;
+    loop {
+        if let Some(found) = probe().await? {
+            return Ok(found);
+        }
+        let delay = FREE.delay(attempt);
+        attempt += 1;
+        if start.elapsed() + delay > deadline {
+            return Err(Error::Late(format!(
+                "waited {} s for {what}; what was made stays: run the command again to carry on",
+                deadline.as_secs()
+            )));
+        }
+        tokio::time::sleep(delay).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    fn failure(code: &str) -> futuswarm_aws::Error {
+        futuswarm_aws::Failure {
+            operation: "CreateSubnet",
+            code: Some(code.to_owned()),
+            message: "said so".to_owned(),
+            request_id: None,
+            status: Some(400),
+        }
+        .into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_visible_yet_is_tried_again_and_everything_else_is_not() {
+        let calls = Cell::new(0);
+        let outcome = until_visible("a subnet", || {
+            calls.set(calls.get() + 1);
+            let answer = if calls.get() < 5 { Err(failure("InvalidVpcID.NotFound")) } else { Ok("subnet") };
+            async move { answer }
+        });
+        assert_eq!(outcome.await.unwrap(), "subnet");
+        assert_eq!(calls.get(), 5);
+        calls.set(0);
+        let outcome = until_visible("a subnet", || {
+            calls.set(calls.get() + 1);
+            async { Err::<(), _>(failure("InvalidSubnet.Conflict")) }
+        });
+        assert!(outcome.await.is_err());
+        assert_eq!(calls.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends() {
+        let started = tokio::time::Instant::now();
+        let outcome = until_visible("a subnet", || async { Err::<(), _>(failure("InvalidVpcID.NotFound")) });
+        assert!(outcome.await.unwrap_err().is(&["InvalidVpcID.NotFound"]));
+        assert!(started.elapsed() <= VISIBLE.total);
+        let late = wait("the certificate", Duration::from_secs(30), || async { Ok(None::<()>) }).await.unwrap_err();
+        assert!(late.to_string().starts_with("waited 30 s for the certificate; "), "{late}");
+    }
+}

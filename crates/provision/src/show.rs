@@ -1,0 +1,185 @@
+//! What a run says to people: changes as they happen, the plan with its differences, and the table of nodes.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::plan::{Action, Change, Event, Report};
+use crate::status::Status;
+
+/// A change that takes longer says that it goes on.
+const LONG: Duration = Duration::from_secs(15);
+
+/// Draws a run on standard error: spinners on a terminal, a line per change elsewhere.
+pub struct Progress {
+    bars: indicatif::MultiProgress,
+    running: Mutex<Vec<(String, indicatif::ProgressBar, Instant)>>,
+    plans: bool,
+    write: fn(&str),
+}
+
+impl Progress {
+    /// Progress that writes its lines with `write`; in a plan changes are shown at the end, with their differences.
+    #[must_use]
+    pub fn new(plans: bool, write: fn(&str)) -> Self {
+        let target = match std::io::stderr().is_terminal() {
+            true => indicatif::ProgressDrawTarget::stderr(),
+            false => indicatif::ProgressDrawTarget::hidden(),
+        };
+        Self { bars: indicatif::MultiProgress::with_draw_target(target), running: Mutex::default(), plans, write }
+    }
+
+    fn line(&self, text: &str) {
+        // A bar that is drawn would be torn by a line beside it.
+        self.bars.suspend(|| (self.write)(text));
+    }
+
+    /// Shows what has happened.
+    pub fn show(&self, event: Event<'_>) {
+        let mut running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match event {
+            Event::Note(_) => {}
+            Event::Begun(_) | Event::Made(..) | Event::Failed(_) if self.plans => {}
+            Event::Begun(change) => {
+                let bar = self.bars.add(indicatif::ProgressBar::new_spinner());
+                bar.set_message(change.to_string());
+                bar.enable_steady_tick(Duration::from_millis(120));
+                running.push((change.part.clone(), bar, Instant::now()));
+            }
+            Event::Made(change, took) => {
+                finish(&mut running, change);
+                let seconds = if took >= Duration::from_secs(1) {
+                    format!(" ({:.0} s)", took.as_secs_f64())
+                } else {
+                    String::new()
+                };
+                self.line(&format!("  {change}{seconds}"));
+            }
+            Event::Failed(change) => {
+                finish(&mut running, change);
+                self.line(&format!("  ! {} {} failed", change.kind, change.name));
+            }
+        }
+        // Where no spinner can be seen, long work is mentioned whenever something else happens.
+        if !std::io::stderr().is_terminal() {
+            for (part, _, since) in running.iter_mut().filter(|(_, _, since)| since.elapsed() > LONG) {
+                self.line(&format!("    {part} is still being worked on"));
+                *since = Instant::now();
+            }
+        }
+    }
+}
+
+fn finish(running: &mut Vec<(String, indicatif::ProgressBar, Instant)>, change: &Change) {
+    running.retain(|(part, bar, _)| {
+        if *part == change.part {
+            bar.finish_and_clear();
+        }
+        *part != change.part
+    });
+}
+
+/// The plan, with every difference of what exists, and a line that counts.
+#[must_use]
+pub fn plan(report: &Report) -> String {
+    let mut text = String::new();
+    let mut changes: Vec<&Change> = report.changes.iter().collect();
+    changes.sort_by_key(|change| change.action);
+    for change in changes {
+        let _infallible = writeln!(text, "  {change}");
+        if change.action == Action::Update {
+            for difference in &change.differences {
+                let _infallible = writeln!(text, "      {difference}");
+            }
+        }
+    }
+    let count = |action| report.count(action);
+    let _infallible = writeln!(
+        text,
+        "{} to create, {} to change, {} to delete",
+        count(Action::Create),
+        count(Action::Update),
+        count(Action::Delete)
+    );
+    text
+}
+
+/// What somebody has to know or do.
+#[must_use]
+pub fn notes(report: &Report) -> String {
+    report.notes.iter().map(|note| format!("note: {note}\n")).collect()
+}
+
+/// All nodes in a line.
+#[must_use]
+pub fn summary(found: &Status, page: bool) -> String {
+    let mut states: Vec<String> = found.nodes.iter().map(|node| format!("{} {}", node.role, node.state)).collect();
+    states.sort();
+    format!("{}; page {}", states.join(", "), if page { "answers" } else { "not yet" })
+}
+
+/// All nodes, one a line.
+#[must_use]
+pub fn table(found: &Status) -> String {
+    let mut text =
+        format!("{:<20} {:<8} {:<9} {:<15} {:<12} {:>7}\n", "INSTANCE", "ROLE", "STATE", "ADDRESS", "ZONE", "JOINED");
+    for node in &found.nodes {
+        let state = if node.state == "ready" && !node.ready { "silent" } else { &node.state };
+        let joined = node.joined_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0} s"));
+        let _infallible = writeln!(
+            text,
+            "{:<20} {:<8} {:<9} {:<15} {:<12} {joined:>7}",
+            node.instance,
+            node.role.to_string(),
+            state,
+            node.address,
+            node.zone
+        );
+        if let Some(reason) = &node.reason {
+            let _infallible = writeln!(text, "  {reason}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Difference;
+
+    fn change(action: Action, kind: &'static str, name: &str, differences: Vec<Difference>) -> Change {
+        Change { action, kind, name: name.to_owned(), part: name.to_owned(), differences }
+    }
+
+    #[test]
+    fn a_plan_shows_what_changes_in_what_exists() {
+        let difference = |field: &str, from: Option<&str>, to: Option<&str>| Difference {
+            field: field.to_owned(),
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
+        };
+        let report = Report {
+            changes: vec![
+                change(Action::Delete, "Auto Scaling group", "futuswarm-prod-old", Vec::new()),
+                change(
+                    Action::Create,
+                    "subnet",
+                    "futuswarm-prod-public-eu-west-1c",
+                    vec![difference("zone", None, Some("c"))],
+                ),
+                change(
+                    Action::Update,
+                    "bucket",
+                    "futuswarm-prod-1",
+                    vec![
+                        difference("versioning", Some("off"), Some("Enabled")),
+                        difference("policy", None, Some("TLS")),
+                    ],
+                ),
+            ],
+            notes: vec!["make a record".to_owned()],
+        };
+        insta::assert_snapshot!(format!("{}{}", plan(&report), notes(&report)));
+    }
+}

@@ -1,0 +1,317 @@
+//! What AWS says there is, asked once per run and kind: dozens of resources are found with one request for each kind.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use aws_sdk_acm::types::{CertificateStatus, CertificateSummary};
+use aws_sdk_autoscaling::types::AutoScalingGroup;
+use aws_sdk_ec2::types::{
+    Filter, InternetGateway, LaunchTemplateVersion, RouteTable, SecurityGroup, Subnet, Tag, Vpc, VpcEndpoint,
+    VpcPeeringConnection,
+};
+use aws_sdk_elasticloadbalancingv2::types::Listener;
+use aws_sdk_iam::types::{EntityType, InstanceProfile, RoleDetail};
+use futuswarm_aws::at_most_one;
+use tokio::sync::OnceCell;
+
+use crate::Cloud;
+use crate::error::{Error, aws};
+use crate::names::{CLUSTER_TAG, PART_TAG};
+
+/// Everything that was asked so far.
+#[derive(Default)]
+pub(crate) struct World {
+    vpcs: OnceCell<Vec<Vpc>>,
+    subnets: OnceCell<Vec<Subnet>>,
+    gateways: OnceCell<Vec<InternetGateway>>,
+    route_tables: OnceCell<Vec<RouteTable>>,
+    endpoints: OnceCell<Vec<VpcEndpoint>>,
+    security_groups: OnceCell<Vec<SecurityGroup>>,
+    peerings: OnceCell<Vec<VpcPeeringConnection>>,
+    templates: OnceCell<Vec<LaunchTemplateVersion>>,
+    groups: OnceCell<Vec<AutoScalingGroup>>,
+    roles: OnceCell<Vec<RoleDetail>>,
+    zones: OnceCell<Vec<(String, String)>>,
+    images: OnceCell<BTreeMap<String, String>>,
+    certificates: OnceCell<Vec<CertificateSummary>>,
+    listeners: OnceCell<Vec<Listener>>,
+}
+
+/// A resource of EC2 that is told by its tags.
+pub(crate) trait Tagged {
+    fn id(&self) -> String;
+    fn tags(&self) -> &[Tag];
+}
+
+macro_rules! tagged {
+    ($($kind:ty: $id:ident),*) => {$(
+        impl Tagged for $kind {
+            fn id(&self) -> String {
+                self.$id().unwrap_or_default().to_owned()
+            }
+            fn tags(&self) -> &[Tag] {
+                self.tags()
+            }
+        }
+    )*};
+}
+
+tagged! {
+    Vpc: vpc_id, Subnet: subnet_id, InternetGateway: internet_gateway_id, RouteTable: route_table_id,
+    VpcEndpoint: vpc_endpoint_id, SecurityGroup: group_id, VpcPeeringConnection: vpc_peering_connection_id
+}
+
+/// The value of a tag.
+pub(crate) fn tag<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
+    tags.iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value())
+}
+
+/// Tags as pairs.
+pub(crate) fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
+    tags.iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())))
+}
+
+/// The one resource that is this part: by its tag, or because the operator said that it is. More than one is an error.
+pub(crate) fn part<T: Tagged + Clone>(cloud: &Cloud, found: &[T], what: &str, part: &str) -> Result<Option<T>, Error> {
+    let adopted = cloud.extras.adopt.get(part);
+    let ours = found.iter().filter(|one| match tag(one.tags(), PART_TAG) {
+        Some(tagged) => tagged == part && tag(one.tags(), CLUSTER_TAG) == Some(&cloud.spec.cluster),
+        None => adopted.is_some_and(|id| *id == one.id()),
+    });
+    let what = format!("{what} tagged {CLUSTER_TAG}={} and {PART_TAG}={part}", cloud.spec.cluster);
+    let one = at_most_one(what, ours.cloned().collect(), Tagged::id)?;
+    if let (Some(id), Some(one)) = (adopted, &one)
+        && *id != one.id()
+    {
+        return Err(Error::Missing(format!(
+            "{id} cannot become the part {part}: the cluster has {} already",
+            one.id()
+        )));
+    }
+    Ok(one)
+}
+
+/// Everything of a kind that carries the cluster's tag, page by page, and what is to be adopted of it.
+macro_rules! tagged_list {
+    ($self:ident, $cloud:ident, $cell:ident, $describe:ident, $operation:literal, $list:ident, $id_filter:literal, $prefix:literal) => {
+        $self
+            .$cell
+            .get_or_try_init(|| async {
+                let mut all = Vec::new();
+                let mut filters = vec![$cloud.ours()];
+                // With ids to adopt there are two questions: filters are all-of.
+                let adopt: Vec<String> =
+                    $cloud.extras.adopt.values().filter(|id| id.starts_with($prefix)).cloned().collect();
+                if !adopt.is_empty() {
+                    filters.push(Filter::builder().name($id_filter).set_values(Some(adopt)).build());
+                }
+                for filter in filters {
+                    let mut pages = $cloud.ec2.$describe().filters(filter).into_paginator().send();
+                    while let Some(page) = pages.next().await {
+                        all.extend(page.map_err(aws($operation))?.$list.unwrap_or_default());
+                    }
+                }
+                let mut seen = std::collections::BTreeSet::new();
+                all.retain(|one| seen.insert(Tagged::id(one)));
+                Ok(all)
+            })
+            .await
+            .map(Vec::as_slice)
+    };
+}
+
+type Answer<'a, T> = Result<&'a [T], Error>;
+
+impl World {
+    pub(crate) async fn vpcs(&self, cloud: &Cloud) -> Answer<'_, Vpc> {
+        tagged_list!(self, cloud, vpcs, describe_vpcs, "DescribeVpcs", vpcs, "vpc-id", "vpc-")
+    }
+
+    pub(crate) async fn subnets(&self, cloud: &Cloud) -> Answer<'_, Subnet> {
+        tagged_list!(self, cloud, subnets, describe_subnets, "DescribeSubnets", subnets, "subnet-id", "subnet-")
+    }
+
+    pub(crate) async fn gateways(&self, cloud: &Cloud) -> Answer<'_, InternetGateway> {
+        tagged_list!(
+            self,
+            cloud,
+            gateways,
+            describe_internet_gateways,
+            "DescribeInternetGateways",
+            internet_gateways,
+            "internet-gateway-id",
+            "igw-"
+        )
+    }
+
+    pub(crate) async fn route_tables(&self, cloud: &Cloud) -> Answer<'_, RouteTable> {
+        tagged_list!(
+            self,
+            cloud,
+            route_tables,
+            describe_route_tables,
+            "DescribeRouteTables",
+            route_tables,
+            "route-table-id",
+            "rtb-"
+        )
+    }
+
+    pub(crate) async fn endpoints(&self, cloud: &Cloud) -> Answer<'_, VpcEndpoint> {
+        tagged_list!(
+            self,
+            cloud,
+            endpoints,
+            describe_vpc_endpoints,
+            "DescribeVpcEndpoints",
+            vpc_endpoints,
+            "vpc-endpoint-id",
+            "vpce-"
+        )
+    }
+
+    pub(crate) async fn security_groups(&self, cloud: &Cloud) -> Answer<'_, SecurityGroup> {
+        tagged_list!(
+            self,
+            cloud,
+            security_groups,
+            describe_security_groups,
+            "DescribeSecurityGroups",
+            security_groups,
+            "group-id",
+            "sg-"
+        )
+    }
+
+    pub(crate) async fn peerings(&self, cloud: &Cloud) -> Answer<'_, VpcPeeringConnection> {
+        tagged_list!(
+            self,
+            cloud,
+            peerings,
+            describe_vpc_peering_connections,
+            "DescribeVpcPeeringConnections",
+            vpc_peering_connections,
+            "vpc-peering-connection-id",
+            "pcx-"
+        )
+    }
+
+    /// The newest version of every launch template whose name is one of ours.
+    pub(crate) async fn templates(&self, cloud: &Cloud) -> Answer<'_, LaunchTemplateVersion> {
+        self.templates
+            .get_or_try_init(|| async {
+                let mut pages =
+                    cloud.ec2.describe_launch_template_versions().versions("$Latest").into_paginator().send();
+                let mut all = Vec::new();
+                while let Some(page) = pages.next().await {
+                    let page = page.map_err(aws("DescribeLaunchTemplateVersions"))?;
+                    all.extend(page.launch_template_versions.unwrap_or_default());
+                }
+                let prefix = cloud.names.of("");
+                all.retain(|version| version.launch_template_name().is_some_and(|name| name.starts_with(&prefix)));
+                Ok(all)
+            })
+            .await
+            .map(Vec::as_slice)
+    }
+
+    /// The cluster's Auto Scaling groups.
+    pub(crate) async fn groups(&self, cloud: &Cloud) -> Answer<'_, AutoScalingGroup> {
+        self.groups
+            .get_or_try_init(|| async {
+                let filter = aws_sdk_autoscaling::types::Filter::builder();
+                let filter = filter.name(format!("tag:{CLUSTER_TAG}")).values(&cloud.spec.cluster).build();
+                let mut pages = cloud.scaling.describe_auto_scaling_groups().filters(filter).into_paginator().send();
+                let mut all = Vec::new();
+                while let Some(page) = pages.next().await {
+                    let page = page.map_err(aws("DescribeAutoScalingGroups"))?;
+                    all.extend(page.auto_scaling_groups.unwrap_or_default());
+                }
+                // A group that is being deleted stays visible until its instances are gone.
+                all.retain(|group| group.status().is_none());
+                Ok(all)
+            })
+            .await
+            .map(Vec::as_slice)
+    }
+
+    /// Roles with their policies, tags and instance profiles: one request instead of three per role.
+    pub(crate) async fn roles(&self, cloud: &Cloud) -> Answer<'_, RoleDetail> {
+        self.roles
+            .get_or_try_init(|| async {
+                let request = cloud.iam.get_account_authorization_details().filter(EntityType::Role).max_items(1000);
+                let mut pages = request.into_paginator().send();
+                let mut all = Vec::new();
+                while let Some(page) = pages.next().await {
+                    all.extend(
+                        page.map_err(aws("GetAccountAuthorizationDetails"))?.role_detail_list.unwrap_or_default(),
+                    );
+                }
+                Ok(all)
+            })
+            .await
+            .map(Vec::as_slice)
+    }
+
+    /// Public hosted zones: id and name without the last dot.
+    pub(crate) async fn zones(&self, cloud: &Cloud) -> Answer<'_, (String, String)> {
+        self.zones
+            .get_or_try_init(|| async {
+                let mut pages = cloud.dns.list_hosted_zones().into_paginator().send();
+                let mut all = Vec::new();
+                while let Some(page) = pages.next().await {
+                    for zone in page.map_err(aws("ListHostedZones"))?.hosted_zones {
+                        if zone.config.as_ref().is_none_or(|config| !config.private_zone) {
+                            let id = zone.id.trim_start_matches("/hostedzone/").to_owned();
+                            all.push((id, zone.name.trim_end_matches('.').to_owned()));
+                        }
+                    }
+                }
+                Ok(all)
+            })
+            .await
+            .map(Vec::as_slice)
+    }
+
+    /// Certificates that are issued or may yet be.
+    pub(crate) async fn certificates(&self, cloud: &Cloud) -> Answer<'_, CertificateSummary> {
+        self.certificates
+            .get_or_try_init(|| async {
+                let living = [CertificateStatus::Issued, CertificateStatus::PendingValidation];
+                let ask = cloud.acm.list_certificates().set_certificate_statuses(Some(living.to_vec()));
+                let mut pages = ask.into_paginator().send();
+                let mut all = Vec::new();
+                while let Some(page) = pages.next().await {
+                    all.extend(page.map_err(aws("ListCertificates"))?.certificate_summary_list.unwrap_or_default());
+                }
+                Ok(all)
+            })
+            .await
+            .map(Vec::as_slice)
+    }
+
+    /// The listeners of the cluster's load balancer.
+    pub(crate) async fn listeners(&self, cloud: &Cloud, balancer: &str) -> Answer<'_, Listener> {
+        self.listeners
+            .get_or_try_init(|| async {
+                let ask = cloud.balancing.describe_listeners().load_balancer_arn(balancer).send().await;
+                Ok(ask.map_err(aws("DescribeListeners"))?.listeners.unwrap_or_default())
+            })
+            .await
+            .map(Vec::as_slice)
+    }
+
+    /// The id of the image for an architecture; looked up once for each.
+    pub(crate) async fn image(
+        &self,
+        architecture: &str,
+        look: impl Future<Output = Result<BTreeMap<String, String>, Error>>,
+    ) -> Result<Option<String>, Error> {
+        Ok(self.images.get_or_try_init(|| look).await?.get(architecture).cloned())
+    }
+}
+
+/// Instance profiles of a role.
+pub(crate) fn profiles(role: &RoleDetail) -> &[InstanceProfile] {
+    role.instance_profile_list()
+}

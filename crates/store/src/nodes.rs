@@ -1,0 +1,83 @@
+//! The heartbeats of all nodes. A node can write only under its own key, so a record that names another instance is a lie.
+
+use crate::bucket::{Bucket, Error};
+use crate::objects::NodeRecord;
+use crate::{Store, keys};
+
+/// All heartbeats. One that cannot be read, or that claims to be another instance's, is left out with a warning.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub async fn node_records<B: Bucket>(store: &Store<B>) -> Result<Vec<NodeRecord>, Error> {
+    let mut found = Vec::new();
+    for key in store.list(keys::NODES).await? {
+        match store.get::<NodeRecord>(&key).await {
+            Ok(Some(record)) if keys::instance_of(&key) == Some(&record.value.instance) => found.push(record.value),
+            Ok(Some(record)) => {
+                tracing::warn!(
+                    key,
+                    claims = record.value.instance,
+                    "skipped a heartbeat that claims to be another node's"
+                );
+            }
+            // Deleted between the listing and now.
+            Ok(None) => {}
+            Err(error @ Error::Malformed { .. }) => tracing::warn!(%error, "skipped a record"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Deletes what an instance has left: its heartbeats, and its record as a manager.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub async fn forget_node<B: Bucket>(store: &Store<B>, instance: &str) -> Result<(), Error> {
+    for key in store.list(keys::NODES).await? {
+        if keys::instance_of(&key) == Some(instance) {
+            store.delete(&key).await?;
+        }
+    }
+    store.delete(&keys::manager(instance)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemoryBucket, NodeState, Role, unix_millis};
+
+    fn record(instance: &str) -> NodeRecord {
+        NodeRecord {
+            instance: instance.to_owned(),
+            node: None,
+            role: Role::Worker,
+            state: NodeState::Ready,
+            reason: None,
+            address: "10.42.0.4".to_owned(),
+            zone: "eu-west-1a".to_owned(),
+            image: "ami-1".to_owned(),
+            instance_type: "t3.small".to_owned(),
+            group: "workers".to_owned(),
+            labels: Default::default(),
+            booted_at: unix_millis(),
+            ready_at: None,
+            updated_at: unix_millis(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_speaks_for_itself_only_and_can_be_forgotten() {
+        let store = Store::new(MemoryBucket::default());
+        store.put(&keys::node("AROA1", "i-1"), &record("i-1")).await.unwrap();
+        store.put(&keys::node("AROA1", "i-2"), &record("i-1")).await.unwrap();
+        store.put(&keys::node("AROA1", "i-11"), &record("i-11")).await.unwrap();
+        let seen = || async {
+            let found = node_records(&store).await.unwrap();
+            found.into_iter().map(|record| record.instance).collect::<Vec<_>>()
+        };
+        assert_eq!(seen().await, ["i-1", "i-11"]);
+        forget_node(&store, "i-1").await.unwrap();
+        assert_eq!(seen().await, ["i-11"], "a longer id is another instance");
+    }
+}
