@@ -34,6 +34,10 @@ struct Arguments {
 enum Verb {
     /// Build the immutable node image into target/images/.
     Bake(verbs::bake::Bake),
+    /// Publish the baked image as an AMI, sending only what changed.
+    Publish(verbs::image::Publish),
+    /// List, check and retire published images.
+    Image(verbs::image::Image),
     /// Create or update a cluster, wait until it answers, print its URL.
     DeployCluster(verbs::deploy::Deploy),
     /// Delete a cluster with everything that belongs to it.
@@ -60,6 +64,8 @@ enum Verb {
 fn main() -> std::process::ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Bake(verb) => verb.run(),
+        Verb::Publish(verb) => verb.run(),
+        Verb::Image(verb) => verb.run(),
         Verb::DeployCluster(verb) => verb.run(),
         Verb::DestroyCluster(verb) => verb.run(),
         Verb::Status(verb) => verb.run(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Crates that may depend on `aws-sdk-*`.
-const AWS: [&str; 7] = ["agent", "aws", "imds", "local", "provision", "store", "vault"];
+const AWS: [&str; 8] = ["agent", "aws", "imds", "local", "provision", "publish", "store", "vault"];
 /// A file of more lines is two rooms in one.
 const LONGEST_FILE: usize = 500;
 

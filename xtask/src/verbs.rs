@@ -4,6 +4,7 @@ pub mod bake;
 pub mod bench;
 pub mod day_two;
 pub mod deploy;
+pub mod image;
 pub mod test;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{Cluster, texts};
+use crate::{Cluster, Image, texts};
 
 /// The User-Agent's mark of the program under test.
 const AGENT: &str = "under-test";
@@ -18,7 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Account {
     cluster: Cluster,
     cloud: Value,
-    image: PathBuf,
 }
 
 /// How a program that was to be killed ended.
@@ -38,11 +37,8 @@ impl Account {
     #[must_use]
     pub fn start(name: &str) -> Self {
         let account = Self::without_image(name);
-        let image = &account.image;
-        std::fs::create_dir_all(image).expect("a folder for an image");
-        std::fs::write(image.join("disk.raw"), vec![0; 1 << 20]).expect("a disk");
-        std::fs::write(image.join("manifest.json"), r#"{"name":"empty","disk_bytes":1048576}"#).expect("a manifest");
-        account.cluster.local(&["register-image", &image.display().to_string()]);
+        let image = Image::new("empty", &[0; 1 << 20]);
+        account.must_publish(&["--image", image.folder()]);
         account
     }
 
@@ -56,8 +52,31 @@ impl Account {
         cluster.local(&["down"]);
         cluster.local(&["up", "--api-only"]);
         let cloud = serde_json::from_str(&cluster.local(&["cloud"])).expect("the cloud describes itself");
-        let image = std::env::temp_dir().join(format!("futuswarm-empty-image.{}", std::process::id()));
-        Self { cluster, cloud, image }
+        Self { cluster, cloud }
+    }
+
+    /// The publishing program, as the account's owner.
+    #[must_use]
+    pub fn publishing(&self, words: &[&str]) -> Command {
+        let mut command = self.client(&self.cluster.program("futuswarm-publish").display().to_string());
+        command.args(words).env("AWS_SDK_UA_APP_ID", AGENT).env("FUTUSWARM_WORKSPACE", self.cluster.root());
+        command
+    }
+
+    /// Publishes with these options; returns what it printed as JSON.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn must_publish(&self, options: &[&str]) -> Value {
+        let output = self.publishing(&["publish", "--json"]).args(options).output().expect("futuswarm-publish runs");
+        assert!(output.status.success(), "futuswarm-publish publish {}: {:?}", options.join(" "), texts(&output));
+        serde_json::from_slice(&output.stdout).expect("what was published is JSON")
+    }
+
+    /// Where the cloud keeps the content of snapshots and the folders of machines.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.cluster.state_dir()
     }
 
     /// The provisioning program, as the account's owner.
@@ -198,11 +217,5 @@ impl Account {
 
     fn text(&self, key: &str) -> String {
         self.cloud[key].as_str().unwrap_or_else(|| panic!("the cloud says its {key}")).to_owned()
-    }
-}
-
-impl Drop for Account {
-    fn drop(&mut self) {
-        let _best_effort = std::fs::remove_dir_all(&self.image);
     }
 }

@@ -1,8 +1,10 @@
 //! What end-to-end tests need: a cluster driven as its operator drives it, patience with deadlines, and a count of leftovers.
 
 mod api;
+mod image;
 
 pub use api::{Account, Ended};
+pub use image::Image;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -51,7 +51,13 @@ impl Deploy {
             return process::run(&mut apply);
         }
         host::prepare(!self.no_install)?;
-        workspace.build(&["futuswarm-bake", "futuswarm-node", "futuswarm-provision", "futuswarm-local"])?;
+        workspace.build(&[
+            "futuswarm-bake",
+            "futuswarm-node",
+            "futuswarm-provision",
+            "futuswarm-local",
+            "futuswarm-publish",
+        ])?;
         process::run(workspace.command("futuswarm-provision").arg("check").arg(&spec))?;
         process::run(workspace.command("futuswarm-local").args(["doctor", "--before-start"]).arg("--spec").arg(&spec))?;
 
@@ -62,11 +68,8 @@ impl Deploy {
         let name = manifest["name"].as_str().context("the image's manifest has no name")?;
 
         process::run(workspace.command("futuswarm-local").arg("up").arg("--spec").arg(&spec))?;
-        let register =
-            workspace.command("futuswarm-local").arg("register-image").arg("--spec").arg(&spec).arg(&image).status()?;
-        if !register.success() {
-            anyhow::bail!("the local cloud did not take the image {}", image.display());
-        }
+        let mut publish = in_local_cloud(&workspace, &spec, "futuswarm-publish")?;
+        process::run(publish.args(["publish", "--rehearsal", "--image"]).arg(&image))?;
         let mut apply = local_provision(&workspace, &spec)?;
         apply.arg("apply").arg(&spec).args(["--image", name]).args(self.plan.then_some("--plan"));
         apply.args(self.json.then_some("--json"));
@@ -80,9 +83,14 @@ impl Deploy {
 
 /// The provisioning program, pointed at the local cloud.
 pub fn local_provision(workspace: &Workspace, spec: &Path) -> anyhow::Result<std::process::Command> {
+    in_local_cloud(workspace, spec, "futuswarm-provision")
+}
+
+/// A program, pointed at the local cloud.
+pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyhow::Result<std::process::Command> {
     let cloud = process::capture(workspace.command("futuswarm-local").args(["cloud", "--spec"]).arg(spec))?;
     let cloud: serde_json::Value = serde_json::from_str(&cloud).context("the local cloud's description of itself")?;
-    let mut command = workspace.command("futuswarm-provision");
+    let mut command = workspace.command(program);
     for (key, value) in cloud["environment"].as_object().context("the local cloud has no environment")? {
         command.env(key, value.as_str().unwrap_or_default());
     }

@@ -41,7 +41,7 @@ impl Test {
             return Ok(());
         }
         step("what an operator types", || {
-            workspace.build(&["futuswarm-bake", "futuswarm-local", "futuswarm-provision"])?;
+            workspace.build(&["futuswarm-bake", "futuswarm-local", "futuswarm-provision", "futuswarm-publish"])?;
             let mut bats = std::process::Command::new("bash");
             bats.arg(std::path::Path::new(tools.trim()).join("usr/bin/bats")).arg("bats").current_dir(&workspace.root);
             process::run(bats.env("FUTUSWARM_XTASK", std::env::current_exe()?))
