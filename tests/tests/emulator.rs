@@ -4,8 +4,8 @@ use futuswarm_testkit::{Account, texts};
 use serde_json::{Value, json};
 
 /// Runs a script and reads what it prints.
-fn run(account: &Account, script: &str) -> Value {
-    let output = account.python(&format!("tests/emulator/{script}.py"), &[]);
+fn run(account: &Account, script: &str, words: &[&str]) -> Value {
+    let output = account.python(&format!("tests/emulator/{script}.py"), words);
     let (out, talk) = texts(&output);
     assert!(output.status.success(), "{script}.py: {talk}");
     serde_json::from_str(&out).unwrap_or_else(|error| panic!("{script}.py printed {out:?}: {error}"))
@@ -15,7 +15,7 @@ fn run(account: &Account, script: &str) -> Value {
 #[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
 fn the_local_cloud_answers_as_aws_does() {
     let account = Account::without_image("local-emulator");
-    let steps = run(&account, "zones");
+    let steps = run(&account, "zones", &[]);
     let expected = json!([
         ["created", 3, "abc"],
         ["terminated in b", 3, "abc"],
@@ -34,21 +34,24 @@ fn the_local_cloud_answers_as_aws_does() {
         assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1, "{step}");
     }
     assert_eq!(steps.as_array().unwrap().len(), 11);
+
+    let port = |key: &str| account.text(key).rsplit(':').next().unwrap_or_default().to_owned();
+    let words = [account.text("netns"), account.text("ca_certificate"), port("url"), port("https_url")];
+    assert_eq!(run(&account, "balancers", &words.each_ref().map(String::as_str)), "done");
 }
 
 #[test]
 #[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
 fn conditions_and_variables_of_policies_hold_for_nodes() {
     let account = Account::without_image("local-emulator");
-    let node = run(&account, "nodes");
+    let node = run(&account, "nodes", &[]);
     let text = |key: &str| node[key].as_str().unwrap().to_owned();
     let context = |cluster: &str| json!({ "futuswarm:cluster": cluster });
     let open = |sealed: &str, cluster: &str| {
         let blob = json!({ "base64": text(sealed) });
         json!(["kms", "decrypt", { "KeyId": text("key"), "CiphertextBlob": blob, "EncryptionContext": context(cluster) }])
     };
-    let data_key =
-        |context: Value| json!(["kms", "generate_data_key", { "KeyId": text("key"), "KeySpec": "AES_256", "EncryptionContext": context }]);
+    let data_key = |context: Value| json!(["kms", "generate_data_key", { "KeyId": text("key"), "KeySpec": "AES_256", "EncryptionContext": context }]);
     let object = |operation: &str, key: &str| json!(["s3", operation, { "Bucket": "conditions", "Key": key }]);
     let list = |prefix: &str| json!(["s3", "list_objects_v2", { "Bucket": "conditions", "Prefix": prefix }]);
     let own = format!("cluster/nodes/{}", text("userid"));
@@ -67,7 +70,10 @@ fn conditions_and_variables_of_policies_hold_for_nodes() {
         (object("get_object", "apps/shop"), "allowed"),
         (object("get_object", "users/me"), "denied"),
         (object("delete_object", "apps/shop"), "denied"),
-        (json!(["s3", "delete_objects", { "Bucket": "conditions", "Delete": { "Objects": [{ "Key": "apps/shop" }] } }]), "denied"),
+        (
+            json!(["s3", "delete_objects", { "Bucket": "conditions", "Delete": { "Objects": [{ "Key": "apps/shop" }] } }]),
+            "denied",
+        ),
         (json!(["s3", "get_bucket_policy", { "Bucket": "conditions" }]), "denied"),
         (json!(["s3", "list_buckets", {}]), "denied"),
         (json!(["iam", "list_roles", {}]), "denied"),

@@ -1,80 +1,53 @@
-//! The application load balancer: HAProxy on the host's loopback, with servers inside the namespace.
+//! The load balancers: HAProxy on the host's loopback, with servers inside the namespace.
 
+mod classic;
+mod model;
+mod observe;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use aws_sdk_elasticloadbalancingv2::types::{ActionTypeEnum, TargetGroup};
+use aws_sdk_acm::types::CertificateStatus;
 use futuswarm_aws::Error as AwsError;
 use futuswarm_tools::ToolsTree;
-use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use tokio::process::Child;
 
+use crate::authority::Authority;
 use crate::aws::Clients;
 use crate::child::{self, Argv, argv};
 use crate::dnsmasq::host_argv;
 use crate::ec2::View;
 use crate::error::{Error, Result, file};
 use crate::layout::write_atomically;
+use model::{Listener, Model};
 
-const TEMPLATE: &str = include_str!("templates/haproxy.cfg.hbs");
 /// HAProxy checks a configuration in milliseconds.
 const CHECK_DEADLINE: Duration = Duration::from_secs(20);
 
-/// One target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Server {
-    /// Instance id.
-    pub id: String,
-    /// Address.
-    pub address: String,
-    /// Port.
-    pub port: i32,
+/// What was said already: looks repeat, warnings do not.
+#[derive(Debug, Default)]
+struct Notes(BTreeSet<String>);
+
+impl Notes {
+    fn say(&mut self, note: String) {
+        if !self.0.contains(&note) {
+            tracing::warn!("{note}");
+            self.0.insert(note);
+        }
+    }
 }
 
-/// The target group behind the listener.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Group {
-    /// Its name.
-    pub name: String,
-    /// Health check path.
-    pub path: String,
-    /// Health check's accepted status codes, in HAProxy's words.
-    pub matcher: String,
-    /// Seconds between checks.
-    pub interval: i32,
-    /// Seconds for a check.
-    pub timeout: i32,
-    /// Checks until healthy.
-    pub rise: i32,
-    /// Checks until unhealthy.
-    pub fall: i32,
-    /// How many targets are registered.
-    pub targets: usize,
-    /// The targets that run.
-    pub servers: Vec<Server>,
-}
-
-/// Everything the configuration is rendered from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Model {
-    /// Loopback port.
-    pub port: u16,
-    /// Network namespace.
-    pub netns: String,
-    /// HAProxy's admin socket.
-    pub socket: String,
-    /// What the listener forwards to.
-    pub group: Option<Group>,
-}
-
-/// Renders HAProxy's configuration.
-pub fn render(model: &Model) -> Result<String> {
-    let mut engine = handlebars::Handlebars::new();
-    engine.set_strict_mode(true);
-    engine.register_escape_fn(handlebars::no_escape);
-    engine.render_template(TEMPLATE, model).map_err(|error| Error::Config(format!("haproxy.cfg: {error}")))
+/// The two loopback ports.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// Stands for port 80.
+    pub http: u16,
+    /// Stands for port 443.
+    pub https: u16,
 }
 
 /// The load balancer and its process.
@@ -83,6 +56,10 @@ pub struct Balancer {
     view: Arc<RwLock<View>>,
     dir: PathBuf,
     program: Argv,
+    authority: Arc<Authority>,
+    /// ARN of a certificate of ACM → our file for it.
+    certificates: BTreeMap<String, String>,
+    notes: Notes,
     base: Model,
     current: Option<Model>,
     process: Option<Child>,
@@ -97,14 +74,34 @@ impl Balancer {
         view: Arc<RwLock<View>>,
         dir: PathBuf,
         netns: String,
-        port: u16,
+        ports: Ports,
+        authority: Arc<Authority>,
         tools: &ToolsTree,
     ) -> Result<Self> {
         std::fs::create_dir_all(&dir).map_err(file("cannot create", &dir))?;
         let socket = dir.join("haproxy.sock").to_string_lossy().into_owned();
         let program = host_argv(tools, "haproxy")?;
-        let base = Model { port, netns, socket, group: None };
-        Ok(Self { clients, view, dir, program, base, current: None, process: None, draining: Vec::new() })
+        let base = Model {
+            http_port: ports.http,
+            https_port: ports.https,
+            netns,
+            socket,
+            listeners: Vec::new(),
+            pools: Vec::new(),
+        };
+        Ok(Self {
+            clients,
+            view,
+            dir,
+            program,
+            authority,
+            certificates: BTreeMap::new(),
+            notes: Notes::default(),
+            base,
+            current: None,
+            process: None,
+            draining: Vec::new(),
+        })
     }
 
     /// One look at the emulator and, if something changed, a hitless reload.
@@ -116,7 +113,7 @@ impl Balancer {
             self.process = None;
             self.current = None;
         }
-        let model = Model { group: self.observe().await?, ..self.base.clone() };
+        let model = self.observe().await?;
         if self.current.as_ref() == Some(&model) {
             return Ok(());
         }
@@ -125,61 +122,77 @@ impl Balancer {
         Ok(())
     }
 
-    async fn observe(&self) -> Result<Option<Group>> {
-        let found = self.clients.elb.describe_load_balancers().send().await;
-        let found = found.map_err(|error| AwsError::new("DescribeLoadBalancers", error))?;
-        let mut balancers: Vec<_> = found.load_balancers().iter().collect();
-        balancers.sort_by_key(|balancer| balancer.load_balancer_name().unwrap_or_default().to_owned());
-        for balancer in balancers {
-            let arn = balancer.load_balancer_arn().unwrap_or_default();
-            let listeners = self.clients.elb.describe_listeners().load_balancer_arn(arn).send().await;
-            let listeners = listeners.map_err(|error| AwsError::new("DescribeListeners", error))?;
-            let mut listeners: Vec<_> = listeners.listeners().iter().collect();
-            listeners.sort_by_key(|listener| listener.port());
-            let forward = listeners.iter().flat_map(|listener| listener.default_actions()).find_map(|action| {
-                let forwards = action.r#type() == Some(&ActionTypeEnum::Forward);
-                let first = action.forward_config().and_then(|config| config.target_groups().first());
-                let arn = action.target_group_arn().or_else(|| first?.target_group_arn());
-                arn.filter(|_| forwards).map(str::to_owned)
-            });
-            if let Some(arn) = forward {
-                return self.group(&arn).await.map(Some);
+    async fn observe(&mut self) -> Result<Model> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut found = observe::observe(&self.clients, &view, &mut self.notes).await?;
+        classic::observe(&self.clients, &view, &mut found, &mut self.notes).await?;
+        let mut taken = BTreeSet::new();
+        let mut listeners = Vec::new();
+        for mut listener in found.listeners {
+            let (port, balancer) = (listener.port, &listener.balancer);
+            if self.base.local_port(port).is_none() {
+                self.notes.say(format!("port {port} of {balancer} has no port here: only 80 and 443 do"));
+                continue;
             }
+            if taken.contains(&port) {
+                self.notes.say(format!("port {port} of {balancer} is served by another load balancer here"));
+                continue;
+            }
+            if !self.certify(&mut listener).await? {
+                continue;
+            }
+            taken.insert(port);
+            listeners.push(listener);
         }
-        Ok(None)
+        listeners.sort_by_key(|listener| listener.port);
+        let pools = found.pools.into_values().collect();
+        Ok(Model { listeners, pools, ..self.base.clone() })
     }
 
-    async fn group(&self, arn: &str) -> Result<Group> {
-        let found = self.clients.elb.describe_target_groups().target_group_arns(arn).send().await;
-        let found = found.map_err(|error| AwsError::new("DescribeTargetGroups", error))?;
-        let group = found.target_groups().first().ok_or_else(|| Error::Config(format!("no target group {arn}")))?;
-        let health = self.clients.elb.describe_target_health().target_group_arn(arn).send().await;
-        let health = health.map_err(|error| AwsError::new("DescribeTargetHealth", error))?;
-        let default_port = group.port().unwrap_or(80);
-        let targets: Vec<(String, i32)> = health
-            .target_health_descriptions()
-            .iter()
-            .filter_map(|description| description.target())
-            .map(|target| (target.id().unwrap_or_default().to_owned(), target.port().unwrap_or(default_port)))
-            .collect();
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        let mut servers: Vec<Server> = targets
-            .iter()
-            .filter_map(|(id, port)| {
-                let machine = view.running.get(id)?;
-                Some(Server { id: id.clone(), address: machine.address.to_string(), port: *port })
-            })
-            .collect();
-        servers.sort_by(|a, b| (&a.id, a.port).cmp(&(&b.id, b.port)));
-        servers.dedup();
-        Ok(from_target_group(group, targets.len(), servers))
+    /// Replaces the ARNs of a listener's certificates by files. Says no when it is for TLS and none can be used.
+    async fn certify(&mut self, listener: &mut Listener) -> Result<bool> {
+        let arns = std::mem::take(&mut listener.certificates);
+        for arn in &arns {
+            if let Some(path) = self.certificate(arn).await? {
+                listener.certificates.push(path);
+            }
+        }
+        if !arns.is_empty() && listener.certificates.is_empty() {
+            self.notes.say(format!("port {} of {} has no certificate that is issued", listener.port, listener.balancer));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Our file for a certificate of ACM: the same names, signed by our authority.
+    async fn certificate(&mut self, arn: &str) -> Result<Option<String>> {
+        if let Some(path) = self.certificates.get(arn) {
+            return Ok(Some(path.clone()));
+        }
+        let found = self.clients.acm.describe_certificate().certificate_arn(arn).send().await;
+        let found = found.map_err(|error| AwsError::new("DescribeCertificate", error))?;
+        let Some(detail) = found.certificate() else { return Ok(None) };
+        if detail.status() != Some(&CertificateStatus::Issued) {
+            return Ok(None);
+        }
+        let mut names: Vec<String> = detail.domain_name().map(str::to_owned).into_iter().collect();
+        names.extend(detail.subject_alternative_names().iter().cloned());
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        let (certificate, key) = self.authority.issue(&names)?;
+        let path = self.dir.join(format!("{}.pem", &hex::encode(Sha256::digest(arn))[..16]));
+        write_atomically(&path, format!("{certificate}{key}").as_bytes())?;
+        let path = path.to_string_lossy().into_owned();
+        self.certificates.insert(arn.to_owned(), path.clone());
+        tracing::info!(arn, ?names, "the load balancer has a certificate");
+        Ok(Some(path))
     }
 
     /// Checks the new configuration, then starts a process that takes the listeners over from the old one.
     async fn load(&mut self, model: &Model) -> Result<()> {
         let config = self.dir.join("haproxy.cfg");
         let candidate = self.dir.join("haproxy.cfg.candidate");
-        write_atomically(&candidate, render(model)?.as_bytes())?;
+        write_atomically(&candidate, model.render()?.as_bytes())?;
         let mut check = self.program.clone();
         check.extend(argv(["-c", "-f"]));
         check.push(candidate.clone().into());
@@ -201,74 +214,9 @@ impl Balancer {
             .spawn()
             .map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })?;
         self.draining.extend(self.process.replace(process));
-        let servers = model.group.as_ref().map_or(0, |group| group.servers.len());
-        tracing::info!(port = model.port, servers, "the load balancer serves a new configuration");
+        let servers: usize = model.pools.iter().map(|pool| pool.servers.len()).sum();
+        let ports: Vec<i32> = model.listeners.iter().map(|listener| listener.port).collect();
+        tracing::info!(?ports, servers, "the load balancer serves a new configuration");
         Ok(())
-    }
-}
-
-fn from_target_group(group: &TargetGroup, targets: usize, servers: Vec<Server>) -> Group {
-    Group {
-        name: group.target_group_name().unwrap_or("targets").to_owned(),
-        path: group.health_check_path().unwrap_or("/").to_owned(),
-        matcher: group.matcher().and_then(|matcher| matcher.http_code()).unwrap_or("200").to_owned(),
-        interval: group.health_check_interval_seconds().unwrap_or(30),
-        timeout: group.health_check_timeout_seconds().unwrap_or(5),
-        rise: group.healthy_threshold_count().unwrap_or(2),
-        fall: group.unhealthy_threshold_count().unwrap_or(2),
-        targets,
-        servers,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn model() -> Model {
-        let server = |id: &str, address: &str| Server { id: id.to_owned(), address: address.to_owned(), port: 80 };
-        let group = Group {
-            name: "local-edge".to_owned(),
-            path: "/status".to_owned(),
-            matcher: "200-299".to_owned(),
-            interval: 5,
-            timeout: 2,
-            rise: 2,
-            fall: 2,
-            targets: 2,
-            servers: vec![server("i-1", "10.42.0.4"), server("i-2", "10.42.16.4")],
-        };
-        Model { port: 8080, netns: "fsw-local".to_owned(), socket: "/tmp/fsw.sock".to_owned(), group: Some(group) }
-    }
-
-    #[test]
-    fn the_configuration_of_a_cluster() {
-        insta::assert_snapshot!(render(&model()).unwrap());
-    }
-
-    #[test]
-    fn the_configuration_before_there_is_a_cluster() {
-        insta::assert_snapshot!(render(&Model { group: None, ..model() }).unwrap());
-    }
-
-    #[test]
-    fn haproxy_accepts_the_configuration() {
-        let Ok(tools) = ToolsTree::locate() else {
-            // A test that cannot run says so where `cargo test -- --nocapture` and CI logs show it.
-            tracing::warn!("skipped: there is no tools tree");
-            return;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        for model in [model(), Model { group: None, ..model() }] {
-            let path = dir.path().join("haproxy.cfg");
-            std::fs::write(&path, render(&model).unwrap()).unwrap();
-            let output = tools.command("haproxy").unwrap().arg("-c").arg("-f").arg(&path).output().unwrap();
-            // The namespace of the golden configuration does not exist here, and HAProxy looks.
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            let only_the_namespace = text.lines().filter(|line| line.contains("[ALERT]")).all(|line| {
-                line.contains("namespace") || line.contains("Error(s) found") || line.contains("Fatal errors")
-            });
-            assert!(output.status.success() || only_the_namespace, "{text}");
-        }
     }
 }

@@ -12,7 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::aws::{self, Clients};
-use crate::balancer::Balancer;
+use crate::authority::Authority;
+use crate::balancer::{Balancer, Ports};
 use crate::child::{self, argv};
 use crate::config::CloudConfig;
 use crate::control::{self, Ask};
@@ -61,6 +62,10 @@ pub struct CloudInfo {
     pub state_dir: String,
     /// Public part of the operator's SSH key.
     pub ssh_public_key: String,
+    /// Certificate of the local authority that the load balancer's and the databases' certificates come from.
+    pub ca_certificate: String,
+    /// The load balancer's TLS port.
+    pub https_url: String,
     /// A Python interpreter that has boto3, for scripts against the API.
     pub python: String,
     /// What an AWS client needs in its environment. The keys open this emulator and nothing else.
@@ -175,14 +180,17 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
         Arc::clone(&images),
         Arc::clone(&view),
     );
+    let authority = Arc::new(Authority::make(&layout.authority(), &config.cluster)?);
+    let ports = Ports { http: config.http_port, https: config.https_port };
+    let dir = layout.dir.join("balancer");
     let mut balancer =
-        Balancer::new(clients.clone(), view, layout.dir.join("balancer"), layout.netns(), config.http_port, &tools)?;
+        Balancer::new(clients.clone(), view, dir, layout.netns(), ports, Arc::clone(&authority), &tools)?;
     balancer.reconcile().await?;
     make_ssh_key(layout, &tools).await?;
 
     let (asks, mut asked) = mpsc::channel(16);
     control::serve(&layout.control(), asks, Arc::clone(&imds), faults).await?;
-    write_json(&layout.cloud(), &describe(config, layout, &emulator, &python))?;
+    write_json(&layout.cloud(), &describe(config, layout, &emulator, &python, &authority))?;
     tracing::info!(cluster = config.cluster, "the local cloud is up");
 
     loop {
@@ -227,7 +235,13 @@ async fn look(changed: &Notify) {
     let _either = tokio::time::timeout(LOOK, changed.notified()).await;
 }
 
-fn describe(config: &CloudConfig, layout: &Layout, emulator: &moto::Moto, python: &Path) -> CloudInfo {
+fn describe(
+    config: &CloudConfig,
+    layout: &Layout,
+    emulator: &moto::Moto,
+    python: &Path,
+    authority: &Authority,
+) -> CloudInfo {
     let api_endpoint = format!("http://127.0.0.1:{}", config.api_port);
     let environment = [
         ("AWS_ENDPOINT_URL", api_endpoint.clone()),
@@ -250,6 +264,8 @@ fn describe(config: &CloudConfig, layout: &Layout, emulator: &moto::Moto, python
         netns: layout.netns(),
         state_dir: layout.dir.display().to_string(),
         ssh_public_key: layout.ssh_key().with_extension("pub").display().to_string(),
+        ca_certificate: authority.certificate().display().to_string(),
+        https_url: format!("https://localhost:{}", config.https_port),
         python: python.display().to_string(),
         environment: environment.map(|(key, value)| (key.to_owned(), value)).into(),
     }

@@ -3,6 +3,7 @@
 //! One daemon per cluster owns every process and the network namespace; when it ends, whichever way, its children end with
 //! it, and the next command removes the rest.
 
+mod authority;
 mod aws;
 mod balancer;
 mod child;

@@ -105,9 +105,18 @@ impl Account {
     /// # Panics
     /// When it neither makes so many calls nor ends.
     pub fn kill_after(&self, calls: u32, words: &[&str]) -> Ended {
+        self.kill_program_after(calls, self.provision(words))
+    }
+
+    /// Runs a program of this account and kills it right after its call number `calls` has been made.
+    ///
+    /// # Panics
+    /// When it neither makes so many calls nor ends.
+    pub fn kill_program_after(&self, calls: u32, mut program: Command) -> Ended {
         // Everything from there on hangs: whatever the program does at the same time must not get further either.
         self.faults(&json!({ "fault": { "kind": "lost" }, "agent": AGENT, "after": calls - 1, "count": 1_000_000 }));
-        let mut program = self.provision(words).stderr(Stdio::null()).spawn().expect("futuswarm-provision runs");
+        let program = program.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut program = program.spawn().expect("the program under test runs");
         let started = Instant::now();
         let ended = loop {
             if program.try_wait().expect("its state").is_some() {
@@ -160,6 +169,22 @@ impl Account {
     pub fn python(&self, script: &str, words: &[&str]) -> Output {
         let mut command = self.client(&self.text("python"));
         command.arg(self.cluster.root().join(script)).args(words).output().expect("Python runs")
+    }
+
+    /// Makes calls as the account's owner, through boto3: see `tests/call.py`.
+    ///
+    /// # Panics
+    /// When the script fails; that a call is refused is an outcome like others.
+    #[must_use]
+    pub fn call(&self, calls: &Value) -> Vec<Value> {
+        let mut command = self.client(&self.text("python"));
+        command.arg(self.cluster.root().join("tests/call.py"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("Python runs");
+        process.stdin.take().expect("its input").write_all(calls.to_string().as_bytes()).expect("it reads");
+        let output = process.wait_with_output().expect("Python ends");
+        assert!(output.status.success(), "{:?}", texts(&output));
+        serde_json::from_slice(&output.stdout).expect("outcomes are JSON")
     }
 
     /// `status --json`.
@@ -215,7 +240,12 @@ impl Account {
         command
     }
 
-    fn text(&self, key: &str) -> String {
+    /// What the cloud says of itself, as text.
+    ///
+    /// # Panics
+    /// When it does not say this.
+    #[must_use]
+    pub fn text(&self, key: &str) -> String {
         self.cloud[key].as_str().unwrap_or_else(|| panic!("the cloud says its {key}")).to_owned()
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod answer;
 mod bucket_configuration;
+mod certificates;
+mod classic;
 mod console_output;
 mod describe_images;
 pub mod image_calls;
@@ -19,6 +21,8 @@ use super::Body;
 use super::form::Form;
 use crate::aws::Clients;
 use image_calls::ImageCalls;
+use certificates::Certificates;
+use classic::Classic;
 use zones::Zones;
 
 /// One call of a service whose bodies are small.
@@ -67,13 +71,15 @@ impl Call {
 /// What the operations know beyond the emulator.
 pub struct Operations {
     images: ImageCalls,
+    certificates: Certificates,
+    classic: Classic,
     zones: Zones,
 }
 
 impl Operations {
     /// Operations that know the images and ask the emulator straight.
     pub fn new(images: ImageCalls, inner: Clients) -> Self {
-        Self { images, zones: Zones::new(inner) }
+        Self { images, certificates: Certificates::new(inner.clone()), classic: Classic::default(), zones: Zones::new(inner) }
     }
 
     /// Completes the emulator's answer about a bucket's settings.

@@ -46,6 +46,11 @@ pub fn whole(mut head: response::Parts, body: impl Into<Bytes>) -> Response<Body
     Response::from_parts(head, full(body))
 }
 
+/// What the emulator has refused to the local cloud itself.
+pub fn failed(error: futuswarm_aws::Error) -> (StatusCode, String) {
+    (StatusCode::BAD_GATEWAY, error.to_string())
+}
+
 /// A refusal of the query protocol, in the words of its service.
 pub fn refused(code: &str, message: &str) -> Response<Body> {
     let escaped = message.replace('&', "&amp;").replace('<', "&lt;");
@@ -71,6 +76,11 @@ impl Operations {
                 None => self.zones.answer(asked).await,
             },
             "autoscaling" => self.zones.answer(asked).await,
+            "acm" => self.certificates.answer(asked).await,
+            "elasticloadbalancing" => match self.certificates.answer(asked).await? {
+                Some(answer) => Ok(Some(answer)),
+                None => self.classic.answer(asked).await,
+            },
             _ => Ok(None),
         }
     }

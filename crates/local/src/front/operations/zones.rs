@@ -6,9 +6,9 @@ use aws_sdk_autoscaling::types::AutoScalingGroup;
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use futuswarm_aws::Error as AwsError;
-use http::{Response, StatusCode};
+use http::Response;
 
-use super::answer::{Asked, Outcome, whole};
+use super::answer::{Asked, Outcome, failed, whole};
 use crate::aws::Clients;
 use crate::front::form::Form;
 use crate::front::{Body, Caller};
@@ -331,10 +331,6 @@ impl Group {
     fn has(&self, id: &str) -> bool {
         self.members.iter().any(|member| member.id == id)
     }
-}
-
-fn failed(error: AwsError) -> (StatusCode, String) {
-    (StatusCode::BAD_GATEWAY, error.to_string())
 }
 
 /// The size that a group has after its limits were changed.
