@@ -14,6 +14,8 @@ use crate::run::{run, run_with_input};
 
 const SECTOR: u64 = 512;
 const MIB: u64 = 1 << 20;
+/// The size of a block of an EBS snapshot.
+const BLOCK: usize = 512 * 1024;
 /// Room for the unified kernel image of today (17 MiB) three times over.
 const ESP_BYTES: u64 = 64 * MIB;
 /// Volumes are sized in GiB; a volume cannot be smaller than its snapshot.
@@ -234,23 +236,46 @@ fn copy_sparse(from: &Path, to: &mut File, mut offset: u64) -> std::io::Result<(
     }
 }
 
-/// Digest of a disk and the bytes of its sectors (512 bytes) that are not all zero: what has to be stored and sent.
+/// What is known of a whole disk.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Bytes of its sectors (512 bytes) that are not all zero.
+    pub payload_bytes: u64,
+    /// SHA-256 of every block of 512 KiB, one after the other: `blocks.idx`. The last block counts as filled up with zeros.
+    pub blocks: Vec<u8>,
+}
+
+/// Reads a disk.
 ///
 /// # Errors
-/// When the disk cannot be read.
-pub fn measure(disk: &Path) -> Result<(String, u64), Error> {
+/// When it cannot be read.
+pub fn measure(disk: &Path) -> Result<Measure, Error> {
     let mut file = File::open(disk).map_err(Error::file(disk))?;
     let mut hash = Sha256::new();
-    let mut payload = 0;
-    let mut buffer = vec![0; 1 << 20];
+    let (mut payload_bytes, mut blocks) = (0, Vec::new());
+    // Most of a disk is holes, and their digest is known.
+    let zero_block = Sha256::digest(vec![0; BLOCK]);
+    let mut block = vec![0; BLOCK];
     loop {
-        let count = file.read(&mut buffer).map_err(Error::file(disk))?;
-        if count == 0 {
-            return Ok((hex::encode(hash.finalize()), payload));
+        let mut count = 0;
+        while count < BLOCK {
+            match file.read(&mut block[count..]).map_err(Error::file(disk))? {
+                0 => break,
+                more => count += more,
+            }
         }
-        hash.update(&buffer[..count]);
-        let zero = [0_u8; 512];
-        payload += buffer[..count].chunks(512).filter(|sector| *sector != &zero[..sector.len()]).count() as u64 * 512;
+        if count == 0 {
+            return Ok(Measure { sha256: hex::encode(hash.finalize()), payload_bytes, blocks });
+        }
+        hash.update(&block[..count]);
+        let zero = [0_u8; SECTOR as usize];
+        let sectors = block[..count].chunks(zero.len()).filter(|sector| *sector != &zero[..sector.len()]);
+        let content = sectors.count() as u64 * SECTOR;
+        payload_bytes += content;
+        block[count..].fill(0);
+        blocks.extend_from_slice(&if content == 0 { zero_block } else { Sha256::digest(&block) });
     }
 }
 
@@ -267,9 +292,21 @@ mod tests {
         bytes[600] = 1;
         bytes[601] = 1;
         std::fs::write(&disk, &bytes).unwrap();
-        let (digest, payload) = measure(&disk).unwrap();
-        assert_eq!(payload, 1024);
-        assert_eq!(digest, hex::encode(Sha256::digest(&bytes)));
+        let measure = measure(&disk).unwrap();
+        assert_eq!(measure.payload_bytes, 1024);
+        assert_eq!(measure.sha256, hex::encode(Sha256::digest(&bytes)));
+        bytes.resize(BLOCK, 0);
+        assert_eq!(measure.blocks, Sha256::digest(&bytes).to_vec(), "the last block counts as filled up");
+    }
+
+    #[test]
+    fn every_block_has_its_digest() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk");
+        let blocks = [vec![0; BLOCK], vec![1; BLOCK], vec![2; BLOCK]];
+        std::fs::write(&disk, blocks.concat()).unwrap();
+        let expected: Vec<u8> = blocks.iter().flat_map(|block| Sha256::digest(block)).collect();
+        assert_eq!(measure(&disk).unwrap().blocks, expected);
     }
 
     #[test]

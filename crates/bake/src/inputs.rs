@@ -8,7 +8,7 @@ use crate::Error;
 use crate::lock::Wanted;
 
 /// Raised by hand when the pipeline itself changes what it makes of the same inputs.
-const PIPELINE_VERSION: u32 = 1;
+const PIPELINE_VERSION: u32 = 2;
 
 /// The inputs of a bake.
 #[derive(Debug, Clone)]

@@ -38,6 +38,9 @@ pub struct Manifest {
     pub stages: Vec<Stage>,
 }
 
+/// The family of the node images: by this tag an image finds the one before it, of which it then sends only the difference.
+const FAMILY: &str = "futuswarm-node";
+
 /// The whole body of a RegisterImage call; only the snapshot id is filled in after the upload.
 #[must_use]
 pub fn register(manifest: &Manifest) -> Value {
@@ -65,6 +68,7 @@ pub fn register(manifest: &Manifest) -> Value {
             "ResourceType": "image",
             "Tags": [
                 { "Key": "Name", "Value": manifest.name },
+                { "Key": "futuswarm:image", "Value": FAMILY },
                 { "Key": "futuswarm:disk-sha256", "Value": manifest.disk_sha256 },
                 { "Key": "futuswarm:root-hash", "Value": manifest.root_hash },
             ],

@@ -130,7 +130,8 @@ fn make(
     })?;
     let disk = out.join("disk.raw");
     let disk_bytes = stages.run("disk", || workshop.disk(&esp, &root, &disk).map(|bytes| (bytes, false)))?;
-    let (disk_sha256, payload_bytes) = stages.run("measure", || disk::measure(&disk).map(|m| (m, false)))?;
+    let measure = stages.run("measure", || disk::measure(&disk).map(|measure| (measure, false)))?;
+    let payload_bytes = measure.payload_bytes;
     if payload_bytes > PAYLOAD_BUDGET {
         let (has, may) = (payload_bytes >> 20, PAYLOAD_BUDGET >> 20);
         return Err(Error::Assertions(vec![format!("the payload is {has} MiB, its budget is {may} MiB")]));
@@ -142,7 +143,7 @@ fn make(
         kernel: kernel.version,
         root_sha256: file_sha256(&root.image)?,
         root_hash: root.root_hash,
-        disk_sha256,
+        disk_sha256: measure.sha256,
         disk_bytes,
         payload_bytes,
         containers: images.into_iter().map(|(part, image)| (part, image.name)).collect(),
@@ -150,6 +151,8 @@ fn make(
         newer_than_lock: base.drift.clone(),
         stages: stages.into_done(),
     };
+    let blocks = out.join("blocks.idx");
+    std::fs::write(&blocks, &measure.blocks).map_err(Error::file(&blocks))?;
     write_json(&out.join("manifest.json"), &manifest)?;
     write_json(&out.join("register.json"), &register(&manifest))?;
     Ok(manifest)
