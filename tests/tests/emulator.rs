@@ -1,6 +1,7 @@
 //! What the local cloud answers beyond the emulator, seen by an independent client: boto3 scripts under `tests/emulator/`.
 
-use futuswarm_testkit::{Account, texts};
+use futuswarm_testkit::{Account, Leftovers, texts};
+use futuswarm_tools::ToolsTree;
 use serde_json::{Value, json};
 
 /// Runs a script and reads what it prints.
@@ -87,4 +88,22 @@ fn conditions_and_variables_of_policies_hold_for_nodes() {
         .map(|((call, expected), found)| format!("{call}: {found} instead of {expected}"))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account with databases: `cargo xtask test` runs it"]
+fn a_database_is_a_real_one() {
+    let account = Account::with_databases("local-emulator");
+    let tree = ToolsTree::locate().unwrap().root().display().to_string();
+    let version = run(&account, "databases", &[&account.text("netns"), &account.text("ca_certificate"), &tree]);
+    assert!(version.as_str().unwrap().starts_with("PostgreSQL 17"), "{version}");
+    // One is left running: it ends with the cloud.
+    assert!(run(&account, "one_database", &[]).as_str().unwrap().starts_with("left."));
+    let servers = |account: &Account| {
+        let processes = account.cluster().leftovers().processes;
+        processes.iter().filter(|process| process.contains("postgres")).count()
+    };
+    assert!(servers(&account) > 0, "{:?}", account.cluster().leftovers());
+    account.cluster().local(&["down"]);
+    assert_eq!(account.cluster().leftovers(), Leftovers::default());
 }

@@ -18,7 +18,6 @@ const AFTER: Duration = Duration::days(397);
 /// The authority.
 pub struct Authority {
     certificate: PathBuf,
-    text: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -37,17 +36,12 @@ impl Authority {
         let text = params.self_signed(&key).map_err(failed)?.pem();
         let certificate = dir.join("ca.pem");
         write_atomically(&certificate, text.as_bytes())?;
-        Ok(Self { certificate, text, issuer: Issuer::new(params, key) })
+        Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
     /// The file with the authority's certificate.
     pub fn certificate(&self) -> &Path {
         &self.certificate
-    }
-
-    /// The authority's certificate.
-    pub fn text(&self) -> &str {
-        &self.text
     }
 
     /// A new key and a certificate for all of these names, both as PEM: (certificate, key).

@@ -158,7 +158,8 @@ impl Balancer {
             }
         }
         if !arns.is_empty() && listener.certificates.is_empty() {
-            self.notes.say(format!("port {} of {} has no certificate that is issued", listener.port, listener.balancer));
+            self.notes
+                .say(format!("port {} of {} has no certificate that is issued", listener.port, listener.balancer));
             return Ok(false);
         }
         Ok(true)

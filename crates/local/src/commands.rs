@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::config::{Accel, CloudConfig};
+use crate::config::{Accel, CloudConfig, Extent};
 use crate::control;
 use crate::daemon::{self, CloudInfo};
 use crate::error::{Error, Result, file};
@@ -34,11 +34,11 @@ pub fn open(spec: &Path, accel: Accel) -> Result<(CloudConfig, Layout)> {
     Ok((config, layout))
 }
 
-/// Starts the daemon unless it runs already; returns when everything answers. With `api_only`, instances get no machines.
+/// Starts the daemon unless it runs already; returns when everything answers. `extent` says what there is behind the API.
 ///
 /// # Errors
 /// When it does not start, or one with other settings runs.
-pub async fn up(spec: &Path, accel: Accel, api_only: bool) -> Result<CloudInfo> {
+pub async fn up(spec: &Path, accel: Accel, extent: Extent) -> Result<CloudInfo> {
     let (config, layout) = open(spec, accel)?;
     let _command = layout.command_lock()?;
     if layout.daemon_lock()?.is_none() {
@@ -60,7 +60,8 @@ pub async fn up(spec: &Path, accel: Accel, api_only: bool) -> Result<CloudInfo> 
     let daemon = Command::new(exe)
         .args(["daemon", "--accel", &accel, "--spec"])
         .arg(spec)
-        .args(api_only.then_some("--api-only"))
+        .args((extent == Extent::Api).then_some("--api-only"))
+        .args((extent == Extent::Databases).then_some("--no-machines"))
         // Every child inherits it, so that whoever looks for leftovers finds them all.
         .env(CLUSTER_MARK, &config.cluster)
         .process_group(0)
@@ -170,9 +171,9 @@ fn end_process(layout: &Layout, signal: rustix::process::Signal) {
 ///
 /// # Errors
 /// See [`daemon::run`].
-pub async fn run_daemon(spec: &Path, accel: Accel, api_only: bool) -> Result<()> {
+pub async fn run_daemon(spec: &Path, accel: Accel, extent: Extent) -> Result<()> {
     let (config, layout) = open(spec, accel)?;
-    daemon::run(config, layout, api_only).await
+    daemon::run(config, layout, extent).await
 }
 
 /// Makes the next answers of the metadata service fail; `faults` is its JSON form.

@@ -20,6 +20,29 @@ pub enum Accel {
     Tcg,
 }
 
+/// How much of a cloud there is behind the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Extent {
+    /// Only the API and the load balancer.
+    Api,
+    /// Databases, too, but no machines.
+    Databases,
+    /// Everything.
+    Machines,
+}
+
+impl Extent {
+    /// The extent that the two switches of the command line mean.
+    pub fn of(api_only: bool, no_machines: bool) -> Self {
+        match (api_only, no_machines) {
+            (true, _) => Self::Api,
+            (false, true) => Self::Databases,
+            (false, false) => Self::Machines,
+        }
+    }
+}
+
 /// The settings of one local cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloudConfig {

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::aws::{self, Clients};
 use crate::authority::Authority;
+use crate::aws::{self, Clients};
 use crate::balancer::{Balancer, Ports};
 use crate::child::{self, argv};
-use crate::config::CloudConfig;
+use crate::config::{CloudConfig, Extent};
 use crate::control::{self, Ask};
+use crate::databases::Databases;
+use crate::databases::catalogue::Catalogue;
 use crate::dnsmasq::{Dnsmasq, host_argv};
 use crate::error::{Error, Result, file};
 use crate::front::ebs::Ebs;
@@ -72,11 +74,11 @@ pub struct CloudInfo {
     pub environment: BTreeMap<String, String>,
 }
 
-/// Runs the daemon until it is told to end, or the emulator dies. With `api_only`, instances get no machines.
+/// Runs the daemon until it is told to end, or the emulator dies. `extent` says what there is behind the API.
 ///
 /// # Errors
 /// When something cannot be started; everything that was is taken down first.
-pub async fn run(config: CloudConfig, layout: Layout, api_only: bool) -> Result<()> {
+pub async fn run(config: CloudConfig, layout: Layout, extent: Extent) -> Result<()> {
     std::fs::create_dir_all(&layout.dir).map_err(file("cannot create", &layout.dir))?;
     let Some(_lock) = layout.daemon_lock()? else {
         return Err(Error::Config(format!("a daemon of the local cloud {} runs already", config.cluster)));
@@ -86,7 +88,7 @@ pub async fn run(config: CloudConfig, layout: Layout, api_only: bool) -> Result<
     write_atomically(&layout.pid(), std::process::id().to_string().as_bytes())?;
     write_json(&layout.config(), &config)?;
     let network = Network::named(&layout.netns());
-    let outcome = serve(&config, &layout, &network, api_only).await;
+    let outcome = serve(&config, &layout, &network, extent).await;
     if let Err(error) = &outcome {
         tracing::error!(%error, "the local cloud ends");
     }
@@ -124,7 +126,7 @@ pub fn check_port(port: u16, key: &'static str) -> Result<()> {
     }
 }
 
-async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_only: bool) -> Result<()> {
+async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent: Extent) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Config(error.to_string()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Error::Config(error.to_string()))?;
     check_port(config.api_port, "api_port")?;
@@ -150,11 +152,12 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
     let inner = Clients::new(&aws::config(&format!("http://{inner}"), &config.region, &emulator.keys).await);
     let ebs = Ebs::new(Snapshots::new(layout.snapshots()), inner.clone(), emulator.account.clone());
     let calls = ImageCalls::new(Arc::clone(&images), ebs.clone(), layout.vms());
-    let operations = Operations::new(calls, inner.clone());
+    let catalogue = Catalogue::new(extent != Extent::Api);
+    let operations = Operations::new(calls, inner.clone(), catalogue.clone());
     let faults = Arc::new(Injected::default());
     let behind =
         front::Emulator { address: emulator.address, keys: emulator.keys.clone(), region: config.region.clone() };
-    let guard = Guard::new(issued.clone(), inner, emulator.account.clone(), config.region.clone());
+    let guard = Guard::new(issued.clone(), inner.clone(), emulator.account.clone(), config.region.clone());
     let front = Arc::new(Front::new(behind, operations, ebs, Arc::clone(&changed), guard, Arc::clone(&faults)));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
@@ -186,6 +189,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
     let mut balancer =
         Balancer::new(clients.clone(), view, dir, layout.netns(), ports, Arc::clone(&authority), &tools)?;
     balancer.reconcile().await?;
+    let mut databases = Databases::new(inner, catalogue, layout, network.clone(), Arc::clone(&authority), &tools)?;
     make_ssh_key(layout, &tools).await?;
 
     let (asks, mut asked) = mpsc::channel(16);
@@ -216,8 +220,19 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, api_onl
             },
             () = look(&changed) => {
                 imds.prepare();
-                let machines = if api_only { vms.look().await.map(|_| ()) } else { vms.reconcile().await };
-                for outcome in [machines, balancer.reconcile().await] {
+                let machines = match extent {
+                    Extent::Api => vms.look().await.map(|_| ()),
+                    Extent::Databases => vms.look_and_connect().await,
+                    Extent::Machines => vms.reconcile().await,
+                };
+                let served = match extent {
+                    Extent::Api => Ok(()),
+                    _ => match databases.reconcile().await {
+                        Ok(names) => names.map_or(Ok(()), |names| vms.set_names(&names)),
+                        Err(error) => Err(error),
+                    },
+                };
+                for outcome in [machines, served, balancer.reconcile().await] {
                     if let Err(error) = outcome {
                         tracing::warn!(%error, "a look at the emulator failed; will look again");
                     }

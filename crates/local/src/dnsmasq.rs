@@ -37,9 +37,8 @@ impl Dnsmasq {
         let config = self.dir.join("dnsmasq.conf");
         let text = render(subnets, &self.region, self.vpc, &self.dir.to_string_lossy());
         write_atomically(&config, text.as_bytes())?;
-        let hosts = self.dir.join("hosts");
-        if !hosts.exists() {
-            write_atomically(&hosts, b"")?;
+        for file in ["hosts", "names"].map(|name| self.dir.join(name)).iter().filter(|file| !file.exists()) {
+            write_atomically(file, b"")?;
         }
         if let Some(mut old) = self.process.take() {
             old.kill()
@@ -69,6 +68,17 @@ impl Dnsmasq {
             let _infallible = writeln!(text, "{mac},{address},{},infinite", host_name(*address));
         }
         write_atomically(&self.dir.join("hosts"), text.as_bytes())?;
+        self.read_again()
+    }
+
+    /// Replaces the names of what is not a machine: name → address.
+    pub fn set_names(&self, names: &BTreeMap<String, Ipv4Addr>) -> Result<()> {
+        let text: String = names.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
+        write_atomically(&self.dir.join("names"), text.as_bytes())?;
+        self.read_again()
+    }
+
+    fn read_again(&self) -> Result<()> {
         let pid = self.process.as_ref().and_then(Child::id).and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
         if let Some(pid) = pid {
             rustix::process::kill_process(pid, rustix::process::Signal::HUP)
@@ -103,7 +113,7 @@ fn render(subnets: &BTreeSet<Ipv4Net>, region: &str, vpc: Ipv4Net, dir: &str) ->
         "# DHCP and DNS of the local cloud. Names outside the VPC are refused at once: nothing here reaches the outside.\n\
          keep-in-foreground\nlog-facility=-\nuser=root\ngroup=root\npid-file=\nno-hosts\nno-resolv\nno-poll\ninterface=vpc\nexcept-interface=lo\n\
          domain={domain}\nlocal=/{domain}/\nsynth-domain={domain},{vpc},ip-\n\
-         dhcp-authoritative\nno-ping\nquiet-dhcp\ndhcp-rapid-commit\ndhcp-leasefile={dir}/leases\ndhcp-hostsfile={dir}/hosts\n\
+         dhcp-authoritative\nno-ping\nquiet-dhcp\ndhcp-rapid-commit\ndhcp-leasefile={dir}/leases\ndhcp-hostsfile={dir}/hosts\naddn-hosts={dir}/names\n\
          dhcp-option=option:dns-server,{DNS}\ndhcp-option=option:domain-name,{domain}\n"
     );
     for (index, subnet) in subnets.iter().enumerate() {

@@ -69,6 +69,10 @@ impl Layout {
     pub fn vms(&self) -> PathBuf {
         self.dir.join("vms")
     }
+    /// The folder of the databases.
+    pub fn databases(&self) -> PathBuf {
+        self.dir.join("databases")
+    }
     /// The folder of the local certificate authority.
     pub fn authority(&self) -> PathBuf {
         self.dir.join("authority")

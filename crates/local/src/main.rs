@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use futuswarm_local::commands::{self, doctor};
-use futuswarm_local::{Accel, EXEC_CHILD};
+use futuswarm_local::{Accel, EXEC_CHILD, EXEC_CONFINED, Extent};
 
 #[derive(Debug, Parser)]
 #[command(name = "futuswarm-local")]
@@ -38,6 +38,9 @@ enum Verb {
         /// Only the AWS API: instances get no machines.
         #[arg(long)]
         api_only: bool,
+        /// The API and databases, but no machines.
+        #[arg(long, conflicts_with = "api_only")]
+        no_machines: bool,
     },
     /// Stop it and remove every trace.
     Down(Cluster),
@@ -103,15 +106,22 @@ enum Verb {
         cluster: Cluster,
         #[arg(long)]
         api_only: bool,
+        /// The API and databases, but no machines.
+        #[arg(long, conflicts_with = "api_only")]
+        no_machines: bool,
     },
 }
 
 fn main() -> std::process::ExitCode {
     // Before anything else runs in this process: it is about to become another program.
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|verb| verb == EXEC_CHILD) {
-        let error = futuswarm_local::exec_child(&arguments[2..]);
-        eprintln!("{}: {error}", arguments.get(4).map(|program| program.to_string_lossy()).unwrap_or_default());
+    let hidden = match arguments.get(1).and_then(|verb| verb.to_str()) {
+        Some(EXEC_CHILD) => Some((futuswarm_local::exec_child(&arguments[2..]), 4)),
+        Some(EXEC_CONFINED) => Some((futuswarm_local::exec_confined(&arguments[2..]), 7)),
+        _ => None,
+    };
+    if let Some((error, program)) = hidden {
+        eprintln!("{}: {error}", arguments.get(program).map(|program| program.to_string_lossy()).unwrap_or_default());
         return std::process::ExitCode::from(127);
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "info".into());
@@ -135,9 +145,9 @@ fn main() -> std::process::ExitCode {
 
 async fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
-        Verb::Up { cluster, api_only } => {
+        Verb::Up { cluster, api_only, no_machines } => {
             eprintln!("starting the local cloud");
-            let cloud = commands::up(&cluster.spec, cluster.accel, api_only).await?;
+            let cloud = commands::up(&cluster.spec, cluster.accel, Extent::of(api_only, no_machines)).await?;
             eprintln!(
                 "the local cloud {} is up: AWS API at {}, log in {}/daemon.log",
                 cloud.cluster, cloud.api_endpoint, cloud.state_dir
@@ -170,7 +180,9 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             report(&checks, before_start, json)?;
         }
         Verb::NaiveJoin(cluster) => println!("{:.1}", futuswarm_local::naive_join(&cluster.spec, cluster.accel).await?),
-        Verb::Daemon { cluster, api_only } => commands::run_daemon(&cluster.spec, cluster.accel, api_only).await?,
+        Verb::Daemon { cluster, api_only, no_machines } => {
+            commands::run_daemon(&cluster.spec, cluster.accel, Extent::of(api_only, no_machines)).await?;
+        }
     }
     Ok(())
 }

@@ -108,6 +108,16 @@ impl Network {
         Ok(())
     }
 
+    /// Puts the address of a service of the VPC on the bridge.
+    pub async fn add_address(&self, address: Ipv4Addr) -> Result<()> {
+        self.ip(&["addr", "replace", &format!("{address}/32"), "dev", BRIDGE]).await
+    }
+
+    /// Takes such an address away.
+    pub async fn remove_address(&self, address: Ipv4Addr) -> Result<()> {
+        self.ip(&["addr", "del", &format!("{address}/32"), "dev", BRIDGE]).await
+    }
+
     /// Makes a tap on the bridge.
     pub async fn add_tap(&self, tap: &str) -> Result<()> {
         self.ip(&["tuntap", "add", "dev", tap, "mode", "tap"]).await?;

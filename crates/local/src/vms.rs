@@ -1,6 +1,7 @@
 //! Making virtual machines match the emulator's instances, again and again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -93,6 +94,23 @@ impl Vms {
         let view = ec2::observe(&self.clients, &images, &before).await?;
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
         Ok((view, images))
+    }
+
+    /// Looks, and lets the network follow, but starts no machine.
+    ///
+    /// # Errors
+    /// When the emulator cannot be asked, or the network not be changed.
+    pub async fn look_and_connect(&mut self) -> Result<()> {
+        let (view, _) = self.look().await?;
+        self.match_subnets(&view).await
+    }
+
+    /// Replaces the names of what is not a machine.
+    ///
+    /// # Errors
+    /// When the name server cannot be told.
+    pub fn set_names(&self, names: &BTreeMap<String, Ipv4Addr>) -> Result<()> {
+        self.dnsmasq.set_names(names)
     }
 
     /// One look and what follows from it.

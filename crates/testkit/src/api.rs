@@ -48,9 +48,22 @@ impl Account {
     /// When it does not start.
     #[must_use]
     pub fn without_image(name: &str) -> Self {
+        Self::with(name, "--api-only")
+    }
+
+    /// Starts the API of the spec `tests/specs/<name>.toml` and databases behind it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn with_databases(name: &str) -> Self {
+        Self::with(name, "--no-machines")
+    }
+
+    fn with(name: &str, extent: &str) -> Self {
         let cluster = Cluster::of(name);
         cluster.local(&["down"]);
-        cluster.local(&["up", "--api-only"]);
+        cluster.local(&["up", extent]);
         let cloud = serde_json::from_str(&cluster.local(&["cloud"])).expect("the cloud describes itself");
         Self { cluster, cloud }
     }
@@ -238,6 +251,12 @@ impl Account {
         }
         command.stdin(Stdio::null());
         command
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// What the cloud says of itself, as text.

@@ -77,7 +77,18 @@ mod tests {
 
     #[test]
     fn health_checks_of_classic_balancers() {
-        let of = |target: &str| check(Some(&HealthCheck::builder().target(target).interval(10).timeout(5).healthy_threshold(3).unhealthy_threshold(0).build().unwrap()));
+        let of = |target: &str| {
+            check(Some(
+                &HealthCheck::builder()
+                    .target(target)
+                    .interval(10)
+                    .timeout(5)
+                    .healthy_threshold(3)
+                    .unhealthy_threshold(0)
+                    .build()
+                    .unwrap(),
+            ))
+        };
         let http = of("HTTP:80/status?deep=1");
         assert_eq!((http.path.as_deref(), http.port), (Some("/status?deep=1"), Some(80)));
         assert_eq!((http.interval, http.rise, http.fall), (10, 3, 2));

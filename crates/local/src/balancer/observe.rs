@@ -60,13 +60,16 @@ async fn listener(
         return Ok(None);
     }
     let rules = clients.elb.describe_rules().listener_arn(arn).send().await;
-    let mut rules: Vec<AwsRule> = rules.map_err(|error| AwsError::new("DescribeRules", error))?.rules.unwrap_or_default();
+    let mut rules: Vec<AwsRule> =
+        rules.map_err(|error| AwsError::new("DescribeRules", error))?.rules.unwrap_or_default();
     rules.retain(|rule| !rule.is_default().unwrap_or(false));
     rules.sort_by_key(|rule| rule.priority().and_then(|priority| priority.parse::<u32>().ok()).unwrap_or(u32::MAX));
     let mut understood = Vec::new();
     for rule in &rules {
         let Some((hosts, paths)) = conditions(rule.conditions()) else {
-            notes.say(format!("a rule of {balancer} has a condition that the local cloud does not know; it is left out"));
+            notes.say(format!(
+                "a rule of {balancer} has a condition that the local cloud does not know; it is left out"
+            ));
             continue;
         };
         if let Some(action) = action(clients, view, rule.actions(), pools).await? {
@@ -156,7 +159,8 @@ async fn pool(clients: &Clients, view: &View, arn: &str) -> Result<Option<Pool>>
         .map(|target| (target.id().unwrap_or_default(), target.port().unwrap_or(default_port)))
         .collect();
     let by_address = group.target_type() == Some(&TargetTypeEnum::Ip);
-    let address = |id: &str| if by_address { Some(id.to_owned()) } else { Some(view.running.get(id)?.address.to_string()) };
+    let address =
+        |id: &str| if by_address { Some(id.to_owned()) } else { Some(view.running.get(id)?.address.to_string()) };
     let server = |(id, port): &(&str, i32)| Some(Server { id: (*id).to_owned(), address: address(id)?, port: *port });
     let mut servers: Vec<Server> = targets.iter().filter_map(server).collect();
     servers.sort_by(|a, b| (&a.id, a.port).cmp(&(&b.id, b.port)));

@@ -15,7 +15,8 @@ fn pool(name: &str, servers: &[(&str, &str)]) -> Pool {
         rise: 2,
         fall: 2,
     };
-    let server = |(id, address): &(&str, &str)| Server { id: (*id).to_owned(), address: (*address).to_owned(), port: 80 };
+    let server =
+        |(id, address): &(&str, &str)| Server { id: (*id).to_owned(), address: (*address).to_owned(), port: 80 };
     let servers: Vec<Server> = servers.iter().map(server).collect();
     Pool { name: name.to_owned(), check, tls: false, targets: servers.len(), servers }
 }
@@ -127,9 +128,10 @@ fn haproxy_accepts_the_configuration() {
         let output = tools.command("haproxy").unwrap().arg("-c").arg("-f").arg(&path).output().unwrap();
         // The namespace of the golden configuration does not exist here, and HAProxy looks.
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let only_the_namespace = text.lines().filter(|line| line.contains("[ALERT]")).all(|line| {
-            line.contains("namespace") || line.contains("Error(s) found") || line.contains("Fatal errors")
-        });
+        let only_the_namespace = text
+            .lines()
+            .filter(|line| line.contains("[ALERT]"))
+            .all(|line| line.contains("namespace") || line.contains("Error(s) found") || line.contains("Fatal errors"));
         assert!(output.status.success() || only_the_namespace, "{text}\n{}", model.render().unwrap());
         assert!(!text.contains("[WARNING]"), "{text}");
     }

@@ -5,6 +5,7 @@ mod bucket_configuration;
 mod certificates;
 mod classic;
 mod console_output;
+mod databases;
 mod describe_images;
 pub mod image_calls;
 mod register_image;
@@ -20,9 +21,11 @@ use http::response;
 use super::Body;
 use super::form::Form;
 use crate::aws::Clients;
-use image_calls::ImageCalls;
+use crate::databases::catalogue::Catalogue;
 use certificates::Certificates;
 use classic::Classic;
+use databases::DatabaseCalls;
+use image_calls::ImageCalls;
 use zones::Zones;
 
 /// One call of a service whose bodies are small.
@@ -38,7 +41,7 @@ pub struct Call {
 
 /// Services whose operation is named by `Action=` in a small form body, or by a header.
 pub fn is_small(service: &str) -> bool {
-    matches!(service, "ec2" | "autoscaling" | "elasticloadbalancing" | "rds" | "kms" | "acm" | "iam")
+    matches!(service, "ec2" | "autoscaling" | "elasticloadbalancing" | "rds" | "kms" | "acm" | "iam" | "secretsmanager")
 }
 
 impl Call {
@@ -73,13 +76,20 @@ pub struct Operations {
     images: ImageCalls,
     certificates: Certificates,
     classic: Classic,
+    databases: DatabaseCalls,
     zones: Zones,
 }
 
 impl Operations {
     /// Operations that know the images and ask the emulator straight.
-    pub fn new(images: ImageCalls, inner: Clients) -> Self {
-        Self { images, certificates: Certificates::new(inner.clone()), classic: Classic::default(), zones: Zones::new(inner) }
+    pub fn new(images: ImageCalls, inner: Clients, catalogue: Catalogue) -> Self {
+        Self {
+            images,
+            certificates: Certificates::new(inner.clone()),
+            classic: Classic::default(),
+            databases: DatabaseCalls::new(inner.clone(), catalogue),
+            zones: Zones::new(inner),
+        }
     }
 
     /// Completes the emulator's answer about a bucket's settings.

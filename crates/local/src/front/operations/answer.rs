@@ -77,6 +77,8 @@ impl Operations {
             },
             "autoscaling" => self.zones.answer(asked).await,
             "acm" => self.certificates.answer(asked).await,
+            "rds" => self.databases.answer(asked).await,
+            "secretsmanager" => self.databases.secret(asked).await,
             "elasticloadbalancing" => match self.certificates.answer(asked).await? {
                 Some(answer) => Ok(Some(answer)),
                 None => self.classic.answer(asked).await,

@@ -62,7 +62,8 @@ impl Certificates {
     async fn list(&self, asked: &Asked<'_>) -> Outcome<Response<Body>> {
         let mut request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
         let statuses = request.as_object_mut().and_then(|request| request.remove("CertificateStatuses"));
-        let (head, body) = asked.forward(if statuses.is_some() { request.to_string().into() } else { asked.body.clone() }).await?;
+        let (head, body) =
+            asked.forward(if statuses.is_some() { request.to_string().into() } else { asked.body.clone() }).await?;
         let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(whole(head, body)) };
         if let Some(summaries) = answer.get_mut("CertificateSummaryList").and_then(Value::as_array_mut) {
             let standing = self.standing().await.map_err(failed)?;
@@ -106,7 +107,8 @@ impl Certificates {
                 return Ok(Some(if classic {
                     refused("CertificateNotFound", &format!("Server Certificate not found for the key: {arn}"))
                 } else {
-                    let what = "must have a fully-qualified domain name, a supported signature, and a supported key size.";
+                    let what =
+                        "must have a fully-qualified domain name, a supported signature, and a supported key size.";
                     refused("UnsupportedCertificate", &format!("The certificate '{arn}' {what}"))
                 }));
             }

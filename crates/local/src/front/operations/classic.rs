@@ -67,8 +67,10 @@ impl Classic {
         let mut out = String::new();
         let mut rest = answer;
         // Names and listeners follow each other in the order of the document.
-        while let Some((at, element)) =
-            ["LoadBalancerName", "Listener"].iter().filter_map(|element| Some((rest.find(&format!("<{element}>"))?, *element))).min()
+        while let Some((at, element)) = ["LoadBalancerName", "Listener"]
+            .iter()
+            .filter_map(|element| Some((rest.find(&format!("<{element}>"))?, *element)))
+            .min()
         {
             let (before, from) = rest.split_at(at);
             let end = format!("</{element}>");
@@ -91,7 +93,8 @@ impl Classic {
             }
         }
         out.push_str(rest);
-        let zone = format!("</CanonicalHostedZoneName><CanonicalHostedZoneNameID>{HOSTED_ZONE}</CanonicalHostedZoneNameID>");
+        let zone =
+            format!("</CanonicalHostedZoneName><CanonicalHostedZoneNameID>{HOSTED_ZONE}</CanonicalHostedZoneNameID>");
         if out.contains("<CanonicalHostedZoneNameID>") { out } else { out.replace("</CanonicalHostedZoneName>", &zone) }
     }
 }
@@ -108,7 +111,9 @@ mod tests {
              &Listeners.member.2.Protocol=SSL&Listeners.member.2.LoadBalancerPort=22",
         ));
         let listener = |port: &str, protocol: &str| {
-            format!("<Listener><LoadBalancerPort>{port}</LoadBalancerPort><InstanceProtocol>{protocol}</InstanceProtocol></Listener>")
+            format!(
+                "<Listener><LoadBalancerPort>{port}</LoadBalancerPort><InstanceProtocol>{protocol}</InstanceProtocol></Listener>"
+            )
         };
         let answer = |first: &str, second: &str, zone: &str| {
             let (one, two) = (listener("443", first), listener("22", second));
