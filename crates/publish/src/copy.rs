@@ -1,8 +1,8 @@
 //! Copies in other regions, and other accounts that may start an image.
 
 use aws_sdk_ec2::types::{
-    CreateVolumePermission, CreateVolumePermissionModifications, Image, LaunchPermission,
-    LaunchPermissionModifications, ResourceType, Tag, TagSpecification,
+    Image, LaunchPermission, LaunchPermissionModifications, OperationType, ResourceType, SnapshotAttributeName, Tag,
+    TagSpecification,
 };
 
 use crate::error::{Error, Result, aws, incomplete};
@@ -85,14 +85,13 @@ pub async fn share(place: &Place, image: &str, snapshot: &str, accounts: &[Strin
         .send()
         .await
         .map_err(aws(&place.region, "ModifyImageAttribute"))?;
-    let volumes = accounts.iter().map(|account| CreateVolumePermission::builder().user_id(account).build());
-    let volumes = CreateVolumePermissionModifications::builder().set_add(Some(volumes.collect())).build();
     place
         .ec2
         .modify_snapshot_attribute()
         .snapshot_id(snapshot)
-        .attribute(aws_sdk_ec2::types::SnapshotAttributeName::CreateVolumePermission)
-        .create_volume_permission(volumes)
+        .attribute(SnapshotAttributeName::CreateVolumePermission)
+        .operation_type(OperationType::Add)
+        .set_user_ids(Some(accounts.to_vec()))
         .send()
         .await
         .map_err(aws(&place.region, "ModifySnapshotAttribute"))?;

@@ -136,7 +136,7 @@ impl LocalImage {
         if known.exists() && Index::load(&known)? != index {
             return Err(damaged("disk.raw is not what was baked (blocks.idx says otherwise)".to_owned()));
         }
-        check(&registration, &manifest.name)?;
+        check(&registration, &manifest)?;
         let present = present(&disk, &index)?;
         Ok(Self { disk, registration, disk_sha256: manifest.disk_sha256, index, present })
     }
@@ -175,16 +175,17 @@ impl Registration {
     }
 }
 
-fn check(registration: &Registration, name: &str) -> Result<()> {
+fn check(registration: &Registration, manifest: &Manifest) -> Result<()> {
+    let name = &manifest.name;
     let refuse = |what: &str| Err(Error::Refused(format!("register.json of {name}: {what}; bake the image again")));
-    if registration.name != name {
+    if registration.name != *name {
         return refuse("the name is not that of manifest.json");
     }
     if registration.block_device_mappings.len() != 1 || registration.root().is_none() {
         return refuse("the block device mapping must be the root device and nothing else");
     }
-    if registration.tag(FAMILY_TAG).is_none() || registration.tag(DISK_TAG).is_none() {
-        return refuse("the tags futuswarm:image and futuswarm:disk-sha256 are missing");
+    if registration.tag(FAMILY_TAG).is_none() || registration.tag(DISK_TAG) != Some(&manifest.disk_sha256) {
+        return refuse("the tag futuswarm:image is missing, or futuswarm:disk-sha256 is not that of manifest.json");
     }
     Ok(())
 }

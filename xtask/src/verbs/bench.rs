@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: speed and size, as ratios against a peer or floor of the same run.
 
+mod publish;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -39,6 +41,10 @@ enum What {
     Payload,
     /// Power-on to three Ready nodes, against a naive join on a bare image; and the agent's memory.
     Boot,
+    /// A full upload of 300 MiB to the local EBS endpoint.
+    Upload,
+    /// The share of an image that is sent when only the node binary changed.
+    Delta,
     /// Building `cargo xtask` from nothing.
     Help,
 }
@@ -73,6 +79,8 @@ impl Bench {
                 What::Reproducible => figures.push(reproducible(&workspace)?),
                 What::Payload => figures.push(payload(&workspace)?),
                 What::Boot => figures.extend(boot(&workspace)?),
+                What::Upload => figures.push(publish::upload(&workspace)?),
+                What::Delta => figures.push(publish::delta(&workspace)?),
                 What::Help => figures.push(help(&workspace)?),
             }
         }

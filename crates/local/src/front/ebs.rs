@@ -167,7 +167,9 @@ impl Ebs {
             .resource_type(aws_sdk_ec2::types::ResourceType::Snapshot)
             .set_tags(Some(tags.collect()))
             .build();
-        let create = ec2.create_snapshot().volume_id(&volume).description(&start.description).tag_specifications(tags);
+        let create = ec2.create_snapshot().volume_id(&volume).description(&start.description);
+        // A specification without tags is refused.
+        let create = create.set_tag_specifications((!start.tags.is_empty()).then(|| vec![tags]));
         let made = create.send().await.map_err(|error| AwsError::new("CreateSnapshot", error));
         let deleted = ec2.delete_volume().volume_id(&volume).send().await;
         let made = made?.snapshot_id.unwrap_or_default();

@@ -1,0 +1,115 @@
+//! The measures of publishing: a full upload to the local endpoint, and the share of an image that an agent's change sends.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::{Figure, Scratch, latest, manifest, run_bake};
+use crate::cargo::Workspace;
+use crate::process;
+use crate::verbs::deploy;
+
+/// An emulated account of its own, without machines, that ends with this.
+struct Account<'a> {
+    workspace: &'a Workspace,
+    spec: PathBuf,
+}
+
+impl<'a> Account<'a> {
+    fn start(workspace: &'a Workspace) -> anyhow::Result<Self> {
+        workspace.build(&["futuswarm-local", "futuswarm-publish"])?;
+        let account = Self { workspace, spec: workspace.root.join("tests/specs/local-publish.toml") };
+        account.local(&["down"])?;
+        account.local(&["up", "--api-only"])?;
+        Ok(account)
+    }
+
+    fn local(&self, words: &[&str]) -> anyhow::Result<()> {
+        process::run(self.workspace.command("futuswarm-local").args(words).arg("--spec").arg(&self.spec))
+    }
+
+    /// Publishes the image in a folder; returns what is known of it then.
+    fn publish(&self, image: &Path, options: &[&str]) -> anyhow::Result<Value> {
+        let mut command = deploy::in_local_cloud(self.workspace, &self.spec, "futuswarm-publish")?;
+        command.args(["publish", "--rehearsal", "--json", "--image"]).arg(image).args(options);
+        let published: Value = serde_json::from_str(&process::capture(&mut command)?)?;
+        Ok(published["images"][0].clone())
+    }
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.local(&["down"]) {
+            eprintln!("the emulated account of the benchmark stays behind: {error:#}");
+        }
+    }
+}
+
+pub(super) fn upload(workspace: &Workspace) -> anyhow::Result<Figure> {
+    const MIB: usize = 300;
+    let scratch = Scratch::new(workspace, "upload")?;
+    // Content that differs from block to block; whether it compresses makes no difference to anybody.
+    let mut disk = vec![0_u8; MIB << 20];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for word in disk.chunks_exact_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        word.copy_from_slice(&state.to_le_bytes());
+    }
+    let name = "futuswarm-bench-upload";
+    std::fs::write(scratch.0.join("disk.raw"), &disk)?;
+    // Only the tag of the registration must say the same.
+    let digest = manifest(&latest(workspace))?["disk_sha256"].clone();
+    let about = json!({ "name": name, "disk_sha256": digest, "disk_bytes": disk.len() });
+    std::fs::write(scratch.0.join("manifest.json"), about.to_string())?;
+    let registration = std::fs::read(latest(workspace).join("register.json"))?;
+    let mut registration: Value = serde_json::from_slice(&registration)?;
+    registration["Name"] = name.into();
+    std::fs::write(scratch.0.join("register.json"), registration.to_string())?;
+    let account = Account::start(workspace)?;
+    let published = account.publish(&scratch.0, &["--full"])?;
+    let seconds = published["upload_seconds"].as_f64().context("upload_seconds")?;
+    let blocks = published["blocks_sent"].as_u64().context("blocks_sent")?;
+    anyhow::ensure!(blocks == (MIB * 2) as u64, "{blocks} blocks were sent");
+    Ok(Figure {
+        what: "full upload of 300 MiB to the local EBS endpoint",
+        value: seconds,
+        unit: "s",
+        peer: "coldsnap, 2 GiB from EC2: 16 s".to_owned(),
+        bar: "≤ 5 s".to_owned(),
+        met: seconds <= 5.0,
+    })
+}
+
+pub(super) fn delta(workspace: &Workspace) -> anyhow::Result<Figure> {
+    let scratch = Scratch::new(workspace, "delta")?;
+    let mut binary = std::fs::read(workspace.program("futuswarm-node"))?;
+    // More than any change of the source does: something in every unit of compression. Headers stay, the bake reads them.
+    let end = binary.len().saturating_sub(8 << 20);
+    for at in ((2 << 20)..end).step_by(16 << 10) {
+        binary[at] ^= 0x55;
+    }
+    let changed = scratch.0.join("futuswarm-node");
+    std::fs::write(&changed, binary)?;
+    let (before, after) = (scratch.0.join("before"), scratch.0.join("after"));
+    run_bake(workspace, &before, &workspace.program("futuswarm-node"), None)?;
+    run_bake(workspace, &after, &changed, None)?;
+    anyhow::ensure!(manifest(&before)?["name"] != manifest(&after)?["name"], "the two images are the same");
+    let account = Account::start(workspace)?;
+    account.publish(&before, &[])?;
+    let published = account.publish(&after, &[])?;
+    let count = |key: &str| published[key].as_f64().with_context(|| key.to_owned());
+    let (sent, all) = (count("blocks_sent")?, count("blocks")?);
+    anyhow::ensure!(published["parent_snapshot_id"].is_string(), "everything was sent");
+    let share = 100.0 * sent / all;
+    Ok(Figure {
+        what: "blocks sent when all of the node binary changed and nothing else",
+        value: share,
+        unit: "%",
+        peer: format!("{sent:.0} of {all:.0} blocks"),
+        bar: "≤ 8 %".to_owned(),
+        met: share <= 8.0,
+    })
+}
