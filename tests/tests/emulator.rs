@@ -39,6 +39,7 @@ fn the_local_cloud_answers_as_aws_does() {
     let port = |key: &str| account.text(key).rsplit(':').next().unwrap_or_default().to_owned();
     let words = [account.text("netns"), account.text("ca_certificate"), port("url"), port("https_url")];
     assert_eq!(run(&account, "balancers", &words.each_ref().map(String::as_str)), "done");
+    assert_eq!(run(&account, "lifecycle", &[]), "done");
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::front::faults::Injected;
 use crate::front::iam::{Guard, Issued};
 use crate::front::operations::Operations;
 use crate::front::operations::image_calls::ImageCalls;
+use crate::front::operations::lifecycle::Leaving;
 use crate::front::{self, Caller, Front};
 use crate::images::Images;
 use crate::imds::Imds;
@@ -152,8 +153,9 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     let inner = Clients::new(&aws::config(&format!("http://{inner}"), &config.region, &emulator.keys).await);
     let ebs = Ebs::new(Snapshots::new(layout.snapshots()), inner.clone(), emulator.account.clone());
     let calls = ImageCalls::new(Arc::clone(&images), ebs.clone(), layout.vms());
+    let leaving = Leaving::default();
     let catalogue = Catalogue::new(extent != Extent::Api);
-    let operations = Operations::new(calls, inner.clone(), catalogue.clone());
+    let operations = Operations::new(calls, inner.clone(), catalogue.clone(), leaving.clone());
     let faults = Arc::new(Injected::default());
     let behind =
         front::Emulator { address: emulator.address, keys: emulator.keys.clone(), region: config.region.clone() };
@@ -166,7 +168,8 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
 
     network.create().await?;
     tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
-    let imds = Imds::new(config.region.clone(), emulator.account.clone(), clients.clone(), Arc::clone(&view), issued);
+    let imds =
+        Imds::new(config.region.clone(), emulator.account.clone(), clients.clone(), Arc::clone(&view), issued, leaving);
     let imds = Arc::new(imds);
     tokio::spawn(Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
 

@@ -20,6 +20,7 @@ use crate::aws::Clients;
 use crate::ec2::{Machine, View};
 use crate::error::{Error, Result};
 use crate::front::iam::{Issued, Principal};
+use crate::front::operations::lifecycle::Leaving;
 use crate::front::{Body, full};
 
 /// Six hours, as on EC2: the longest a token may live.
@@ -74,6 +75,7 @@ pub struct Imds {
     credentials: Mutex<BTreeMap<String, Credentials>>,
     roles: Mutex<BTreeMap<String, String>>,
     issued: Issued,
+    leaving: Leaving,
     assuming: tokio::sync::Mutex<()>,
     faults: Mutex<Option<Faults>>,
     unknown: Mutex<BTreeSet<Ipv4Addr>>,
@@ -82,7 +84,14 @@ pub struct Imds {
 
 impl Imds {
     /// A server that answers for the instances in `view`.
-    pub fn new(region: String, account: String, clients: Clients, view: Arc<RwLock<View>>, issued: Issued) -> Self {
+    pub fn new(
+        region: String,
+        account: String,
+        clients: Clients,
+        view: Arc<RwLock<View>>,
+        issued: Issued,
+        leaving: Leaving,
+    ) -> Self {
         Self {
             region,
             account,
@@ -92,6 +101,7 @@ impl Imds {
             credentials: Mutex::default(),
             roles: Mutex::default(),
             issued,
+            leaving,
             assuming: tokio::sync::Mutex::default(),
             faults: Mutex::default(),
             unknown: Mutex::default(),
@@ -254,7 +264,9 @@ impl Imds {
                 _ => Ok(None),
             };
         }
-        let facts = tree::Facts { machine, region: &self.region, account: &self.account, role: role.as_deref() };
+        let leaving = self.leaving.contains(&machine.id);
+        let facts =
+            tree::Facts { machine, region: &self.region, account: &self.account, role: role.as_deref(), leaving };
         Ok(tree::lookup(&facts, path).map(String::into_bytes))
     }
 
@@ -308,6 +320,11 @@ impl Imds {
         lock(&self.credentials).insert(key, Credentials { json: json.clone(), until });
         Ok(json)
     }
+}
+
+/// This moment as AWS writes it.
+pub fn now() -> String {
+    tree::rfc3339(SystemTime::now())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

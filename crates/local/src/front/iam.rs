@@ -175,6 +175,19 @@ impl Guard {
         self.decide(&node, &requests).await
     }
 
+    /// Whether a node may do something that the emulator does not know.
+    ///
+    /// # Errors
+    /// With the reason when it may not.
+    pub async fn permits(&self, parts: &Parts, action: &str, resource: &str) -> Result<(), Denied> {
+        let Known::Node(node) = self.issued.principal(parts) else {
+            return Err(denied("the credentials are not those of an instance role"));
+        };
+        let context = self.context(&node, Context::default());
+        let request = Request { action: action.to_owned(), resource: resource.to_owned(), context };
+        self.decide(&node, &[request]).await.map(|_| ())
+    }
+
     async fn decide(&self, node: &Principal, requests: &[Request]) -> Result<Verdict, Denied> {
         let policies = self.policies(&node.role).await.map_err(denied)?;
         for request in requests {
@@ -266,6 +279,13 @@ impl Denied {
         );
         let body = if method == Method::HEAD { String::new() } else { xml };
         answer(StatusCode::FORBIDDEN, "application/xml", body)
+    }
+
+    /// The refusal in the words of a service of the query protocol.
+    pub fn for_query(&self) -> Response<Body> {
+        let mut response = super::operations::answer::refused("AccessDenied", &self.reason);
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        response
     }
 
     /// The refusal in the words of KMS.

@@ -8,6 +8,9 @@ mod console_output;
 mod databases;
 mod describe_images;
 pub mod image_calls;
+mod launch_templates;
+pub mod lifecycle;
+mod records;
 mod register_image;
 mod snapshots;
 mod xml;
@@ -26,6 +29,7 @@ use certificates::Certificates;
 use classic::Classic;
 use databases::DatabaseCalls;
 use image_calls::ImageCalls;
+use lifecycle::Leaving;
 use zones::Zones;
 
 /// One call of a service whose bodies are small.
@@ -41,12 +45,19 @@ pub struct Call {
 
 /// Services whose operation is named by `Action=` in a small form body, or by a header.
 pub fn is_small(service: &str) -> bool {
-    matches!(service, "ec2" | "autoscaling" | "elasticloadbalancing" | "rds" | "kms" | "acm" | "iam" | "secretsmanager")
+    matches!(
+        service,
+        "ec2" | "autoscaling" | "elasticloadbalancing" | "rds" | "kms" | "acm" | "iam" | "secretsmanager" | "route53"
+    )
 }
 
 impl Call {
     /// Reads the operation from the body, the query or the target header.
     pub fn parse(service: &str, parts: &Parts, body: &[u8]) -> Option<Self> {
+        if service == "route53" {
+            let action = records::action(parts)?.to_owned();
+            return Some(Self { service: service.to_owned(), action, form: Form::default() });
+        }
         let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
         let text = std::str::from_utf8(body).ok()?;
         let named = |text: &str| text.split('&').find_map(|pair| pair.strip_prefix("Action=").map(str::to_owned));
@@ -82,13 +93,13 @@ pub struct Operations {
 
 impl Operations {
     /// Operations that know the images and ask the emulator straight.
-    pub fn new(images: ImageCalls, inner: Clients, catalogue: Catalogue) -> Self {
+    pub fn new(images: ImageCalls, inner: Clients, catalogue: Catalogue, leaving: Leaving) -> Self {
         Self {
             images,
             certificates: Certificates::new(inner.clone()),
             classic: Classic::default(),
             databases: DatabaseCalls::new(inner.clone(), catalogue),
-            zones: Zones::new(inner),
+            zones: Zones::new(inner, leaving),
         }
     }
 

@@ -8,6 +8,9 @@ use time::format_description::well_known::Rfc3339;
 use crate::dnsmasq::host_name;
 use crate::ec2::Machine;
 
+/// The tag that an Auto Scaling group leaves.
+const GROUP_TAG: &str = "aws:autoscaling:groupName";
+
 /// What the tree is made from.
 pub struct Facts<'a> {
     /// The instance.
@@ -18,6 +21,8 @@ pub struct Facts<'a> {
     pub account: &'a str,
     /// The instance's role.
     pub role: Option<&'a str>,
+    /// Whether its group is about to terminate it.
+    pub leaving: bool,
 }
 
 /// The path without `/latest/` or a dated version; `None` for anything else.
@@ -126,6 +131,10 @@ fn leaves(facts: &Facts<'_>) -> BTreeMap<String, String> {
         // The content is issued on demand; the name is what a listing needs.
         leaves.insert(format!("meta-data/iam/security-credentials/{role}"), String::new());
     }
+    if facts.leaving || machine.tags.contains_key(GROUP_TAG) {
+        let target = if facts.leaving { "Terminated" } else { "InService" };
+        leaves.insert("meta-data/autoscaling/target-lifecycle-state".to_owned(), target.to_owned());
+    }
     if let Some(key) = &machine.public_key {
         leaves.insert("meta-data/public-keys/0/openssh-key".to_owned(), key.clone());
     }
@@ -165,7 +174,7 @@ mod tests {
     #[test]
     fn leaves_and_listings() {
         let machine = machine();
-        let facts = Facts { machine: &machine, region: "eu-west-1", account: "1", role: Some("node") };
+        let facts = Facts { machine: &machine, region: "eu-west-1", account: "1", role: Some("node"), leaving: true };
         let get = |path| lookup(&facts, path);
         assert_eq!(get("meta-data/instance-id").unwrap(), machine.id);
         assert_eq!(get("meta-data/placement/").unwrap(), "availability-zone\nregion");
@@ -174,6 +183,7 @@ mod tests {
         assert_eq!(get("meta-data/iam/security-credentials/").unwrap(), "node");
         assert_eq!(get("meta-data/tags/instance/").unwrap(), "Name");
         assert_eq!(get(""), Some("dynamic/\nmeta-data/".to_owned()));
+        assert_eq!(get("meta-data/autoscaling/target-lifecycle-state").unwrap(), "Terminated");
         assert_eq!(get("meta-data/spot/termination-time"), None);
         assert_eq!(get("meta-data/instance"), None, "a prefix of a name is not a folder");
     }

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{Response, StatusCode, response};
 
 use super::super::{Body, Caller, Front, full, resign};
-use super::{Call, Operations};
+use super::{Call, Operations, launch_templates, records};
 
 /// An answer, or what kept the front from giving one.
 pub type Outcome<T> = Result<T, (StatusCode, String)>;
@@ -38,6 +38,33 @@ impl Asked<'_> {
     pub async fn forward_unchanged(&self) -> Outcome<(response::Parts, Bytes)> {
         self.forward(self.body.clone()).await
     }
+}
+
+impl Asked<'_> {
+    /// Whether a node may make this call, which the emulator does not know, on a resource.
+    ///
+    /// # Errors
+    /// With the refusal.
+    pub async fn authorise(&self, resource: &str) -> Result<(), Response<Body>> {
+        let action = format!("{}:{}", self.call.service, self.call.action);
+        self.front.guard.permits(self.parts, &action, resource).await.map_err(|denied| denied.for_query())
+    }
+}
+
+/// The answer of the query protocol to an operation that has nothing to say.
+pub fn ok(action: &str, service: &str) -> Response<Body> {
+    result(action, service, "")
+}
+
+/// The answer of the query protocol to an operation whose result is this.
+pub fn result(action: &str, service: &str, result: &str) -> Response<Body> {
+    let xml = format!(
+        "<{action}Response xmlns=\"http://{service}.amazonaws.com/doc/2011-01-01/\"><{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>local-cloud</RequestId></ResponseMetadata></{action}Response>\n"
+    );
+    let mut response = Response::new(full(xml));
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/xml"));
+    response
 }
 
 /// An answer from a head and a body whose length may have changed.
@@ -73,10 +100,18 @@ impl Operations {
         match asked.call.service.as_str() {
             "ec2" => match self.images.answer(asked).await? {
                 Some(answer) => Ok(Some(answer)),
+                None if asked.call.action == "DescribeLaunchTemplateVersions" => {
+                    let (head, body) = asked.forward_unchanged().await?;
+                    Ok(Some(whole(head, launch_templates::complete(&String::from_utf8_lossy(&body)))))
+                }
                 None => self.zones.answer(asked).await,
             },
-            "autoscaling" => self.zones.answer(asked).await,
+            "autoscaling" => match self.zones.lifecycle.answer(asked).await? {
+                Some(answer) => Ok(Some(answer)),
+                None => self.zones.answer(asked).await,
+            },
             "acm" => self.certificates.answer(asked).await,
+            "route53" => Self::records(asked).await,
             "rds" => self.databases.answer(asked).await,
             "secretsmanager" => self.databases.secret(asked).await,
             "elasticloadbalancing" => match self.certificates.answer(asked).await? {
@@ -85,5 +120,14 @@ impl Operations {
             },
             _ => Ok(None),
         }
+    }
+
+    async fn records(asked: &Asked<'_>) -> Outcome<Option<Response<Body>>> {
+        let request = String::from_utf8_lossy(asked.body).into_owned();
+        let (head, body) = match asked.call.action.as_str() {
+            "ChangeResourceRecordSets" if asked.trusted => asked.forward(records::plain(&request)).await?,
+            _ => asked.forward_unchanged().await?,
+        };
+        Ok(Some(whole(head, records::complete(&String::from_utf8_lossy(&body)))))
     }
 }

@@ -9,6 +9,8 @@ use futuswarm_aws::Error as AwsError;
 use http::Response;
 
 use super::answer::{Asked, Outcome, failed, whole};
+use super::lifecycle::{self, Leaving, Lifecycle};
+use super::{answer, xml};
 use crate::aws::Clients;
 use crate::front::form::Form;
 use crate::front::{Body, Caller};
@@ -19,6 +21,9 @@ pub struct Zones {
     inner: Clients,
     /// One change at a time: each looks at what the one before has made.
     turn: tokio::sync::Mutex<()>,
+    /// Hooks that keep instances from going at once.
+    pub lifecycle: Lifecycle,
+    leaving: Leaving,
 }
 
 /// A member of a group.
@@ -26,6 +31,7 @@ pub struct Zones {
 struct Member {
     id: String,
     zone: String,
+    kind: String,
     protected: bool,
 }
 
@@ -41,8 +47,9 @@ struct Group {
 
 impl Zones {
     /// Nothing is asked yet.
-    pub fn new(inner: Clients) -> Self {
-        Self { inner, turn: tokio::sync::Mutex::default() }
+    pub fn new(inner: Clients, leaving: Leaving) -> Self {
+        let lifecycle = Lifecycle::new(inner.clone(), leaving.clone());
+        Self { inner, turn: tokio::sync::Mutex::default(), lifecycle, leaving }
     }
 
     /// The answer to a call that changes a group's instances.
@@ -135,6 +142,8 @@ impl Zones {
         let groups = self.groups(None).await.map_err(failed)?;
         let (mut rounds, mut strangers) = (Vec::new(), Vec::new());
         for id in asked.call.form.list("InstanceId") {
+            // EC2's own call waits for no hook.
+            self.leaving.forget(id);
             match groups.iter().find(|group| group.has(id)) {
                 Some(group) => rounds.push((Some(group), vec![id.to_owned()])),
                 None => strangers.push(id.to_owned()),
@@ -183,14 +192,42 @@ impl Zones {
         let _turn = self.turn.lock().await;
         let groups = self.groups(None).await.map_err(failed)?;
         let Some(group) = groups.iter().find(|group| group.has(id)) else { return Ok(None) };
-        if form.get("ShouldDecrementDesiredCapacity") != Some("true") {
+        let decrement = form.get("ShouldDecrementDesiredCapacity") == Some("true");
+        if asked.caller == Caller::Node
+            && let Err(refusal) = asked.authorise(group.found.auto_scaling_group_arn().unwrap_or("*")).await
+        {
+            return Ok(Some(refusal));
+        }
+        if !decrement {
             self.make_room(&group.name, id).await.map_err(failed)?;
+        }
+        if self.leave(group, id, decrement).await.map_err(failed)? {
+            self.attach(group, id).await.map_err(failed)?;
+            return Ok(Some(activity(&group.name, id)));
         }
         let (head, body) = asked.forward_unchanged().await?;
         if head.status.is_success() {
             self.attach(group, id).await.map_err(failed)?;
         }
         Ok(Some(whole(head, body)))
+    }
+
+    /// Takes an instance out of its group and lets it wait for the group's hooks; says no when there are none.
+    async fn leave(&self, group: &Group, id: &str, decrement: bool) -> Result<bool, AwsError> {
+        let hooks = self.lifecycle.hooks(&group.name).await?;
+        let Some(member) = group.members.iter().find(|member| member.id == id).filter(|_| !hooks.is_empty()) else {
+            return Ok(false);
+        };
+        let member = lifecycle::Member { id, group: &group.name, zone: &member.zone, kind: &member.kind };
+        // First the wish to wait, so that the instance is never seen to be in no state at all.
+        self.lifecycle.wait(&member, &hooks);
+        let detach = self.inner.autoscaling.detach_instances().auto_scaling_group_name(&group.name).instance_ids(id);
+        let detached = detach.should_decrement_desired_capacity(decrement).send().await;
+        if let Err(error) = detached.map_err(|error| AwsError::new("DetachInstances", error)) {
+            self.leaving.forget(id);
+            return Err(error);
+        }
+        Ok(true)
     }
 
     /// Makes the subnet come first in which the replacement of an instance belongs.
@@ -239,9 +276,11 @@ impl Zones {
             } else if count > target
                 && let Some(victim) = fullest(&group.members)
             {
-                let end = self.inner.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(victim);
-                let end = end.should_decrement_desired_capacity(true).send().await;
-                end.map_err(|error| AwsError::new("TerminateInstanceInAutoScalingGroup", error))?;
+                if !self.leave(&group, victim, true).await? {
+                    let end = self.inner.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(victim);
+                    let end = end.should_decrement_desired_capacity(true).send().await;
+                    end.map_err(|error| AwsError::new("TerminateInstanceInAutoScalingGroup", error))?;
+                }
                 self.take_out(&group, victim).await;
             } else {
                 break;
@@ -300,6 +339,7 @@ impl Zones {
             let member = |instance: &aws_sdk_autoscaling::types::Instance| Member {
                 id: instance.instance_id().unwrap_or_default().to_owned(),
                 zone: instance.availability_zone().unwrap_or_default().to_owned(),
+                kind: instance.instance_type().unwrap_or_default().to_owned(),
                 protected: instance.protected_from_scale_in().unwrap_or(false),
             };
             let members = members.map(member).collect();
@@ -331,6 +371,18 @@ impl Group {
     fn has(&self, id: &str) -> bool {
         self.members.iter().any(|member| member.id == id)
     }
+}
+
+/// The answer to TerminateInstanceInAutoScalingGroup when the instance waits.
+fn activity(group: &str, id: &str) -> Response<Body> {
+    let group = xml::escape(group);
+    let activity = format!(
+        "<Activity><ActivityId>{id}</ActivityId><AutoScalingGroupName>{group}</AutoScalingGroupName>\
+         <Description>Terminating EC2 instance: {id}</Description><Cause>asked for by its user</Cause>\
+         <StartTime>{}</StartTime><StatusCode>InProgress</StatusCode><Progress>0</Progress></Activity>",
+        crate::imds::now()
+    );
+    answer::result("TerminateInstanceInAutoScalingGroup", "autoscaling", &activity)
 }
 
 /// The size that a group has after its limits were changed.
@@ -382,7 +434,12 @@ mod tests {
 
     #[test]
     fn the_oldest_of_the_fullest_zone_goes_unless_it_is_protected() {
-        let member = |id: &str, zone: &str| Member { id: id.to_owned(), zone: zone.to_owned(), protected: false };
+        let member = |id: &str, zone: &str| Member {
+            id: id.to_owned(),
+            zone: zone.to_owned(),
+            kind: String::new(),
+            protected: false,
+        };
         let mut members = vec![member("i-1", "a"), member("i-2", "b"), member("i-3", "b"), member("i-4", "c")];
         assert_eq!(fullest(&members), Some("i-2"));
         members[1].protected = true;
