@@ -52,7 +52,8 @@ impl Test {
         step("the image", || verbs::bake::bake(&workspace, &["--allow-newer".into()]))?;
         step("an emulated account, killed bakes, and clusters of virtual machines", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
-            tests.args(["account", "least_privilege", "publish", "bake", "cluster"].iter().flat_map(|test| ["--test", test]));
+            let names = ["account", "emulator", "least_privilege", "publish", "bake", "cluster"];
+            tests.args(names.iter().flat_map(|test| ["--test", test]));
             // One after the other: each wants the whole machine.
             tests.args(["--", "--ignored", "--test-threads", "1", "--nocapture"]);
             process::run(tests.env("FUTUSWARM_XTASK", std::env::current_exe()?))
