@@ -119,7 +119,6 @@ async fn converge<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: O
         cloud.note(reason);
         return Ok(());
     }
-    let wanted = resource.wanted(cloud)?;
     let change = |action, differences| Change {
         action,
         kind: resource.kind(),
@@ -128,7 +127,7 @@ async fn converge<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: O
         differences,
     };
     let Some(found) = found else {
-        let change = change(Action::Create, wanted.differences(&Fields::new()));
+        let change = change(Action::Create, resource.wanted(cloud)?.differences(&Fields::new()));
         return make(cloud, mode, change, async {
             let id = resource.create(cloud).await?;
             cloud.note_id(Resource::part(resource), id);
@@ -136,8 +135,9 @@ async fn converge<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: O
         })
         .await;
     };
+    // Before it is asked how it should be: a security group may name itself.
     cloud.note_id(Resource::part(resource), resource.id(&found));
-    let differences = wanted.differences(&resource.current(cloud, &found));
+    let differences = resource.wanted(cloud)?.differences(&resource.current(cloud, &found));
     if differences.is_empty() {
         return Ok(());
     }

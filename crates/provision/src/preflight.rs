@@ -44,11 +44,17 @@ pub(crate) async fn check(cloud: &Cloud) -> Result<(), Error> {
     )))
 }
 
-/// Types that a template has already: they were checked when it was made.
+/// Types that a template or group has already: they were checked when it was made.
 async fn known_types(cloud: &Cloud) -> Result<BTreeSet<String>, Error> {
     let templates = cloud.world.templates(cloud).await?.iter();
     let types = templates.filter_map(|version| version.launch_template_data()?.instance_type());
-    Ok(types.map(|kind| kind.as_str().to_owned()).collect())
+    let mut known: BTreeSet<String> = types.map(|kind| kind.as_str().to_owned()).collect();
+    for group in cloud.world.groups(cloud).await? {
+        let template = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
+        let overrides = template.map(|template| template.overrides()).unwrap_or_default().iter();
+        known.extend(overrides.filter_map(|one| one.instance_type().map(str::to_owned)));
+    }
+    Ok(known)
 }
 
 async fn zones(cloud: &Cloud) -> Result<BTreeSet<String>, Error> {

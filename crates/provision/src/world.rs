@@ -11,6 +11,7 @@ use aws_sdk_ec2::types::{
 };
 use aws_sdk_elasticloadbalancingv2::types::Listener;
 use aws_sdk_iam::types::{EntityType, InstanceProfile, RoleDetail};
+use aws_sdk_rds::types::DbInstance;
 use futuswarm_aws::at_most_one;
 use tokio::sync::OnceCell;
 
@@ -35,6 +36,8 @@ pub(crate) struct World {
     images: OnceCell<BTreeMap<String, String>>,
     certificates: OnceCell<Vec<CertificateSummary>>,
     listeners: OnceCell<Vec<Listener>>,
+    database: OnceCell<Option<DbInstance>>,
+    aliases: OnceCell<Vec<(String, String)>>,
 }
 
 /// A resource of EC2 that is told by its tags.
@@ -299,6 +302,30 @@ impl World {
             })
             .await
             .map(Vec::as_slice)
+    }
+
+    /// Aliases of KMS keys: name and key id.
+    pub(crate) async fn aliases(&self, cloud: &Cloud) -> Answer<'_, (String, String)> {
+        self.aliases
+            .get_or_try_init(|| async {
+                let mut pages = cloud.kms.list_aliases().limit(100).into_paginator().send();
+                let mut all = Vec::new();
+                while let Some(page) = pages.next().await {
+                    let aliases = page.map_err(aws("ListAliases"))?.aliases.unwrap_or_default();
+                    all.extend(aliases.into_iter().filter_map(|alias| Some((alias.alias_name?, alias.target_key_id?))));
+                }
+                Ok(all)
+            })
+            .await
+            .map(Vec::as_slice)
+    }
+
+    /// The cluster's database, with its subnets.
+    pub(crate) async fn database(
+        &self,
+        look: impl Future<Output = Result<Option<DbInstance>, Error>>,
+    ) -> Result<Option<&DbInstance>, Error> {
+        Ok(self.database.get_or_try_init(|| look).await?.as_ref())
     }
 
     /// The id of the image for an architecture; looked up once for each.

@@ -225,8 +225,9 @@ impl Resource for Group {
     }
 
     /// With its instances, and waits until they are gone.
-    async fn delete(&self, cloud: &Cloud, _: &Found) -> Result<(), Error> {
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
         let name = Resource::name(self, cloud);
+        content::unprotect(cloud, &found.group).await?;
         until_free("the Auto Scaling group", || async {
             let delete = cloud.scaling.delete_auto_scaling_group().auto_scaling_group_name(&name).force_delete(true);
             delete.send().await.map_err(aws("DeleteAutoScalingGroup"))

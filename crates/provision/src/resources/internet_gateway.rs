@@ -1,22 +1,39 @@
 //! The internet gateway: the public subnets' way out.
 
-use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType};
+use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType, RouteState, RouteTable};
 
-use super::vpc;
-use crate::Cloud;
+use super::subnet::Tier;
+use super::{route_table, vpc};
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
 use crate::settle::{until_free, until_visible};
-use crate::world;
+use crate::{Cloud, Mode, world};
 
 pub(crate) const PART: &str = "internet-gateway";
 
 /// The cluster's internet gateway.
 pub(crate) struct InternetGateway;
 
+/// What was seen of it.
+pub(crate) enum Seen {
+    /// It was asked for.
+    Asked(Found),
+    /// The public route table leads to it, so it is there and attached: a request less.
+    Routed(String),
+}
+
+/// The gateway behind the public subnets' way out.
+fn routed(cloud: &Cloud, tables: &[RouteTable]) -> Option<String> {
+    let public = route_table::RouteTable::part_of(Tier::Public);
+    let table = world::part(cloud, tables, "route tables", public).ok()??;
+    let route = table.routes().iter().find(|route| route.destination_cidr_block() == Some("0.0.0.0/0"))?;
+    let living = route.state() == Some(&RouteState::Active);
+    route.gateway_id().filter(|id| living && id.starts_with("igw-")).map(str::to_owned)
+}
+
 impl Resource for InternetGateway {
-    type Found = Found;
+    type Found = Seen;
 
     fn kind(&self) -> &'static str {
         "internet gateway"
@@ -34,19 +51,32 @@ impl Resource for InternetGateway {
         vec![vpc::PART.to_owned()]
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        world::part(cloud, cloud.world.gateways(cloud).await?, "internet gateways", PART)
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
+        if matches!(cloud.mode(), Mode::Apply { .. })
+            && let Some(id) = routed(cloud, cloud.world.route_tables(cloud).await?)
+        {
+            return Ok(Some(Seen::Routed(id)));
+        }
+        let found = world::part(cloud, cloud.world.gateways(cloud).await?, "internet gateways", PART)?;
+        Ok(found.map(Seen::Asked))
     }
 
-    fn id(&self, found: &Found) -> String {
-        found.internet_gateway_id().unwrap_or_default().to_owned()
+    fn id(&self, seen: &Seen) -> String {
+        match seen {
+            Seen::Asked(found) => found.internet_gateway_id().unwrap_or_default().to_owned(),
+            Seen::Routed(id) => id.clone(),
+        }
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
         Ok(Fields::new().with("attached to", cloud.id_or_unknown(vpc::PART)).with_wanted_tags(&cloud.tags(PART)))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+        let Seen::Asked(found) = seen else {
+            let attached = Fields::new().with("attached to", cloud.id_or_unknown(vpc::PART));
+            return attached.with_wanted_tags(&cloud.tags(PART));
+        };
         let attached = found.attachments().iter().find_map(|attachment| attachment.vpc_id());
         Fields::new().with_some("attached to", attached).with_tags(world::pairs(found.tags()), &cloud.tags(PART))
     }
@@ -61,10 +91,10 @@ impl Resource for InternetGateway {
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
-        let id = self.id(found);
+    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+        let id = self.id(seen);
         if changed.any(&["attached to"]) {
-            detach(cloud, found).await?;
+            detach(cloud, seen).await?;
             attach(cloud, &id).await?;
         }
         if changed.tags() {
@@ -73,9 +103,9 @@ impl Resource for InternetGateway {
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
-        detach(cloud, found).await?;
-        let id = self.id(found);
+    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+        detach(cloud, seen).await?;
+        let id = self.id(seen);
         let delete = cloud.ec2.delete_internet_gateway().internet_gateway_id(id);
         delete.send().await.map_err(aws("DeleteInternetGateway"))?;
         Ok(())
@@ -92,7 +122,8 @@ async fn attach(cloud: &Cloud, id: &str) -> Result<(), Error> {
     Ok(())
 }
 
-async fn detach(cloud: &Cloud, found: &Found) -> Result<(), Error> {
+async fn detach(cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+    let Seen::Asked(found) = seen else { return Ok(()) };
     let id = found.internet_gateway_id().unwrap_or_default();
     for vpc in found.attachments().iter().filter_map(|attachment| attachment.vpc_id()) {
         // It waits for the last public address of the VPC.

@@ -1,6 +1,6 @@
 //! KMS keys with yearly rotation, each behind an alias.
 
-use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
+use aws_sdk_kms::types::{KeyState, Tag};
 
 use crate::Cloud;
 use crate::engine::Resource;
@@ -66,6 +66,12 @@ impl KmsKey {
         Ok(arns)
     }
 
+    async fn state(self, cloud: &Cloud, key: &str) -> Result<KeyState, Error> {
+        let found = cloud.kms.describe_key().key_id(key).send().await.map_err(aws("DescribeKey"))?;
+        let state = found.key_metadata.and_then(|key| key.key_state);
+        state.ok_or_else(incomplete("DescribeKey", "KeyState"))
+    }
+
     async fn create_key(self, cloud: &Cloud) -> Result<String, Error> {
         let mut tags = Vec::new();
         for (key, value) in cloud.tags(self.part_name()) {
@@ -80,7 +86,9 @@ impl KmsKey {
 
 /// A key behind its alias, and whether it rotates.
 pub(crate) struct Found {
-    key: KeyMetadata,
+    arn: String,
+    key: String,
+    state: KeyState,
     rotates: bool,
 }
 
@@ -109,27 +117,25 @@ impl Resource for KmsKey {
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        let found = cloud.kms.describe_key().key_id(self.alias(cloud)).send().await.map_err(aws("DescribeKey"));
-        let key = match found {
-            Ok(found) => found.key_metadata.ok_or_else(incomplete("DescribeKey", "KeyMetadata"))?,
-            Err(error) if error.is_not_found() => return Ok(None),
+        let alias = self.alias(cloud);
+        let Some((_, key)) = cloud.world.aliases(cloud).await?.iter().find(|(name, _)| *name == alias) else {
+            return Ok(None);
+        };
+        // A key that rotates is well, or somebody has disabled it, which announces itself at the first use.
+        let rotates = cloud.kms.get_key_rotation_status().key_id(key).send().await;
+        let rotates = match rotates.map_err(aws("GetKeyRotationStatus")) {
+            Ok(answer) => answer.key_rotation_enabled(),
+            // Some answers refuse the question about a key that waits for its end.
+            Err(error) if error.is(&["KMSInvalidStateException"]) => false,
             Err(error) => return Err(error.into()),
         };
-        // A key that waits for its end does not rotate, and some answers refuse the question.
-        let rotates = key.key_state == Some(KeyState::Enabled)
-            && cloud
-                .kms
-                .get_key_rotation_status()
-                .key_id(key.key_id())
-                .send()
-                .await
-                .map_err(aws("GetKeyRotationStatus"))?
-                .key_rotation_enabled();
-        Ok(Some(Found { key, rotates }))
+        let state = if rotates { KeyState::Enabled } else { self.state(cloud, key).await? };
+        let arn = format!("arn:aws:kms:{}:{}:key/{key}", cloud.names.region, cloud.names.account);
+        Ok(Some(Found { arn, key: key.clone(), state, rotates }))
     }
 
     fn id(&self, found: &Found) -> String {
-        found.key.arn().unwrap_or_default().to_owned()
+        found.arn.clone()
     }
 
     fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
@@ -137,8 +143,7 @@ impl Resource for KmsKey {
     }
 
     fn current(&self, _: &Cloud, found: &Found) -> Fields {
-        let state = found.key.key_state().map_or("unknown", KeyState::as_str);
-        Fields::new().with("state", state).with("rotation", if found.rotates { "yearly" } else { "off" })
+        Fields::new().with("state", found.state.as_str()).with("rotation", if found.rotates { "yearly" } else { "off" })
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -153,9 +158,9 @@ impl Resource for KmsKey {
     }
 
     async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
-        let key = found.key.key_id();
+        let key = &found.key;
         if changed.any(&["state"]) {
-            if found.key.key_state == Some(KeyState::PendingDeletion) {
+            if found.state == KeyState::PendingDeletion {
                 let cancel = cloud.kms.cancel_key_deletion().key_id(key);
                 cancel.send().await.map_err(aws("CancelKeyDeletion"))?;
             }
@@ -165,8 +170,8 @@ impl Resource for KmsKey {
     }
 
     async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
-        if found.key.key_state != Some(KeyState::PendingDeletion) {
-            let schedule = cloud.kms.schedule_key_deletion().key_id(found.key.key_id());
+        if found.state != KeyState::PendingDeletion {
+            let schedule = cloud.kms.schedule_key_deletion().key_id(&found.key);
             let schedule = schedule.pending_window_in_days(SHORTEST_WAIT_DAYS);
             schedule.send().await.map_err(aws("ScheduleKeyDeletion"))?;
         }

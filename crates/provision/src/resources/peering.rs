@@ -51,6 +51,12 @@ impl Peering {
     }
 
     pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+        // A peering of ours has routes in our tables, and these were asked for already.
+        let tables = cloud.world.route_tables(cloud).await?.iter();
+        let mut routes = tables.flat_map(|table| table.routes());
+        if cloud.spec.peering.is_empty() && !routes.any(|route| route.vpc_peering_connection_id().is_some()) {
+            return Ok(Vec::new());
+        }
         let found = cloud.world.peerings(cloud).await?.iter();
         let names = found.filter(|one| lives(one)).filter_map(|one| {
             world::tag(one.tags(), crate::names::PART_TAG)?.strip_prefix("peering-").map(str::to_owned)

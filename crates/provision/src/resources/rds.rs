@@ -95,7 +95,7 @@ impl Resource for Rds {
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
-        let found = find(cloud).await?;
+        let found = cloud.world.database(find(cloud)).await?.cloned();
         Ok(found.filter(|found| found.db_instance_status() != Some("deleting")))
     }
 

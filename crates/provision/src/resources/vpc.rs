@@ -1,6 +1,6 @@
 //! The VPC.
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Found, VpcAttributeName};
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tag, Vpc as Found};
 
 use crate::Cloud;
 use crate::engine::Resource;
@@ -10,13 +10,14 @@ use crate::settle::{until_free, until_visible};
 use crate::world;
 
 pub(crate) const PART: &str = "vpc";
-const HOSTNAMES: &str = "DNS host names";
+/// A tag that says that the VPC gives its instances names: asking EC2 for the attribute would be a request of its own.
+const HOSTNAMES: &str = "futuswarm:dns-hostnames";
 
 /// The cluster's VPC.
 pub(crate) struct Vpc;
 
 impl Resource for Vpc {
-    type Found = (Found, bool);
+    type Found = Found;
 
     fn kind(&self) -> &'static str {
         "VPC"
@@ -30,16 +31,11 @@ impl Resource for Vpc {
         PART.to_owned()
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Self::Found>, Error> {
-        let Some(vpc) = world::part(cloud, cloud.world.vpcs(cloud).await?, "VPCs", PART)? else { return Ok(None) };
-        let asked = cloud.ec2.describe_vpc_attribute().vpc_id(vpc.vpc_id().unwrap_or_default());
-        let answer = asked.attribute(VpcAttributeName::EnableDnsHostnames).send().await;
-        let answer = answer.map_err(aws("DescribeVpcAttribute"))?;
-        let hostnames = answer.enable_dns_hostnames().and_then(|value| value.value()) == Some(true);
-        Ok(Some((vpc, hostnames)))
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        world::part(cloud, cloud.world.vpcs(cloud).await?, "VPCs", PART)
     }
 
-    fn id(&self, (found, _): &Self::Found) -> String {
+    fn id(&self, found: &Found) -> String {
         found.vpc_id().unwrap_or_default().to_owned()
     }
 
@@ -48,10 +44,10 @@ impl Resource for Vpc {
         Ok(fields.with_wanted_tags(&cloud.tags(PART)))
     }
 
-    fn current(&self, cloud: &Cloud, (found, hostnames): &Self::Found) -> Fields {
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
         Fields::new()
             .with("CIDR", found.cidr_block().unwrap_or_default())
-            .with(HOSTNAMES, if *hostnames { "on" } else { "off" })
+            .with_some(HOSTNAMES, world::tag(found.tags(), HOSTNAMES))
             .with_tags(world::pairs(found.tags()), &cloud.tags(PART))
     }
 
@@ -68,7 +64,7 @@ impl Resource for Vpc {
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Self::Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(found);
         if changed.any(&[HOSTNAMES]) {
             name_hosts(cloud, &id).await?;
@@ -79,7 +75,7 @@ impl Resource for Vpc {
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Self::Found) -> Result<(), Error> {
+    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
         let id = self.id(found);
         until_free("the VPC", || async { cloud.ec2.delete_vpc().vpc_id(&id).send().await.map_err(aws("DeleteVpc")) })
             .await?;
@@ -95,5 +91,7 @@ async fn name_hosts(cloud: &Cloud, id: &str) -> Result<(), Error> {
         modify.send().await.map_err(aws("ModifyVpcAttribute"))
     })
     .await?;
+    let mark = cloud.ec2.create_tags().resources(id).tags(Tag::builder().key(HOSTNAMES).value("on").build());
+    mark.send().await.map_err(aws("CreateTags"))?;
     Ok(())
 }

@@ -135,6 +135,9 @@ async fn read_encryption(cloud: &Cloud, name: &str) -> Result<Option<String>, Er
 }
 
 async fn read_policy(cloud: &Cloud, name: &str) -> Result<Option<String>, Error> {
+    if policy(cloud).is_none() {
+        return Ok(None);
+    }
     let answer = cloud.s3.get_bucket_policy().bucket(name).send().await.map_err(aws("GetBucketPolicy"));
     let policy = or_unset(answer, "NoSuchBucketPolicy")?.and_then(|answer| answer.policy);
     // Written anew, so that spaces and order do not count.
@@ -207,14 +210,9 @@ pub(super) async fn encrypt(cloud: &Cloud, name: &str) -> Result<(), Error> {
 }
 
 pub(super) async fn require_tls(cloud: &Cloud, name: &str) -> Result<(), Error> {
-    match policy(cloud) {
-        Some(policy) => {
-            let put = cloud.s3.put_bucket_policy().bucket(name).policy(policy);
-            put.send().await.map_err(aws("PutBucketPolicy"))?;
-        }
-        None => {
-            cloud.s3.delete_bucket_policy().bucket(name).send().await.map_err(aws("DeleteBucketPolicy"))?;
-        }
+    if let Some(policy) = policy(cloud) {
+        let put = cloud.s3.put_bucket_policy().bucket(name).policy(policy);
+        put.send().await.map_err(aws("PutBucketPolicy"))?;
     }
     Ok(())
 }

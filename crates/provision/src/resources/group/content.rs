@@ -144,6 +144,19 @@ pub(super) async fn keep_managers(cloud: &Cloud, group: &str) -> Result<(), Erro
     Ok(())
 }
 
+/// Lets the group end all of its instances.
+pub(super) async fn unprotect(cloud: &Cloud, group: &AutoScalingGroup) -> Result<(), Error> {
+    let protected = group.instances().iter().filter(|instance| instance.protected_from_scale_in() == Some(true));
+    let protected: Vec<String> = protected.filter_map(|instance| instance.instance_id().map(str::to_owned)).collect();
+    if protected.is_empty() {
+        return Ok(());
+    }
+    let lift = cloud.scaling.set_instance_protection().set_instance_ids(Some(protected));
+    let lift = lift.set_auto_scaling_group_name(group.auto_scaling_group_name.clone()).protected_from_scale_in(false);
+    lift.send().await.map_err(aws("SetInstanceProtection"))?;
+    Ok(())
+}
+
 /// Puts the group behind this target group or classic load balancer, and no other.
 pub(super) async fn attach(cloud: &Cloud, found: &AutoScalingGroup, part: &str, behind: &str) -> Result<(), Error> {
     let name = found.auto_scaling_group_name().unwrap_or_default();

@@ -51,6 +51,11 @@ impl Resource for SubnetGroup {
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+        // A database tells its group with it.
+        let database = cloud.world.database(super::find(cloud)).await?;
+        if let Some(group) = database.and_then(|database| database.db_subnet_group()) {
+            return Ok(Some(group.clone()));
+        }
         let ask = cloud.rds.describe_db_subnet_groups().db_subnet_group_name(name(cloud));
         match ask.send().await.map_err(aws("DescribeDBSubnetGroups")) {
             Ok(found) => Ok(found.db_subnet_groups.unwrap_or_default().into_iter().next()),
