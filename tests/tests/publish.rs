@@ -299,6 +299,19 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
     assert_eq!(latest()["error"], "ParameterNotFound");
     assert_eq!(running(), Vec::<String>::new(), "the instance is terminated");
 
+    // The run is killed while it listens; the next one ends what it has left.
+    let words = ["publish", "--smoke", "--image", images[0].folder()];
+    let mut program = desk.program(&words).spawn().unwrap();
+    let started = Instant::now();
+    while running().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(60), "no instance is started");
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+    assert_eq!(running().len(), 1);
+    desk.publish(&images[0], &[]);
+    assert_eq!(running(), Vec::<String>::new(), "the next run has terminated it");
+
     // The agent's line stands on the console.
     let words = ["publish", "--promote", "--json", "--image", images[0].folder()];
     let program = desk.program(&words).stdout(std::process::Stdio::piped()).spawn().unwrap();

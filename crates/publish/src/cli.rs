@@ -14,6 +14,7 @@ use futuswarm_publish::place::Place;
 use futuswarm_publish::progress::Event;
 use futuswarm_publish::publish::{Options, Published, copy_to, publish};
 use futuswarm_publish::retire::{self, Listed};
+use futuswarm_publish::snapshot::{Lease, leases};
 use futuswarm_publish::{promote, register, smoke, validate};
 use serde_json::json;
 
@@ -224,6 +225,7 @@ impl Publish {
         places.extend(targets);
         images.extend(copies);
         if self.smoke || (self.promote && !self.no_smoke) {
+            let lease = Lease::take(&leases(&options.cache))?;
             for (index, (place, published)) in places.iter().zip(&images).enumerate() {
                 report(Event::Step(format!("{}: smoke boot of {}", place.region, published.image_id)));
                 let boot = smoke::Boot {
@@ -231,7 +233,7 @@ impl Publish {
                     instance_type: self.smoke_type.clone(),
                     deadline: Duration::from_secs(self.smoke_deadline),
                 };
-                smoke::boot(place, &published.image_id, image.family(), &boot, debris)
+                smoke::boot(place, &published.image_id, image.family(), &boot, &lease, debris)
                     .await
                     .context("the image is published and was not promoted")?;
             }

@@ -12,7 +12,7 @@ use crate::place::Place;
 use crate::progress::{Event, Report};
 use crate::snapshot::{self, Lease};
 use crate::validate::{self, Check};
-use crate::{copy, parent, register, upload};
+use crate::{copy, parent, register, smoke, upload};
 
 /// How to publish.
 #[derive(Debug, Clone)]
@@ -69,9 +69,12 @@ pub async fn publish(
     let name = &image.registration.name;
     step(&format!("looking for {name}"));
     let snapshots = snapshot::of_family(place, image.family()).await?;
-    let leases = options.cache.join("published/uploads");
+    let leases = snapshot::leases(&options.cache);
     for id in snapshot::sweep(place, &snapshots, &leases).await? {
         report(Event::Note(format!("{}: deleted {id}, which an earlier run has left unfinished", place.region)));
+    }
+    for id in smoke::sweep(place, image.family(), &leases).await? {
+        report(Event::Note(format!("{}: terminated {id}, a smoke boot that an earlier run has left", place.region)));
     }
     if let Some(found) = register::find(place, name).await? {
         let id = copy::same(place, image, &found)?;
@@ -90,10 +93,22 @@ pub async fn publish(
             step("comparing with the newest snapshot");
             let parent = match options.full {
                 true => None,
-                false => parent::find(place, image, &snapshots, &options.cache).await?,
+                false => parent::find(place, image, &snapshots, &options.cache).await.unwrap_or_else(|error| {
+                    report(Event::Note(format!("{error}; so everything is sent")));
+                    None
+                }),
             };
             let lease = Lease::take(&leases)?;
-            let done = upload::upload(place, image, parent.as_ref(), &lease, debris, report, options.deadline).await?;
+            let upload =
+                async |parent| upload::upload(place, image, parent, &lease, debris, report, options.deadline).await;
+            let (done, parent) = match upload(parent.as_ref()).await {
+                // For example one that was archived or deleted a moment ago.
+                Err(error) if parent.is_some() && upload::refuses_parent(&error) => {
+                    report(Event::Note(format!("{error}; so everything is sent")));
+                    (upload(None).await?, None)
+                }
+                outcome => (outcome?, parent),
+            };
             if let Some(parent) = &parent {
                 step("comparing the snapshot with its parent");
                 parent::verify(place, parent, &done.snapshot).await?;

@@ -1,18 +1,20 @@
 //! A smoke boot: one instance of the image, without a cluster, must say on its console that the agent runs.
 
+use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{
-    HttpTokensState, InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType, ShutdownBehavior,
-    Tag, TagSpecification,
+    Filter, HttpTokensState, InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType,
+    ShutdownBehavior, Tag, TagSpecification,
 };
 use base64::Engine as _;
 use futuswarm_retry::{Failure, Policy, wait_for};
 
-use crate::FAMILY_TAG;
 use crate::debris::{Debris, Thing, terminate};
 use crate::error::{Error, Result, aws, gave_up, incomplete};
 use crate::place::Place;
+use crate::snapshot::{Lease, is_left, tag};
+use crate::{FAMILY_TAG, UPLOAD_TAG};
 
 /// What the agent says when it has reached the metadata service and found no user data: firmware, verified root, network and
 /// agent work. (`crates/agent/src/identity.rs`; a test compares.)
@@ -33,8 +35,8 @@ pub struct Boot {
 ///
 /// # Errors
 /// When the instance cannot be started, ends, or says nothing within the deadline; its last words are in the message.
-pub async fn boot(place: &Place, image: &str, family: &str, boot: &Boot, debris: &Debris) -> Result<()> {
-    let instance = start(place, image, family, boot).await?;
+pub async fn boot(place: &Place, image: &str, family: &str, boot: &Boot, lease: &Lease, debris: &Debris) -> Result<()> {
+    let instance = start(place, image, family, boot, lease).await?;
     let thing = Thing::Instance(instance.clone());
     debris.add(place, thing.clone());
     let heard = listen(place, &instance, boot.deadline).await;
@@ -43,8 +45,36 @@ pub async fn boot(place: &Place, image: &str, family: &str, boot: &Boot, debris:
     heard
 }
 
-async fn start(place: &Place, image: &str, family: &str, boot: &Boot) -> Result<String> {
-    let tags = [("Name", "futuswarm smoke boot"), (FAMILY_TAG, family)];
+/// Terminates smoke boots whose run was killed; returns their ids.
+///
+/// # Errors
+/// When EC2 cannot be asked or refuses.
+pub async fn sweep(place: &Place, family: &str, leases: &Path) -> Result<Vec<String>> {
+    let filter = |name: String, values: &[&str]| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        Filter::builder().name(name).set_values(Some(values)).build()
+    };
+    let found = place
+        .ec2
+        .describe_instances()
+        .filters(filter(format!("tag:{FAMILY_TAG}"), &[family]))
+        .filters(filter("instance-state-name".to_owned(), &["pending", "running", "stopping", "stopped"]))
+        .send()
+        .await
+        .map_err(aws(&place.region, "DescribeInstances"))?;
+    let mut swept = Vec::new();
+    for instance in found.reservations().iter().flat_map(|reservation| reservation.instances()) {
+        let (Some(id), Some(lease)) = (instance.instance_id(), tag(instance.tags(), UPLOAD_TAG)) else { continue };
+        if is_left(leases, lease, instance.launch_time().map_or(0, aws_sdk_ec2::primitives::DateTime::secs)) {
+            terminate(place, id).await?;
+            swept.push(id.to_owned());
+        }
+    }
+    Ok(swept)
+}
+
+async fn start(place: &Place, image: &str, family: &str, boot: &Boot, lease: &Lease) -> Result<String> {
+    let tags = [("Name", "futuswarm smoke boot"), (FAMILY_TAG, family), (UPLOAD_TAG, &lease.id)];
     let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
     let tags = TagSpecification::builder().resource_type(ResourceType::Instance).set_tags(Some(tags.to_vec())).build();
     let metadata = InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build();
@@ -57,7 +87,6 @@ async fn start(place: &Place, image: &str, family: &str, boot: &Boot) -> Result<
         .min_count(1)
         .max_count(1)
         .metadata_options(metadata)
-        // A run that is killed in the middle leaves an instance that ends by itself at the latest when the agent's host does.
         .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
         .client_token(format!("smoke-{:032x}", fastrand::u128(..)))
         .tag_specifications(tags)
@@ -92,11 +121,22 @@ async fn listen(place: &Place, instance: &str, deadline: Duration) -> Result<()>
     }
 }
 
+/// The console as it is now, or, where the instance type cannot show that, as EC2 last took it down.
+async fn console(place: &Place, instance: &str) -> Result<String> {
+    let ask = |latest: bool| place.ec2.get_console_output().instance_id(instance).latest(latest).send();
+    let console = match ask(true).await.map_err(aws(&place.region, "GetConsoleOutput")) {
+        Err(error) if error.is(&["UnsupportedOperation"]) => {
+            ask(false).await.map_err(aws(&place.region, "GetConsoleOutput"))?
+        }
+        other => other?,
+    };
+    Ok(console.output.unwrap_or_default())
+}
+
 /// The console, once the instance runs.
 async fn look(place: &Place, instance: &str) -> Result<String, Failure<Error>> {
-    let console = place.ec2.get_console_output().instance_id(instance).send().await;
-    let console = match console.map_err(aws(&place.region, "GetConsoleOutput")) {
-        Ok(console) => console.output.unwrap_or_default(),
+    let console = match console(place, instance).await {
+        Ok(console) => console,
         // An instance that was just started may not be known everywhere.
         Err(error) if error.is(&["InvalidInstanceID.NotFound"]) => return Err(Failure::Transient(error)),
         Err(error) => return Err(Failure::Permanent(error)),

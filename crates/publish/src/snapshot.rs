@@ -19,7 +19,7 @@ const COMPLETION: Policy = Policy {
     total: Duration::from_secs(900),
     attempt: Duration::from_secs(60),
 };
-/// An upload of somebody else's machine that is older than this is dead.
+/// What somebody else's machine has begun before so long is dead.
 const OLDEST_UPLOAD: Duration = Duration::from_secs(6 * 3600);
 
 /// A tag's value.
@@ -76,7 +76,13 @@ pub async fn completed(place: &Place, id: &str) -> Result<()> {
     .map_err(gave_up(&place.region))
 }
 
-/// Shows other runs on this machine that an upload lives; it ends with the process, whichever way.
+/// Where the leases of a machine are.
+#[must_use]
+pub fn leases(cache: &Path) -> std::path::PathBuf {
+    cache.join("published/uploads")
+}
+
+/// Shows other runs on this machine that an upload or a smoke boot lives; it ends with the process, whichever way.
 #[derive(Debug)]
 pub struct Lease {
     /// What stands in the snapshot's tag.
@@ -107,7 +113,15 @@ impl Drop for Lease {
     }
 }
 
-/// Whether the upload with this lease is certainly dead: its process was on this machine and is gone.
+/// Whether what carries this lease since `begun`, in seconds since 1970, is left over: its process was on this machine and is
+/// gone, or was elsewhere and would have ended long ago.
+pub(crate) fn is_left(dir: &Path, id: &str, begun: i64) -> bool {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let age = now.saturating_sub(Duration::from_secs(begun.try_into().unwrap_or(0)));
+    is_dead(dir, id) || age > OLDEST_UPLOAD
+}
+
+/// Whether the process with this lease was on this machine and is gone.
 fn is_dead(dir: &Path, id: &str) -> bool {
     // The id comes from a tag; as a path it must not lead anywhere else.
     if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -122,15 +136,13 @@ fn is_dead(dir: &Path, id: &str) -> bool {
 /// # Errors
 /// When EC2 cannot be asked or refuses.
 pub async fn sweep(place: &Place, found: &[Snapshot], leases: &Path) -> Result<Vec<String>> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let mut swept = Vec::new();
     for snapshot in found {
         let upload = tag(snapshot.tags(), UPLOAD_TAG);
         let (Some(id), Some(upload)) = (snapshot.snapshot_id(), upload) else { continue };
         let begun = snapshot.start_time().map_or(0, aws_sdk_ec2::primitives::DateTime::secs);
-        let age = now.saturating_sub(Duration::from_secs(begun.try_into().unwrap_or(0)));
         let dead = match snapshot.state() {
-            Some(SnapshotState::Pending) => is_dead(leases, upload) || age > OLDEST_UPLOAD,
+            Some(SnapshotState::Pending) => is_left(leases, upload, begun),
             Some(SnapshotState::Error) => true,
             _ => false,
         };

@@ -80,6 +80,13 @@ pub async fn upload(
     }
 }
 
+/// Whether a failed upload may succeed without a parent.
+#[must_use]
+pub fn refuses_parent(error: &Error) -> bool {
+    let refusals = ["ValidationException", "ResourceNotFoundException"];
+    matches!(error, Error::Aws { source, .. } if source.operation == "StartSnapshot" && source.is(&refusals))
+}
+
 async fn start(place: &Place, image: &LocalImage, parent: Option<&Parent>, lease: &snapshot::Lease) -> Result<String> {
     let name = &image.registration.name;
     let tags = [
@@ -98,7 +105,7 @@ async fn start(place: &Place, image: &LocalImage, parent: Option<&Parent>, lease
         .description(format!("{name}, uploaded by futuswarm"))
         .set_tags(Some(tags.to_vec()))
         // A call that is repeated because its answer was lost gives the same snapshot.
-        .client_token(format!("{}-{}", &lease.id, place.region))
+        .client_token(format!("{}-{}", lease.id, if parent.is_some() { "delta" } else { "full" }))
         .timeout(ABANDONED)
         .send()
         .await
