@@ -18,6 +18,7 @@ def pages(client, operation, key, **arguments):
 
 
 ec2, iam, kms, s3 = (boto3.client(service) for service in ("ec2", "iam", "kms", "s3"))
+acm, dns, rds = (boto3.client(service) for service in ("acm", "route53", "rds"))
 scaling, balancing = boto3.client("autoscaling"), boto3.client("elbv2")
 vpcs = [vpc for vpc in pages(ec2, "describe_vpcs", "Vpcs") if not vpc["IsDefault"]]
 ours = {vpc["VpcId"] for vpc in vpcs}
@@ -40,6 +41,29 @@ found = {
         if table["VpcId"] in ours
     ],
     "endpoint": in_vpc("describe_vpc_endpoints", "VpcEndpoints"),
+    "peering": [
+        f"{name(peering)} {peering['Status']['Code']}"
+        for peering in pages(ec2, "describe_vpc_peering_connections", "VpcPeeringConnections")
+        if peering["Status"]["Code"] not in ("deleted", "rejected", "failed")
+    ],
+    "certificate": [
+        f"{certificate['DomainName']} {certificate['Status']}"
+        for certificate in pages(acm, "list_certificates", "CertificateSummaryList")
+    ],
+    "record": [
+        f"{record['Name']} {record['Type']}"
+        for zone in pages(dns, "list_hosted_zones", "HostedZones")
+        for record in pages(dns, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone["Id"])
+        if record["Type"] in ("A", "CNAME")
+    ],
+    "database": [
+        f"{found['DBInstanceIdentifier']} {found['DBInstanceStatus']} {found['DBInstanceClass']} encrypted {found['StorageEncrypted']}"
+        for found in pages(rds, "describe_db_instances", "DBInstances")
+    ],
+    "database subnets": [
+        f"{group['DBSubnetGroupName']} {len(group['Subnets'])}"
+        for group in pages(rds, "describe_db_subnet_groups", "DBSubnetGroups")
+    ],
     "security group": [
         f"{group['GroupName']} in {len(group['IpPermissions'])} out {len(group['IpPermissionsEgress'])}"
         for group in pages(ec2, "describe_security_groups", "SecurityGroups")

@@ -15,7 +15,7 @@ for key in ["cluster/tokens/worker", "cluster/tokens/manager", "apps/shop/config
     s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
 s3.create_bucket(Bucket="somebody-elses", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
 s3.put_object(Bucket="somebody-elses", Key="secret", Body=b"{}")
-context = {"cluster": "local-api", "name": "worker"}
+context = {"futuswarm:cluster": "local-api", "futuswarm:kind": "join-token", "futuswarm:name": "worker"}
 
 
 def sealed(key):

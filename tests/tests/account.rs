@@ -4,48 +4,83 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use futuswarm_store::{Genesis, S3Bucket, Store, keys, unix_millis};
 use futuswarm_testkit::{Account, Ended};
-use serde_json::json;
+use serde_json::Value;
 
-const APPLY: &[&str] = &["apply", "--image", "empty", "--no-wait"];
+const APPLY: &[&str] = &["apply", "--image", "empty", "--yes", "--no-wait-for-nodes"];
+const PLAN: &[&str] = &["apply", "--image", "empty", "--plan"];
 const DESTROY: &[&str] = &["destroy", "--yes", "--delete-data"];
 
-/// Every how many calls a run is killed, unless `FUTUSWARM_EVERY_CALL` asks for each: that takes a quarter of an hour.
-const STEP: usize = 8;
+/// Every kill is tried after each call of a run; `FUTUSWARM_KILL_STEP` tries fewer of them.
+fn step() -> usize {
+    std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1)
+}
+
+/// An account, what is in it with nothing and with everything, and how many calls lie between.
+struct Rehearsal {
+    account: Account,
+    nothing: Value,
+    everything: Value,
+    calls_of_apply: u32,
+    calls_of_destroy: u32,
+}
+
+impl Rehearsal {
+    fn begin(name: &str) -> Self {
+        let account = Account::start(name);
+        let seen = |account: &Account| u32::try_from(account.progress()["seen"].as_u64().unwrap()).unwrap();
+        let nothing = account.inventory();
+        assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(2));
+        assert_eq!(account.inventory(), nothing, "a plan changes nothing");
+        account.calm();
+        account.must_provision(APPLY);
+        let calls_of_apply = seen(&account);
+        let everything = account.inventory();
+        assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
+        account.calm();
+        account.must_provision(DESTROY);
+        let calls_of_destroy = seen(&account);
+        assert_eq!(account.inventory(), nothing, "everything is deleted");
+        Self { account, nothing, everything, calls_of_apply, calls_of_destroy }
+    }
+
+    /// Kills an apply after each of its calls; the next one must finish it, and leave nothing for a third.
+    fn kill_applies(&self) {
+        for calls in (1..=self.calls_of_apply).step_by(step()) {
+            self.account.kill_after(calls, APPLY);
+            let talk = self.account.must_provision(APPLY);
+            assert_eq!(
+                self.account.inventory(),
+                self.everything,
+                "after a kill at call {calls} of apply, then: {talk}"
+            );
+            let plan = self.account.provision(PLAN).output().unwrap();
+            assert_eq!(plan.status.code(), Some(0), "after a kill at call {calls}: {plan:?}");
+            self.account.must_provision(DESTROY);
+        }
+        assert_eq!(self.account.kill_after(self.calls_of_apply + 1000, APPLY), Ended::ByItself);
+    }
+
+    /// Kills a destroy after each of its calls; the next one must finish it.
+    fn kill_destroys(&self) {
+        for calls in (1..=self.calls_of_destroy).step_by(step()) {
+            self.account.must_provision(APPLY);
+            self.account.kill_after(calls, DESTROY);
+            let talk = self.account.must_provision(DESTROY);
+            assert_eq!(self.account.inventory(), self.nothing, "after a kill at call {calls} of destroy, then: {talk}");
+        }
+    }
+}
 
 #[test]
-#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+#[ignore = "starts two emulated AWS accounts: `cargo xtask test` runs it"]
 fn a_run_killed_after_any_call_is_finished_by_the_next() {
-    let account = Account::start("local-api");
-    let nothing = account.inventory();
-    assert_eq!(account.provision(&["apply", "--image", "empty", "--plan"]).status().unwrap().code(), Some(2));
-    account.calm();
-    account.must_provision(APPLY);
-    let calls_of_apply = account.progress()["seen"].as_u64().unwrap();
-    let everything = account.inventory();
-    assert_eq!(everything["vpc"], json!(["futuswarm-local-api-vpc"]));
-    assert_eq!(account.provision(&["apply", "--image", "empty", "--plan"]).status().unwrap().code(), Some(0));
-    let unasked = account.provision(&["destroy"]).output().unwrap();
-    assert_eq!(unasked.status.code(), Some(1), "without a terminal and without --yes nothing is deleted");
-    assert_eq!(account.inventory(), everything);
-    account.calm();
-    account.must_provision(DESTROY);
-    let calls_of_destroy = account.progress()["seen"].as_u64().unwrap();
-    assert_eq!(account.inventory(), nothing, "everything is deleted");
-
-    let step = if std::env::var_os("FUTUSWARM_EVERY_CALL").is_some() { 1 } else { STEP };
-    let last = u32::try_from(calls_of_apply.max(calls_of_destroy)).unwrap();
-    for calls in (1..=last).step_by(step) {
-        account.kill_after(calls, APPLY);
-        let talk = account.must_provision(APPLY);
-        assert_eq!(account.inventory(), everything, "after a kill at call {calls} of apply, then: {talk}");
-        let talk = account.must_provision(APPLY);
-        assert!(talk.contains("\n0 change(s) made"), "after a kill at call {calls}, a third run: {talk}");
-
-        account.kill_after(calls, DESTROY);
-        let talk = account.must_provision(DESTROY);
-        assert_eq!(account.inventory(), nothing, "after a kill at call {calls} of destroy, then: {talk}");
-    }
-    assert_eq!(account.kill_after(last + 1000, APPLY), Ended::ByItself);
+    // The emulator has one thread, and the machine two processors.
+    std::thread::scope(|scope| {
+        let applies = scope.spawn(|| Rehearsal::begin("local-api").kill_applies());
+        let destroys = scope.spawn(|| Rehearsal::begin("local-api-two").kill_destroys());
+        applies.join().expect("killed applies");
+        destroys.join().expect("killed destroys");
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

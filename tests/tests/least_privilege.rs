@@ -34,8 +34,15 @@ fn put(key: &str, worker: &'static str, manager: &'static str) -> Row {
 }
 
 fn table(own: &str, sealed: &Value) -> Vec<Row> {
-    let context = json!({ "cluster": "local-api", "name": "worker" });
+    let context =
+        json!({ "futuswarm:cluster": "local-api", "futuswarm:kind": "join-token", "futuswarm:name": "worker" });
+    let with = |key: &str, value: &str| {
+        let mut context = context.clone();
+        context[format!("futuswarm:{key}")] = value.into();
+        context
+    };
     let open = |which: &str, context: Value| json!({ "CiphertextBlob": { "base64": sealed[which] }, "EncryptionContext": context });
+    let seal = |key: &str, context: &Value| json!({ "KeyId": key, "Plaintext": "x", "EncryptionContext": context });
     let mut mixed_up = open("managers", context.clone());
     mixed_up["KeyId"] = CLUSTER_KEY.into();
     let image = json!({ "ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1 });
@@ -43,7 +50,10 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         get("cluster/spec", ALLOWED, ALLOWED),
         get("cluster/tokens/worker", ALLOWED, ALLOWED),
         get("cluster/tokens/manager", DENIED, ALLOWED),
-        put("cluster/nodes/i-some", ALLOWED, ALLOWED),
+        put("cluster/nodes/{userid}", ALLOWED, ALLOWED),
+        put("cluster/nodes/AROAANOTHERROLE000000:i-0123456789abcdef0", DENIED, ALLOWED),
+        put("cluster/nodes/{userid}0", DENIED, ALLOWED),
+        get("cluster/nodes/AROAANOTHERROLE000000:i-0123456789abcdef0", DENIED, ALLOWED),
         put("cluster/tokens/worker", DENIED, ALLOWED),
         put("cluster/genesis", DENIED, ALLOWED),
         put("cluster/managers/i-me", DENIED, ALLOWED),
@@ -63,11 +73,17 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         ),
         row("s3", "delete_bucket", json!({ "Bucket": BUCKET }), DENIED, DENIED),
         row("kms", "decrypt", open("cluster", context.clone()), ALLOWED, ALLOWED),
-        row("kms", "decrypt", open("managers", context), DENIED, ALLOWED),
-        row("kms", "decrypt", open("cluster", json!({ "cluster": "another" })), WRONG_CONTEXT, WRONG_CONTEXT),
+        row("kms", "decrypt", open("managers", context.clone()), DENIED, ALLOWED),
+        // IAM refuses another cluster's context before KMS compares it with the ciphertext's.
+        row("kms", "decrypt", open("cluster", with("cluster", "another")), DENIED, DENIED),
+        row("kms", "decrypt", open("cluster", json!({})), DENIED, DENIED),
+        row("kms", "decrypt", open("cluster", with("kind", "config")), DENIED, WRONG_CONTEXT),
+        row("kms", "decrypt", open("cluster", with("name", "manager")), DENIED, WRONG_CONTEXT),
         row("kms", "decrypt", mixed_up, WRONG_KEY, WRONG_KEY),
-        row("kms", "encrypt", json!({ "KeyId": CLUSTER_KEY, "Plaintext": "x" }), DENIED, ALLOWED),
-        row("kms", "encrypt", json!({ "KeyId": MANAGER_KEY, "Plaintext": "x" }), DENIED, ALLOWED),
+        row("kms", "encrypt", seal(CLUSTER_KEY, &context), DENIED, ALLOWED),
+        row("kms", "encrypt", seal(MANAGER_KEY, &context), DENIED, ALLOWED),
+        row("kms", "encrypt", seal(CLUSTER_KEY, &with("cluster", "another")), DENIED, DENIED),
+        row("kms", "generate_data_key", json!({ "KeyId": CLUSTER_KEY, "KeySpec": "AES_256" }), DENIED, DENIED),
         row("kms", "schedule_key_deletion", json!({ "KeyId": CLUSTER_KEY }), DENIED, DENIED),
         row("ec2", "describe_instances", json!({}), DENIED, ALLOWED),
         row("ec2", "run_instances", image, DENIED, DENIED),

@@ -50,6 +50,11 @@ pub struct CloudConfig {
     pub cluster: String,
     /// The AWS region that the cloud pretends to be.
     pub region: String,
+    /// The domains that the pretended account serves: it has their hosted zones.
+    pub domains: Vec<String>,
+    /// Domains that the pretended account has zones for.
+    #[serde(default)]
+    pub domains: Vec<String>,
     /// The VPC's addresses.
     pub network: Ipv4Net,
     /// Loopback port of the AWS API.
@@ -87,7 +92,9 @@ impl CloudConfig {
             )));
         }
         Ok(Self {
+            domains: spec.domains().into_iter().map(str::to_owned).collect(),
             cluster: spec.cluster,
+            domains: std::iter::once(spec.domain).chain(spec.open_domain).collect(),
             region: spec.region,
             network: spec.network.cidr,
             api_port: spec.local.api_port,
@@ -113,6 +120,7 @@ mod tests {
         };
         let config = parse("local").unwrap();
         assert_eq!((config.api_port, config.http_port, config.https_port, config.machines), (4566, 8080, 8443, 3));
+        assert_eq!(config.domains, ["apps.localhost"]);
         assert!(parse("local-2").is_ok());
         let message = parse("prod").unwrap_err().to_string();
         assert!(message.starts_with("x.toml: the cluster \"prod\" is not a local one"), "{message}");

@@ -165,6 +165,9 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
     tokio::spawn(Arc::clone(&front).serve(api, Caller::Owner));
     tokio::spawn(Arc::clone(&front).serve(straight, Caller::Daemon));
+    make_zones(&inner, config).await?;
+
+    make_hosted_zones(&clients, &config.domains).await?;
 
     network.create().await?;
     tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
@@ -248,6 +251,15 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     Ok(())
 }
 
+/// An account that has a domain usually has its DNS, too: certificates are issued by records there.
+async fn make_hosted_zones(clients: &Clients, domains: &[String]) -> Result<()> {
+    for domain in domains {
+        let create = clients.route53.create_hosted_zone().name(domain).caller_reference(domain).send().await;
+        create.map_err(|error| futuswarm_aws::Error::new("CreateHostedZone", error))?;
+    }
+    Ok(())
+}
+
 async fn look(changed: &Notify) {
     // Whatever comes first; the timeout is the ordinary case.
     let _either = tokio::time::timeout(LOOK, changed.notified()).await;
@@ -287,6 +299,15 @@ fn describe(
         python: python.display().to_string(),
         environment: environment.map(|(key, value)| (key.to_owned(), value)).into(),
     }
+}
+
+/// The pretended account owns the cluster's domains, so that certificates for them can be issued.
+async fn make_zones(inner: &Clients, config: &CloudConfig) -> Result<()> {
+    for domain in &config.domains {
+        let create = inner.route53.create_hosted_zone().name(domain).caller_reference(format!("local cloud {domain}"));
+        create.send().await.map_err(|error| futuswarm_aws::Error::new("CreateHostedZone", error))?;
+    }
+    Ok(())
 }
 
 async fn make_ssh_key(layout: &Layout, tools: &ToolsTree) -> Result<()> {

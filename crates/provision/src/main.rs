@@ -76,6 +76,9 @@ struct Apply {
     /// Do not wait for certificates and nodes.
     #[arg(long)]
     no_wait: bool,
+    /// Wait for certificates, but not for nodes.
+    #[arg(long)]
+    no_wait_for_nodes: bool,
     /// How long to wait for the nodes, in seconds.
     #[arg(long, default_value_t = 900)]
     deadline: u64,
@@ -195,7 +198,7 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
         .context("what was made so far stays; mend this and run the command again, it carries on")?;
     eprintln!("{} change(s) made in {:.1} s", report.changes.len(), started.elapsed().as_secs_f64());
     eprint!("{}", show::notes(&report));
-    if apply.no_wait {
+    if apply.no_wait || apply.no_wait_for_nodes {
         return Ok(ExitCode::SUCCESS);
     }
     let page = match &apply.place.url {

@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 
 use crate::read::{Draft, LONGEST_SUBNET_PREFIX};
 use crate::reader::Table;
-use crate::{BalancerKind, Group, Network, Role};
+use crate::{BalancerKind, Group, Network, PlainHttp, Role};
 
 /// EC2's largest VPC and largest subnet.
 const SHORTEST_VPC_PREFIX: u8 = 16;
@@ -151,6 +151,13 @@ fn overlaps(root: &mut Table, draft: &Draft, vpc: Ipv4Net) {
 }
 
 fn balancer(root: &mut Table, draft: &Draft, network: &Network) {
+    let redirects = draft
+        .load_balancer
+        .as_ref()
+        .is_some_and(|balancer| balancer.kind == BalancerKind::Classic && balancer.http == PlainHttp::Redirect);
+    if redirects {
+        root.wrong_below("load_balancer.http", "a classic load balancer cannot redirect: set `http = \"forward\"`");
+    }
     let application = draft.load_balancer.as_ref().is_some_and(|balancer| balancer.kind == BalancerKind::Application);
     if application && network.zones.len() < 2 {
         root.wrong_below("network.zones", "an application load balancer needs at least two zones");

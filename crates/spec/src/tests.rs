@@ -153,6 +153,7 @@ fn what_does_not_fit_together_is_refused() {
         ("# [swarm]", "[swarm]\naddress_pool_mask = 9\n#", "cannot be taken from"),
         ("\"local\" ", "\"Local!\" ", "lower-case letters"),
         ("[local]", "[ssh]\nallowed_cidrs = [\"0.0.0.0/0\"]\n[local]", "never open to the whole internet"),
+        ("http = \"forward\"", "kind = \"classic\"", "a classic load balancer cannot redirect"),
         ("[local]", "[tags]\nName = \"x\"\n[local]", "such tags are made by us"),
         ("[local]", "[peering.office]\nvpc = \"vpc-1\"\ncidr = \"10.42.8.0/24\"\n[local]", "overlaps with our VPC"),
         (

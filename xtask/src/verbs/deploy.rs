@@ -14,8 +14,10 @@ use crate::{host, process, verbs};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask deploy-cluster --local                    prepare this machine, bake, start the local cloud, deploy
-  cargo xtask deploy-cluster --local clusters/three-managers.toml
-  cargo xtask deploy-cluster clusters/example.toml --image NAME     on AWS, with a published image")]
+  cargo xtask deploy-cluster --local clusters/local-three.toml
+  cargo xtask deploy-cluster prod.toml --plan           on AWS: what would be made or changed, and how
+  cargo xtask deploy-cluster prod.toml                  show the plan, ask, and do it, with the promoted image
+  cargo xtask deploy-cluster prod.toml --adopt vpc=vpc-0123456789abcdef0     use a VPC that is there")]
 pub struct Deploy {
     /// Cluster spec.
     #[arg(value_name = "SPEC")]
@@ -28,9 +30,18 @@ pub struct Deploy {
     /// Show what would be done and do nothing; exits with 2 when there is something to do, with 0 when there is not.
     #[arg(long)]
     plan: bool,
-    /// Image name [default with --local: baked from this clone].
+    /// Do not ask before something is changed; the local cloud never asks.
+    #[arg(long)]
+    yes: bool,
+    /// Image name [default: the image that was promoted last; with --local: baked from this clone].
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
+    /// Make an existing EC2 resource a part of the cluster; parts are in `--plan --json`.
+    #[arg(long, value_name = "PART=ID")]
+    adopt: Vec<String>,
+    /// Do not wait for certificates and nodes.
+    #[arg(long)]
+    no_wait: bool,
     /// Print the result as JSON on standard output.
     #[arg(long)]
     json: bool,
@@ -47,8 +58,8 @@ impl Deploy {
             let mut apply = workspace.command("futuswarm-provision");
             apply.arg("apply").arg(&spec);
             apply.args(self.image.iter().flat_map(|image| ["--image", image]));
-            apply.args(self.plan.then_some("--plan")).args(self.json.then_some("--json"));
-            return process::run(&mut apply);
+            apply.args(self.yes.then_some("--yes"));
+            return process::run(self.options(&mut apply));
         }
         host::prepare(!self.no_install)?;
         workspace.build(&[
@@ -71,13 +82,21 @@ impl Deploy {
         let mut publish = in_local_cloud(&workspace, &spec, "futuswarm-publish")?;
         process::run(publish.args(["publish", "--rehearsal", "--image"]).arg(&image))?;
         let mut apply = local_provision(&workspace, &spec)?;
-        apply.arg("apply").arg(&spec).args(["--image", name]).args(self.plan.then_some("--plan"));
-        apply.args(self.json.then_some("--json"));
-        process::run(&mut apply)?;
+        apply.arg("apply").arg(&spec).args(["--image", name, "--yes"]);
+        process::run(self.options(&mut apply))?;
         if !self.plan {
             eprintln!("from the command to here: {:.0} s", started.elapsed().as_secs_f64());
         }
         Ok(())
+    }
+}
+
+impl Deploy {
+    /// What is the same on AWS and in the local cloud.
+    fn options<'a>(&self, apply: &'a mut std::process::Command) -> &'a mut std::process::Command {
+        apply.args(self.adopt.iter().flat_map(|pair| ["--adopt", pair]));
+        apply.args(self.plan.then_some("--plan")).args(self.json.then_some("--json"));
+        apply.args(self.no_wait.then_some("--no-wait"))
     }
 }
 
@@ -118,7 +137,13 @@ pub struct Destroy {
     /// Do not ask for the cluster's name; the local cloud never asks.
     #[arg(long)]
     yes: bool,
-    /// Delete the state bucket and its keys, too; in the local cloud they always go.
+    /// Say what would go and do nothing; exits with 2 when there is something, with 0 when there is not.
+    #[arg(long)]
+    plan: bool,
+    /// Print what went, or would go, as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Delete the state bucket, its keys and the database's last snapshot, too; in the local cloud they always go.
     #[arg(long)]
     delete_data: bool,
 }
@@ -134,7 +159,11 @@ impl Destroy {
             if running.status.success() {
                 // The same deletion as on AWS, so that it is rehearsed, too; what it misses goes with the emulator.
                 let mut destroy = local_provision(&workspace, &spec)?;
-                if process::run(destroy.arg("destroy").arg(&spec).args(["--yes", "--delete-data"])).is_err() {
+                destroy.arg("destroy").arg(&spec).args(["--yes", "--delete-data"]).args(self.json.then_some("--json"));
+                if self.plan {
+                    return process::run(destroy.arg("--plan"));
+                }
+                if process::run(&mut destroy).is_err() {
                     eprintln!(
                         "not everything could be deleted one by one; ending the local cloud, which deletes it all"
                     );
@@ -145,6 +174,7 @@ impl Destroy {
         workspace.build(&["futuswarm-provision"])?;
         let mut destroy = workspace.command("futuswarm-provision");
         destroy.arg("destroy").arg(&spec).args(self.yes.then_some("--yes"));
+        destroy.args(self.plan.then_some("--plan")).args(self.json.then_some("--json"));
         process::run(destroy.args(self.delete_data.then_some("--delete-data")))
     }
 }
