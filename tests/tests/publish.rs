@@ -197,7 +197,7 @@ fn faults_of_the_api_are_survived_and_a_wrong_checksum_is_not() {
         assert_eq!(desk.snapshots().len(), number + 1, "{faults}: one snapshot per image");
     }
     // A fault that does not end: the reason is told, and so is what could not be cleared away. The next run takes it over.
-    desk.account.faults(&json!({ "fault": { "kind": "internal" }, "service": "ec2", "after": 3, "count": 100_000, "agent": "under-test" }));
+    desk.account.faults(&json!({ "fault": { "kind": "internal" }, "service": "ec2", "after": 4, "count": 100_000, "agent": "under-test" }));
     let (content, before) = (disk(99), desk.snapshots().len());
     let image = Image::new("node-late", &content);
     let output = desk.run(&["publish", "--image", image.folder()]);

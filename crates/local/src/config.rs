@@ -50,8 +50,6 @@ pub struct CloudConfig {
     pub cluster: String,
     /// The AWS region that the cloud pretends to be.
     pub region: String,
-    /// The domains that the pretended account serves: it has their hosted zones.
-    pub domains: Vec<String>,
     /// Domains that the pretended account has zones for.
     #[serde(default)]
     pub domains: Vec<String>,
@@ -92,7 +90,6 @@ impl CloudConfig {
             )));
         }
         Ok(Self {
-            domains: spec.domains().into_iter().map(str::to_owned).collect(),
             cluster: spec.cluster,
             domains: std::iter::once(spec.domain).chain(spec.open_domain).collect(),
             region: spec.region,

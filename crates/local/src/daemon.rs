@@ -167,8 +167,6 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     tokio::spawn(Arc::clone(&front).serve(straight, Caller::Daemon));
     make_zones(&inner, config).await?;
 
-    make_hosted_zones(&clients, &config.domains).await?;
-
     network.create().await?;
     tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
     let imds =
@@ -248,15 +246,6 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     }
     vms.end().await;
     tracing::info!("the local cloud ends");
-    Ok(())
-}
-
-/// An account that has a domain usually has its DNS, too: certificates are issued by records there.
-async fn make_hosted_zones(clients: &Clients, domains: &[String]) -> Result<()> {
-    for domain in domains {
-        let create = clients.route53.create_hosted_zone().name(domain).caller_reference(domain).send().await;
-        create.map_err(|error| futuswarm_aws::Error::new("CreateHostedZone", error))?;
-    }
     Ok(())
 }
 
