@@ -78,7 +78,7 @@ fn what_is_not_ours_is_refused_with_a_reason() {
         ("\u{0}\u{ffff}garbage", "does not begin with"),
         ("#cloud-config\nruncmd: [ls]\n", "cannot be read"),
         ("#cloud-config\nwrite_files: []\n", "has no file /run/futuswarm/node.yaml"),
-        (&good.replace("version: 1", "version: 2"), "has version 2"),
+        (&good.replace("version: 2", "version: 3"), "has version 3"),
         (&good.replace("role: worker", "role: king"), "cannot be read"),
         (&good.replace("cluster: prod", "cluster: ''"), "cluster is \"\""),
         (&good.replace("role: worker", "role: manager"), "manager_key"),
