@@ -24,7 +24,7 @@ const COPIES: usize = 4;
 const FAMILY: &str = "futuswarm-node";
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 pub struct Arguments {
     #[command(subcommand)]
     verb: Verb,

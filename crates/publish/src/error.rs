@@ -94,7 +94,11 @@ pub(crate) fn incomplete(region: &str, operation: &'static str, field: &'static 
 
 /// `.map_err(gave_up(&place.region))`
 pub(crate) fn gave_up<E: std::fmt::Display>(region: &str) -> impl FnOnce(futuswarm_retry::Error<E>) -> Error {
-    move |error| Error::GaveUp { region: region.to_owned(), detail: error.to_string() }
+    move |error| {
+        // The last failure says where, too.
+        let detail = error.to_string().replace(&format!("{region}: "), "");
+        Error::GaveUp { region: region.to_owned(), detail }
+    }
 }
 
 impl Error {
@@ -108,6 +112,13 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_region_is_said_once() {
+        let last = Error::Wrong("eu-west-1: PutSnapshotBlock answered InternalServerException".to_owned());
+        let error = gave_up("eu-west-1")(futuswarm_retry::Error::Permanent(last));
+        assert_eq!(error.to_string(), "eu-west-1: PutSnapshotBlock answered InternalServerException");
+    }
 
     #[test]
     fn a_failure_says_where_what_and_what_to_do() {

@@ -50,7 +50,6 @@ pub async fn register(place: &Place, registration: &Registration, snapshot: &str
             .build();
         BlockDeviceMapping::builder().device_name(&mapping.device_name).ebs(volume).build()
     });
-    let optional = |text: &Option<String>| text.clone();
     let registered = place
         .ec2
         .register_image()
@@ -60,7 +59,7 @@ pub async fn register(place: &Place, registration: &Registration, snapshot: &str
         .virtualization_type(&registration.virtualization_type)
         .root_device_name(&registration.root_device_name)
         .ena_support(registration.ena_support)
-        .set_sriov_net_support(optional(&registration.sriov_net_support))
+        .set_sriov_net_support(registration.sriov_net_support.clone())
         .set_boot_mode(registration.boot_mode.as_deref().map(BootModeValues::from))
         .set_tpm_support(registration.tpm_support.as_deref().map(TpmSupportValues::from))
         .set_imds_support(registration.imds_support.as_deref().map(ImdsSupportValues::from))

@@ -52,21 +52,20 @@ pub fn compare(image: &Image, wanted: &Registration) -> Vec<Check> {
         image.imds_support().map(|value| value.as_str()),
     );
     for mapping in &wanted.block_device_mappings {
-        let found = image.block_device_mappings().iter();
-        let found = found.into_iter().find(|found| found.device_name() == Some(mapping.device_name.as_str()));
+        let mut found = image.block_device_mappings().iter();
+        let found = found.find(|found| found.device_name() == Some(mapping.device_name.as_str()));
         let volume = found.and_then(|found| found.ebs());
-        let text = |value: Option<String>| value;
         let field = |name: &str| format!("{}.{name}", mapping.device_name);
         let snapshot = volume.and_then(|volume| volume.snapshot_id()).filter(|id| id.starts_with("snap-"));
         check(&field("SnapshotId"), mapping.ebs.snapshot_id.as_deref().or(snapshot).unwrap_or("a snapshot"), snapshot);
-        let size = text(volume.and_then(|volume| volume.volume_size()).map(|size| size.to_string()));
+        let size = volume.and_then(|volume| volume.volume_size()).map(|size| size.to_string());
         check(&field("VolumeSize"), &mapping.ebs.volume_size.to_string(), size.as_deref());
         check(
             &field("VolumeType"),
             &mapping.ebs.volume_type,
             volume.and_then(|volume| volume.volume_type()).map(|kind| kind.as_str()),
         );
-        let goes = text(volume.and_then(|volume| volume.delete_on_termination()).map(|yes| yes.to_string()));
+        let goes = volume.and_then(|volume| volume.delete_on_termination()).map(|yes| yes.to_string());
         check(&field("DeleteOnTermination"), &mapping.ebs.delete_on_termination.to_string(), goes.as_deref());
     }
     check(

@@ -1,6 +1,6 @@
 //! Images as a bake leaves them, with a disk of the test's own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
@@ -40,18 +40,6 @@ impl Image {
     #[must_use]
     pub fn folder(&self) -> &str {
         &self.folder
-    }
-
-    /// A file of it.
-    #[must_use]
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
-    /// The folder.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
     }
 }
 
