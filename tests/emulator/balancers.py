@@ -187,4 +187,9 @@ finally:
 pending = acm.request_certificate(DomainName="new.example.net", ValidationMethod="DNS")["CertificateArn"]
 tls = {"Protocol": "HTTPS", "LoadBalancerPort": 444, "InstancePort": 80, "SSLCertificateId": pending}
 refused("CertificateNotFound", classic.create_load_balancer_listeners, LoadBalancerName="classic", Listeners=[tls])
+again = {"DomainName": "token.example.net", "ValidationMethod": "DNS", "IdempotencyToken": "same"}
+one, two = (acm.request_certificate(**again)["CertificateArn"] for _ in range(2))
+acm.delete_certificate(CertificateArn=one)
+three = acm.request_certificate(**again)["CertificateArn"]
+assert one == two != three == acm.request_certificate(**again)["CertificateArn"], (one, two, three)
 print(json.dumps("done"))

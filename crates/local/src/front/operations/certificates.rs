@@ -2,6 +2,7 @@
 //! records stand in DNS: in a public zone of the emulator's Route 53. Until then no listener takes it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, DomainValidation};
@@ -24,6 +25,8 @@ pub struct Certificates {
     inner: Clients,
     /// ARNs of those whose records have stood: an issued certificate stays one.
     issued: Mutex<BTreeSet<String>>,
+    /// How many certificates were deleted.
+    deletions: AtomicU32,
 }
 
 /// A CNAME record: name, value; both without the last dot, in small letters.
@@ -32,7 +35,7 @@ type Record = (String, String);
 impl Certificates {
     /// Nothing is issued yet.
     pub fn new(inner: Clients) -> Self {
-        Self { inner, issued: Mutex::default() }
+        Self { inner, issued: Mutex::default(), deletions: AtomicU32::new(0) }
     }
 
     /// The answer to a call about certificates.
@@ -44,6 +47,14 @@ impl Certificates {
             ("acm", "DescribeCertificate") => self.describe(asked).await.map(Some),
             ("acm", "ListCertificates") => self.list(asked).await.map(Some),
             ("acm", "GetCertificate") => self.get(asked).await,
+            ("acm", "RequestCertificate") if asked.trusted => self.request(asked).await.map(Some),
+            ("acm", "DeleteCertificate") => {
+                let (head, body) = asked.forward_unchanged().await?;
+                if head.status.is_success() {
+                    self.deletions.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(Some(whole(head, body)))
+            }
             ("elasticloadbalancing", _) => self.listener(asked).await,
             _ => Ok(None),
         }
@@ -85,6 +96,21 @@ impl Certificates {
             summaries.retain(|summary| wanted.is_none_or(|wanted| wanted.contains(&summary["Status"])));
         }
         Ok(whole(head, answer.to_string()))
+    }
+
+    /// The emulator fails on an idempotency token whose certificate was deleted; so what was asked for before a deletion is
+    /// another wish than what is asked for after it.
+    async fn request(&self, asked: &Asked<'_>) -> Outcome<Response<Body>> {
+        let mut request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
+        let deletions = self.deletions.load(Ordering::Relaxed);
+        let (head, body) = match request["IdempotencyToken"].as_str().map(|token| format!("{token}{deletions}")) {
+            Some(token) if deletions > 0 => {
+                request["IdempotencyToken"] = token.into();
+                asked.forward(request.to_string()).await?
+            }
+            _ => asked.forward_unchanged().await?,
+        };
+        Ok(whole(head, body))
     }
 
     async fn get(&self, asked: &Asked<'_>) -> Outcome<Option<Response<Body>>> {
