@@ -94,7 +94,7 @@ found = {
     "key": [
         f"{key['Description']} {key['KeyState']}"
         for key in (kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in pages(kms, "list_keys", "Keys"))
-        if key["KeyState"] != "PendingDeletion" and not key["Description"].startswith("Default master key")
+        if key["KeyState"] != "PendingDeletion" and not key["Description"].startswith("Default ")
     ],
     "alias": [alias["AliasName"] for alias in pages(kms, "list_aliases", "Aliases") if not alias["AliasName"].startswith("alias/aws/")],
 }
