@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: speed and size, as ratios against a peer or floor of the same run.
 
+mod account;
+mod provision;
 mod publish;
 
 use std::ffi::OsString;
@@ -18,7 +20,7 @@ use crate::{host, process};
 /// Measure speed and size.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask bench                       everything; about fifteen minutes
+  cargo xtask bench                       everything; about twenty minutes
   cargo xtask bench payload reproducible  only these
   cargo xtask bench --json > bench.json")]
 pub struct Bench {
@@ -41,6 +43,8 @@ enum What {
     Payload,
     /// Power-on to three Ready nodes, against a naive join on a bare image; and the agent's memory.
     Boot,
+    /// A whole cluster from nothing in an emulated account, and a plan that finds nothing to do.
+    Provision,
     /// A full upload of 300 MiB to the local EBS endpoint.
     Upload,
     /// The share of an image that is sent when only the node binary changed.
@@ -79,6 +83,7 @@ impl Bench {
                 What::Reproducible => figures.push(reproducible(&workspace)?),
                 What::Payload => figures.push(payload(&workspace)?),
                 What::Boot => figures.extend(boot(&workspace)?),
+                What::Provision => figures.extend(provision::provision(&workspace)?),
                 What::Upload => figures.push(publish::upload(&workspace)?),
                 What::Delta => figures.push(publish::delta(&workspace)?),
                 What::Help => figures.push(help(&workspace)?),

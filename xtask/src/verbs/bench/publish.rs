@@ -1,50 +1,11 @@
 //! The measures of publishing: a full upload to the local endpoint, and the share of an image that an agent's change sends.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::account::Account;
 use super::{Figure, Scratch, latest, manifest, run_bake};
 use crate::cargo::Workspace;
-use crate::process;
-use crate::verbs::deploy;
-
-/// An emulated account of its own, without machines, that ends with this.
-struct Account<'a> {
-    workspace: &'a Workspace,
-    spec: PathBuf,
-}
-
-impl<'a> Account<'a> {
-    fn start(workspace: &'a Workspace) -> anyhow::Result<Self> {
-        workspace.build(&["futuswarm-local", "futuswarm-publish"])?;
-        let account = Self { workspace, spec: workspace.root.join("tests/specs/local-publish.toml") };
-        account.local(&["down"])?;
-        account.local(&["up", "--api-only"])?;
-        Ok(account)
-    }
-
-    fn local(&self, words: &[&str]) -> anyhow::Result<()> {
-        process::run(self.workspace.command("futuswarm-local").args(words).arg("--spec").arg(&self.spec))
-    }
-
-    /// Publishes the image in a folder; returns what is known of it then.
-    fn publish(&self, image: &Path, options: &[&str]) -> anyhow::Result<Value> {
-        let mut command = deploy::in_local_cloud(self.workspace, &self.spec, "futuswarm-publish")?;
-        command.args(["publish", "--rehearsal", "--json", "--image"]).arg(image).args(options);
-        let published: Value = serde_json::from_str(&process::capture(&mut command)?)?;
-        Ok(published["images"][0].clone())
-    }
-}
-
-impl Drop for Account<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.local(&["down"]) {
-            eprintln!("the emulated account of the benchmark stays behind: {error:#}");
-        }
-    }
-}
 
 pub(super) fn upload(workspace: &Workspace) -> anyhow::Result<Figure> {
     const MIB: usize = 300;
@@ -68,7 +29,7 @@ pub(super) fn upload(workspace: &Workspace) -> anyhow::Result<Figure> {
     let mut registration: Value = serde_json::from_slice(&registration)?;
     registration["Name"] = name.into();
     std::fs::write(scratch.0.join("register.json"), registration.to_string())?;
-    let account = Account::start(workspace)?;
+    let account = Account::start(workspace, "local-publish", "--api-only")?;
     let published = account.publish(&scratch.0, &["--full"])?;
     let seconds = published["upload_seconds"].as_f64().context("upload_seconds")?;
     let blocks = published["blocks_sent"].as_u64().context("blocks_sent")?;
@@ -97,7 +58,7 @@ pub(super) fn delta(workspace: &Workspace) -> anyhow::Result<Figure> {
     run_bake(workspace, &before, &workspace.program("futuswarm-node"), None)?;
     run_bake(workspace, &after, &changed, None)?;
     anyhow::ensure!(manifest(&before)?["name"] != manifest(&after)?["name"], "the two images are the same");
-    let account = Account::start(workspace)?;
+    let account = Account::start(workspace, "local-publish", "--api-only")?;
     account.publish(&before, &[])?;
     let published = account.publish(&after, &[])?;
     let count = |key: &str| published[key].as_f64().with_context(|| key.to_owned());
