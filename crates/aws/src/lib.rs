@@ -113,7 +113,7 @@ impl Error {
                 request_id,
                 status,
             },
-            None => Failure { operation, code: None, message: chain(&error), request_id, status },
+            None => Failure { operation, code: None, message: brief(chain(&error)), request_id, status },
         };
         failure.into()
     }
@@ -187,6 +187,12 @@ fn chain(error: &dyn std::error::Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The SDK lists every place where it has looked for credentials; that there are none is what counts.
+fn brief(message: String) -> String {
+    const NONE: &str = "no credentials found in chain";
+    if message.contains(NONE) { "no AWS credentials were found".to_owned() } else { message }
+}
+
 /// More than one thing carries the tags or the name that only one may carry.
 #[derive(Debug, thiserror::Error)]
 #[error("found {} {what} where one was expected: {}; delete or untag all but one", .ids.len(), .ids.join(", "))]
@@ -243,6 +249,13 @@ mod tests {
             let error = error(code, status);
             assert_eq!((error.is_not_found(), error.is_transient()), (not_found, transient), "{code:?}");
         }
+    }
+
+    #[test]
+    fn missing_credentials_are_said_in_a_few_words() {
+        let long = "dispatch failure: other: no credentials found in chain. Attempted: Environment: …".to_owned();
+        assert_eq!(brief(long), "no AWS credentials were found");
+        assert_eq!(brief("connection refused".to_owned()), "connection refused");
     }
 
     #[test]
