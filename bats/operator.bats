@@ -43,6 +43,22 @@ setup() {
     [[ "$output" == *"nowhere.toml"* ]]
 }
 
+@test "a plan for AWS without credentials says where to get some" {
+    run env -u AWS_ACCESS_KEY_ID -u AWS_PROFILE -u AWS_ENDPOINT_URL AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
+        AWS_EC2_METADATA_DISABLED=true $XTASK deploy-cluster clusters/example.toml --plan
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"no AWS credentials were found; get new credentials"* ]]
+}
+
+@test "every problem of a spec is reported at once, keys that do not fit together, too" {
+    sed 's/^count = 1 /count = 2 /; s/"eu-west-1c"/"eu-north-1c"/; s/^memory_mib = 1536/memory_mib = "much"/' clusters/local.toml > "$BATS_TEST_TMPDIR/unfit.toml"
+    run $XTASK deploy-cluster --local --no-install "$BATS_TEST_TMPDIR/unfit.toml"
+    [ "$status" -ne 0 ]
+    [[ "$output" == *"a Swarm needs 1, 3, 5 or 7"* ]]
+    [[ "$output" == *"is not in the region"* ]]
+    [[ "$output" == *"local.memory_mib: a whole number"* ]]
+}
+
 @test "without a cloud, day-two verbs say so and what to do" {
     for verb in "status --local" "ssh i-1 --local" "console i-1 --local" "chaos kill i-1 --local"; do
         run $XTASK $verb

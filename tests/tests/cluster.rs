@@ -29,6 +29,11 @@ fn a_clusters_life() {
         }
     }
     assert_eq!(nodes.iter().filter(|node| node["role"] == "manager").count(), 1);
+    let mut zones: Vec<_> =
+        nodes.iter().filter(|node| node["role"] == "worker").map(|node| node["zone"].as_str()).collect();
+    zones.dedup();
+    assert_eq!(zones.len(), 2, "workers are spread over zones: {nodes:?}");
+    the_page_is_served_with_tls(&cluster);
     // An edge that comes up after the page was first seen may need a moment to know its tasks.
     cluster.wait("the page, three times in a row", Duration::from_secs(120), || {
         (0..3).all(|_| get(&url).is_ok_and(|page| page.starts_with("HTTP/1.1 200") && page.contains("Futuswarm")))
@@ -40,6 +45,26 @@ fn a_clusters_life() {
 
     a_killed_worker_is_replaced(&cluster, &nodes);
     a_killed_daemon_leaves_nothing_running(&cluster);
+}
+
+fn the_page_is_served_with_tls(cluster: &Cluster) {
+    let cloud: serde_json::Value = serde_json::from_str(&cluster.local(&["cloud"])).unwrap();
+    let text = |key: &str| cloud[key].as_str().unwrap().to_owned();
+    // By the certificate's own name, and trusting nobody but the local cloud's authority.
+    let script = "import http.client, ssl, sys, socket\n\
+        url, authority, name = sys.argv[1:]\n\
+        port = int(url.rsplit(':', 1)[1])\n\
+        context = ssl.create_default_context(cafile=authority)\n\
+        stream = context.wrap_socket(socket.create_connection(('127.0.0.1', port), 10), server_hostname=name)\n\
+        connection = http.client.HTTPConnection(name)\n\
+        connection.sock = stream\n\
+        connection.request('GET', '/')\n\
+        answer = connection.getresponse()\n\
+        print(answer.status, answer.read().decode())\n";
+    let words = [script, &text("https_url"), &text("ca_certificate"), "apps.localhost"];
+    let output = std::process::Command::new(text("python")).arg("-c").args(words).output().unwrap();
+    let (page, talk) = futuswarm_testkit::texts(&output);
+    assert!(page.starts_with("200 ") && page.contains("Futuswarm"), "{page}{talk}");
 }
 
 fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
