@@ -15,9 +15,13 @@ fn step() -> usize {
     std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1)
 }
 
+/// After so many rounds an account is started anew: the emulator remembers everything that ever ended, and gets slow.
+const ROUNDS: usize = 15;
+
 /// An account, what is in it with nothing and with everything, and how many calls lie between.
 struct Rehearsal {
-    account: Account,
+    name: &'static str,
+    account: Option<Account>,
     nothing: Value,
     everything: Value,
     calls_of_apply: u32,
@@ -25,7 +29,7 @@ struct Rehearsal {
 }
 
 impl Rehearsal {
-    fn begin(name: &str) -> Self {
+    fn begin(name: &'static str) -> Self {
         let account = Account::start(name);
         let seen = |account: &Account| u32::try_from(account.progress()["seen"].as_u64().unwrap()).unwrap();
         let nothing = account.inventory();
@@ -40,33 +44,52 @@ impl Rehearsal {
         account.must_provision(DESTROY);
         let calls_of_destroy = seen(&account);
         assert_eq!(account.inventory(), nothing, "everything is deleted");
-        Self { account, nothing, everything, calls_of_apply, calls_of_destroy }
+        Self { name, account: Some(account), nothing, everything, calls_of_apply, calls_of_destroy }
+    }
+
+    fn account(&self) -> &Account {
+        self.account.as_ref().expect("an account")
+    }
+
+    /// Starts the account anew when its time has come.
+    fn refresh(&mut self, round: usize) {
+        if round > 0 && round.is_multiple_of(ROUNDS) {
+            // The old one ends first: both have the same name.
+            self.account = None;
+            self.account = Some(Account::start(self.name));
+        }
     }
 
     /// Kills an apply after each of its calls; the next one must finish it, and leave nothing for a third.
-    fn kill_applies(&self) {
-        for calls in (1..=self.calls_of_apply).step_by(step()) {
-            self.account.kill_after(calls, APPLY);
-            let talk = self.account.must_provision(APPLY);
+    fn kill_applies(&mut self) {
+        for (round, calls) in (1..=self.calls_of_apply).step_by(step()).enumerate() {
+            self.refresh(round);
+            self.account().kill_after(calls, APPLY);
+            let talk = self.account().must_provision(APPLY);
             assert_eq!(
-                self.account.inventory(),
+                self.account().inventory(),
                 self.everything,
                 "after a kill at call {calls} of apply, then: {talk}"
             );
-            let plan = self.account.provision(PLAN).output().unwrap();
+            let plan = self.account().provision(PLAN).output().unwrap();
             assert_eq!(plan.status.code(), Some(0), "after a kill at call {calls}: {plan:?}");
-            self.account.must_provision(DESTROY);
+            self.account().must_provision(DESTROY);
         }
-        assert_eq!(self.account.kill_after(self.calls_of_apply + 1000, APPLY), Ended::ByItself);
+        assert_eq!(self.account().kill_after(self.calls_of_apply + 1000, APPLY), Ended::ByItself);
     }
 
     /// Kills a destroy after each of its calls; the next one must finish it.
-    fn kill_destroys(&self) {
-        for calls in (1..=self.calls_of_destroy).step_by(step()) {
-            self.account.must_provision(APPLY);
-            self.account.kill_after(calls, DESTROY);
-            let talk = self.account.must_provision(DESTROY);
-            assert_eq!(self.account.inventory(), self.nothing, "after a kill at call {calls} of destroy, then: {talk}");
+    fn kill_destroys(&mut self) {
+        for (round, calls) in (1..=self.calls_of_destroy).step_by(step()).enumerate() {
+            self.refresh(round);
+            self.account().must_provision(APPLY);
+            self.account().kill_after(calls, DESTROY);
+            let talk = self.account().must_provision(DESTROY);
+            assert_eq!(
+                self.account().inventory(),
+                self.nothing,
+                "after a kill at call {calls} of destroy, then: {talk}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The emulated AWS API without machines, and programs that are killed while they use it.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -149,7 +150,7 @@ impl Account {
 
     /// Injects faults of the API; see `futuswarm-local api-faults --help`.
     pub fn faults(&self, faults: &Value) {
-        self.cluster.local(&["api-faults", &faults.to_string()]);
+        control(&self.cluster.state_dir(), "POST", &faults.to_string());
     }
 
     /// Ends all faults.
@@ -160,7 +161,7 @@ impl Account {
     /// Calls of the program under test since faults were last set.
     #[must_use]
     pub fn progress(&self) -> Value {
-        serde_json::from_str(&self.cluster.local(&["api-faults"])).expect("progress is JSON")
+        control(&self.cluster.state_dir(), "GET", "")
     }
 
     /// What boto3 sees of the account.
@@ -267,4 +268,21 @@ impl Account {
     pub fn text(&self, key: &str) -> String {
         self.cloud[key].as_str().unwrap_or_else(|| panic!("the cloud says its {key}")).to_owned()
     }
+}
+
+/// Asks the local cloud's daemon for the faults of its API. Not through its program: whoever waits for the moment of a kill asks
+/// hundreds of times, and a process for each question would be most of the work.
+fn control(state: &std::path::Path, method: &str, body: &str) -> Value {
+    let mut socket = UnixStream::connect(state.join("control.sock")).expect("the local cloud runs");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let length = body.len();
+    let head = format!(
+        "{method} /api-faults HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    );
+    socket.write_all(format!("{head}{body}").as_bytes()).expect("the daemon reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("the daemon answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    serde_json::from_str(body).expect("the daemon's answer is JSON")
 }
