@@ -305,7 +305,7 @@ mod tests {
         let disk = dir.path().join("disk");
         let blocks = [vec![0; BLOCK], vec![1; BLOCK], vec![2; BLOCK]];
         std::fs::write(&disk, blocks.concat()).unwrap();
-        let expected: Vec<u8> = blocks.iter().flat_map(|block| Sha256::digest(block)).collect();
+        let expected: Vec<u8> = blocks.iter().flat_map(Sha256::digest).collect();
         assert_eq!(measure(&disk).unwrap().blocks, expected);
     }
 

@@ -15,7 +15,7 @@ const MOST_ENTRIES: u32 = 1024;
 /// # Errors
 /// When the disk cannot be read.
 pub fn partitions(disk: &File, bytes: u64) -> std::io::Result<Vec<Range<u64>>> {
-    Ok(read(disk, bytes)?.unwrap_or_else(|| vec![0..bytes]))
+    Ok(read(disk, bytes)?.unwrap_or_else(|| std::iter::once(0..bytes).collect()))
 }
 
 fn read(disk: &File, bytes: u64) -> std::io::Result<Option<Vec<Range<u64>>>> {
@@ -90,10 +90,10 @@ mod tests {
 
     #[test]
     fn what_is_no_partition_table_is_one_file_system() {
-        let whole = [0..1 << 20];
-        assert_eq!(partitions(&disk(&vec![0; 1 << 20]), 1 << 20).unwrap(), whole);
+        let whole = |bytes: u64| Vec::from_iter(std::iter::once(0..bytes));
+        assert_eq!(partitions(&disk(&vec![0; 1 << 20]), 1 << 20).unwrap(), whole(1 << 20));
         // A partition that ends beyond the disk: the table is not to be trusted.
-        assert_eq!(partitions(&disk(&with_partitions(&[(40, 1 << 40)])), 1 << 20).unwrap(), whole);
-        assert_eq!(partitions(&disk(&[1; 100]), 100).unwrap(), [0..100]);
+        assert_eq!(partitions(&disk(&with_partitions(&[(40, 1 << 40)])), 1 << 20).unwrap(), whole(1 << 20));
+        assert_eq!(partitions(&disk(&[1; 100]), 100).unwrap(), whole(100));
     }
 }

@@ -59,7 +59,7 @@ impl Progress {
         if sent == 0 {
             *written = 0;
         }
-        let part = if total == 0 { LINES } else { sent * LINES / total };
+        let part = (sent * LINES).checked_div(total).unwrap_or(LINES);
         if sent == 0 || part > *written {
             *written = part;
             self.line(&format!("sent {sent} of {total} blocks ({} MiB)", (total * BLOCK) >> 20));
