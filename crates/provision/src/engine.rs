@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::OnceCell;
 
 use crate::error::Error;
-use crate::plan::{Action, Change, Changed, Event, Fields};
+use crate::plan::{Action, Change, Changed, Difference, Event, Fields, UNKNOWN};
 use crate::{Cloud, Mode};
 
 /// AWS throttles per account and per operation; more at a time would not be faster.
@@ -64,10 +65,31 @@ pub(crate) trait Resource: Send + Sync {
     fn holds_data(&self) -> bool {
         false
     }
+    /// Whether a change gives it another id, which is known only then.
+    fn renews(&self) -> bool {
+        false
+    }
     /// Whether the spec asks for it; what it no longer asks for is deleted.
     fn is_wanted(&self) -> bool {
         true
     }
+}
+
+/// A resource of whatever kind, and what was seen of it in this run.
+struct Looked<R: Resource> {
+    resource: R,
+    found: OnceCell<Option<R::Found>>,
+}
+
+impl<R: Resource> Looked<R> {
+    async fn found(&self, cloud: &Cloud) -> Result<Option<&R::Found>, Error> {
+        Ok(self.found.get_or_try_init(|| self.resource.observe(cloud)).await?.as_ref())
+    }
+}
+
+/// A step that brings a resource about.
+pub(crate) fn step<R: Resource + 'static>(resource: R) -> Box<dyn Step> {
+    Box::new(Looked { resource, found: OnceCell::new() })
 }
 
 /// A resource of whatever kind.
@@ -76,45 +98,82 @@ pub(crate) trait Step: Send + Sync {
     fn needs(&self) -> Vec<String>;
     fn is_wanted(&self) -> bool;
     fn run<'a>(&'a self, cloud: &'a Cloud, mode: Mode) -> Work<'a>;
+    /// Fails when it is there and differs in a field that AWS cannot change.
+    fn check<'a>(&'a self, cloud: &'a Cloud) -> Work<'a>;
 }
 
-impl<R: Resource> Step for R {
+impl<R: Resource> Step for Looked<R> {
     fn part(&self) -> String {
-        Resource::part(self)
+        self.resource.part()
     }
 
     fn needs(&self) -> Vec<String> {
-        Resource::needs(self)
+        self.resource.needs()
     }
 
     fn is_wanted(&self) -> bool {
-        Resource::is_wanted(self)
+        self.resource.is_wanted()
     }
 
     fn run<'a>(&'a self, cloud: &'a Cloud, mode: Mode) -> Work<'a> {
-        Box::pin(async move {
-            bring_about(self, cloud, mode).await.map_err(|source| Error::Resource {
-                kind: self.kind(),
-                name: self.name(cloud),
-                region: cloud.names.region.clone(),
-                source: Box::new(source),
-            })
-        })
+        let named = |source| named(&self.resource, cloud, source);
+        Box::pin(async move { bring_about(self, cloud, mode).await.map_err(named) })
+    }
+
+    fn check<'a>(&'a self, cloud: &'a Cloud) -> Work<'a> {
+        let named = |source| named(&self.resource, cloud, source);
+        Box::pin(async move { check_fixed(self, cloud).await.map_err(named) })
     }
 }
 
-async fn bring_about<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode) -> Result<(), Error> {
+/// What happened, and to which resource.
+fn named<R: Resource>(resource: &R, cloud: &Cloud, source: Error) -> Error {
+    match source {
+        // It names the resource itself.
+        Error::Fixed { .. } => source,
+        source => Error::Resource {
+            kind: resource.kind(),
+            name: resource.name(cloud),
+            region: cloud.names.region.clone(),
+            cause: Box::new(source),
+        },
+    }
+}
+
+async fn check_fixed<R: Resource>(step: &Looked<R>, cloud: &Cloud) -> Result<(), Error> {
+    let resource = &step.resource;
+    if resource.fixed().is_empty() {
+        return Ok(());
+    }
+    let Some(found) = step.found(cloud).await? else { return Ok(()) };
+    cloud.note_id(resource.part(), resource.id(found));
+    refuse_fixed(resource, cloud, &resource.wanted(cloud)?.differences(&resource.current(cloud, found)))
+}
+
+/// An id that is not known yet is no difference: what it is of has not been looked at.
+fn refuse_fixed<R: Resource>(resource: &R, cloud: &Cloud, differences: &[Difference]) -> Result<(), Error> {
+    let known = differences.iter().filter(|difference| difference.to.as_deref() != Some(UNKNOWN));
+    match known.into_iter().find(|difference| resource.fixed().contains(&difference.field.as_str())) {
+        Some(difference) => {
+            Err(Error::Fixed { kind: resource.kind(), name: resource.name(cloud), difference: difference.to_string() })
+        }
+        None => Ok(()),
+    }
+}
+
+async fn bring_about<R: Resource>(step: &Looked<R>, cloud: &Cloud, mode: Mode) -> Result<(), Error> {
+    let resource = &step.resource;
     if mode.keeps(resource.holds_data()) {
         return Ok(());
     }
-    let found = resource.observe(cloud).await?;
+    let found = step.found(cloud).await?;
     match mode {
-        Mode::Apply { .. } if Resource::is_wanted(resource) => converge(resource, cloud, mode, found).await,
+        Mode::Apply { .. } if resource.is_wanted() => converge(resource, cloud, mode, found).await,
         Mode::Apply { .. } | Mode::Destroy { .. } => remove(resource, cloud, mode, found).await,
     }
 }
 
-async fn converge<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: Option<R::Found>) -> Result<(), Error> {
+async fn converge<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: Option<&R::Found>) -> Result<(), Error> {
     if let Some(reason) = resource.waits_for(cloud) {
         cloud.note(reason);
         return Ok(());
@@ -123,49 +182,44 @@ async fn converge<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: O
         action,
         kind: resource.kind(),
         name: resource.name(cloud),
-        part: Resource::part(resource),
+        part: resource.part(),
         differences,
     };
     let Some(found) = found else {
         let change = change(Action::Create, resource.wanted(cloud)?.differences(&Fields::new()));
         return make(cloud, mode, change, async {
             let id = resource.create(cloud).await?;
-            cloud.note_id(Resource::part(resource), id);
+            cloud.note_id(resource.part(), id);
             Ok(())
         })
         .await;
     };
     // Before it is asked how it should be: a security group may name itself.
-    cloud.note_id(Resource::part(resource), resource.id(&found));
-    let differences = resource.wanted(cloud)?.differences(&resource.current(cloud, &found));
+    cloud.note_id(resource.part(), resource.id(found));
+    let differences = resource.wanted(cloud)?.differences(&resource.current(cloud, found));
     if differences.is_empty() {
         return Ok(());
     }
-    if let Some(difference) =
-        differences.iter().find(|difference| resource.fixed().contains(&difference.field.as_str()))
-    {
-        return Err(Error::Fixed {
-            kind: resource.kind(),
-            name: resource.name(cloud),
-            difference: difference.to_string(),
-        });
-    }
+    refuse_fixed(resource, cloud, &differences)?;
     let change = change(Action::Update, differences);
     let differences = change.differences.clone();
-    make(cloud, mode, change, resource.update(cloud, &found, Changed(&differences))).await
+    if mode.plans() && resource.renews() {
+        cloud.note_id(resource.part(), UNKNOWN.to_owned());
+    }
+    make(cloud, mode, change, resource.update(cloud, found, Changed(&differences))).await
 }
 
-async fn remove<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: Option<R::Found>) -> Result<(), Error> {
+async fn remove<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: Option<&R::Found>) -> Result<(), Error> {
     let Some(found) = found else { return Ok(()) };
     let change = Change {
         action: Action::Delete,
         kind: resource.kind(),
         name: resource.name(cloud),
-        part: Resource::part(resource),
+        part: resource.part(),
         differences: Vec::new(),
     };
     make(cloud, mode, change, async {
-        match resource.delete(cloud, &found).await {
+        match resource.delete(cloud, found).await {
             Err(error) if error.is_not_found() => Ok(()),
             outcome => outcome,
         }
@@ -194,12 +248,32 @@ async fn make(
     outcome
 }
 
+/// Looks for differences that AWS cannot mend, in the order of the steps; nothing is changed.
+///
+/// # Errors
+/// With the first of them.
+pub(crate) async fn check(cloud: &Cloud, steps: &[Box<dyn Step>]) -> Result<(), Error> {
+    for step in steps {
+        step.check(cloud).await?;
+    }
+    Ok(())
+}
+
+/// In which order steps are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// What a step needs goes first.
+    Forwards,
+    /// What a step needs goes after it, as for deletions.
+    Backwards,
+}
+
 /// Runs all steps; each as soon as those it depends on are done.
 ///
 /// # Errors
 /// With every failure. Steps that depend on a failed one are not tried; all others are.
-pub(crate) async fn run(cloud: &Cloud, steps: &[Box<dyn Step>], mode: Mode) -> Result<(), Error> {
-    let mut waits = order(steps, matches!(mode, Mode::Destroy { .. }))?;
+pub(crate) async fn run(cloud: &Cloud, steps: &[Box<dyn Step>], mode: Mode, direction: Direction) -> Result<(), Error> {
+    let mut waits = order(steps, direction == Direction::Backwards)?;
     let mut running = FuturesUnordered::new();
     let (mut errors, mut stuck) = (Vec::new(), Vec::new());
     loop {
@@ -228,7 +302,7 @@ fn order(steps: &[Box<dyn Step>], backwards: bool) -> Result<BTreeMap<usize, BTr
         for need in step.needs() {
             let Some(needed) = by_part.get(&need) else {
                 // What is deleted may have outlived what it needed.
-                if backwards || !step.is_wanted() {
+                if backwards {
                     continue;
                 }
                 return Err(Error::Missing(format!("{} needs {need}, which no step makes", step.part())));

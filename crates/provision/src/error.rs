@@ -5,7 +5,7 @@
 pub enum Error {
     /// An AWS operation.
     #[error("{_0}{advice}", advice = advice(.0))]
-    Aws(#[from] futuswarm_aws::Error),
+    Aws(futuswarm_aws::Error),
     /// More than one resource where one was expected.
     #[error(transparent)]
     Ambiguous(#[from] futuswarm_aws::Ambiguous),
@@ -39,7 +39,7 @@ pub enum Error {
         difference: String,
     },
     /// What happened to one resource.
-    #[error("{kind} {name} in {region}: {source}")]
+    #[error("{kind} {name} in {region}: {cause}")]
     Resource {
         /// Kind of resource.
         kind: &'static str,
@@ -48,7 +48,7 @@ pub enum Error {
         /// The region.
         region: String,
         /// What happened.
-        source: Box<Error>,
+        cause: Box<Error>,
     },
     /// What failed in a run that went on.
     #[error("{}", several(.errors, .stuck))]
@@ -61,6 +61,13 @@ pub enum Error {
     /// It took too long.
     #[error("{0}")]
     Late(String),
+}
+
+// Not by `#[from]`: the text has the cause already, and whoever prints a chain of causes would print it twice.
+impl From<futuswarm_aws::Error> for Error {
+    fn from(error: futuswarm_aws::Error) -> Self {
+        Self::Aws(error)
+    }
 }
 
 impl Error {

@@ -163,6 +163,17 @@ fn ask(question: &str, without: &str) -> anyhow::Result<String> {
     Ok(typed.trim().to_owned())
 }
 
+/// Only a run that went on after a failure has changed something.
+fn carry_on(error: futuswarm_provision::Error, left: &str) -> anyhow::Error {
+    let went_on = matches!(error, futuswarm_provision::Error::Several { .. });
+    let what = if went_on {
+        format!("{left}; mend this and run the command again, it carries on")
+    } else {
+        "nothing was changed".to_owned()
+    };
+    anyhow::Error::new(error).context(what)
+}
+
 async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let spec = load(&apply.spec)?;
@@ -193,9 +204,8 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
         }
     }
     let cloud = Cloud::connect(spec, extras, listener(false)).await?;
-    let report = resources::apply(&cloud, false)
-        .await
-        .context("what was made so far stays; mend this and run the command again, it carries on")?;
+    let report =
+        resources::apply(&cloud, false).await.map_err(|error| carry_on(error, "what was made so far stays"))?;
     eprintln!("{} change(s) made in {:.1} s", report.changes.len(), started.elapsed().as_secs_f64());
     eprint!("{}", show::notes(&report));
     if apply.no_wait || apply.no_wait_for_nodes {
@@ -290,7 +300,7 @@ async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
     let cloud = Cloud::connect(spec, Extras::default(), listener(false)).await?;
     let report = resources::destroy(&cloud, false, destroy.delete_data)
         .await
-        .context("what is left stays; mend this and run the command again, it carries on")?;
+        .map_err(|error| carry_on(error, "what is left stays"))?;
     eprintln!("{} change(s) made", report.changes.len());
     eprint!("{}", show::notes(&report));
     if destroy.json {

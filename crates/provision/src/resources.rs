@@ -27,7 +27,7 @@ mod vpc;
 
 use futuswarm_spec::{BalancerKind, Role, Spec};
 
-use crate::engine::{self, Step};
+use crate::engine::{self, Direction, Step, step};
 use crate::error::{Error, aws};
 use crate::plan::Report;
 use crate::{Cloud, Mode, preflight};
@@ -41,11 +41,14 @@ pub async fn apply(cloud: &Cloud, plan: bool) -> Result<Report, Error> {
     let mode = Mode::Apply { plan };
     cloud.begin(mode);
     preflight::check(cloud).await?;
-    let mut steps = common(cloud);
-    steps.extend(template::Template::all(cloud).await?.into_iter().map(boxed));
-    engine::run(cloud, &steps, mode).await?;
+    let (mut steps, mut doomed): (Vec<_>, Vec<_>) = common(cloud).into_iter().partition(|step| step.is_wanted());
+    steps.extend(template::Template::all(cloud).await?.into_iter().map(step));
+    // Before anything is made for what could not work.
+    engine::check(cloud, &steps).await?;
+    engine::run(cloud, &steps, mode, Direction::Forwards).await?;
     // What the spec no longer asks for goes last, when nothing uses it any more.
-    engine::run(cloud, &strays(cloud).await?, mode).await?;
+    doomed.extend(strays(cloud).await?);
+    engine::run(cloud, &doomed, mode, Direction::Backwards).await?;
     Ok(cloud.take_report())
 }
 
@@ -58,50 +61,46 @@ pub async fn destroy(cloud: &Cloud, plan: bool, delete_data: bool) -> Result<Rep
     let mode = Mode::Destroy { plan, delete_data };
     cloud.begin(mode);
     let mut steps = common(cloud);
-    steps.extend(template::Template::doomed(&cloud.spec).into_iter().map(boxed));
+    steps.extend(template::Template::doomed(&cloud.spec).into_iter().map(step));
     steps.extend(strays(cloud).await?);
-    engine::run(cloud, &steps, mode).await?;
+    engine::run(cloud, &steps, mode, Direction::Backwards).await?;
     Ok(cloud.take_report())
-}
-
-fn boxed<S: Step + 'static>(step: S) -> Box<dyn Step> {
-    Box::new(step)
 }
 
 /// Everything that the spec asks for, but for the launch templates.
 fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
     let spec = &cloud.spec;
     let mut steps: Vec<Box<dyn Step>> = vec![
-        boxed(kms_key::KmsKey::Cluster),
-        boxed(kms_key::KmsKey::Managers),
-        boxed(bucket::Bucket),
-        boxed(spec_object::SpecObject),
-        boxed(vpc::Vpc),
-        boxed(internet_gateway::InternetGateway),
-        boxed(s3_endpoint::S3Endpoint),
-        boxed(security_group::SecurityGroup::Balancer),
-        boxed(security_group::SecurityGroup::Nodes),
-        boxed(security_group::SecurityGroup::Database),
-        boxed(key_pair::KeyPair::of(cloud)),
-        boxed(rds::SubnetGroup { subnets: Tier::Private.parts(spec), wanted: spec.rds.is_some() }),
-        boxed(rds::Rds(spec.rds.clone())),
+        step(kms_key::KmsKey::Cluster),
+        step(kms_key::KmsKey::Managers),
+        step(bucket::Bucket),
+        step(spec_object::SpecObject),
+        step(vpc::Vpc),
+        step(internet_gateway::InternetGateway),
+        step(s3_endpoint::S3Endpoint),
+        step(security_group::SecurityGroup::Balancer),
+        step(security_group::SecurityGroup::Nodes),
+        step(security_group::SecurityGroup::Database),
+        step(key_pair::KeyPair::of(cloud)),
+        step(rds::SubnetGroup { subnets: Tier::Private.parts(spec), wanted: spec.rds.is_some() }),
+        step(rds::Rds(spec.rds.clone())),
     ];
     for role in [Role::Manager, Role::Worker] {
-        steps.push(boxed(role::Role(role)));
-        steps.push(boxed(instance_profile::InstanceProfile(role)));
+        steps.push(step(role::Role(role)));
+        steps.push(step(instance_profile::InstanceProfile(role)));
     }
     for tier in [Tier::Public, Tier::Private] {
-        steps.push(boxed(route_table::RouteTable::of(tier, spec)));
+        steps.push(step(route_table::RouteTable::of(tier, spec)));
     }
-    steps.extend(subnet::Subnet::all(spec).into_iter().map(boxed));
-    steps.extend(peering::Peering::all(spec).into_iter().map(boxed));
+    steps.extend(subnet::Subnet::all(spec).into_iter().map(step));
+    steps.extend(peering::Peering::all(spec).into_iter().map(step));
     for (part, domain) in certificate::all(spec) {
-        steps.push(boxed(validation::Validation { certificate: part, domain: domain.clone() }));
-        steps.push(boxed(certificate::Certificate { part, domain }));
+        steps.push(step(validation::Validation { certificate: part, domain: domain.clone() }));
+        steps.push(step(certificate::Certificate { part, domain }));
     }
     steps.extend(balancer(spec));
-    steps.extend(dns::all(spec).into_iter().map(boxed));
-    steps.extend(group::Group::all(spec).into_iter().map(boxed));
+    steps.extend(dns::all(spec).into_iter().map(step));
+    steps.extend(group::Group::all(spec).into_iter().map(step));
     steps
 }
 
@@ -111,15 +110,15 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
         BalancerKind::Application => {
             let certificates = certificate::all(spec).into_iter().map(|(part, _)| part.to_owned()).collect();
             vec![
-                boxed(load_balancer::LoadBalancer(subnets)),
-                boxed(target_group::TargetGroup),
-                boxed(listener::Listener::Http),
-                boxed(listener::Listener::Https(certificates)),
+                step(load_balancer::LoadBalancer(subnets)),
+                step(target_group::TargetGroup),
+                step(listener::Listener::Http),
+                step(listener::Listener::Https(certificates)),
             ]
         }
         BalancerKind::Classic => {
             let certificate = classic::certificate_part(spec);
-            vec![boxed(classic::ClassicBalancer { subnets, certificate })]
+            vec![step(classic::ClassicBalancer { subnets, certificate })]
         }
     }
 }
@@ -127,10 +126,10 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
 /// What is there and the spec no longer asks for: groups, templates, zones, peerings.
 async fn strays(cloud: &Cloud) -> Result<Vec<Box<dyn Step>>, Error> {
     let mut steps: Vec<Box<dyn Step>> = Vec::new();
-    steps.extend(group::Group::strays(cloud).await?.into_iter().map(boxed));
-    steps.extend(template::Template::strays(cloud).await?.into_iter().map(boxed));
-    steps.extend(subnet::Subnet::strays(cloud).await?.into_iter().map(boxed));
-    steps.extend(peering::Peering::strays(cloud).await?.into_iter().map(boxed));
+    steps.extend(group::Group::strays(cloud).await?.into_iter().map(step));
+    steps.extend(template::Template::strays(cloud).await?.into_iter().map(step));
+    steps.extend(subnet::Subnet::strays(cloud).await?.into_iter().map(step));
+    steps.extend(peering::Peering::strays(cloud).await?.into_iter().map(step));
     Ok(steps)
 }
 

@@ -103,6 +103,20 @@ impl Account {
         command
     }
 
+    /// The provisioning program with another spec of the same cluster.
+    #[must_use]
+    pub fn provision_spec(&self, words: &[&str], spec: &std::path::Path) -> Command {
+        let ours = self.provision(words);
+        let mut command = Command::new(ours.get_program());
+        command.args(words).arg(spec).stdin(Stdio::null());
+        for (key, value) in ours.get_envs() {
+            if let Some(value) = value {
+                command.env(key, value);
+            }
+        }
+        command
+    }
+
     /// Runs the provisioning program to its end; returns its talk.
     ///
     /// # Panics

@@ -97,6 +97,9 @@ impl Resource for Role {
             let name = format!("policy {}", policy.policy_name().unwrap_or_default());
             fields = fields.with_some(name, document(policy.policy_document()));
         }
+        for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
+            fields = fields.with(format!("policy {policy}"), "attached");
+        }
         fields.with_tags(tag_pairs(found.tags()), &cloud.tags(&part(self.0)))
     }
 
@@ -119,13 +122,14 @@ impl Resource for Role {
         }
         if changed.any_with_prefix("policy ") {
             self.put_policy(cloud).await?;
-            // Least privilege: another inline policy is somebody's accident.
+            // Least privilege: another policy is somebody's accident.
             for other in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
                 if other != POLICY {
                     let delete = cloud.iam.delete_role_policy().role_name(&name).policy_name(other);
                     delete.send().await.map_err(aws("DeleteRolePolicy"))?;
                 }
             }
+            detach_policies(cloud, &name, found).await?;
         }
         if changed.tags() {
             let tag = cloud.iam.tag_role().role_name(&name).set_tags(Some(tags(cloud, &part(self.0))?));
@@ -140,13 +144,18 @@ impl Resource for Role {
             let delete = cloud.iam.delete_role_policy().role_name(&name).policy_name(policy);
             delete.send().await.map_err(aws("DeleteRolePolicy"))?;
         }
-        for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
-            let detach = cloud.iam.detach_role_policy().role_name(&name).policy_arn(policy);
-            detach.send().await.map_err(aws("DetachRolePolicy"))?;
-        }
+        detach_policies(cloud, &name, found).await?;
         cloud.iam.delete_role().role_name(&name).send().await.map_err(aws("DeleteRole"))?;
         Ok(())
     }
+}
+
+async fn detach_policies(cloud: &Cloud, name: &str, found: &RoleDetail) -> Result<(), Error> {
+    for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
+        let detach = cloud.iam.detach_role_policy().role_name(name).policy_arn(policy);
+        detach.send().await.map_err(aws("DetachRolePolicy"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

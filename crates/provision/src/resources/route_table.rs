@@ -86,13 +86,14 @@ impl RouteTable {
     }
 }
 
-/// Destination → gateway or peering, without the routes that AWS makes.
+/// Destination → what is behind it, of whatever kind, without the routes that AWS makes.
 fn targets(found: &Found) -> BTreeMap<String, String> {
     let routes = found.routes().iter();
     routes
         .filter_map(|route| {
-            let target =
-                route.vpc_peering_connection_id().or_else(|| route.gateway_id()).or_else(|| route.nat_gateway_id());
+            let gateways = [route.gateway_id(), route.nat_gateway_id(), route.transit_gateway_id()];
+            let others = [route.vpc_peering_connection_id(), route.network_interface_id(), route.instance_id()];
+            let target = gateways.into_iter().chain(others).flatten().next();
             let target = target.filter(|target| *target != "local" && !target.starts_with("vpce-"))?;
             Some((route.destination_cidr_block()?.to_owned(), target.to_owned()))
         })

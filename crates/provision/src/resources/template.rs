@@ -110,6 +110,11 @@ impl Resource for Template {
         found.launch_template_data().map(content::found).unwrap_or_default()
     }
 
+    /// Its id is its version.
+    fn renews(&self) -> bool {
+        true
+    }
+
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
         let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplate", "group"))?;
         let data = content::data(cloud, &self.group, group, &self.image)?;
