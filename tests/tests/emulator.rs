@@ -36,6 +36,9 @@ fn the_local_cloud_answers_as_aws_does() {
     }
     assert_eq!(steps.as_array().unwrap().len(), 11);
 
+    // Also from a template's version that was added later, as with a new image.
+    assert_eq!(run(&account, "templates", &[]), json!([["first", "second"], 2]));
+
     let port = |key: &str| account.text(key).rsplit(':').next().unwrap_or_default().to_owned();
     let words = [account.text("netns"), account.text("ca_certificate"), port("url"), port("https_url")];
     assert_eq!(run(&account, "balancers", &words.each_ref().map(String::as_str)), "done");

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use aws_sdk_ec2::types::{Filter, IamInstanceProfileSpecification, Instance, InstanceAttributeName, InstanceStateName};
+use aws_sdk_ec2::types::{
+    Filter, IamInstanceProfileSpecification, Instance, InstanceAttributeName, InstanceStateName,
+    ResponseLaunchTemplateData,
+};
 use base64::Engine as _;
 use futuswarm_aws::Error as AwsError;
 use ipnet::Ipv4Net;
@@ -178,7 +181,7 @@ async fn machine(
         profile: profile(clients, instance).await?,
         tags,
         public_key: public_key(clients, instance.key_name()).await?,
-        user_data: user_data(clients, id).await?,
+        user_data: user_data(clients, instance).await?,
         volume,
         root_gib,
         terminates_on_shutdown: shutdown_terminates(clients, id).await?,
@@ -224,18 +227,8 @@ async fn profile(clients: &Clients, instance: &Instance) -> Result<Option<String
     if let Some(arn) = instance.iam_instance_profile().and_then(|profile| profile.arn()) {
         return Ok(Some(arn.to_owned()));
     }
-    let tag = |key: &str| instance.tags().iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
-    let (Some(template), Some(version)) = (tag("aws:ec2launchtemplate:id"), tag("aws:ec2launchtemplate:version"))
-    else {
-        return Ok(None);
-    };
-    let found =
-        clients.ec2.describe_launch_template_versions().launch_template_id(template).versions(version).send().await;
-    let found = found.map_err(|error| AwsError::new("DescribeLaunchTemplateVersions", error))?;
-    let profile = found
-        .launch_template_versions()
-        .first()
-        .and_then(|version| version.launch_template_data()?.iam_instance_profile());
+    let data = template_data(clients, instance).await?;
+    let profile = data.as_ref().and_then(|data| data.iam_instance_profile());
     let Some(name) = profile.and_then(|profile| profile.name()) else { return Ok(None) };
     let specification = IamInstanceProfileSpecification::builder().name(name).build();
     let associate = clients.ec2.associate_iam_instance_profile().iam_instance_profile(specification);
@@ -251,7 +244,37 @@ async fn public_key(clients: &Clients, name: Option<&str>) -> Result<Option<Stri
     Ok(found.key_pairs().first().and_then(|pair| pair.public_key()).map(|key| key.trim().to_owned()))
 }
 
-async fn user_data(clients: &Clients, id: &str) -> Result<Vec<u8>> {
+/// What is in the version of the launch template that an instance was started from. The emulator tags a group's
+/// instances with the template's default version whatever the group names, so the group is asked.
+async fn template_data(clients: &Clients, instance: &Instance) -> Result<Option<ResponseLaunchTemplateData>> {
+    let tag = |key: &str| instance.tags().iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
+    let (Some(template), Some(tagged)) = (tag("aws:ec2launchtemplate:id"), tag("aws:ec2launchtemplate:version")) else {
+        return Ok(None);
+    };
+    let of_group = match tag("aws:autoscaling:groupName") {
+        Some(group) => group_version(clients, group).await?,
+        None => None,
+    };
+    let version = of_group.unwrap_or_else(|| tagged.to_owned());
+    let found =
+        clients.ec2.describe_launch_template_versions().launch_template_id(template).versions(version).send().await;
+    let found = found.map_err(|error| AwsError::new("DescribeLaunchTemplateVersions", error))?;
+    Ok(found.launch_template_versions().first().and_then(|version| version.launch_template_data()).cloned())
+}
+
+/// The version of the launch template that a group starts instances from now.
+async fn group_version(clients: &Clients, group: &str) -> Result<Option<String>> {
+    let found = clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send().await;
+    let found = found.map_err(|error| AwsError::new("DescribeAutoScalingGroups", error))?;
+    let Some(group) = found.auto_scaling_groups().first() else { return Ok(None) };
+    let mixed =
+        group.mixed_instances_policy().and_then(|policy| policy.launch_template()?.launch_template_specification());
+    Ok(group.launch_template().or(mixed).and_then(|template| template.version()).map(str::to_owned))
+}
+
+/// The instance's own, or that of its template's version, where the emulator has lost it.
+async fn user_data(clients: &Clients, instance: &Instance) -> Result<Vec<u8>> {
+    let id = instance.instance_id().unwrap_or_default();
     let answer = clients
         .ec2
         .describe_instance_attribute()
@@ -260,8 +283,12 @@ async fn user_data(clients: &Clients, id: &str) -> Result<Vec<u8>> {
         .send()
         .await
         .map_err(|error| AwsError::new("DescribeInstanceAttribute", error))?;
-    let encoded = answer.user_data().and_then(|value| value.value()).unwrap_or_default();
-    let text: String = encoded.split_whitespace().collect();
+    let own = answer.user_data().and_then(|value| value.value()).unwrap_or_default();
+    let mut text: String = own.split_whitespace().collect();
+    if text.is_empty() {
+        let data = template_data(clients, instance).await?;
+        text = data.and_then(|data| data.user_data).unwrap_or_default().split_whitespace().collect();
+    }
     base64::engine::general_purpose::STANDARD
         .decode(text)
         .map_err(|error| Error::Config(format!("the user data of {id} is not valid base64: {error}")))

@@ -29,6 +29,7 @@ use certificates::Certificates;
 use classic::Classic;
 use databases::DatabaseCalls;
 use image_calls::ImageCalls;
+use launch_templates::Added;
 use lifecycle::Leaving;
 use zones::Zones;
 
@@ -88,6 +89,7 @@ pub struct Operations {
     certificates: Certificates,
     classic: Classic,
     databases: DatabaseCalls,
+    templates: Added,
     zones: Zones,
 }
 
@@ -99,6 +101,7 @@ impl Operations {
             certificates: Certificates::new(inner.clone()),
             classic: Classic::default(),
             databases: DatabaseCalls::new(inner.clone(), catalogue),
+            templates: Added::default(),
             zones: Zones::new(inner, leaving),
         }
     }

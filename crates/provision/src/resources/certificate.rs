@@ -80,12 +80,14 @@ impl Resource for Certificate {
                 Tag::builder().key(key).value(value).build().map_err(|_| incomplete("RequestCertificate", "Key")())?,
             );
         }
-        // A second request with the same token within an hour is the same request.
-        let token: String = format!("{}{}", cloud.spec.cluster, self.part).replace(|c: char| !c.is_alphanumeric(), "");
+        // Retries of this call are one request. A later run needs another token: within an hour the same one would
+        // answer with a certificate that a destroy has deleted since.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let token = format!("{:x}{:x}", now.as_nanos(), std::process::id());
         let request = cloud.acm.request_certificate().domain_name(&self.domain);
         let request =
             request.subject_alternative_names(wildcard(&self.domain)).validation_method(ValidationMethod::Dns);
-        let request = request.idempotency_token(token.chars().take(32).collect::<String>()).set_tags(Some(tags));
+        let request = request.idempotency_token(token).set_tags(Some(tags));
         let made = request.send().await.map_err(aws("RequestCertificate"))?;
         made.certificate_arn.ok_or_else(incomplete("RequestCertificate", "CertificateArn"))
     }

@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{Response, StatusCode, response};
 
 use super::super::{Body, Caller, Front, full, resign};
-use super::{Call, Operations, launch_templates, records};
+use super::{Call, Operations, records};
 
 /// An answer, or what kept the front from giving one.
 pub type Outcome<T> = Result<T, (StatusCode, String)>;
@@ -100,11 +100,10 @@ impl Operations {
         match asked.call.service.as_str() {
             "ec2" => match self.images.answer(asked).await? {
                 Some(answer) => Ok(Some(answer)),
-                None if asked.call.action == "DescribeLaunchTemplateVersions" => {
-                    let (head, body) = asked.forward_unchanged().await?;
-                    Ok(Some(whole(head, launch_templates::complete(&String::from_utf8_lossy(&body)))))
-                }
-                None => self.zones.answer(asked).await,
+                None => match self.templates.answer(asked).await? {
+                    Some(answer) => Ok(Some(answer)),
+                    None => self.zones.answer(asked).await,
+                },
             },
             "autoscaling" => match self.zones.lifecycle.answer(asked).await? {
                 Some(answer) => Ok(Some(answer)),
