@@ -10,9 +10,9 @@ const APPLY: &[&str] = &["apply", "--image", "empty", "--yes", "--no-wait-for-no
 const PLAN: &[&str] = &["apply", "--image", "empty", "--plan"];
 const DESTROY: &[&str] = &["destroy", "--yes", "--delete-data"];
 
-/// Every kill is tried after each call of a run; `FUTUSWARM_KILL_STEP` tries fewer of them.
+/// A kill is tried after every third call of a run, which takes six minutes; `FUTUSWARM_KILL_STEP=1` tries it after each.
 fn step() -> usize {
-    std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1)
+    std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(3)
 }
 
 /// After so many rounds an account is started anew: the emulator remembers everything that ever ended, and gets slow.
