@@ -1,14 +1,12 @@
 //! The flake, parsed and evaluated by nix itself against a stub of nixpkgs.
 
-use std::path::Path;
-
 use futuswarm_tools::ToolsTree;
 
 #[test]
 fn the_flake_evaluates() {
     let tools = ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
     let state = tempfile::tempdir().unwrap();
-    let stub = Path::new(env!("CARGO_MANIFEST_DIR")).join("flake/stub.nix");
+    let stub = futuswarm_paths::workspace_root().unwrap().join("tests/flake/stub.nix");
     let output = tools
         .command("nix-instantiate")
         .unwrap()

@@ -9,7 +9,8 @@ const AWS: [&str; 8] = ["agent", "aws", "imds", "local", "provision", "publish",
 const LONGEST_FILE: usize = 500;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    // Not where this was compiled: a build may be kept from another clone.
+    futuswarm_paths::workspace_root().unwrap()
 }
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

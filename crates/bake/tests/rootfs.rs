@@ -28,7 +28,7 @@ const UNITS: [&str; 6] = [
 ];
 
 fn overlay() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../images/node/rootfs")
+    futuswarm_paths::workspace_root().unwrap().join("images/node/rootfs")
 }
 
 /// A root with the overlay, the tools tree's own units and stand-ins for the programs.

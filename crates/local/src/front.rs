@@ -132,7 +132,7 @@ impl Front {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Response<Body> {
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, caller: Caller) -> Response<Body> {
         let started = std::time::Instant::now();
         let line = format!("{} {}", request.method(), request.uri().path());
         let answer = self.route(request, caller).await.unwrap_or_else(|(status, detail)| {
@@ -143,7 +143,11 @@ impl Front {
         answer
     }
 
-    async fn route(&self, request: Request<Incoming>, caller: Caller) -> Result<Response<Body>, (StatusCode, String)> {
+    async fn route(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        caller: Caller,
+    ) -> Result<Response<Body>, (StatusCode, String)> {
         // The emulator's own switches (reset, IAM off) are not part of the cloud.
         if request.uri().path().starts_with("/moto-api") {
             return Err((StatusCode::NOT_FOUND, "no such path in the local cloud".to_owned()));
@@ -165,12 +169,20 @@ impl Front {
             Some(ApiFault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
             Some(ApiFault::Lost) | None => {}
         }
-        let answer = self.call(request, caller, scope).await?;
+        // A task of its own: what has arrived is done to its end, also when whoever asked is killed meanwhile.
+        let front = Arc::clone(self);
+        let called = tokio::spawn(async move {
+            let answer = front.call(request, caller, scope).await;
+            if fault == Some(ApiFault::Lost) {
+                front.faults.lost();
+            }
+            answer
+        });
+        let answer = called.await.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         if fault == Some(ApiFault::Lost) {
-            self.faults.lost();
             tokio::time::sleep(faults::LOST).await;
         }
-        Ok(answer)
+        answer
     }
 
     /// Makes a call that no fault has stopped.

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_words_that_are_waited_for_are_the_agents_own() {
-        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/src/identity.rs");
+        let source = futuswarm_paths::workspace_root().unwrap().join("crates/agent/src/identity.rs");
         assert!(std::fs::read_to_string(source).unwrap().contains(AGENT_SAYS));
     }
 

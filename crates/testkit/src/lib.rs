@@ -43,7 +43,8 @@ impl Cluster {
     /// When the clone cannot be found.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the clone");
+        // Not where this was compiled: a build may be kept from another clone.
+        let root = futuswarm_paths::workspace_root().expect("the clone");
         Self { spec: root.join("tests/specs").join(format!("{name}.toml")), name: name.to_owned(), root }
     }
 

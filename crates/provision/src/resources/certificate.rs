@@ -2,12 +2,14 @@
 
 use aws_sdk_acm::types::{CertificateStatus, CertificateSummary, Tag, ValidationMethod};
 use futuswarm_aws::at_most_one;
+use sha2::{Digest as _, Sha256};
 
+use super::vpc;
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
-use crate::settle::until_free;
+use crate::settle::{until_free, until_visible};
 
 /// The certificate of a domain; its id is its ARN.
 pub(crate) struct Certificate {
@@ -30,6 +32,26 @@ pub(crate) fn is_issued(certificate: &CertificateSummary) -> bool {
     certificate.status() == Some(&CertificateStatus::Issued)
 }
 
+impl Certificate {
+    /// Asks for it; requests with the same salt are one request.
+    async fn request(&self, cloud: &Cloud, salt: &str) -> Result<String, Error> {
+        // At most 32 characters.
+        let token = hex::encode(&Sha256::digest(format!("{} {} {salt}", cloud.spec.cluster, self.domain))[..16]);
+        let request = cloud.acm.request_certificate().domain_name(&self.domain);
+        let request =
+            request.subject_alternative_names(wildcard(&self.domain)).validation_method(ValidationMethod::Dns);
+        let request = request.idempotency_token(token).set_tags(Some(tags(cloud, self.part)?));
+        let made = request.send().await.map_err(aws("RequestCertificate"))?;
+        made.certificate_arn.ok_or_else(incomplete("RequestCertificate", "CertificateArn"))
+    }
+}
+
+fn tags(cloud: &Cloud, part: &str) -> Result<Vec<Tag>, Error> {
+    let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
+    let tags = cloud.tags(part).into_iter().map(tag).collect::<Result<_, _>>();
+    tags.map_err(|_| incomplete("RequestCertificate", "Key")())
+}
+
 impl Resource for Certificate {
     type Found = CertificateSummary;
 
@@ -43,6 +65,10 @@ impl Resource for Certificate {
 
     fn part(&self) -> String {
         self.part.to_owned()
+    }
+
+    fn needs(&self) -> Vec<String> {
+        vec![vpc::PART.to_owned()]
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<CertificateSummary>, Error> {
@@ -74,22 +100,18 @@ impl Resource for Certificate {
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let mut tags = Vec::new();
-        for (key, value) in cloud.tags(self.part) {
-            tags.push(
-                Tag::builder().key(key).value(value).build().map_err(|_| incomplete("RequestCertificate", "Key")())?,
-            );
+        // One life of the cluster asks for one certificate: with the VPC's id, whatever run of whatever operator it is.
+        let vpc = cloud.need(vpc::PART)?;
+        let arn = self.request(cloud, &vpc).await?;
+        let there = until_visible("the certificate", || async {
+            cloud.acm.describe_certificate().certificate_arn(&arn).send().await.map_err(aws("DescribeCertificate"))
+        });
+        match there.await {
+            Ok(_) => Ok(arn),
+            // For an hour a token means the same certificate, also when a destroy that was interrupted has deleted it.
+            Err(error) if error.is_not_found() => self.request(cloud, &format!("{vpc} {arn}")).await,
+            Err(error) => Err(error.into()),
         }
-        // Retries of this call are one request. A later run needs another token: within an hour the same one would
-        // answer with a certificate that a destroy has deleted since.
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let token = format!("{:x}{:x}", now.as_nanos(), std::process::id());
-        let request = cloud.acm.request_certificate().domain_name(&self.domain);
-        let request =
-            request.subject_alternative_names(wildcard(&self.domain)).validation_method(ValidationMethod::Dns);
-        let request = request.idempotency_token(token).set_tags(Some(tags));
-        let made = request.send().await.map_err(aws("RequestCertificate"))?;
-        made.certificate_arn.ok_or_else(incomplete("RequestCertificate", "CertificateArn"))
     }
 
     async fn update(&self, _: &Cloud, _: &CertificateSummary, _: Changed<'_>) -> Result<(), Error> {
