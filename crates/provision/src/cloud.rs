@@ -1,6 +1,7 @@
 //! One cluster's place in AWS: clients, names, and what a run has found out so far.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futuswarm_aws::SdkConfig;
@@ -106,6 +107,7 @@ pub struct Cloud {
     ids: Mutex<BTreeMap<String, String>>,
     report: Mutex<Report>,
     mode: Mutex<Mode>,
+    stale_tags: AtomicBool,
     listener: Listener,
 }
 
@@ -152,6 +154,7 @@ impl Cloud {
             ids: Mutex::default(),
             report: Mutex::default(),
             mode: Mutex::new(Mode::Apply { plan: true }),
+            stale_tags: AtomicBool::new(false),
             listener,
         })
     }
@@ -230,6 +233,15 @@ impl Cloud {
 
     pub(crate) fn begin(&self, mode: Mode) {
         *lock(&self.mode) = mode;
+    }
+
+    /// Whether what there is may have the tags of another spec.
+    pub(crate) fn has_stale_tags(&self) -> bool {
+        self.stale_tags.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_stale_tags(&self, stale: bool) {
+        self.stale_tags.store(stale, Ordering::Relaxed);
     }
 
     /// Something that somebody has to know or do.

@@ -73,6 +73,10 @@ pub(crate) trait Resource: Send + Sync {
     fn is_wanted(&self) -> bool {
         true
     }
+    /// How ids begin of what can be adopted as this part; what AWS finds by name is adopted by its name.
+    fn adopts(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A resource of whatever kind, and what was seen of it in this run.
@@ -97,8 +101,9 @@ pub(crate) trait Step: Send + Sync {
     fn part(&self) -> String;
     fn needs(&self) -> Vec<String>;
     fn is_wanted(&self) -> bool;
+    fn adopts(&self) -> Option<&'static str>;
     fn run<'a>(&'a self, cloud: &'a Cloud, mode: Mode) -> Work<'a>;
-    /// Fails when it is there and differs in a field that AWS cannot change.
+    /// Fails when it is there and differs in a field that AWS cannot change, or cannot be adopted.
     fn check<'a>(&'a self, cloud: &'a Cloud) -> Work<'a>;
 }
 
@@ -113,6 +118,10 @@ impl<R: Resource> Step for Looked<R> {
 
     fn is_wanted(&self) -> bool {
         self.resource.is_wanted()
+    }
+
+    fn adopts(&self) -> Option<&'static str> {
+        self.resource.adopts()
     }
 
     fn run<'a>(&'a self, cloud: &'a Cloud, mode: Mode) -> Work<'a> {
@@ -142,7 +151,7 @@ fn named<R: Resource>(resource: &R, cloud: &Cloud, source: Error) -> Error {
 
 async fn check_fixed<R: Resource>(step: &Looked<R>, cloud: &Cloud) -> Result<(), Error> {
     let resource = &step.resource;
-    if resource.fixed().is_empty() {
+    if resource.fixed().is_empty() && !cloud.extras.adopt.contains_key(&resource.part()) {
         return Ok(());
     }
     let Some(found) = step.found(cloud).await? else { return Ok(()) };
@@ -248,7 +257,7 @@ async fn make(
     outcome
 }
 
-/// Looks for differences that AWS cannot mend, in the order of the steps; nothing is changed.
+/// Looks for differences that AWS cannot mend, and for what cannot be adopted, in the order of the steps; nothing is changed.
 ///
 /// # Errors
 /// With the first of them.

@@ -116,6 +116,9 @@ fn advice(error: &futuswarm_aws::Error) -> &'static str {
         | "RulesPerSecurityGroupLimitExceeded" => {
             "; the account's quota is used up: delete what is not needed, or ask for more in the Service Quotas console, and run the command again"
         }
+        "Resource.AlreadyAssociated" | "InvalidSubnet.Conflict" | "RouteAlreadyExists" => {
+            "; if what is there should become a part of the cluster, say so with `--adopt PART=ID`"
+        }
         "BucketAlreadyExists" => "; bucket names are unique in all of AWS: choose another name for the cluster",
         "Unsupported" | "InsufficientInstanceCapacity" => {
             "; the zone has none of this instance type now: name other zones or types for the group"

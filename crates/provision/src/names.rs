@@ -19,6 +19,16 @@ pub struct Names {
 }
 
 impl Names {
+    /// The part of AWS that the region is in, as ARNs have it.
+    #[must_use]
+    pub fn partition(&self) -> &'static str {
+        match self.region.split('-').next() {
+            Some("cn") => "aws-cn",
+            _ if self.region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+
     /// The state bucket; bucket names are unique in all of AWS.
     #[must_use]
     pub fn bucket(&self) -> String {

@@ -23,7 +23,7 @@ pub fn trust() -> Value {
 /// kind's ciphertext opens nothing elsewhere.
 #[must_use]
 pub fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key_arn: &str) -> Value {
-    let bucket = format!("arn:aws:s3:::{}", names.bucket());
+    let bucket = format!("arn:{}:s3:::{}", names.partition(), names.bucket());
     let object = |key: &str| format!("{bucket}/{key}");
     let under = |prefix: &str| object(&format!("{prefix}*"));
     // Without it S3 answers that a missing object is forbidden, and a node could not tell "not yet" from "never".
@@ -98,7 +98,7 @@ pub fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key_arn: &
 /// The bucket's own policy: nothing over plain HTTP.
 #[must_use]
 pub fn bucket(names: &Names) -> Value {
-    let bucket = format!("arn:aws:s3:::{}", names.bucket());
+    let bucket = format!("arn:{}:s3:::{}", names.partition(), names.bucket());
     json!({
         "Version": "2012-10-17",
         "Statement": [{

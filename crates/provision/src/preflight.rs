@@ -1,10 +1,11 @@
 //! What can be known to fail before anything is made: zones and instance types that the region does not have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Filter, LocationType};
 
 use crate::Cloud;
+use crate::engine::Step;
 use crate::error::{Error, aws};
 
 /// Asks only when something is going to be started from the answer: when the VPC or a template does not exist yet.
@@ -41,6 +42,28 @@ pub(crate) async fn check(cloud: &Cloud) -> Result<(), Error> {
     Err(Error::Missing(format!(
         "the spec cannot be applied; nothing was changed\n  {}\n  mend the spec and run the command again",
         problems.join("\n  ")
+    )))
+}
+
+/// Whether everything that is to be adopted can be the part that it is meant for; whether it exists is seen when it is looked at.
+///
+/// # Errors
+/// With all that cannot; nothing was made.
+pub(crate) fn check_adoption(cloud: &Cloud, steps: &[Box<dyn Step>]) -> Result<(), Error> {
+    let parts: BTreeMap<String, &str> = steps.iter().filter_map(|step| Some((step.part(), step.adopts()?))).collect();
+    let problem = |(part, id): (&String, &String)| match parts.get(part) {
+        Some(prefix) if id.starts_with(prefix) => None,
+        Some(prefix) => Some(format!("{part}={id}: the id of a {part} begins with {prefix}")),
+        None => Some(format!("{part}={id}: there is no part {part} that can be adopted")),
+    };
+    let problems: Vec<String> = cloud.extras.adopt.iter().filter_map(problem).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Missing(format!(
+        "nothing was changed, because something cannot be adopted\n  {}\n  parts that can be: {}",
+        problems.join("\n  "),
+        parts.into_keys().collect::<Vec<_>>().join(", ")
     )))
 }
 

@@ -20,6 +20,7 @@ mod s3_endpoint;
 mod security_group;
 mod spec_object;
 mod subnet;
+mod tag_mark;
 mod target_group;
 mod template;
 mod validation;
@@ -40,9 +41,15 @@ use subnet::Tier;
 pub async fn apply(cloud: &Cloud, plan: bool) -> Result<Report, Error> {
     let mode = Mode::Apply { plan };
     cloud.begin(mode);
-    preflight::check(cloud).await?;
     let (mut steps, mut doomed): (Vec<_>, Vec<_>) = common(cloud).into_iter().partition(|step| step.is_wanted());
+    preflight::check_adoption(cloud, &steps)?;
+    preflight::check(cloud).await?;
     steps.extend(template::Template::all(cloud).await?.into_iter().map(step));
+    cloud.note_stale_tags(tag_mark::is_stale(cloud).await?);
+    if cloud.has_stale_tags() {
+        let all = steps.iter().map(|step| step.part()).collect();
+        steps.push(step(tag_mark::TagMark(all)));
+    }
     // Before anything is made for what could not work.
     engine::check(cloud, &steps).await?;
     engine::run(cloud, &steps, mode, Direction::Forwards).await?;
@@ -90,7 +97,7 @@ fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
         steps.push(step(instance_profile::InstanceProfile(role)));
     }
     for tier in [Tier::Public, Tier::Private] {
-        steps.push(step(route_table::RouteTable::of(tier, spec)));
+        steps.push(step(route_table::Table::of(tier, spec)));
     }
     steps.extend(subnet::Subnet::all(spec).into_iter().map(step));
     steps.extend(peering::Peering::all(spec).into_iter().map(step));

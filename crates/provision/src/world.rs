@@ -83,15 +83,20 @@ pub(crate) fn part<T: Tagged + Clone>(cloud: &Cloud, found: &[T], what: &str, pa
     });
     let what = format!("{what} tagged {CLUSTER_TAG}={} and {PART_TAG}={part}", cloud.spec.cluster);
     let one = at_most_one(what, ours.cloned().collect(), Tagged::id)?;
-    if let (Some(id), Some(one)) = (adopted, &one)
-        && *id != one.id()
-    {
-        return Err(Error::Missing(format!(
-            "{id} cannot become the part {part}: the cluster has {} already",
-            one.id()
-        )));
-    }
-    Ok(one)
+    let Some(id) = adopted else { return Ok(one) };
+    let reason = match (&one, found.iter().find(|other| other.id() == *id)) {
+        (Some(one), _) if one.id() == *id => return Ok(Some(one.clone())),
+        (Some(one), _) => format!("the cluster has {} already", one.id()),
+        (None, Some(other)) => format!(
+            "it is the part {} of the cluster {}",
+            tag(other.tags(), PART_TAG).unwrap_or_default(),
+            tag(other.tags(), CLUSTER_TAG).unwrap_or("of somebody else")
+        ),
+        (None, None) => {
+            format!("there is none in the region {} of the account {}", cloud.names.region, cloud.names.account)
+        }
+    };
+    Err(Error::Missing(format!("{id} cannot become the part {part}: {reason}; look at `--adopt` again")))
 }
 
 /// Everything of a kind that carries the cluster's tag, page by page, and what is to be adopted of it.

@@ -14,6 +14,8 @@ use crate::{
 const LEAST_DISK_GIB: i64 = 4;
 /// A zone's subnet has this many bits more than the VPC: sixteen of them fit.
 const SUBNET_BITS: u8 = 4;
+/// Eight of the sixteen are public. No region has more than six zones.
+const ZONES: usize = 8;
 /// EC2's smallest subnet.
 pub(crate) const LONGEST_SUBNET_PREFIX: u8 = 28;
 
@@ -160,20 +162,27 @@ fn domain(name: &str) -> Result<(), &'static str> {
     name.split('.').all(label).then_some(()).ok_or("a domain name such as \"apps.example.com\", in lower case,")
 }
 
+/// A zone's last letter as a number: 0 for `a`.
+fn letter(zone: &str) -> Option<usize> {
+    let letter = zone.bytes().last().filter(u8::is_ascii_lowercase)? - b'a';
+    Some(usize::from(letter)).filter(|letter| *letter < ZONES)
+}
+
 fn network(table: &mut Table, region: &str) -> Option<Network> {
     let cidr = table.network("cidr", Some(Ipv4Net::new_assert(Ipv4Addr::new(10, 42, 0, 0), 16)));
     let zones = table.strings("zones").map(|zones| match zones.is_empty() {
         true => ["a", "b", "c"].map(|zone| format!("{region}{zone}")).to_vec(),
         false => zones,
     });
-    let count = zones.as_ref().map_or(0, Vec::len);
+    // By the zone's letter: a subnet stays where it is when another zone comes or goes.
     let derived = |offset: usize| -> Vec<Ipv4Net> {
-        let Some(cidr) = cidr else { return Vec::new() };
+        let (Some(cidr), Some(zones)) = (cidr, &zones) else { return Vec::new() };
         let prefix = cidr.prefix_len().saturating_add(SUBNET_BITS).min(LONGEST_SUBNET_PREFIX);
-        cidr.subnets(prefix).into_iter().flatten().skip(offset).take(count).collect()
+        let place = |zone: &String| letter(zone).and_then(|letter| cidr.subnets(prefix).ok()?.nth(offset + letter));
+        zones.iter().filter_map(place).collect()
     };
     let public = table.networks("public_subnets", &derived(0));
-    let private = table.networks("private_subnets", &derived(count));
+    let private = table.networks("private_subnets", &derived(ZONES));
     Some(Network { cidr: cidr?, zones: zones?, public_subnets: public?, private_subnets: private? })
 }
 

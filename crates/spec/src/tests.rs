@@ -32,10 +32,15 @@ fn subnets_follow_the_zones() {
     );
     assert_eq!(
         texts(local.private_subnets()),
-        ["eu-west-1a 10.42.48.0/20", "eu-west-1b 10.42.64.0/20", "eu-west-1c 10.42.80.0/20"]
+        ["eu-west-1a 10.42.128.0/20", "eu-west-1b 10.42.144.0/20", "eu-west-1c 10.42.160.0/20"]
     );
+    let fewer = LOCAL.replace("zones = [\"eu-west-1a\", ", "zones = [");
+    assert_ne!(fewer, LOCAL);
+    let fewer = Spec::parse("clusters/local.toml", &fewer).unwrap();
+    assert_eq!(fewer.public_subnets(), local.public_subnets()[1..], "a zone that goes moves no other subnet");
+    assert_eq!(fewer.private_subnets(), local.private_subnets()[1..]);
     let small = Spec::parse("x", &LOCAL.replace("10.42.0.0/16", "172.16.12.0/22")).unwrap();
-    assert_eq!(texts(small.private_subnets())[2], "eu-west-1c 172.16.13.64/26");
+    assert_eq!(texts(small.private_subnets())[2], "eu-west-1c 172.16.14.128/26");
 }
 
 /// The example with its commented keys, by the marks that it explains.
@@ -134,7 +139,7 @@ fn what_does_not_fit_together_is_refused() {
     for (from, to, expected) in [
         ("count = 1 ", "count = 2 ", "a Swarm needs 1, 3, 5 or 7"),
         ("10.42.0.0/16", "10.0.0.0/8", "a VPC is between /16 and /28"),
-        ("10.42.0.0/16", "10.42.0.0/26", "there are 3 zones and 1 private subnets"),
+        ("10.42.0.0/16", "10.42.0.0/26", "there are 3 zones and 0 private subnets"),
         ("10.42.0.0/16", "10.200.0.0/16", "overlap"),
         (
             "cidr = \"10.42.0.0/16\"",

@@ -4,7 +4,7 @@ use aws_sdk_acm::types::{CertificateStatus, CertificateSummary, Tag, ValidationM
 use futuswarm_aws::at_most_one;
 use sha2::{Digest as _, Sha256};
 
-use super::vpc;
+use super::{tag_mark, vpc};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -91,12 +91,12 @@ impl Resource for Certificate {
     }
 
     fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
-        Ok(Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain))))
+        Ok(tag_mark::wanted(Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain)))))
     }
 
-    fn current(&self, _: &Cloud, _: &CertificateSummary) -> Fields {
+    fn current(&self, cloud: &Cloud, _: &CertificateSummary) -> Fields {
         // By these it was found.
-        Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain)))
+        tag_mark::current(cloud, Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain))))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -114,7 +114,9 @@ impl Resource for Certificate {
         }
     }
 
-    async fn update(&self, _: &Cloud, _: &CertificateSummary, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, cloud: &Cloud, found: &CertificateSummary, _: Changed<'_>) -> Result<(), Error> {
+        let add = cloud.acm.add_tags_to_certificate().certificate_arn(self.id(found));
+        add.set_tags(Some(tags(cloud, self.part)?)).send().await.map_err(aws("AddTagsToCertificate"))?;
         Ok(())
     }
 

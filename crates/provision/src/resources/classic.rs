@@ -8,7 +8,7 @@ use aws_sdk_elasticloadbalancing::types::{
 use super::load_balancer::{self, PART, sorted};
 use super::security_group::{EDGE_PORT, SecurityGroup};
 use super::target_group::{HEALTH_PATH, INTERVAL, THRESHOLD, TIMEOUT};
-use super::{certificate, internet_gateway, validation};
+use super::{certificate, internet_gateway, tag_mark, validation};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -106,6 +106,11 @@ impl ClassicBalancer {
     }
 }
 
+fn tags(cloud: &Cloud) -> Result<Vec<Tag>, Error> {
+    let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
+    cloud.tags(PART).into_iter().map(tag).collect::<Result<_, _>>().map_err(builder_error)
+}
+
 fn idle_error() -> futuswarm_aws::Error {
     futuswarm_aws::Failure {
         operation: "ModifyLoadBalancerAttributes",
@@ -166,14 +171,12 @@ impl Resource for ClassicBalancer {
             .with(IDLE, cloud.spec.load_balancer.idle_timeout_seconds)
             .with("across zones", true)
             .with(CHECK, check_in_words(&check()?));
-        Ok(self
-            .listeners(cloud)?
-            .iter()
-            .map(listener_in_words)
-            .fold(fields, |fields, (name, words)| fields.with(name, words)))
+        let listeners = self.listeners(cloud)?;
+        let listeners = listeners.iter().map(listener_in_words);
+        Ok(tag_mark::wanted(listeners.fold(fields, |fields, (name, words)| fields.with(name, words))))
     }
 
-    fn current(&self, _: &Cloud, seen: &Seen) -> Fields {
+    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
         let attributes = seen.attributes.as_ref();
         let idle = attributes.and_then(|all| all.connection_settings()).map(|settings| settings.idle_timeout());
         let across = attributes.and_then(|all| all.cross_zone_load_balancing()).map(|across| across.enabled());
@@ -185,7 +188,8 @@ impl Resource for ClassicBalancer {
             .with_some("across zones", across)
             .with_some(CHECK, seen.balancer.health_check().map(check_in_words));
         let listeners = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
-        listeners.map(listener_in_words).fold(fields, |fields, (name, words)| fields.with(name, words))
+        let fields = listeners.map(listener_in_words).fold(fields, |fields, (name, words)| fields.with(name, words));
+        tag_mark::current(cloud, fields)
     }
 
     fn fixed(&self) -> &'static [&'static str] {
@@ -195,10 +199,7 @@ impl Resource for ClassicBalancer {
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
         let (subnets, listeners) = (self.ids(cloud)?, self.listeners(cloud)?);
         let group = cloud.need(SecurityGroup::Balancer.part_name())?;
-        let mut tags = Vec::new();
-        for (key, value) in cloud.tags(PART) {
-            tags.push(Tag::builder().key(key).value(value).build().map_err(builder_error)?);
-        }
+        let tags = tags(cloud)?;
         let made = until_visible("the subnets and the security group", || async {
             let create = cloud.classic.create_load_balancer().load_balancer_name(cloud.names.balancer());
             let create = create.set_listeners(Some(listeners.clone())).set_subnets(Some(subnets.clone()));
@@ -253,6 +254,10 @@ impl Resource for ClassicBalancer {
         }
         if changed.any(&[IDLE, "across zones", CHECK]) {
             self.settle(cloud).await?;
+        }
+        if tag_mark::differs(changed) {
+            let add = cloud.classic.add_tags().load_balancer_names(&name).set_tags(Some(tags(cloud)?));
+            add.send().await.map_err(aws("AddTags"))?;
         }
         Ok(())
     }

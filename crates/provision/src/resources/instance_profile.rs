@@ -3,7 +3,7 @@
 use aws_sdk_iam::types::InstanceProfile as Found;
 use futuswarm_spec::Role as NodeRole;
 
-use super::role;
+use super::{role, tag_mark};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws};
@@ -79,11 +79,12 @@ impl Resource for InstanceProfile {
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(Fields::new().with("role", self.name(cloud)))
+        Ok(tag_mark::wanted(Fields::new().with("role", self.name(cloud))))
     }
 
-    fn current(&self, _: &Cloud, found: &Found) -> Fields {
-        Fields::new().with_some("role", found.roles().first().map(|role| role.role_name()))
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+        let role = found.roles().first().map(|role| role.role_name());
+        tag_mark::current(cloud, Fields::new().with_some("role", role))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -95,9 +96,17 @@ impl Resource for InstanceProfile {
         Ok(name)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, _: Changed<'_>) -> Result<(), Error> {
-        self.remove_roles(cloud, found).await?;
-        self.add_role(cloud).await
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        if changed.any(&["role"]) {
+            self.remove_roles(cloud, found).await?;
+            self.add_role(cloud).await?;
+        }
+        if tag_mark::differs(changed) {
+            let tag = cloud.iam.tag_instance_profile().instance_profile_name(self.name(cloud));
+            let tag = tag.set_tags(Some(role::tags(cloud, &part(self.0))?));
+            tag.send().await.map_err(aws("TagInstanceProfile"))?;
+        }
+        Ok(())
     }
 
     async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {

@@ -25,7 +25,7 @@ pub(crate) enum Seen {
 
 /// The gateway behind the public subnets' way out.
 fn routed(cloud: &Cloud, tables: &[RouteTable]) -> Option<String> {
-    let public = route_table::RouteTable::part_of(Tier::Public);
+    let public = route_table::Table::part_of(Tier::Public);
     let table = world::part(cloud, tables, "route tables", public).ok()??;
     let route = table.routes().iter().find(|route| route.destination_cidr_block() == Some("0.0.0.0/0"))?;
     let living = route.state() == Some(&RouteState::Active);
@@ -51,8 +51,14 @@ impl Resource for InternetGateway {
         vec![vpc::PART.to_owned()]
     }
 
+    fn adopts(&self) -> Option<&'static str> {
+        Some("igw-")
+    }
+
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
+        let tags_count = cloud.has_stale_tags() || cloud.extras.adopt.contains_key(PART);
         if matches!(cloud.mode(), Mode::Apply { .. })
+            && !tags_count
             && let Some(id) = routed(cloud, cloud.world.route_tables(cloud).await?)
         {
             return Ok(Some(Seen::Routed(id)));

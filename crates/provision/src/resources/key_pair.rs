@@ -3,12 +3,13 @@
 use aws_sdk_ec2::primitives::Blob;
 use aws_sdk_ec2::types::{KeyPairInfo, ResourceType};
 
-use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws};
 use crate::plan::{Changed, Fields};
+use crate::{Cloud, world};
 
 pub(crate) const PART: &str = "ssh";
+const KEY: &str = "public key";
 
 /// The key pair; not wanted when nobody gave a key.
 pub(crate) struct KeyPair(pub(crate) Option<String>);
@@ -56,12 +57,14 @@ impl Resource for KeyPair {
         found.key_name().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
-        Ok(Fields::new().with_some("public key", self.0.as_deref().map(without_comment)))
+    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        let fields = Fields::new().with_some(KEY, self.0.as_deref().map(without_comment));
+        Ok(fields.with_wanted_tags(&cloud.tags(PART)))
     }
 
-    fn current(&self, _: &Cloud, found: &KeyPairInfo) -> Fields {
-        Fields::new().with_some("public key", found.public_key().map(without_comment))
+    fn current(&self, cloud: &Cloud, found: &KeyPairInfo) -> Fields {
+        let fields = Fields::new().with_some(KEY, found.public_key().map(without_comment));
+        fields.with_tags(world::pairs(found.tags()), &cloud.tags(PART))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -73,7 +76,10 @@ impl Resource for KeyPair {
     }
 
     /// EC2 cannot change a key; nodes that run keep the one they started with.
-    async fn update(&self, cloud: &Cloud, found: &KeyPairInfo, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, cloud: &Cloud, found: &KeyPairInfo, changed: Changed<'_>) -> Result<(), Error> {
+        if !changed.any(&[KEY]) {
+            return cloud.tag_ec2(found.key_pair_id().unwrap_or_default(), PART).await;
+        }
         self.delete(cloud, found).await?;
         self.create(cloud).await.map(|_| ())
     }

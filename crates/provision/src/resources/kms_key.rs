@@ -2,9 +2,11 @@
 
 use aws_sdk_kms::types::{KeyState, Tag};
 
+use super::tag_mark;
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
+use crate::names::Names;
 use crate::plan::{Changed, Fields};
 use crate::settle::until_visible;
 
@@ -72,12 +74,14 @@ impl KmsKey {
         state.ok_or_else(incomplete("DescribeKey", "KeyState"))
     }
 
+    fn tags(self, cloud: &Cloud) -> Result<Vec<Tag>, Error> {
+        let tag = |(key, value): (String, String)| Tag::builder().tag_key(key).tag_value(value).build();
+        let tags = cloud.tags(self.part_name()).into_iter().map(tag).collect::<Result<_, _>>();
+        tags.map_err(|_| incomplete("CreateKey", "TagKey")())
+    }
+
     async fn create_key(self, cloud: &Cloud) -> Result<String, Error> {
-        let mut tags = Vec::new();
-        for (key, value) in cloud.tags(self.part_name()) {
-            let tag = Tag::builder().tag_key(key).tag_value(value).build();
-            tags.push(tag.map_err(|_| incomplete("CreateKey", "TagKey")())?);
-        }
+        let tags = self.tags(cloud)?;
         let made = cloud.kms.create_key().description(self.description(cloud)).set_tags(Some(tags)).send().await;
         let key = made.map_err(aws("CreateKey"))?.key_metadata.and_then(|key| key.arn);
         key.ok_or_else(incomplete("CreateKey", "Arn"))
@@ -130,7 +134,8 @@ impl Resource for KmsKey {
             Err(error) => return Err(error.into()),
         };
         let state = if rotates { KeyState::Enabled } else { self.state(cloud, key).await? };
-        let arn = format!("arn:aws:kms:{}:{}:key/{key}", cloud.names.region, cloud.names.account);
+        let Names { region, account, .. } = &cloud.names;
+        let arn = format!("arn:{}:kms:{region}:{account}:key/{key}", cloud.names.partition());
         Ok(Some(Found { arn, key: key.clone(), state, rotates }))
     }
 
@@ -139,11 +144,12 @@ impl Resource for KmsKey {
     }
 
     fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
-        Ok(Fields::new().with("state", ENABLED).with("rotation", "yearly"))
+        Ok(tag_mark::wanted(Fields::new().with("state", ENABLED).with("rotation", "yearly")))
     }
 
-    fn current(&self, _: &Cloud, found: &Found) -> Fields {
-        Fields::new().with("state", found.state.as_str()).with("rotation", if found.rotates { "yearly" } else { "off" })
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+        let rotation = if found.rotates { "yearly" } else { "off" };
+        tag_mark::current(cloud, Fields::new().with("state", found.state.as_str()).with("rotation", rotation))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -166,7 +172,14 @@ impl Resource for KmsKey {
             }
             cloud.kms.enable_key().key_id(key).send().await.map_err(aws("EnableKey"))?;
         }
-        rotate(cloud, key).await
+        if changed.any(&["rotation"]) {
+            rotate(cloud, key).await?;
+        }
+        if tag_mark::differs(changed) {
+            let tag = cloud.kms.tag_resource().key_id(key).set_tags(Some(self.tags(cloud)?));
+            tag.send().await.map_err(aws("TagResource"))?;
+        }
+        Ok(())
     }
 
     async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {

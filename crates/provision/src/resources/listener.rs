@@ -6,7 +6,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use futuswarm_spec::PlainHttp;
 
-use super::{load_balancer, target_group, validation};
+use super::{load_balancer, tag_mark, target_group, validation};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -167,7 +167,7 @@ impl Resource for Listener {
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let fields = Fields::new().with(ACTION, self.action_in_words(cloud));
+        let fields = tag_mark::wanted(Fields::new().with(ACTION, self.action_in_words(cloud)));
         let Self::Https(parts) = self else { return Ok(fields) };
         let mut certificates = self.certificates(cloud).into_iter();
         let default = certificates.next().unwrap_or_else(|| crate::plan::UNKNOWN.to_owned());
@@ -177,7 +177,7 @@ impl Resource for Listener {
     }
 
     fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
-        let fields = Fields::new().with(ACTION, in_words(&seen.listener));
+        let fields = tag_mark::current(cloud, Fields::new().with(ACTION, in_words(&seen.listener)));
         let Self::Https(parts) = self else { return fields };
         let default = seen.listener.certificates().first().and_then(|certificate| certificate.certificate_arn());
         let fields = fields.with_some(CERTIFICATE, default).with_some(TLS_POLICY, seen.listener.ssl_policy());
@@ -220,6 +220,9 @@ impl Resource for Listener {
                 None => modify,
             };
             modify.send().await.map_err(aws("ModifyListener"))?;
+        }
+        if tag_mark::differs(changed) {
+            target_group::add_tags(cloud, &arn, &Resource::part(self)).await?;
         }
         self.add_certificates(cloud, &arn, &seen.others).await
     }

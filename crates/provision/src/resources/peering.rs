@@ -10,21 +10,26 @@ use futuswarm_aws::at_most_one;
 use futuswarm_spec::Peering as Wanted;
 
 use super::vpc;
-use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
-use crate::names::CLUSTER_TAG;
+use crate::names::{CLUSTER_TAG, PART_TAG};
 use crate::plan::{Changed, Fields};
 use crate::settle::until_visible;
-use crate::world;
+use crate::{Cloud, Mode, world};
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
 
-/// One peering; one that is not wanted has no settings.
+/// The role on the other side, on the connection: what is no longer in the spec is cleaned up there, too.
+const ROLE_TAG: &str = "futuswarm:peer-role";
+const ROLE: &str = "role there";
+
+/// One peering.
 pub(crate) struct Peering {
     name: String,
-    wanted: Option<Wanted>,
+    /// As in the spec; of one that the spec no longer has, as the connection tells them.
+    settings: Wanted,
+    wanted: bool,
 }
 
 /// What was seen of it, on both sides.
@@ -45,65 +50,101 @@ pub(crate) fn part(name: &str) -> String {
     format!("peering-{name}")
 }
 
+/// The peerings of this cluster that live and that the spec does not have, by name.
+async fn unwanted(cloud: &Cloud) -> Result<Vec<(String, Found)>, Error> {
+    // A peering of ours has routes in our tables, and these were asked for already.
+    let tables = cloud.world.route_tables(cloud).await?.iter();
+    let mut routes = tables.flat_map(|table| table.routes());
+    if cloud.spec.peering.is_empty() && !routes.any(|route| route.vpc_peering_connection_id().is_some()) {
+        return Ok(Vec::new());
+    }
+    let found = cloud.world.peerings(cloud).await?.iter().filter(|one| lives(one)).cloned();
+    let named = found.filter_map(|one| {
+        let name = world::tag(one.tags(), PART_TAG)?.strip_prefix("peering-")?.to_owned();
+        Some((name, one))
+    });
+    Ok(named.filter(|(name, _)| !cloud.spec.peering.contains_key(name)).collect())
+}
+
+/// Ids of the peerings that are about to go: their routes in our tables go with them, not before, because by them they are found.
+pub(super) async fn doomed(cloud: &Cloud) -> Result<Vec<String>, Error> {
+    let ids = unwanted(cloud).await?.into_iter();
+    Ok(ids.filter_map(|(_, connection)| connection.vpc_peering_connection_id).collect())
+}
+
+/// The settings of a peering as its connection tells them.
+fn told(cloud: &Cloud, connection: &Found) -> Wanted {
+    let side = connection.accepter_vpc_info();
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let other = |value: Option<&str>, ours: &str| value.filter(|value| *value != ours).map(str::to_owned);
+    Wanted {
+        vpc: text(side.and_then(|side| side.vpc_id())),
+        cidr: side.and_then(|side| side.cidr_block()?.parse().ok()).unwrap_or_default(),
+        account: other(side.and_then(|side| side.owner_id()), &cloud.names.account),
+        region: other(side.and_then(|side| side.region()), &cloud.names.region),
+        role_arn: world::tag(connection.tags(), ROLE_TAG).map(str::to_owned),
+        ldap: false,
+    }
+}
+
 impl Peering {
     pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Self> {
-        spec.peering.iter().map(|(name, wanted)| Self { name: name.clone(), wanted: Some(wanted.clone()) }).collect()
+        let of =
+            |(name, wanted): (&String, &Wanted)| Self { name: name.clone(), settings: wanted.clone(), wanted: true };
+        spec.peering.iter().map(of).collect()
     }
 
     pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
-        // A peering of ours has routes in our tables, and these were asked for already.
-        let tables = cloud.world.route_tables(cloud).await?.iter();
-        let mut routes = tables.flat_map(|table| table.routes());
-        if cloud.spec.peering.is_empty() && !routes.any(|route| route.vpc_peering_connection_id().is_some()) {
-            return Ok(Vec::new());
-        }
-        let found = cloud.world.peerings(cloud).await?.iter();
-        let names = found.filter(|one| lives(one)).filter_map(|one| {
-            world::tag(one.tags(), crate::names::PART_TAG)?.strip_prefix("peering-").map(str::to_owned)
-        });
-        Ok(names
-            .filter(|name| !cloud.spec.peering.contains_key(name))
-            .map(|name| Self { name, wanted: None })
-            .collect())
+        let of = |(name, connection): (String, Found)| Self { name, settings: told(cloud, &connection), wanted: false };
+        Ok(unwanted(cloud).await?.into_iter().map(of).collect())
+    }
+
+    fn role_tag(&self) -> Option<Tag> {
+        self.settings.role_arn.as_ref().map(|arn| Tag::builder().key(ROLE_TAG).value(arn).build())
+    }
+
+    /// Whether we may act on the other side.
+    fn we_may(&self, cloud: &Cloud) -> bool {
+        self.settings.role_arn.is_some()
+            || self.settings.account.as_ref().is_none_or(|account| *account == cloud.names.account)
     }
 
     /// EC2 on the other side, if we may act there.
     async fn other_side(&self, cloud: &Cloud) -> Result<Option<aws_sdk_ec2::Client>, Error> {
-        let Some(wanted) = &self.wanted else { return Ok(None) };
+        if !self.we_may(cloud) {
+            return Ok(None);
+        }
+        let wanted = &self.settings;
         let mut config = aws_sdk_ec2::config::Builder::from(&cloud.sdk);
         if let Some(region) = &wanted.region {
             config = config.region(futuswarm_aws::Region::new(region.clone()));
         }
-        match &wanted.role_arn {
-            Some(arn) => {
-                let session = format!("futuswarm-{}", cloud.spec.cluster);
-                let assume = cloud.sts.assume_role().role_arn(arn).role_session_name(session).duration_seconds(SECONDS);
-                let assumed = assume.send().await.map_err(aws("AssumeRole"))?;
-                let keys = assumed.credentials.ok_or_else(incomplete("AssumeRole", "Credentials"))?;
-                let keys = aws_sdk_ec2::config::Credentials::new(
-                    keys.access_key_id,
-                    keys.secret_access_key,
-                    Some(keys.session_token),
-                    None,
-                    "the other side of the peering",
-                );
-                config = config.credentials_provider(SharedCredentialsProvider::new(keys));
-            }
-            None if wanted.account.as_ref().is_some_and(|account| *account != cloud.names.account) => return Ok(None),
-            None => {}
+        if let Some(arn) = &wanted.role_arn {
+            let session = format!("futuswarm-{}", cloud.spec.cluster);
+            let assume = cloud.sts.assume_role().role_arn(arn).role_session_name(session).duration_seconds(SECONDS);
+            let assumed = assume.send().await.map_err(aws("AssumeRole"))?;
+            let keys = assumed.credentials.ok_or_else(incomplete("AssumeRole", "Credentials"))?;
+            let keys = aws_sdk_ec2::config::Credentials::new(
+                keys.access_key_id,
+                keys.secret_access_key,
+                Some(keys.session_token),
+                None,
+                "the other side of the peering",
+            );
+            config = config.credentials_provider(SharedCredentialsProvider::new(keys));
         }
         Ok(Some(aws_sdk_ec2::Client::from_conf(config.build())))
     }
 
     /// The ports of the LDAP server, when nodes may ask it.
     fn ldap_port(&self, cloud: &Cloud) -> Option<i32> {
-        let ldap = cloud.spec.ldap.as_ref().filter(|_| self.wanted.as_ref().is_some_and(|wanted| wanted.ldap))?;
+        let ldap = cloud.spec.ldap.as_ref().filter(|_| self.settings.ldap)?;
         Some(if ldap.uri.starts_with("ldaps://") { 636 } else { 389 })
     }
 
     async fn look_there(&self, cloud: &Cloud, connection: &str) -> Result<Option<There>, Error> {
-        let (Some(wanted), Some(other)) = (&self.wanted, self.other_side(cloud).await?) else { return Ok(None) };
-        let in_vpc = Filter::builder().name("vpc-id").values(&wanted.vpc).build();
+        let Some(other) = self.other_side(cloud).await? else { return Ok(None) };
+        let in_vpc = Filter::builder().name("vpc-id").values(&self.settings.vpc).build();
         let tables = other.describe_route_tables().filters(in_vpc.clone()).send().await;
         let tables = tables.map_err(aws("DescribeRouteTables"))?;
         let ours = cloud.spec.network.cidr.to_string();
@@ -125,7 +166,7 @@ impl Peering {
 
     /// Accepts, and sets routes and rule on the other side.
     async fn settle(&self, cloud: &Cloud, connection: &str) -> Result<(), Error> {
-        let Some(wanted) = &self.wanted else { return Ok(()) };
+        let wanted = &self.settings;
         let Some(other) = self.other_side(cloud).await? else {
             let account = wanted.account.as_deref().unwrap_or_default();
             cloud.note(format!(
@@ -166,6 +207,24 @@ impl Peering {
             (Some(_), Some((_, true))) | (None, _) => Ok(()),
             (Some(port), found) => allow_ldap(cloud, &other, &wanted.vpc, found.map(|(id, _)| id), port).await,
         }
+    }
+
+    /// Takes back what was set on the other side: the routes there would lead nowhere.
+    async fn clean_there(&self, cloud: &Cloud, connection: &str) -> Result<(), Error> {
+        let Some(other) = self.other_side(cloud).await? else { return Ok(()) };
+        let ours = cloud.spec.network.cidr.to_string();
+        let in_vpc = Filter::builder().name("vpc-id").values(&self.settings.vpc).build();
+        let tables = other.describe_route_tables().filters(in_vpc.clone()).send().await;
+        for table in tables.map_err(aws("DescribeRouteTables"))?.route_tables() {
+            delete_routes(&other, table, connection, Some(&ours)).await?;
+        }
+        if let Some((group, _)) = find_ldap_group(cloud, &other, in_vpc, 0).await? {
+            let deleted = other.delete_security_group().group_id(&group).send().await;
+            if let Err(error) = deleted.map_err(aws("DeleteSecurityGroup")) {
+                cloud.note(format!("the security group {group} of {} stays: {error}", self.settings.vpc));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -250,12 +309,20 @@ impl Resource for Peering {
         vec![vpc::PART.to_owned()]
     }
 
+    fn adopts(&self) -> Option<&'static str> {
+        Some("pcx-")
+    }
+
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
         let living: Vec<Found> = cloud.world.peerings(cloud).await?.iter().filter(|one| lives(one)).cloned().collect();
         let Some(connection) = world::part(cloud, &living, "VPC peerings", &Resource::part(self))? else {
             return Ok(None);
         };
-        let there = self.look_there(cloud, connection.vpc_peering_connection_id().unwrap_or_default()).await?;
+        // What is there does not matter for what goes.
+        let there = match matches!(cloud.mode(), Mode::Apply { .. }) && self.wanted {
+            true => self.look_there(cloud, connection.vpc_peering_connection_id().unwrap_or_default()).await?,
+            false => None,
+        };
         Ok(Some(Seen { connection, there }))
     }
 
@@ -264,15 +331,13 @@ impl Resource for Peering {
     }
 
     fn is_wanted(&self) -> bool {
-        self.wanted.is_some()
+        self.wanted
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let Some(wanted) = &self.wanted else { return Ok(Fields::new()) };
-        let mut fields = Fields::new().with("VPC", &wanted.vpc);
-        let we_may =
-            wanted.role_arn.is_some() || wanted.account.as_ref().is_none_or(|account| *account == cloud.names.account);
-        if we_may {
+        let mut fields = Fields::new().with("VPC", &self.settings.vpc);
+        fields = fields.with_some(ROLE, self.settings.role_arn.as_ref());
+        if self.we_may(cloud) {
             fields = fields.with("state", "active").with("routes there", "set");
             fields = fields.with_some("LDAP", self.ldap_port(cloud).map(|port| format!("port {port} allowed")));
         }
@@ -282,6 +347,7 @@ impl Resource for Peering {
     fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
         let peer = seen.connection.accepter_vpc_info().and_then(|info| info.vpc_id()).unwrap_or_default();
         let mut fields = Fields::new().with("VPC", peer);
+        fields = fields.with_some(ROLE, world::tag(seen.connection.tags(), ROLE_TAG));
         if let Some(there) = &seen.there {
             let state = seen.connection.status().and_then(|status| status.code());
             fields = fields.with("state", state.map_or("unknown", State::as_str));
@@ -297,8 +363,10 @@ impl Resource for Peering {
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let wanted = self.wanted.as_ref().ok_or_else(incomplete("CreateVpcPeeringConnection", "settings"))?;
+        let wanted = &self.settings;
         let vpc = cloud.need(vpc::PART)?;
+        let mut tags = cloud.ec2_tags(ResourceType::VpcPeeringConnection, &Resource::part(self));
+        tags.tags.get_or_insert_default().extend(self.role_tag());
         let made = until_visible("the VPC", || async {
             cloud
                 .ec2
@@ -307,7 +375,7 @@ impl Resource for Peering {
                 .peer_vpc_id(&wanted.vpc)
                 .set_peer_owner_id(wanted.account.clone())
                 .set_peer_region(wanted.region.clone())
-                .tag_specifications(cloud.ec2_tags(ResourceType::VpcPeeringConnection, &Resource::part(self)))
+                .tag_specifications(tags.clone())
                 .send()
                 .await
                 .map_err(aws("CreateVpcPeeringConnection"))
@@ -326,34 +394,52 @@ impl Resource for Peering {
         if changed.tags() {
             cloud.tag_ec2(&id, &Resource::part(self)).await?;
         }
+        if changed.any(&[ROLE]) {
+            match self.role_tag() {
+                Some(tag) => {
+                    cloud.ec2.create_tags().resources(&id).tags(tag).send().await.map_err(aws("CreateTags"))?;
+                }
+                None => {
+                    let tag = Tag::builder().key(ROLE_TAG).build();
+                    cloud.ec2.delete_tags().resources(&id).tags(tag).send().await.map_err(aws("DeleteTags"))?;
+                }
+            }
+        }
         Ok(())
     }
 
     async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
-        // The routes there would lead nowhere.
-        let ours = cloud.spec.network.cidr.to_string();
-        if let (Some(wanted), Some(other)) = (&self.wanted, self.other_side(cloud).await?) {
-            let in_vpc = Filter::builder().name("vpc-id").values(&wanted.vpc).build();
-            let tables = other.describe_route_tables().filters(in_vpc.clone()).send().await;
-            for table in tables.map_err(aws("DescribeRouteTables"))?.route_tables() {
-                let routes = table.routes().iter().any(|route| {
-                    route.destination_cidr_block() == Some(&ours)
-                        && route.vpc_peering_connection_id() == Some(&self.id(seen))
-                });
-                if routes {
-                    let delete = other.delete_route().set_route_table_id(table.route_table_id.clone());
-                    delete.destination_cidr_block(&ours).send().await.map_err(aws("DeleteRoute"))?;
-                }
-            }
-            if let Some((group, _)) = find_ldap_group(cloud, &other, in_vpc, 0).await? {
-                let deleted = other.delete_security_group().group_id(&group).send().await;
-                if let Err(error) = deleted.map_err(aws("DeleteSecurityGroup")) {
-                    cloud.note(format!("the security group {group} of {} stays: {error}", wanted.vpc));
-                }
+        let id = self.id(seen);
+        // What we may no longer do there is no reason to keep the peering.
+        if let Err(error) = self.clean_there(cloud, &id).await {
+            let vpc = &self.settings.vpc;
+            cloud.note(format!("routes to {} may be left in the tables of {vpc}: {error}", cloud.spec.network.cidr));
+        }
+        let delete = cloud.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(&id);
+        delete.send().await.map_err(aws("DeleteVpcPeeringConnection"))?;
+        // In a deletion of everything the tables are gone already.
+        if matches!(cloud.mode(), Mode::Apply { .. }) {
+            for table in cloud.world.route_tables(cloud).await? {
+                delete_routes(&cloud.ec2, table, &id, None).await?;
             }
         }
-        let delete = cloud.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(self.id(seen));
-        delete.send().await.map_err(aws("DeleteVpcPeeringConnection"))?;
         Ok(())
     }
+}
+
+/// Deletes the routes of a table that lead to a peering; all of them, or only those to one network.
+async fn delete_routes(
+    ec2: &aws_sdk_ec2::Client,
+    table: &aws_sdk_ec2::types::RouteTable,
+    peering: &str,
+    network: Option<&str>,
+) -> Result<(), Error> {
+    for route in table.routes().iter().filter(|route| route.vpc_peering_connection_id() == Some(peering)) {
+        let Some(destination) = route.destination_cidr_block() else { continue };
+        if network.is_none_or(|network| network == destination) {
+            let delete = ec2.delete_route().set_route_table_id(table.route_table_id.clone());
+            delete.destination_cidr_block(destination).send().await.map_err(aws("DeleteRoute"))?;
+        }
+    }
+    Ok(())
 }

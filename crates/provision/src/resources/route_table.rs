@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{ResourceType, RouteTable as Found};
+use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable};
 
 use super::subnet::Tier;
 use super::{internet_gateway, peering, vpc};
@@ -15,10 +15,17 @@ use crate::world;
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
-/// The route table of all public or all private subnets.
-pub(crate) struct RouteTable(pub(crate) Tier, pub(crate) Vec<String>, pub(crate) Vec<String>);
+/// What was seen of it.
+pub(crate) struct Found {
+    table: RouteTable,
+    /// Peerings that are about to go: their routes go with them.
+    doomed: Vec<String>,
+}
 
-impl RouteTable {
+/// The route table of all public or all private subnets.
+pub(crate) struct Table(pub(crate) Tier, pub(crate) Vec<String>, pub(crate) Vec<String>);
+
+impl Table {
     /// The table of a tier, for the zones and peerings of the spec.
     pub(crate) fn of(tier: Tier, spec: &futuswarm_spec::Spec) -> Self {
         Self(tier, tier.parts(spec), spec.peering.keys().cloned().collect())
@@ -88,13 +95,17 @@ impl RouteTable {
 
 /// Destination → what is behind it, of whatever kind, without the routes that AWS makes.
 fn targets(found: &Found) -> BTreeMap<String, String> {
-    let routes = found.routes().iter();
+    let routes = found.table.routes().iter();
     routes
         .filter_map(|route| {
             let gateways = [route.gateway_id(), route.nat_gateway_id(), route.transit_gateway_id()];
             let others = [route.vpc_peering_connection_id(), route.network_interface_id(), route.instance_id()];
             let target = gateways.into_iter().chain(others).flatten().next();
             let target = target.filter(|target| *target != "local" && !target.starts_with("vpce-"))?;
+            let leads = route.state() != Some(&RouteState::Blackhole);
+            if leads && found.doomed.iter().any(|doomed| doomed == target) {
+                return None;
+            }
             Some((route.destination_cidr_block()?.to_owned(), target.to_owned()))
         })
         .collect()
@@ -102,7 +113,7 @@ fn targets(found: &Found) -> BTreeMap<String, String> {
 
 /// Subnet → association.
 fn associations(found: &Found) -> BTreeMap<String, String> {
-    let all = found.associations().iter();
+    let all = found.table.associations().iter();
     all.filter_map(|one| Some((one.subnet_id()?.to_owned(), one.route_table_association_id()?.to_owned()))).collect()
 }
 
@@ -112,7 +123,7 @@ async fn delete_route(cloud: &Cloud, id: &str, destination: &str) -> Result<(), 
     Ok(())
 }
 
-impl Resource for RouteTable {
+impl Resource for Table {
     type Found = Found;
 
     fn kind(&self) -> &'static str {
@@ -134,12 +145,18 @@ impl Resource for RouteTable {
         needs
     }
 
+    fn adopts(&self) -> Option<&'static str> {
+        Some("rtb-")
+    }
+
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        world::part(cloud, cloud.world.route_tables(cloud).await?, "route tables", Self::part_of(self.0))
+        let all = cloud.world.route_tables(cloud).await?;
+        let Some(table) = world::part(cloud, all, "route tables", Self::part_of(self.0))? else { return Ok(None) };
+        Ok(Some(Found { table, doomed: peering::doomed(cloud).await? }))
     }
 
     fn id(&self, found: &Found) -> String {
-        found.route_table_id().unwrap_or_default().to_owned()
+        found.table.route_table_id().unwrap_or_default().to_owned()
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
@@ -163,7 +180,7 @@ impl Resource for RouteTable {
         for subnet in associations(found).keys().filter(|subnet| ours.contains(subnet)) {
             fields = fields.with(format!("subnet {subnet}"), "associated");
         }
-        fields.with_tags(world::pairs(found.tags()), &cloud.tags(Self::part_of(self.0)))
+        fields.with_tags(world::pairs(found.table.tags()), &cloud.tags(Self::part_of(self.0)))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{ResourceType, VpcEndpoint as Found, VpcEndpointType};
 
-use super::route_table::RouteTable;
+use super::route_table::Table;
 use super::subnet::Tier;
 use super::vpc;
 use crate::Cloud;
@@ -18,7 +18,7 @@ const PART: &str = "s3-endpoint";
 pub(crate) struct S3Endpoint;
 
 fn tables() -> [&'static str; 2] {
-    [Tier::Public, Tier::Private].map(RouteTable::part_of)
+    [Tier::Public, Tier::Private].map(Table::part_of)
 }
 
 impl Resource for S3Endpoint {
@@ -38,6 +38,10 @@ impl Resource for S3Endpoint {
 
     fn needs(&self) -> Vec<String> {
         tables().into_iter().chain([vpc::PART]).map(str::to_owned).collect()
+    }
+
+    fn adopts(&self) -> Option<&'static str> {
+        Some("vpce-")
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {

@@ -31,12 +31,21 @@ pub(crate) enum SecurityGroup {
     Database,
 }
 
-/// One rule for incoming traffic.
+/// Whose traffic a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    In,
+    Out,
+}
+
+/// One rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rule {
+    way: Way,
     protocol: String,
     ports: Option<(i32, i32)>,
-    from: Source,
+    /// The other side.
+    other: Source,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,18 +58,35 @@ enum Source {
 
 impl std::fmt::Display for Rule {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Source::Network(from) | Source::Group(from) | Source::Other(from)) = &self.from;
+        let (Source::Network(other) | Source::Group(other) | Source::Other(other)) = &self.other;
         let protocol = if self.protocol == "-1" { "everything" } else { &self.protocol };
+        let (way, other) = match self.way {
+            Way::In => ("ingress", format!("from {other}")),
+            Way::Out => ("egress", format!("to {other}")),
+        };
         match self.ports {
-            Some((first, last)) if first == last => write!(formatter, "ingress {protocol} {first} from {from}"),
-            Some((first, last)) => write!(formatter, "ingress {protocol} {first}-{last} from {from}"),
-            None => write!(formatter, "ingress {protocol} from {from}"),
+            Some((first, last)) if first == last => write!(formatter, "{way} {protocol} {first} {other}"),
+            Some((first, last)) => write!(formatter, "{way} {protocol} {first}-{last} {other}"),
+            None => write!(formatter, "{way} {protocol} {other}"),
         }
     }
 }
 
 fn rule(protocol: &str, port: i32, from: Source) -> Rule {
-    Rule { protocol: protocol.to_owned(), ports: Some((port, port)), from }
+    Rule { way: Way::In, protocol: protocol.to_owned(), ports: Some((port, port)), other: from }
+}
+
+/// What EC2 gives every group: who is in it may call out. Nodes fetch containers from anywhere.
+fn way_out() -> Rule {
+    let everywhere = Source::Network("0.0.0.0/0".to_owned());
+    Rule { way: Way::Out, protocol: "-1".to_owned(), ports: None, other: everywhere }
+}
+
+/// All rules of a group, each beside what to revoke it with.
+fn there(found: &Found) -> Vec<(Rule, IpPermission)> {
+    let ingress = found.ip_permissions().iter().flat_map(|permission| split(Way::In, permission));
+    let egress = found.ip_permissions_egress().iter().flat_map(|permission| split(Way::Out, permission));
+    ingress.chain(egress).collect()
 }
 
 impl SecurityGroup {
@@ -74,50 +100,78 @@ impl SecurityGroup {
 
     fn rules(self, cloud: &Cloud) -> BTreeSet<Rule> {
         let group = |group: Self| Source::Group(cloud.id_or_unknown(group.part_name()));
+        let mut rules = BTreeSet::from([way_out()]);
         match self {
             Self::Balancer => {
-                let allowed = cloud.spec.load_balancer.allowed_cidrs.iter();
-                allowed
-                    .flat_map(|network| [80, 443].map(|port| rule("tcp", port, Source::Network(network.to_string()))))
-                    .collect()
+                for network in &cloud.spec.load_balancer.allowed_cidrs {
+                    rules.extend([80, 443].map(|port| rule("tcp", port, Source::Network(network.to_string()))));
+                }
             }
             Self::Nodes => {
+                rules.insert(rule("tcp", EDGE_PORT, group(Self::Balancer)));
+                rules.extend(SWARM.map(|(protocol, port)| rule(protocol, port, group(Self::Nodes))));
                 let allowed = cloud.spec.ssh.allowed_cidrs.iter();
-                let ssh = allowed.map(|network| rule("tcp", 22, Source::Network(network.to_string())));
-                let swarm = SWARM.map(|(protocol, port)| rule(protocol, port, group(Self::Nodes)));
-                std::iter::once(rule("tcp", EDGE_PORT, group(Self::Balancer))).chain(swarm).chain(ssh).collect()
+                rules.extend(allowed.map(|network| rule("tcp", 22, Source::Network(network.to_string()))));
             }
-            Self::Database => BTreeSet::from([rule("tcp", DATABASE_PORT, group(Self::Nodes))]),
+            Self::Database => drop(rules.insert(rule("tcp", DATABASE_PORT, group(Self::Nodes)))),
         }
+        rules
     }
 
     /// Adds the rules that are missing and takes away those that are not wanted.
-    async fn set_rules(self, cloud: &Cloud, id: &str, found: &[IpPermission]) -> Result<(), Error> {
+    async fn set_rules(self, cloud: &Cloud, id: &str, there: &[(Rule, IpPermission)]) -> Result<(), Error> {
         // The nodes' group names itself.
         cloud.note_id(self.part_name().to_owned(), id.to_owned());
         let wanted = self.rules(cloud);
-        let there: Vec<(Rule, IpPermission)> = found.iter().flat_map(split).collect();
-        let missing = wanted.iter().filter(|rule| !there.iter().any(|(found, _)| found == *rule));
-        let missing: Vec<IpPermission> = missing.map(permission).collect();
-        let extra = there.into_iter().filter(|(found, _)| !wanted.contains(found)).map(|(_, permission)| permission);
-        let extra: Vec<IpPermission> = extra.collect();
-        if !missing.is_empty() {
-            until_visible("the security groups", || async {
-                let allow = cloud.ec2.authorize_security_group_ingress().group_id(id);
-                let allow = allow.set_ip_permissions(Some(missing.clone()));
-                match allow.send().await.map_err(aws("AuthorizeSecurityGroupIngress")) {
-                    // A run that was killed after the call has made it.
-                    Err(error) if error.is(&["InvalidPermission.Duplicate"]) => Ok(()),
-                    outcome => outcome.map(|_| ()),
-                }
-            })
-            .await?;
-        }
-        if !extra.is_empty() {
-            let revoke = cloud.ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(Some(extra));
-            revoke.send().await.map_err(aws("RevokeSecurityGroupIngress"))?;
+        for way in [Way::In, Way::Out] {
+            let missing =
+                wanted.iter().filter(|rule| rule.way == way && !there.iter().any(|(found, _)| found == *rule));
+            let missing: Vec<IpPermission> = missing.map(permission).collect();
+            let extra = there.iter().filter(|(rule, _)| rule.way == way && !wanted.contains(rule));
+            let extra: Vec<IpPermission> = extra.map(|(_, permission)| permission.clone()).collect();
+            if !missing.is_empty() {
+                until_visible("the security groups", || async {
+                    match allow(cloud, way, id, missing.clone()).await {
+                        // A run that was killed after the call has made it.
+                        Err(error) if error.is(&["InvalidPermission.Duplicate"]) => Ok(()),
+                        outcome => outcome,
+                    }
+                })
+                .await?;
+            }
+            if !extra.is_empty() {
+                revoke(cloud, way, id, extra).await?;
+            }
         }
         Ok(())
+    }
+}
+
+async fn allow(cloud: &Cloud, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
+    let rules = Some(rules);
+    match way {
+        Way::In => {
+            let allow = cloud.ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(rules);
+            allow.send().await.map_err(aws("AuthorizeSecurityGroupIngress")).map(drop)
+        }
+        Way::Out => {
+            let allow = cloud.ec2.authorize_security_group_egress().group_id(id).set_ip_permissions(rules);
+            allow.send().await.map_err(aws("AuthorizeSecurityGroupEgress")).map(drop)
+        }
+    }
+}
+
+async fn revoke(cloud: &Cloud, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
+    let rules = Some(rules);
+    match way {
+        Way::In => {
+            let revoke = cloud.ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(rules);
+            revoke.send().await.map_err(aws("RevokeSecurityGroupIngress")).map(drop)
+        }
+        Way::Out => {
+            let revoke = cloud.ec2.revoke_security_group_egress().group_id(id).set_ip_permissions(rules);
+            revoke.send().await.map_err(aws("RevokeSecurityGroupEgress")).map(drop)
+        }
     }
 }
 
@@ -145,6 +199,10 @@ impl Resource for SecurityGroup {
         others.iter().copied().chain([vpc::PART]).map(str::to_owned).collect()
     }
 
+    fn adopts(&self) -> Option<&'static str> {
+        Some("sg-")
+    }
+
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
         world::part(cloud, cloud.world.security_groups(cloud).await?, "security groups", self.part_name())
     }
@@ -163,7 +221,7 @@ impl Resource for SecurityGroup {
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
         let mut fields = Fields::new().with("VPC", found.vpc_id().unwrap_or_default());
-        for (rule, _) in found.ip_permissions().iter().flat_map(split) {
+        for (rule, _) in there(found) {
             fields = fields.with(rule.to_string(), "allowed");
         }
         fields.with_tags(world::pairs(found.tags()), &cloud.tags(self.part_name()))
@@ -187,14 +245,17 @@ impl Resource for SecurityGroup {
             create.send().await.map_err(aws("CreateSecurityGroup"))
         });
         let id = made.await?.group_id.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?;
-        self.set_rules(cloud, &id, &[]).await?;
+        // A new group has its way out already.
+        let way_out = way_out();
+        let exact = permission(&way_out);
+        self.set_rules(cloud, &id, &[(way_out, exact)]).await?;
         Ok(id)
     }
 
     async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(found);
-        if changed.any_with_prefix("ingress ") {
-            self.set_rules(cloud, &id, found.ip_permissions()).await?;
+        if changed.any_with_prefix("ingress ") || changed.any_with_prefix("egress ") {
+            self.set_rules(cloud, &id, &there(found)).await?;
         }
         if changed.tags() {
             cloud.tag_ec2(&id, self.part_name()).await?;
@@ -219,7 +280,7 @@ fn permission(rule: &Rule) -> IpPermission {
         Some((first, last)) => permission.from_port(first).to_port(last),
         None => permission,
     };
-    match &rule.from {
+    match &rule.other {
         Source::Network(network) => permission.ip_ranges(IpRange::builder().cidr_ip(network).build()).build(),
         Source::Group(group) => {
             permission.user_id_group_pairs(UserIdGroupPair::builder().group_id(group).build()).build()
@@ -229,11 +290,11 @@ fn permission(rule: &Rule) -> IpPermission {
 }
 
 /// EC2 groups the sources of one range of ports; a rule here has one source. Beside each is what to revoke it with.
-fn split(found: &IpPermission) -> Vec<(Rule, IpPermission)> {
+fn split(way: Way, found: &IpPermission) -> Vec<(Rule, IpPermission)> {
     let protocol = found.ip_protocol().unwrap_or_default().to_owned();
     // Everything has no ports; some answers say -1.
     let ports = found.from_port().zip(found.to_port()).filter(|(first, _)| protocol != "-1" && *first >= 0);
-    let rule = |from: Source| Rule { protocol: protocol.clone(), ports, from };
+    let rule = |other: Source| Rule { way, protocol: protocol.clone(), ports, other };
     let mut all = Vec::new();
     for range in found.ip_ranges().iter().filter_map(|range| range.cidr_ip()) {
         let rule = rule(Source::Network(range.to_owned()));
@@ -272,13 +333,13 @@ mod tests {
             .ip_ranges(IpRange::builder().cidr_ip("203.0.113.7/32").build())
             .user_id_group_pairs(UserIdGroupPair::builder().group_id("sg-1").build())
             .build();
-        let rules: Vec<Rule> = split(&grouped).into_iter().map(|(rule, _)| rule).collect();
+        let rules: Vec<Rule> = split(Way::In, &grouped).into_iter().map(|(rule, _)| rule).collect();
         let texts: Vec<String> = rules.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
             ["ingress tcp 22 from 10.0.0.0/8", "ingress tcp 22 from 203.0.113.7/32", "ingress tcp 22 from sg-1"]
         );
-        assert!(split(&permission(&rules[0])).iter().map(|(rule, _)| rule).eq([&rules[0]]));
+        assert!(split(Way::In, &permission(&rules[0])).iter().map(|(rule, _)| rule).eq([&rules[0]]));
     }
 
     #[test]
@@ -290,10 +351,14 @@ mod tests {
             .ip_ranges(IpRange::builder().cidr_ip("0.0.0.0/0").build())
             .ipv6_ranges(aws_sdk_ec2::types::Ipv6Range::builder().cidr_ipv6("::/0").build())
             .build();
-        let found = split(&all);
+        let found = split(Way::In, &all);
         assert_eq!(found[0].0.to_string(), "ingress everything from 0.0.0.0/0");
         assert_eq!((found[0].1.ip_protocol(), found[0].1.from_port()), (Some("-1"), None));
         assert_eq!(found[1].0.to_string(), "ingress everything from ::/0");
         assert_eq!(found[1].1.ipv6_ranges()[0].cidr_ipv6(), Some("::/0"));
+        let out = split(Way::Out, &all);
+        assert_eq!(out[0].0, way_out());
+        assert_eq!(out[0].0.to_string(), "egress everything to 0.0.0.0/0");
+        assert_ne!(out[0].0, found[0].0, "what may come in may not go out by that");
     }
 }

@@ -86,6 +86,10 @@ impl Resource for Subnet {
         vec![vpc::PART.to_owned()]
     }
 
+    fn adopts(&self) -> Option<&'static str> {
+        Some("subnet-")
+    }
+
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
         world::part(cloud, cloud.world.subnets(cloud).await?, "subnets", &self.part)
     }

@@ -3,7 +3,7 @@
 use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, Tag, TargetGroup as Found, TargetTypeEnum};
 
 use super::security_group::EDGE_PORT;
-use super::vpc;
+use super::{tag_mark, vpc};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -26,6 +26,13 @@ pub(crate) struct TargetGroup;
 
 pub(crate) fn tags(cloud: &Cloud, part: &str) -> Vec<Tag> {
     cloud.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+}
+
+/// Puts the tags of a balancer, target group or listener right.
+pub(crate) async fn add_tags(cloud: &Cloud, arn: &str, part: &str) -> Result<(), Error> {
+    let add = cloud.balancing.add_tags().resource_arns(arn).set_tags(Some(tags(cloud, part)));
+    add.send().await.map_err(aws("AddTags"))?;
+    Ok(())
 }
 
 fn check(path: &str, interval: i32, timeout: i32, healthy: i32, unhealthy: i32, codes: &str) -> String {
@@ -65,25 +72,25 @@ impl Resource for TargetGroup {
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(Fields::new()
+        let fields = Fields::new()
             .with("VPC", cloud.id_or_unknown(vpc::PART))
             .with("port", EDGE_PORT)
-            .with(CHECK, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY)))
+            .with(CHECK, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY));
+        Ok(tag_mark::wanted(fields))
     }
 
-    fn current(&self, _: &Cloud, found: &Found) -> Fields {
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
         let number = |number: Option<i32>| number.unwrap_or(0);
-        Fields::new().with("VPC", found.vpc_id().unwrap_or_default()).with("port", number(found.port())).with(
-            CHECK,
-            check(
-                found.health_check_path().unwrap_or_default(),
-                number(found.health_check_interval_seconds()),
-                number(found.health_check_timeout_seconds()),
-                number(found.healthy_threshold_count()),
-                number(found.unhealthy_threshold_count()),
-                found.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default(),
-            ),
-        )
+        let check = check(
+            found.health_check_path().unwrap_or_default(),
+            number(found.health_check_interval_seconds()),
+            number(found.health_check_timeout_seconds()),
+            number(found.healthy_threshold_count()),
+            number(found.unhealthy_threshold_count()),
+            found.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default(),
+        );
+        let fields = Fields::new().with("VPC", found.vpc_id().unwrap_or_default()).with("port", number(found.port()));
+        tag_mark::current(cloud, fields.with(CHECK, check))
     }
 
     fn fixed(&self) -> &'static [&'static str] {
@@ -117,7 +124,13 @@ impl Resource for TargetGroup {
         arn.ok_or_else(incomplete("CreateTargetGroup", "TargetGroupArn"))
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        if tag_mark::differs(changed) {
+            add_tags(cloud, &self.id(found), PART).await?;
+        }
+        if !changed.any(&[CHECK]) {
+            return Ok(());
+        }
         let modify = cloud.balancing.modify_target_group().target_group_arn(self.id(found));
         modify
             .health_check_path(HEALTH_PATH)

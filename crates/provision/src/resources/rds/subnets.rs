@@ -7,9 +7,11 @@ use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
 use crate::resources::load_balancer::sorted;
+use crate::resources::tag_mark;
 use crate::settle::{until_free, until_visible};
 
 pub(crate) const PART: &str = "rds-subnets";
+const SUBNETS: &str = "subnets";
 
 /// The group, with the parts of its subnets; not wanted without a database.
 pub(crate) struct SubnetGroup {
@@ -70,12 +72,12 @@ impl Resource for SubnetGroup {
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let subnets = self.subnets.iter().map(|part| cloud.id_or_unknown(part)).collect();
-        Ok(Fields::new().with("subnets", sorted(subnets)))
+        Ok(tag_mark::wanted(Fields::new().with(SUBNETS, sorted(subnets))))
     }
 
-    fn current(&self, _: &Cloud, found: &Found) -> Fields {
+    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
         let subnets = found.subnets().iter().filter_map(|subnet| subnet.subnet_identifier().map(str::to_owned));
-        Fields::new().with("subnets", sorted(subnets.collect()))
+        tag_mark::current(cloud, Fields::new().with(SUBNETS, sorted(subnets.collect())))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -90,10 +92,19 @@ impl Resource for SubnetGroup {
         made.ok_or_else(incomplete("CreateDBSubnetGroup", "DBSubnetGroupName"))
     }
 
-    async fn update(&self, cloud: &Cloud, _: &Found, _: Changed<'_>) -> Result<(), Error> {
-        let modify = cloud.rds.modify_db_subnet_group().db_subnet_group_name(name(cloud));
-        let modify = modify.set_subnet_ids(Some(self.ids(cloud)?));
-        modify.send().await.map_err(aws("ModifyDBSubnetGroup"))?;
+    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+        if changed.any(&[SUBNETS]) {
+            let modify = cloud.rds.modify_db_subnet_group().db_subnet_group_name(name(cloud));
+            let modify = modify.set_subnet_ids(Some(self.ids(cloud)?));
+            modify.send().await.map_err(aws("ModifyDBSubnetGroup"))?;
+        }
+        if tag_mark::differs(changed) {
+            let (region, account) = (&cloud.names.region, &cloud.names.account);
+            // What a database tells of its group leaves out the ARN.
+            let arn = format!("arn:{}:rds:{region}:{account}:subgrp:{}", cloud.names.partition(), self.id(found));
+            let add = cloud.rds.add_tags_to_resource().resource_name(arn).set_tags(Some(super::tags(cloud, PART)));
+            add.send().await.map_err(aws("AddTagsToResource"))?;
+        }
         Ok(())
     }
 
