@@ -10,9 +10,9 @@ const APPLY: &[&str] = &["apply", "--image", "empty", "--yes", "--no-wait-for-no
 const PLAN: &[&str] = &["apply", "--image", "empty", "--plan"];
 const DESTROY: &[&str] = &["destroy", "--yes", "--delete-data"];
 
-/// A kill is tried after every third call of a run, which takes six minutes; `FUTUSWARM_KILL_STEP=1` tries it after each.
+/// A kill is tried after each call of a run, which takes seven minutes; `FUTUSWARM_KILL_STEP=12` tries it after every twelfth.
 fn step() -> usize {
-    std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(3)
+    std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1)
 }
 
 /// After so many rounds an account is started anew: the emulator remembers everything that ever ended, and gets slow.

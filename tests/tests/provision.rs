@@ -36,12 +36,7 @@ fn inventory(account: &Account) -> Value {
 
 /// Runs the program with the account's spec after this replacement.
 fn with_spec(account: &Account, words: &[&str], from: &str, to: &str) -> Output {
-    let text = std::fs::read_to_string(account.cluster().spec()).unwrap();
-    assert!(text.contains(from), "{from} is in the spec");
-    let folder = tempfile::tempdir().unwrap();
-    let spec = folder.path().join("spec.toml");
-    std::fs::write(&spec, text.replace(from, to)).unwrap();
-    account.provision_spec(words, &spec).output().unwrap()
+    account.provision_with(words, &[(from, to)])
 }
 
 #[test]

@@ -70,6 +70,23 @@ pub struct Emulator {
     pub region: String,
 }
 
+/// What has arrived of a request beside its head.
+enum Arrived {
+    /// All of it, and the operation that it names.
+    Whole(Bytes, Option<Call>),
+    /// A body as long as it likes.
+    Stream(Incoming),
+}
+
+impl Arrived {
+    fn action(&self) -> Option<&str> {
+        match self {
+            Self::Whole(_, call) => call.as_ref().map(|call| call.action.as_str()),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
 /// The server's shared parts.
 pub struct Front {
     emulator: Emulator,
@@ -153,33 +170,44 @@ impl Front {
             return Err((StatusCode::NOT_FOUND, "no such path in the local cloud".to_owned()));
         }
         let scope = resign::Scope::of(&request);
+        let (mut parts, body) = request.into_parts();
+        strip_hop_by_hop(&mut parts.headers);
         if caller == Caller::Node && scope.is_none() {
             let detail = "the request is not signed; nodes sign with the credentials of their instance role".to_owned();
             return Err((StatusCode::FORBIDDEN, detail));
         }
         let scope =
             scope.unwrap_or_else(|| resign::Scope { region: self.emulator.region.clone(), service: "s3".to_owned() });
+        let arrived = match operations::is_small(&scope.service) {
+            true => {
+                let bytes = read(body, QUERY_LIMIT).await?;
+                let call = Call::parse(&scope.service, &parts, &bytes);
+                Arrived::Whole(bytes, call)
+            }
+            false => Arrived::Stream(body),
+        };
         // What completes an answer is no call of anybody: a fault that it met would be one too many.
         let fault = Some(caller).filter(|caller| *caller != Caller::Daemon);
-        let fault = fault.and_then(|caller| self.faults.next(&scope.service, caller, request.headers()));
-        match fault {
-            Some(fault @ (ApiFault::Throttle | ApiFault::Internal)) => {
+        let fault = fault.and_then(|caller| self.faults.next(&scope.service, arrived.action(), caller, &parts.headers));
+        match &fault {
+            Some(fault @ (ApiFault::Throttle | ApiFault::Internal | ApiFault::Refused { .. })) => {
                 return Ok(faults::answer(fault, &scope.service));
             }
-            Some(ApiFault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+            Some(ApiFault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(*milliseconds)).await,
             Some(ApiFault::Lost) | None => {}
         }
+        let lost = fault == Some(ApiFault::Lost);
         // A task of its own: what has arrived is done to its end, also when whoever asked is killed meanwhile.
         let front = Arc::clone(self);
         let called = tokio::spawn(async move {
-            let answer = front.call(request, caller, scope).await;
-            if fault == Some(ApiFault::Lost) {
+            let answer = front.call(parts, arrived, caller, scope).await;
+            if lost {
                 front.faults.lost();
             }
             answer
         });
         let answer = called.await.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        if fault == Some(ApiFault::Lost) {
+        if lost {
             tokio::time::sleep(faults::LOST).await;
         }
         answer
@@ -188,28 +216,27 @@ impl Front {
     /// Makes a call that no fault has stopped.
     async fn call(
         &self,
-        request: Request<Incoming>,
+        parts: http::request::Parts,
+        arrived: Arrived,
         caller: Caller,
         scope: resign::Scope,
     ) -> Result<Response<Body>, (StatusCode, String)> {
-        let (mut parts, body) = request.into_parts();
-        strip_hop_by_hop(&mut parts.headers);
         let mut trusted = caller != Caller::Node;
-        if scope.service == "ebs" {
-            let body = read(body, ebs::LIMIT).await?;
-            return Ok(self.ebs.answer(&parts, body, caller, &scope.region).await);
-        }
-        if !operations::is_small(&scope.service) {
-            return self.stream(parts, body, caller, &scope).await;
-        }
-        let bytes = read(body, QUERY_LIMIT).await?;
+        let (bytes, call) = match arrived {
+            Arrived::Stream(body) if scope.service == "ebs" => {
+                let body = read(body, ebs::LIMIT).await?;
+                return Ok(self.ebs.answer(&parts, body, caller, &scope.region).await);
+            }
+            Arrived::Stream(body) => return self.stream(parts, body, caller, &scope).await,
+            Arrived::Whole(bytes, call) => (bytes, call),
+        };
         if scope.service == "kms" && caller == Caller::Node {
             match self.guard.kms(&parts, &bytes).await {
                 Ok(verdict) => trusted = verdict == Verdict::Allowed,
                 Err(denied) => return Ok(denied.for_kms()),
             }
         }
-        let Some(call) = Call::parse(&scope.service, &parts, &bytes) else {
+        let Some(call) = call else {
             return self.send(parts, &scope, full(bytes), trusted).await;
         };
         if caller == Caller::Daemon {

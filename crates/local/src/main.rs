@@ -81,7 +81,8 @@ enum Verb {
     /// Make the next calls of the AWS API fail, and print how far that has come.
     ///
     /// For example '{"fault":{"kind":"throttle"},"service":"s3","caller":"node","after":0,"count":30}'; kinds: throttle,
-    /// internal, late (with milliseconds), lost (the call is made, its answer never arrives).
+    /// internal, late (with milliseconds), lost (the call is made, its answer never arrives), refused (with the code of an
+    /// error). With "action" only calls of one operation are hit, for example CreateVpc.
     ApiFaults {
         #[command(flatten)]
         cluster: Cluster,

@@ -103,9 +103,20 @@ impl Account {
         command
     }
 
-    /// The provisioning program with another spec of the same cluster.
+    /// Runs the provisioning program with the account's spec after these replacements, to its end.
+    ///
+    /// # Panics
+    /// When the spec does not have what is to be replaced, or the program does not run.
     #[must_use]
-    pub fn provision_spec(&self, words: &[&str], spec: &std::path::Path) -> Command {
+    pub fn provision_with(&self, words: &[&str], replacements: &[(&str, &str)]) -> Output {
+        let mut text = std::fs::read_to_string(self.cluster.spec()).expect("the spec");
+        for (from, to) in replacements {
+            assert!(text.contains(from), "{from} is in the spec");
+            text = text.replace(from, to);
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let spec = folder.path().join("spec.toml");
+        std::fs::write(&spec, text).expect("another spec");
         let ours = self.provision(words);
         let mut command = Command::new(ours.get_program());
         command.args(words).arg(spec).stdin(Stdio::null());
@@ -114,7 +125,7 @@ impl Account {
                 command.env(key, value);
             }
         }
-        command
+        command.output().expect("futuswarm-provision runs")
     }
 
     /// Runs the provisioning program to its end; returns its talk.

@@ -15,7 +15,7 @@ pub const LOST: Duration = Duration::from_secs(600);
 const REQUEST_ID: &str = "local-cloud-fault";
 
 /// What happens to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum ApiFault {
     /// It is refused because there were too many, in the words of its service.
@@ -29,6 +29,11 @@ pub enum ApiFault {
     },
     /// It is made, but its answer never arrives.
     Lost,
+    /// It is refused with this error code, as for a quota, missing permissions, or something that is not visible yet.
+    Refused {
+        /// For example `VpcLimitExceeded`.
+        code: String,
+    },
 }
 
 /// A fault and the calls that it hits.
@@ -40,6 +45,9 @@ pub struct ApiFaults {
     /// Only calls of this service, by its signing name (`s3`, `ec2`, `ebs`, `kms`, `iam`, `autoscaling`, `elasticloadbalancing`).
     #[serde(default)]
     pub service: Option<String>,
+    /// Only calls of this operation, for example `CreateVpc`; those of S3 and of the EBS direct APIs have no names here.
+    #[serde(default)]
+    pub action: Option<String>,
     /// Only calls of nodes, or only those from this machine.
     #[serde(default)]
     pub caller: Option<Caller>,
@@ -83,11 +91,12 @@ impl Injected {
     }
 
     /// The fault that hits this call, if any.
-    pub fn next(&self, service: &str, caller: Caller, headers: &HeaderMap) -> Option<ApiFault> {
+    pub fn next(&self, service: &str, action: Option<&str>, caller: Caller, headers: &HeaderMap) -> Option<ApiFault> {
         let mut injected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (faults, progress) = injected.as_mut()?;
         let agents = ["user-agent", "x-amz-user-agent"].into_iter().filter_map(|name| headers.get(name)?.to_str().ok());
         let meant = faults.service.as_ref().is_none_or(|wanted| wanted == service)
+            && faults.action.as_ref().is_none_or(|wanted| action == Some(wanted))
             && faults.caller.is_none_or(|wanted| wanted == caller)
             && faults.agent.as_ref().is_none_or(|wanted| agents.into_iter().any(|agent| agent.contains(wanted)));
         if !meant {
@@ -99,7 +108,7 @@ impl Injected {
         if hit && faults.fault != ApiFault::Lost {
             progress.hit += 1;
         }
-        hit.then_some(faults.fault)
+        hit.then(|| faults.fault.clone())
     }
 
     /// Notes that a call whose answer is lost has been made.
@@ -110,36 +119,70 @@ impl Injected {
     }
 }
 
+/// How a service words its errors.
+enum Protocol {
+    /// JSON, with the code in a header.
+    RestJson,
+    /// JSON, with the code in it.
+    Json,
+    S3,
+    Ec2,
+    Query,
+}
+
+fn protocol(service: &str) -> Protocol {
+    match service {
+        "ebs" => Protocol::RestJson,
+        "kms" | "acm" | "ssm" | "secretsmanager" => Protocol::Json,
+        "s3" => Protocol::S3,
+        "ec2" => Protocol::Ec2,
+        _ => Protocol::Query,
+    }
+}
+
 /// The answer of a service that refuses or fails, in its own protocol.
-pub fn answer(fault: ApiFault, service: &str) -> Response<Body> {
-    let throttled = fault == ApiFault::Throttle;
-    let (status, code) = match (service, throttled) {
-        ("s3", true) => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
-        ("ec2", true) => (StatusCode::SERVICE_UNAVAILABLE, "RequestLimitExceeded"),
-        ("kms", true) => (StatusCode::BAD_REQUEST, "ThrottlingException"),
-        ("ebs", true) => (StatusCode::BAD_REQUEST, "RequestThrottledException"),
-        (_, true) => (StatusCode::BAD_REQUEST, "Throttling"),
-        ("kms", false) => (StatusCode::INTERNAL_SERVER_ERROR, "KMSInternalException"),
-        ("ebs", false) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerException"),
-        (_, false) => (StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+pub fn answer(fault: &ApiFault, service: &str) -> Response<Body> {
+    let (status, code, message) = match (fault, service) {
+        (ApiFault::Refused { code }, _) => (StatusCode::BAD_REQUEST, code.as_str(), "The request is refused."),
+        (ApiFault::Throttle, _) => {
+            let (status, code) = match service {
+                "s3" => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
+                "ec2" => (StatusCode::SERVICE_UNAVAILABLE, "RequestLimitExceeded"),
+                "kms" | "acm" | "ssm" => (StatusCode::BAD_REQUEST, "ThrottlingException"),
+                "ebs" => (StatusCode::BAD_REQUEST, "RequestThrottledException"),
+                _ => (StatusCode::BAD_REQUEST, "Throttling"),
+            };
+            (status, code, "Please reduce your request rate.")
+        }
+        (_, service) => {
+            let code = match service {
+                "kms" => "KMSInternalException",
+                "ebs" => "InternalServerException",
+                "acm" | "ssm" => "InternalServerError",
+                _ => "InternalError",
+            };
+            (StatusCode::INTERNAL_SERVER_ERROR, code, "We encountered an internal error.")
+        }
     };
-    let message = if throttled { "Please reduce your request rate." } else { "We encountered an internal error." };
-    let (kind, body) = match service {
-        "ebs" => ("application/json", serde_json::json!({ "Message": message }).to_string()),
-        "kms" => ("application/x-amz-json-1.1", serde_json::json!({ "__type": code, "message": message }).to_string()),
-        "s3" => (
+    let protocol = protocol(service);
+    let (kind, body) = match protocol {
+        Protocol::RestJson => ("application/json", serde_json::json!({ "Message": message }).to_string()),
+        Protocol::Json => {
+            ("application/x-amz-json-1.1", serde_json::json!({ "__type": code, "message": message }).to_string())
+        }
+        Protocol::S3 => (
             "application/xml",
             format!(
                 "<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{REQUEST_ID}</RequestId></Error>"
             ),
         ),
-        "ec2" => (
+        Protocol::Ec2 => (
             "text/xml",
             format!(
                 "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
             ),
         ),
-        _ => (
+        Protocol::Query => (
             "text/xml",
             format!(
                 "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
@@ -148,11 +191,12 @@ pub fn answer(fault: ApiFault, service: &str) -> Response<Body> {
     };
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
-    response.headers_mut().insert("content-type", HeaderValue::from_static(kind));
-    if service == "ebs" {
-        response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(code));
+    let headers = response.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static(kind));
+    if let (Protocol::RestJson, Ok(code)) = (protocol, HeaderValue::from_str(code)) {
+        headers.insert("x-amzn-errortype", code);
     }
-    response.headers_mut().insert("x-amzn-requestid", HeaderValue::from_static(REQUEST_ID));
+    headers.insert("x-amzn-requestid", HeaderValue::from_static(REQUEST_ID));
     response
 }
 
@@ -178,10 +222,10 @@ mod tests {
             r#"{"fault":{"kind":"throttle"},"service":"s3","caller":"node","agent":"app/agent","after":1,"count":2}"#,
         );
         let ours = agent("aws-sdk-rust/1.3 app/agent");
-        assert_eq!(injected.next("kms", Caller::Node, &ours), None);
-        assert_eq!(injected.next("s3", Caller::Owner, &ours), None);
-        assert_eq!(injected.next("s3", Caller::Node, &agent("curl")), None);
-        let hits: Vec<bool> = (0..5).map(|_| injected.next("s3", Caller::Node, &ours).is_some()).collect();
+        assert_eq!(injected.next("kms", None, Caller::Node, &ours), None);
+        assert_eq!(injected.next("s3", None, Caller::Owner, &ours), None);
+        assert_eq!(injected.next("s3", None, Caller::Node, &agent("curl")), None);
+        let hits: Vec<bool> = (0..5).map(|_| injected.next("s3", None, Caller::Node, &ours).is_some()).collect();
         assert_eq!(hits, [false, true, true, false, false]);
         assert_eq!(injected.progress(), Progress { seen: 5, hit: 2 });
     }
@@ -189,10 +233,22 @@ mod tests {
     #[test]
     fn a_lost_answer_counts_when_its_call_has_been_made() {
         let injected = faults(r#"{"fault":{"kind":"lost"},"count":1}"#);
-        assert_eq!(injected.next("ec2", Caller::Owner, &HeaderMap::new()), Some(ApiFault::Lost));
+        assert_eq!(injected.next("ec2", None, Caller::Owner, &HeaderMap::new()), Some(ApiFault::Lost));
         assert_eq!(injected.progress().hit, 0);
         injected.lost();
         assert_eq!(injected.progress(), Progress { seen: 1, hit: 1 });
+    }
+
+    #[test]
+    fn an_operation_is_refused_with_the_code_that_was_asked_for() {
+        let injected =
+            faults(r#"{"fault":{"kind":"refused","code":"VpcLimitExceeded"},"action":"CreateVpc","count":9}"#);
+        let next = |action| injected.next("ec2", action, Caller::Owner, &HeaderMap::new());
+        assert_eq!((next(Some("CreateSubnet")), next(None)), (None, None));
+        let fault = next(Some("CreateVpc")).unwrap();
+        assert_eq!(fault, ApiFault::Refused { code: "VpcLimitExceeded".to_owned() });
+        assert_eq!(answer(&fault, "ec2").status(), StatusCode::BAD_REQUEST);
+        assert_eq!(answer(&fault, "ebs").headers()["x-amzn-errortype"], "VpcLimitExceeded");
     }
 
     #[test]

@@ -48,7 +48,17 @@ pub struct Call {
 pub fn is_small(service: &str) -> bool {
     matches!(
         service,
-        "ec2" | "autoscaling" | "elasticloadbalancing" | "rds" | "kms" | "acm" | "iam" | "secretsmanager" | "route53"
+        "ec2"
+            | "autoscaling"
+            | "elasticloadbalancing"
+            | "rds"
+            | "kms"
+            | "acm"
+            | "iam"
+            | "secretsmanager"
+            | "route53"
+            | "sts"
+            | "ssm"
     )
 }
 

@@ -1,0 +1,290 @@
+//! Clusters that are not like most: in a network that was there before, with peerings, under a domain whose DNS is elsewhere,
+//! behind the classic balancer; and what stays of one that is destroyed.
+
+use std::process::Output;
+
+use futuswarm_testkit::{Account, texts};
+use serde_json::{Value, json};
+
+const APPLY: &[&str] = &["apply", "--image", "empty", "--yes", "--no-wait-for-nodes"];
+const PLAN: &[&str] = &["apply", "--image", "empty", "--plan", "--json"];
+const DESTROY: &[&str] = &["destroy", "--yes", "--delete-data"];
+
+/// One call as the account's owner; refusals end the test.
+fn call(account: &Account, service: &str, operation: &str, arguments: &Value) -> Value {
+    let outcome = account.call(&json!([[service, null, operation, arguments]])).remove(0);
+    assert!(outcome["error"].is_null(), "{operation}: {outcome}");
+    outcome
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is text")).to_owned()
+}
+
+/// The talk of a run that ended with this code.
+fn ended(output: &Output, code: i32) -> String {
+    let (_, talk) = texts(output);
+    assert_eq!(output.status.code(), Some(code), "{talk}");
+    talk
+}
+
+/// The changes of a plan by part: how many of each action.
+fn planned(output: &Output) -> Vec<(String, String)> {
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{:?}", texts(output)));
+    let changes = report["changes"].as_array().unwrap().iter();
+    changes.map(|change| (text(&change["part"]), text(&change["action"]))).collect()
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn a_network_that_was_there_becomes_part_of_the_cluster() {
+    let account = Account::start("local-provision");
+    account.must_provision(APPLY);
+    let usual = account.inventory();
+    account.must_provision(DESTROY);
+    let nothing = account.inventory();
+
+    let vpc = |cidr: &str| text(&call(&account, "ec2", "create_vpc", &json!({ "CidrBlock": cidr }))["Vpc"]["VpcId"]);
+    let (ours, elsewhere) = (vpc("10.50.0.0/16"), vpc("10.60.0.0/16"));
+    let place = json!({ "VpcId": ours, "CidrBlock": "10.50.0.0/20", "AvailabilityZone": "eu-west-1a" });
+    let subnet = text(&call(&account, "ec2", "create_subnet", &place)["Subnet"]["SubnetId"]);
+    let made = call(&account, "ec2", "create_internet_gateway", &json!({}));
+    let gateway = text(&made["InternetGateway"]["InternetGatewayId"]);
+    call(&account, "ec2", "attach_internet_gateway", &json!({ "InternetGatewayId": gateway, "VpcId": ours }));
+    let before = account.inventory();
+
+    for (adopt, reason) in [
+        ("vpc=vpc-0123456789abcdef0", "there is none in the region eu-west-1 of the account 123456789012"),
+        ("vcp=vpc-0123456789abcdef0", "there is no part vcp that can be adopted\n  parts that can be: "),
+        ("bucket=some-bucket", "there is no part bucket that can be adopted"),
+        (&format!("vpc={subnet}"), "the id of a vpc begins with vpc-"),
+        (&format!("vpc={elsewhere}"), "CIDR: 10.60.0.0/16 → 10.50.0.0/16"),
+    ] {
+        for words in [APPLY, PLAN] {
+            let output = account.provision(&[words, &["--adopt", adopt]].concat()).output().unwrap();
+            let talk = ended(&output, 1);
+            assert!(talk.contains(reason), "{adopt}: {talk}");
+            assert_eq!(account.inventory(), before, "{adopt} changes nothing");
+        }
+    }
+    // Without its gateway the network is not ours yet, and the refusal says how it would be.
+    let only_vpc = format!("vpc={ours}");
+    let output = account.provision(&[APPLY, &["--adopt", &only_vpc]].concat()).output().unwrap();
+    let talk = ended(&output, 1);
+    assert!(talk.contains("say so with `--adopt PART=ID`"), "{talk}");
+    assert!(talk.contains("CreateSubnet") && talk.contains("InvalidSubnet.Conflict"), "{talk}");
+
+    let (subnet, gateway) = (format!("public-eu-west-1a={subnet}"), format!("internet-gateway={gateway}"));
+    let adopt = ["--adopt", &only_vpc, "--adopt", &subnet, "--adopt", &gateway];
+    let plan = planned(&account.provision(&[PLAN, &adopt].concat()).output().unwrap());
+    for part in ["public-eu-west-1a", "internet-gateway"] {
+        assert!(plan.contains(&(part.to_owned(), "update".to_owned())), "{part}: {plan:?}");
+    }
+    account.must_provision(&[APPLY, &adopt].concat());
+    assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0), "adopted once is adopted");
+    let mut found = account.inventory();
+    found["vpc"].as_array_mut().unwrap().retain(|name| name != "unnamed");
+    assert_eq!(found, usual);
+    let second = format!("vpc={elsewhere}");
+    let talk = ended(&account.provision(&[APPLY, &["--adopt", &second]].concat()).output().unwrap(), 1);
+    assert!(talk.contains(&format!("the cluster has {ours} already")), "{talk}");
+
+    account.must_provision(DESTROY);
+    call(&account, "ec2", "delete_vpc", &json!({ "VpcId": elsewhere }));
+    assert_eq!(account.inventory(), nothing);
+}
+
+/// What is seen of a peering: its state, the destinations behind it in the tables of a VPC, and the LDAP group there.
+fn peering(account: &Account, there: &str) -> Value {
+    let in_vpc = json!([{ "Name": "vpc-id", "Values": [there] }]);
+    let cluster = json!([{ "Name": "tag:futuswarm:cluster", "Values": ["local-provision"] }]);
+    let answers = account.call(&json!([
+        ["ec2", null, "describe_vpc_peering_connections", { "Filters": cluster }],
+        ["ec2", null, "describe_route_tables", { "Filters": in_vpc }],
+        ["ec2", null, "describe_route_tables", { "Filters": cluster }],
+        ["ec2", null, "describe_security_groups", { "Filters": in_vpc }],
+    ]));
+    let routes = |answer: &Value| {
+        let tables = answer["RouteTables"].as_array().unwrap().iter();
+        let routes = tables.flat_map(|table| table["Routes"].as_array().unwrap().clone());
+        let routes = routes.filter(|route| route["VpcPeeringConnectionId"].is_string());
+        routes.map(|route| route["DestinationCidrBlock"].clone()).collect::<Vec<_>>()
+    };
+    let connections = answers[0]["VpcPeeringConnections"].as_array().unwrap().iter();
+    let states = connections.map(|one| one["Status"]["Code"].clone()).filter(|state| state != "deleted");
+    let groups = answers[3]["SecurityGroups"].as_array().unwrap().iter();
+    let ldap = groups.filter(|group| group["GroupName"] == "allow-from-local-provision");
+    let rules = ldap.map(|group| {
+        json!([group["IpPermissions"][0]["FromPort"], group["IpPermissions"][0]["IpRanges"][0]["CidrIp"]])
+    });
+    json!({ "states": states.collect::<Vec<_>>(), "there": routes(&answers[1]), "here": routes(&answers[2]), "ldap": rules.collect::<Vec<_>>() })
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn peerings_have_routes_both_ways_and_leave_nothing_behind() {
+    let account = Account::start("local-provision");
+    let made = call(&account, "ec2", "create_vpc", &json!({ "CidrBlock": "172.20.0.0/16" }));
+    let office = text(&made["Vpc"]["VpcId"]);
+    let before = account.inventory();
+    let peered = format!(
+        "[ldap]\nuri = \"ldaps://ldap.example.com\"\nbase_dn = \"dc=example,dc=com\"\n\n[peering.office]\nvpc = \"{office}\"\ncidr = \"172.20.0.0/16\"\nldap = true\n\n[rds]"
+    );
+    let peered = [("[rds]", peered.as_str())];
+    ended(&account.provision_with(APPLY, &peered), 0);
+    assert_eq!(
+        ended(&account.provision_with(PLAN, &peered), 0),
+        "planning the cluster local-provision in eu-west-1\n0 to create, 0 to change, 0 to delete\n"
+    );
+    let whole = json!({
+        "states": ["active"],
+        "there": ["10.50.0.0/16"],
+        "here": ["172.20.0.0/16", "172.20.0.0/16"],
+        "ldap": [[636, "10.50.0.0/16"]],
+    });
+    assert_eq!(peering(&account, &office), whole);
+
+    // Somebody there takes the route and the rule away.
+    let filters = json!([{ "Name": "vpc-id", "Values": [office] }]);
+    let tables = call(&account, "ec2", "describe_route_tables", &json!({ "Filters": filters }));
+    let table = &tables["RouteTables"][0]["RouteTableId"];
+    let route = json!({ "RouteTableId": table, "DestinationCidrBlock": "10.50.0.0/16" });
+    call(&account, "ec2", "delete_route", &route);
+    let talk = ended(&account.provision_with(PLAN, &peered), 2);
+    assert!(talk.contains("routes there: missing → set"), "{talk}");
+    ended(&account.provision_with(APPLY, &peered), 0);
+    assert_eq!(peering(&account, &office), whole);
+
+    let nothing = json!({ "states": [], "there": [], "here": [], "ldap": [] });
+    ended(&account.provision(APPLY).output().unwrap(), 0);
+    assert_eq!(peering(&account, &office), nothing, "what the spec no longer has is gone on both sides");
+    ended(&account.provision(PLAN).output().unwrap(), 0);
+
+    ended(&account.provision_with(APPLY, &peered), 0);
+    assert_eq!(peering(&account, &office), whole);
+    ended(&account.provision_with(DESTROY, &peered), 0);
+    assert_eq!(account.inventory(), before);
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn a_domain_whose_dns_is_elsewhere_gets_its_certificate_later() {
+    let account = Account::start("local-provision");
+    let nothing = account.inventory();
+    let elsewhere = [("domain = \"apps.localhost\"", "domain = \"apps.example.org\"")];
+    let talk = ended(&account.provision_with(APPLY, &elsewhere), 0);
+    for expected in [
+        "no hosted zone of this account serves apps.example.org: make this record where its DNS is",
+        "HTTPS waits for its certificate; run the command again once the certificate is issued",
+        "*.apps.example.org  CNAME  ",
+        "apps.example.org  ALIAS or CNAME  ",
+    ] {
+        assert!(talk.contains(expected), "{expected}: {talk}");
+    }
+    let inventory = account.inventory();
+    assert_eq!(inventory["certificate"], json!(["apps.example.org PENDING_VALIDATION"]));
+    assert_eq!(inventory["load balancer"], json!(["fsw-local-provision listeners 1"]));
+    assert!(!inventory["group"].as_array().unwrap().is_empty(), "everything else is there: {inventory}");
+    assert!(!inventory["record"].to_string().contains("example.org"), "{inventory}");
+
+    // Its DNS moves into the account; ACM sees the record as soon as it stands.
+    let zone = json!({ "Name": "example.org", "CallerReference": "moved" });
+    call(&account, "route53", "create_hosted_zone", &zone);
+    let talk = ended(&account.provision_with(APPLY, &elsewhere), 0);
+    assert!(!talk.contains("waits for its certificate"), "{talk}");
+    let inventory = account.inventory();
+    assert_eq!(inventory["certificate"], json!(["apps.example.org ISSUED"]));
+    assert_eq!(inventory["load balancer"], json!(["fsw-local-provision listeners 2"]));
+    let records = inventory["record"].to_string();
+    assert!(records.contains("\"apps.example.org. A\"") && records.contains("052.apps.example.org. A"), "{records}");
+    ended(&account.provision_with(PLAN, &elsewhere), 0);
+    ended(&account.provision_with(DESTROY, &elsewhere), 0);
+    assert_eq!(account.inventory(), nothing, "records, too");
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn the_classic_balancer_has_the_same_life() {
+    let account = Account::start("local-provision");
+    let nothing = account.inventory();
+    let classic = [("[rds]", "[load_balancer]\nkind = \"classic\"\nhttp = \"forward\"\n[rds]")];
+    ended(&account.provision_with(APPLY, &classic), 0);
+    ended(&account.provision_with(PLAN, &classic), 0);
+    let name = json!({ "LoadBalancerNames": ["fsw-local-provision"] });
+    let described = call(&account, "elb", "describe_load_balancers", &name);
+    let balancer = &described["LoadBalancerDescriptions"][0];
+    let listeners = balancer["ListenerDescriptions"].as_array().unwrap().iter();
+    let mut listeners: Vec<Value> = listeners
+        .map(|one| {
+            let one = &one["Listener"];
+            json!([one["Protocol"], one["LoadBalancerPort"], one["InstancePort"], one["SSLCertificateId"].is_string()])
+        })
+        .collect();
+    listeners.sort_by_key(Value::to_string);
+    assert_eq!(listeners, [json!(["HTTP", 80, 80, false]), json!(["HTTPS", 443, 80, true])]);
+    assert_eq!(balancer["HealthCheck"]["Target"], "HTTP:80/status");
+    assert_eq!(balancer["Subnets"].as_array().unwrap().len(), 3);
+    let groups = call(&account, "autoscaling", "describe_auto_scaling_groups", &json!({}));
+    for group in groups["AutoScalingGroups"].as_array().unwrap() {
+        assert_eq!(group["LoadBalancerNames"], json!(["fsw-local-provision"]));
+        assert_eq!(group["HealthCheckType"], "EC2");
+    }
+    assert!(account.inventory()["target group"].is_null());
+
+    let one = "fsw-local-provision";
+    let check =
+        json!({ "Target": "TCP:80", "Interval": 30, "Timeout": 3, "UnhealthyThreshold": 4, "HealthyThreshold": 4 });
+    call(&account, "elb", "configure_health_check", &json!({ "LoadBalancerName": one, "HealthCheck": check }));
+    call(
+        &account,
+        "elb",
+        "delete_load_balancer_listeners",
+        &json!({ "LoadBalancerName": one, "LoadBalancerPorts": [443] }),
+    );
+    let talk = ended(&account.provision_with(PLAN, &classic), 2);
+    assert!(
+        talk.contains("health check: TCP:80 every 30 s") && talk.contains("listener 443: HTTPS to port 80"),
+        "{talk}"
+    );
+    ended(&account.provision_with(APPLY, &classic), 0);
+    ended(&account.provision_with(PLAN, &classic), 0);
+
+    ended(&account.provision_with(DESTROY, &classic), 0);
+    assert_eq!(account.inventory(), nothing);
+    let gone = account.call(&json!([["elb", null, "describe_load_balancers", name]]));
+    assert!(gone[0]["error"].is_string(), "{}", gone[0]);
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn data_outlives_the_cluster_and_belongs_to_the_next_one_of_its_name() {
+    let account = Account::start("local-provision");
+    let nothing = account.inventory();
+    account.must_provision(APPLY);
+    let whole = account.inventory();
+    let put = json!({ "Bucket": whole["bucket"][0], "Key": "cluster/precious", "Body": "kept" });
+    call(&account, "s3", "put_object", &put);
+    let keys = |account: &Account| call(account, "kms", "list_aliases", &json!({}))["Aliases"].clone();
+    let before = keys(&account);
+
+    let talk = account.must_provision(&["destroy", "--yes"]);
+    assert!(
+        talk.contains("the database's last state stays as the snapshot futuswarm-local-provision-db-final-"),
+        "{talk}"
+    );
+    let left = account.inventory();
+    let mut kinds: Vec<&str> = left.as_object().unwrap().keys().map(String::as_str).collect();
+    kinds.retain(|kind| nothing[*kind] != left[*kind]);
+    assert_eq!(kinds, ["alias", "bucket", "key", "object"], "{left}");
+    let snapshots = call(&account, "rds", "describe_db_snapshots", &json!({}));
+    assert_eq!(snapshots["DBSnapshots"].as_array().unwrap().len(), 1);
+    let plan = account.provision(&["destroy", "--plan"]).output().unwrap();
+    ended(&plan, 0);
+
+    account.must_provision(APPLY);
+    assert_eq!(keys(&account), before, "the same keys");
+    let get = json!({ "Bucket": whole["bucket"][0], "Key": "cluster/precious" });
+    call(&account, "s3", "get_object", &get);
+    account.must_provision(DESTROY);
+    assert_eq!(account.inventory(), nothing, "--delete-data deletes it");
+}
