@@ -5,6 +5,8 @@ setup() {
     cd "$BATS_TEST_DIRNAME/.."
     XTASK="${FUTUSWARM_XTASK:-cargo xtask}"
     export FUTUSWARM_STATE="$BATS_TEST_TMPDIR/s"
+    # Network namespaces are the machine's, whatever the state folder: with the usual spec, a cloud that runs would be destroyed.
+    SPEC=tests/specs/local-bats.toml
 }
 
 @test "help shows every verb and examples" {
@@ -60,15 +62,34 @@ setup() {
 }
 
 @test "without a cloud, day-two verbs say so and what to do" {
-    for verb in "status --local" "ssh i-1 --local" "console i-1 --local" "chaos kill i-1 --local"; do
-        run $XTASK $verb
+    for verb in "status" "ssh i-1" "console i-1" "chaos kill i-1"; do
+        run $XTASK $verb --local --spec "$SPEC"
         [ "$status" -ne 0 ]
         [[ "$output" == *"is not running; start it with \`cargo xtask deploy-cluster --local\`"* ]]
     done
 }
 
 @test "destroying what is not there succeeds" {
-    run $XTASK destroy-cluster --local
+    run $XTASK destroy-cluster --local --spec "$SPEC"
+    [ "$status" -eq 0 ]
+}
+
+@test "a plan to destroy what is not there does nothing and says so" {
+    mkdir -p "$FUTUSWARM_STATE/local/local-bats"
+    run $XTASK destroy-cluster --local --spec "$SPEC" --plan
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"there is no cluster that could be destroyed"* ]]
+    [ -d "$FUTUSWARM_STATE/local/local-bats" ]
+    run $XTASK destroy-cluster --local --spec nowhere.toml --plan
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"nowhere.toml"* ]]
+}
+
+@test "a word that no verb knows exits with 1, since 2 is a plan's that has changes" {
+    run $XTASK deploy-cluster --lokal --plan
+    [ "$status" -eq 1 ]
+    [[ "$output" == *"--lokal"* ]]
+    run $XTASK deploy-cluster --help
     [ "$status" -eq 0 ]
 }
 

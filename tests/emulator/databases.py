@@ -151,6 +151,8 @@ def refused(code, call, **arguments):
     raise AssertionError(f"{code} was expected")
 
 
+# A snapshot of a server that runs would be an empty one.
+refused("InvalidParameterCombination", rds.create_db_snapshot, DBInstanceIdentifier="apps", DBSnapshotIdentifier="running")
 refused("InvalidParameterCombination", rds.delete_db_instance, DBInstanceIdentifier="apps", FinalDBSnapshotIdentifier="last")
 rds.modify_db_instance(DBInstanceIdentifier="apps", DeletionProtection=False, ApplyImmediately=True)
 refused("InvalidParameterCombination", rds.delete_db_instance, DBInstanceIdentifier="apps")
@@ -160,14 +162,29 @@ refused("DBInstanceNotFound", instance)
 refused("ResourceNotFoundException", secrets.get_secret_value, SecretId=secret)
 until("the name to be gone", lambda: resolve(found["Endpoint"]["Address"]) == "")
 assert rds.describe_db_snapshots(DBSnapshotIdentifier="last")["DBSnapshots"][0]["Status"] == "available"
-time.sleep(2)  # until the server has stopped and its data is in the snapshot
 
-# The snapshot holds the data.
+# The snapshot holds the data, also when the server that fills it has not stopped yet.
 rds.restore_db_instance_from_db_snapshot(
     DBInstanceIdentifier="again", DBSnapshotIdentifier="last", DBSubnetGroupName="databases", VpcSecurityGroupIds=[group]
 )
 rds.modify_db_instance(DBInstanceIdentifier="again", MasterUserPassword="of my own choice", ApplyImmediately=True)
 again = ready("again")
 until("the chosen password", lambda: psql(again, "of my own choice", "select answer from kept") == "42")
+rds.delete_db_instance(DBInstanceIdentifier="again", SkipFinalSnapshot=True)
+
+# Another one of the same name, made before anybody has looked: it has its own password and nothing of the one before.
+rds.create_db_instance(
+    DBInstanceIdentifier="again",
+    Engine="postgres",
+    DBInstanceClass="db.t4g.micro",
+    AllocatedStorage=20,
+    MasterUsername="futuswarm",
+    MasterUserPassword="of the second",
+    DBName="apps",
+    DBSubnetGroupName="databases",
+    VpcSecurityGroupIds=[group],
+)
+anew = ready("again")
+until("the second one's password", lambda: psql(anew, "of the second", "select to_regclass('kept') is null") == "t")
 rds.delete_db_instance(DBInstanceIdentifier="again", SkipFinalSnapshot=True)
 print(json.dumps(version.split(" on ")[0].split(" (")[0]))

@@ -11,6 +11,9 @@ vpc = ec2.create_vpc(CidrBlock="10.48.0.0/16")["Vpc"]["VpcId"]
 subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.48.0.0/24", AvailabilityZone="eu-west-1a")["Subnet"]["SubnetId"]
 key = kms.create_key()["KeyMetadata"]
 bucket = "arn:aws:s3:::conditions"
+# Its objects are sealed with the key; its own policy forbids what the role's allows.
+sealing = "arn:aws:s3:::sealing"
+through_s3 = {"kms:ViaService": "s3.eu-west-1.amazonaws.com", "kms:EncryptionContext:aws:s3:arn": sealing + "/written"}
 cluster = {"StringEquals": {"kms:EncryptionContext:futuswarm:cluster": "local"}}
 policy = [
     {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:GenerateDataKey"], "Resource": key["Arn"], "Condition": cluster},
@@ -19,6 +22,10 @@ policy = [
     {"Effect": "Allow", "Action": "s3:*", "Resource": bucket + "/apps/*"},
     {"Effect": "Deny", "Action": "s3:DeleteObject*", "Resource": bucket + "/apps/*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}},
     {"Effect": "Deny", "Action": "s3:*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
+    # Of an address that nobody knows it cannot be said that it is another.
+    {"Effect": "Allow", "Action": "s3:GetObject", "Resource": bucket + "/users/me", "Condition": {"StringNotEquals": {"aws:SourceIp": "192.0.2.1"}}},
+    {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:ListBucket"], "Resource": [sealing, sealing + "/*"]},
+    {"Effect": "Allow", "Action": "kms:GenerateDataKey", "Resource": key["Arn"], "Condition": {"StringEquals": through_s3}},
 ]
 trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
@@ -37,6 +44,13 @@ iam.add_role_to_instance_profile(InstanceProfileName="conditions", RoleName="con
 s3.create_bucket(Bucket="conditions", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 s3.put_object(Bucket="conditions", Key="apps/shop", Body=b"{}")
 s3.put_object(Bucket="conditions", Key="users/me", Body=b"{}")
+s3.create_bucket(Bucket="sealing", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key["KeyId"]}
+s3.put_bucket_encryption(
+    Bucket="sealing", ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault": by_default}]}
+)
+forbidden = {"Effect": "Deny", "Principal": {"AWS": role["Arn"]}, "Action": "s3:ListBucket", "Resource": sealing}
+s3.put_bucket_policy(Bucket="sealing", Policy=document([forbidden]))
 instance = ec2.run_instances(
     ImageId="ami-12345678", MinCount=1, MaxCount=1, SubnetId=subnet, IamInstanceProfile={"Name": "conditions"}
 )["Instances"][0]

@@ -11,7 +11,7 @@ class Cluster:
     """A cluster of the account, as an independent client sees it."""
 
     def __init__(self, name, region="eu-west-1"):
-        self.name = name
+        self.name, self.region = name, region
         self.account = sts.get_caller_identity()["Account"]
         self.bucket = f"futuswarm-{name}-{self.account}-{region}"
 
@@ -41,8 +41,11 @@ class Cluster:
     def gateway(self):
         return self.part("describe_internet_gateways", "InternetGateways", "internet-gateway")["InternetGatewayId"]
 
-    def key(self, suffix=""):
-        return kms.describe_key(KeyId=f"alias/futuswarm-{self.name}{suffix}")["KeyMetadata"]
+    def key(self, of="cluster"):
+        return kms.describe_key(KeyId=f"alias/futuswarm/{self.name}/{of}")["KeyMetadata"]
+
+    def role(self, role):
+        return f"futuswarm-{self.name}-{self.region}-{role}"
 
     def group(self, name):
         return f"futuswarm-{self.name}-{name}"

@@ -42,6 +42,13 @@ def networks():
     )
     expect("security-rds", "ingress everything from ::/0", "allowed", None)
 
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    ec2.revoke_security_group_egress(GroupId=nodes, IpPermissions=everything)
+    expect("security-nodes", "egress everything to 0.0.0.0/0", None, "allowed")
+    smtp = {"IpProtocol": "tcp", "FromPort": 25, "ToPort": 25, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_egress(GroupId=database, IpPermissions=[smtp])
+    expect("security-rds", "egress tcp 25 to 0.0.0.0/0", "allowed", None)
+
     public, private = cluster.route_table("public-routes"), cluster.route_table("private-routes")
     gateway = cluster.gateway()
     ec2.delete_route(RouteTableId=public["RouteTableId"], DestinationCidrBlock="0.0.0.0/0")
@@ -88,7 +95,7 @@ def bucket():
 
 
 def identities():
-    manager, worker = cluster.group("manager"), cluster.group("worker")
+    manager, worker = cluster.role("manager"), cluster.role("worker")
     wanted = iam.get_role_policy(RoleName=worker, PolicyName="node")["PolicyDocument"]
     iam.put_role_policy(RoleName=worker, PolicyName="node", PolicyDocument=json.dumps(anything()))
     expect("worker-role", "policy node", normal(anything()), normal(wanted))
@@ -111,7 +118,7 @@ def identities():
 
     kms.disable_key_rotation(KeyId=cluster.key()["KeyId"])
     expect("cluster-key", "rotation", "off", "yearly")
-    managers = cluster.key("-managers")["KeyId"]
+    managers = cluster.key("managers")["KeyId"]
     # Whether a key is enabled is asked only of one that does not rotate.
     kms.disable_key_rotation(KeyId=managers)
     expect("manager-key", "rotation", "off", "yearly")
@@ -125,6 +132,8 @@ def identities():
     ec2.delete_key_pair(KeyName=name)
     ec2.import_key_pair(KeyName=name, PublicKeyMaterial=other.encode())
     expect("ssh", "public key", other, words(pair["PublicKey"]))
+    for key, value in (("Name", name), ("futuswarm:cluster", cluster.name), ("futuswarm:part", "ssh")):
+        expect("ssh", f"tag {key}", None, value)
 
 
 def balancer():
@@ -164,6 +173,7 @@ def nodes():
     scaling.delete_tags(Tags=[tag])
     expect("node-workers", "tag Name", None, cluster.group("node-workers"))
     scaling.resume_processes(AutoScalingGroupName=managers, ScalingProcesses=["AZRebalance"])
+    scaling.update_auto_scaling_group(AutoScalingGroupName=managers, NewInstancesProtectedFromScaleIn=False)
     expect("node-managers", "managers are kept", None, "true")
     found = ec2.describe_launch_template_versions(LaunchTemplateName=managers, Versions=["$Latest"])
     content = found["LaunchTemplateVersions"][0]["LaunchTemplateData"] | {"InstanceType": "m5.large"}

@@ -106,6 +106,8 @@ fn a_killed_daemon_leaves_nothing_running(cluster: &Cluster) {
     assert!(!output.status.success() && talk.contains("is not running; start it with"), "{talk}");
     cluster.must(&["destroy-cluster"]);
     assert_eq!(cluster.leftovers(), Leftovers::default());
+    // Disks, keys and logs go, too; images and emulator stay in the cache.
+    assert!(!cluster.state_dir().exists(), "{} is still there", cluster.state_dir().display());
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn conditions_and_variables_of_policies_hold_for_nodes() {
     let data_key = |context: Value| json!(["kms", "generate_data_key", { "KeyId": text("key"), "KeySpec": "AES_256", "EncryptionContext": context }]);
     let object = |operation: &str, key: &str| json!(["s3", operation, { "Bucket": "conditions", "Key": key }]);
     let list = |prefix: &str| json!(["s3", "list_objects_v2", { "Bucket": "conditions", "Prefix": prefix }]);
+    let sealed = |operation: &str, key: &str| json!(["s3", operation, { "Bucket": "sealing", "Key": key }]);
     let own = format!("cluster/nodes/{}", text("userid"));
     let table = [
         (open("ours", "local"), "allowed"),
@@ -81,6 +82,11 @@ fn conditions_and_variables_of_policies_hold_for_nodes() {
         ),
         (json!(["s3", "get_bucket_policy", { "Bucket": "conditions" }]), "denied"),
         (json!(["s3", "list_buckets", {}]), "denied"),
+        (sealed("put_object", "written"), "allowed"),
+        (sealed("put_object", "other"), "denied"),
+        (sealed("get_object", "written"), "denied"),
+        (sealed("head_object", "written"), "allowed"),
+        (json!(["s3", "list_objects_v2", { "Bucket": "sealing" }]), "denied"),
         (json!(["iam", "list_roles", {}]), "denied"),
     ];
     let calls = Value::from_iter(table.iter().map(|(call, _)| call.clone()));

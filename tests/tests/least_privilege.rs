@@ -7,12 +7,14 @@ const ALLOWED: &str = "allowed";
 const DENIED: &str = "denied";
 /// KMS knows the key and refuses the context.
 const WRONG_CONTEXT: &str = "InvalidCiphertextException";
+/// The path leads nowhere in the local cloud.
+const NOWHERE: &str = "LocalCloudFailure";
 /// The caller names a key that it may use, and the text was sealed with another.
 const WRONG_KEY: &str = "IncorrectKeyException";
 
 const BUCKET: &str = "futuswarm-local-api-123456789012-eu-west-1";
-const CLUSTER_KEY: &str = "alias/futuswarm-local-api";
-const MANAGER_KEY: &str = "alias/futuswarm-local-api-managers";
+const CLUSTER_KEY: &str = "alias/futuswarm/local-api/cluster";
+const MANAGER_KEY: &str = "alias/futuswarm/local-api/managers";
 
 /// One call and its outcome for a worker and for a manager.
 struct Row {
@@ -33,6 +35,54 @@ fn put(key: &str, worker: &'static str, manager: &'static str) -> Row {
     row("s3", "put_object", json!({ "Bucket": BUCKET, "Key": key, "Body": "{}" }), worker, manager)
 }
 
+fn delete(key: &str, worker: &'static str, manager: &'static str) -> Row {
+    row("s3", "delete_object", json!({ "Bucket": BUCKET, "Key": key }), worker, manager)
+}
+
+/// Requests that the emulator and the local cloud's front could read in two ways: what is decided on must be what is done.
+fn crooked(open: &Value) -> Vec<Row> {
+    let form = "application/x-www-form-urlencoded; charset=utf-8";
+    let raw = |service: &str, request: Value, outcome: &'static str| row(service, "raw", request, outcome, outcome);
+    let public = "AWSCognitoIdentityService.GetId";
+    let run = "Action=RunInstances&Version=2016-11-15&ImageId=ami-12345678&MinCount=1&MaxCount=1";
+    let json = |target: &str| json!({ "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target });
+    let ciphertext = open["CiphertextBlob"]["base64"].as_str().unwrap();
+    let decrypt = json!({ "CiphertextBlob": ciphertext, "EncryptionContext": open["EncryptionContext"] }).to_string();
+    let path = format!("/{BUCKET}/cluster/spec");
+    vec![
+        // The emulator lets everybody call some operations of Cognito, and takes the operation itself from elsewhere.
+        raw("ec2", json!({ "headers": { "Content-Type": form, "X-Amz-Target": public }, "body": run }), DENIED),
+        raw(
+            "s3",
+            json!({ "method": "GET", "path": "/somebody-elses/secret", "headers": { "X-Amz-Target": public } }),
+            DENIED,
+        ),
+        raw("secretsmanager", json!({ "path": "/?Action=ListSecrets", "headers": json(public), "body": "{}" }), DENIED),
+        // It prefers an operation in the query, and has switches of its own.
+        raw("kms", json!({ "headers": json("TrentService.Decrypt"), "body": decrypt }), ALLOWED),
+        raw(
+            "kms",
+            json!({ "path": "/?Action=ListKeys", "headers": json("TrentService.Decrypt"), "body": decrypt }),
+            DENIED,
+        ),
+        raw("ec2", json!({ "path": "/moto-api/reset-auth", "body": "inf" }), NOWHERE),
+        raw("ec2", json!({ "path": "//moto-api/reset-auth", "body": "inf" }), NOWHERE),
+        raw("ec2", json!({ "path": "/%6doto-api/reset-auth", "body": "inf" }), NOWHERE),
+        // It looks for the bucket in the host's name first; there is no such key in that bucket.
+        raw(
+            "s3",
+            json!({ "method": "GET", "path": path, "headers": { "Host": "somebody-elses.example.org" } }),
+            ALLOWED,
+        ),
+        // It reads any XML.
+        raw(
+            "s3",
+            json!({ "path": format!("/{BUCKET}?delete="), "body": "<Delete><Object ><Key>apps/shop/config</Key></Object><Object><Key>cluster/nothing</Key></Object></Delete>" }),
+            DENIED,
+        ),
+    ]
+}
+
 fn table(own: &str, sealed: &Value) -> Vec<Row> {
     let context =
         json!({ "futuswarm:cluster": "local-api", "futuswarm:kind": "join-token", "futuswarm:name": "worker" });
@@ -45,8 +95,12 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
     let seal = |key: &str, context: &Value| json!({ "KeyId": key, "Plaintext": "x", "EncryptionContext": context });
     let mut mixed_up = open("managers", context.clone());
     mixed_up["KeyId"] = CLUSTER_KEY.into();
+    let mut again = open("cluster", context.clone());
+    again["SourceEncryptionContext"] = std::mem::take(&mut again["EncryptionContext"]);
+    again.as_object_mut().unwrap().remove("EncryptionContext");
+    again["DestinationKeyId"] = MANAGER_KEY.into();
     let image = json!({ "ImageId": "ami-12345678", "MinCount": 1, "MaxCount": 1 });
-    vec![
+    let mut rows = vec![
         get("cluster/spec", ALLOWED, ALLOWED),
         get("cluster/tokens/worker", ALLOWED, ALLOWED),
         get("cluster/tokens/manager", DENIED, ALLOWED),
@@ -54,13 +108,16 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         put("cluster/nodes/AROAANOTHERROLE000000:i-0123456789abcdef0", DENIED, ALLOWED),
         put("cluster/nodes/{userid}0", DENIED, ALLOWED),
         get("cluster/nodes/AROAANOTHERROLE000000:i-0123456789abcdef0", DENIED, ALLOWED),
+        delete("cluster/nodes/{userid}", DENIED, ALLOWED),
+        delete("cluster/nodes/AROAANOTHERROLE000000:i-0123456789abcdef0", DENIED, ALLOWED),
         put("cluster/tokens/worker", DENIED, ALLOWED),
         put("cluster/genesis", DENIED, ALLOWED),
         put("cluster/managers/i-me", DENIED, ALLOWED),
         put("cluster/spec-of-another", DENIED, ALLOWED),
         put("apps/shop/config", DENIED, DENIED),
         get("apps/shop/config", DENIED, DENIED),
-        row("s3", "delete_object", json!({ "Bucket": BUCKET, "Key": "cluster/nothing" }), DENIED, ALLOWED),
+        delete("cluster/nothing", DENIED, ALLOWED),
+        delete("apps/shop/config", DENIED, DENIED),
         row("s3", "list_objects_v2", json!({ "Bucket": BUCKET }), ALLOWED, ALLOWED),
         row("s3", "list_objects_v2", json!({ "Bucket": "somebody-elses" }), DENIED, DENIED),
         row("s3", "get_object", json!({ "Bucket": "somebody-elses", "Key": "secret" }), DENIED, DENIED),
@@ -84,50 +141,47 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         row("kms", "encrypt", seal(MANAGER_KEY, &context), DENIED, ALLOWED),
         row("kms", "encrypt", seal(CLUSTER_KEY, &with("cluster", "another")), DENIED, DENIED),
         row("kms", "generate_data_key", json!({ "KeyId": CLUSTER_KEY, "KeySpec": "AES_256" }), DENIED, DENIED),
+        row("kms", "re_encrypt", again, DENIED, DENIED),
+        row(
+            "kms",
+            "create_grant",
+            json!({ "KeyId": CLUSTER_KEY, "GranteePrincipal": "arn:aws:iam::123456789012:root", "Operations": ["Decrypt"] }),
+            DENIED,
+            DENIED,
+        ),
         row("kms", "schedule_key_deletion", json!({ "KeyId": CLUSTER_KEY }), DENIED, DENIED),
         row("ec2", "describe_instances", json!({}), DENIED, ALLOWED),
+        // Without parameters each, so those that a node could hurt with most are tried with some, too.
+        row("ec2", "every write", json!({}), DENIED, DENIED),
         row("ec2", "run_instances", image, DENIED, DENIED),
         row("ec2", "terminate_instances", json!({ "InstanceIds": [own] }), DENIED, DENIED),
-        row(
-            "ec2",
-            "create_tags",
-            json!({ "Resources": [own], "Tags": [{ "Key": "a", "Value": "b" }] }),
-            DENIED,
-            DENIED,
-        ),
-        row("ec2", "modify_instance_attribute", json!({ "InstanceId": own, "Groups": ["sg-1"] }), DENIED, DENIED),
-        row("ec2", "authorize_security_group_ingress", json!({ "GroupId": "sg-1" }), DENIED, DENIED),
-        row(
-            "ec2",
-            "attach_volume",
-            json!({ "Device": "/dev/sdf", "InstanceId": own, "VolumeId": "vol-1" }),
-            DENIED,
-            DENIED,
-        ),
-        row("ec2", "delete_volume", json!({ "VolumeId": "vol-1" }), DENIED, DENIED),
+        row("secretsmanager", "get_secret_value", json!({ "SecretId": "anything" }), DENIED, DENIED),
+        row("secretsmanager", "list_secrets", json!({}), DENIED, DENIED),
         row("iam", "list_roles", json!({}), DENIED, DENIED),
         row(
             "iam",
             "put_role_policy",
-            json!({ "RoleName": "futuswarm-local-api-worker", "PolicyName": "more", "PolicyDocument": "{}" }),
+            json!({ "RoleName": "futuswarm-local-api-eu-west-1-worker", "PolicyName": "more", "PolicyDocument": "{}" }),
             DENIED,
             DENIED,
         ),
         row(
             "sts",
             "assume_role",
-            json!({ "RoleArn": "arn:aws:iam::123456789012:role/futuswarm-local-api-manager", "RoleSessionName": "me" }),
+            json!({ "RoleArn": "arn:aws:iam::123456789012:role/futuswarm-local-api-eu-west-1-manager", "RoleSessionName": "me" }),
             DENIED,
             DENIED,
         ),
         row(
             "autoscaling",
             "set_desired_capacity",
-            json!({ "AutoScalingGroupName": "futuswarm-local-api-workers", "DesiredCapacity": 9 }),
+            json!({ "AutoScalingGroupName": "futuswarm-local-api-eu-west-1-workers", "DesiredCapacity": 9 }),
             DENIED,
             DENIED,
         ),
-    ]
+    ];
+    rows.extend(crooked(&open("cluster", context)));
+    rows
 }
 
 #[test]

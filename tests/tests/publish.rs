@@ -1,101 +1,13 @@
 //! Publishing against the emulated account: whole uploads, differences, faults, kills, smoke boots, retirement.
 
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::process::Output;
+#[path = "publish/desk.rs"]
+mod desk;
+
 use std::time::{Duration, Instant};
 
-use futuswarm_testkit::{Account, Ended, Image};
+use desk::{BLOCK, BLOCKS, Desk, PRESENT, changed, disk, refusal, refusal_of};
+use futuswarm_testkit::{Ended, Image};
 use serde_json::{Value, json};
-
-const BLOCK: usize = 512 * 1024;
-/// Partition of the test's disks, in blocks: what is outside and zero is not sent.
-const PARTITION: std::ops::Range<usize> = 2..30;
-/// Blocks of the test's disks, less those of zeros at the end.
-const BLOCKS: usize = 40;
-
-/// An account, and a cache of indices that no other run has filled.
-struct Desk {
-    account: Account,
-    cache: tempfile::TempDir,
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self { account: Account::without_image("local-publish"), cache: tempfile::tempdir().unwrap() }
-    }
-
-    fn program(&self, words: &[&str]) -> std::process::Command {
-        let mut command = self.account.publishing(words);
-        command.env("FUTUSWARM_CACHE", self.cache.path());
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        self.program(words).output().unwrap()
-    }
-
-    fn json(&self, words: &[&str]) -> Value {
-        let output = self.run(words);
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn publish(&self, image: &Image, options: &[&str]) -> Value {
-        let words = [&["publish", "--json", "--image", image.folder()], options].concat();
-        self.json(&words)["images"][0].clone()
-    }
-
-    fn one(&self, service: &str, operation: &str, arguments: Value) -> Value {
-        self.account.call(&json!([[service, null, operation, arguments]])).remove(0)
-    }
-
-    fn snapshots(&self) -> Vec<Value> {
-        let found = self.one("ec2", "describe_snapshots", json!({ "OwnerIds": ["self"] }));
-        found["Snapshots"].as_array().unwrap().clone()
-    }
-
-    /// The snapshot's content is the disk, and zeros after it.
-    fn assert_content(&self, published: &Value, disk: &[u8]) {
-        let file =
-            self.account.state_dir().join(format!("snapshots/{}.raw", published["snapshot_id"].as_str().unwrap()));
-        let metadata = file.metadata().unwrap();
-        assert_eq!(metadata.len(), 1 << 30);
-        assert!(metadata.blocks() * 512 <= disk.len() as u64 + (1 << 20), "what is absent takes no room");
-        let mut content = vec![0; disk.len()];
-        std::fs::File::open(&file).unwrap().read_exact(&mut content).unwrap();
-        assert!(content == disk, "the content is not the disk");
-    }
-}
-
-/// A disk with a partition table, content in every block but one inside the partition and those between 30 and 39.
-fn disk(seed: u8) -> Vec<u8> {
-    let mut disk = vec![0_u8; BLOCKS * BLOCK];
-    for (number, block) in disk.chunks_mut(BLOCK).enumerate() {
-        let zero = number == 7 || (PARTITION.end..BLOCKS - 1).contains(&number);
-        for (at, byte) in block.iter_mut().enumerate().filter(|_| !zero) {
-            *byte = (at as u8).wrapping_mul(31) ^ (number as u8) ^ (at >> 8) as u8 ^ seed;
-        }
-    }
-    disk[512..1024].fill(0);
-    disk[512..520].copy_from_slice(b"EFI PART");
-    disk[512 + 72] = 2;
-    disk[512 + 80] = 4;
-    disk[512 + 84] = 128;
-    disk[1024..1024 + 4 * 128].fill(0);
-    disk[1024] = 1;
-    let sectors = BLOCK as u64 / 512;
-    disk[1056..1064].copy_from_slice(&(PARTITION.start as u64 * sectors).to_le_bytes());
-    disk[1064..1072].copy_from_slice(&(PARTITION.end as u64 * sectors - 1).to_le_bytes());
-    disk
-}
-
-fn changed(mut disk: Vec<u8>, blocks: &[usize]) -> Vec<u8> {
-    for block in blocks {
-        disk[block * BLOCK + 99] ^= 0x55;
-    }
-    disk
-}
 
 #[test]
 #[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
@@ -104,8 +16,7 @@ fn a_snapshot_is_the_disk_and_the_next_one_is_sent_as_the_difference() {
     let first = disk(1);
     let one = Image::new("node-one", &first);
     let published = desk.publish(&one, &[]);
-    let present = BLOCKS - (BLOCKS - 1 - PARTITION.end);
-    assert_eq!((&published["blocks"], &published["blocks_sent"]), (&json!(present), &json!(present)));
+    assert_eq!((&published["blocks"], &published["blocks_sent"]), (&json!(PRESENT), &json!(PRESENT)));
     assert_eq!(published["parent_snapshot_id"], Value::Null);
     desk.assert_content(&published, &first);
     // The block of zeros inside the partition is there; those outside are not.
@@ -140,7 +51,7 @@ fn a_snapshot_is_the_disk_and_the_next_one_is_sent_as_the_difference() {
         std::fs::write(entry.path(), vec![7; BLOCKS * 32]).unwrap();
     }
     let full = desk.publish(&Image::new("node-three", &third), &[]);
-    assert_eq!((&full["blocks_sent"], &full["parent_snapshot_id"]), (&json!(present), &Value::Null));
+    assert_eq!((&full["blocks_sent"], &full["parent_snapshot_id"]), (&json!(PRESENT), &Value::Null));
     desk.assert_content(&full, &third);
     // Somebody moves a tag: the newest snapshot claims to have the blocks of another disk.
     let fourth = changed(vec![3; BLOCKS * BLOCK], &[5]);
@@ -162,9 +73,7 @@ fn a_snapshot_is_the_disk_and_the_next_one_is_sent_as_the_difference() {
     desk.assert_content(&honest, &fifth);
 
     // Another content under a name that is taken.
-    let clash = desk.run(&["publish", "--image", Image::new("node-five", &first).folder()]);
-    assert!(!clash.status.success());
-    let talk = String::from_utf8_lossy(&clash.stderr).into_owned();
+    let talk = desk.refused(&["publish", "--image", Image::new("node-five", &first).folder()]);
     assert!(talk.contains("has the name node-five and another content"), "{talk}");
 
     let validated = desk.json(&["image", "validate", "--json", "--image", two.folder()]);
@@ -183,6 +92,12 @@ fn faults_of_the_api_are_survived_and_a_wrong_checksum_is_not() {
         json!({ "fault": { "kind": "lost" }, "service": "ebs", "after": 0, "count": 1 }),
         // Answers to blocks.
         json!({ "fault": { "kind": "lost" }, "service": "ebs", "after": 9, "count": 3 }),
+        // StartSnapshot comes when others keep the account busy, CompleteSnapshot at an endpoint that does not know the snapshot.
+        refusal("ConcurrentLimitExceededException", "ebs", 0, 1),
+        refusal("ResourceNotFoundException", "ebs", 1 + PRESENT as u32, 1),
+        // More than the SDK itself tries, while the snapshot and then the image are waited for.
+        json!({ "fault": { "kind": "internal" }, "service": "ec2", "action": "DescribeSnapshots", "after": 1, "count": 6 }),
+        json!({ "fault": { "kind": "throttle" }, "service": "ec2", "action": "DescribeImages", "after": 1, "count": 6 }),
     ]
     .into_iter()
     .enumerate()
@@ -196,21 +111,40 @@ fn faults_of_the_api_are_survived_and_a_wrong_checksum_is_not() {
         desk.assert_content(&published, &disk);
         assert_eq!(desk.snapshots().len(), number + 1, "{faults}: one snapshot per image");
     }
-    // A fault that does not end: the reason is told, and so is what could not be cleared away. The next run takes it over.
-    desk.account.faults(&json!({ "fault": { "kind": "internal" }, "service": "ec2", "after": 4, "count": 100_000, "agent": "under-test" }));
+    // A refusal is for good: on what, why and what to do is told, and so is what could not be cleared away. The next run takes the
+    // snapshot over, which was complete.
+    desk.account.faults(&refusal("UnauthorizedOperation", "ec2", 4, 100_000));
     let (content, before) = (disk(99), desk.snapshots().len());
     let image = Image::new("node-late", &content);
-    let output = desk.run(&["publish", "--image", image.folder()]);
+    let talk = desk.refused(&["publish", "--full", "--image", image.folder()]);
     desk.account.calm();
-    assert!(!output.status.success());
-    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(talk.contains("eu-west-1: ") && talk.contains("InternalError"), "{talk}");
-    assert!(talk.contains("request local-cloud-fault"), "{talk}");
+    assert!(
+        talk.contains("eu-west-1: snap-") && talk.contains(": DescribeSnapshots answered UnauthorizedOperation"),
+        "{talk}"
+    );
+    assert!(
+        talk.contains("request local-cloud-fault") && talk.contains("docs/images.md lists all that are needed"),
+        "{talk}"
+    );
     assert!(talk.contains("left behind, delete it by hand: snap-"), "{talk}");
     let published = desk.publish(&image, &[]);
     assert_eq!(published["blocks_sent"], 0, "the snapshot was complete");
     desk.assert_content(&published, &content);
     assert_eq!(desk.snapshots().len(), before + 1);
+    // An upload that ends in the middle and cannot be cleared away is evidence for the next run.
+    desk.account.faults(&json!({
+        "fault": { "kind": "refused", "code": "AccessDeniedException" }, "agent": "under-test", "after": 8, "count": 100_000,
+    }));
+    let image = Image::new("node-denied", &disk(98));
+    let talk = desk.refused(&["publish", "--full", "--image", image.folder()]);
+    desk.account.calm();
+    assert!(
+        talk.contains("eu-west-1: block ") && talk.contains(": PutSnapshotBlock answered AccessDeniedException"),
+        "{talk}"
+    );
+    assert!(desk.snapshots().iter().any(|snapshot| snapshot["State"] == "pending"), "{talk}");
+    desk.publish(&image, &["--full"]);
+    assert_eq!(desk.snapshots().len(), before + 2, "one snapshot per image");
 
     let begun = desk.one("ebs", "start_snapshot", json!({ "VolumeSize": 1 }));
     let put = |checksum: &str| {
@@ -273,9 +207,93 @@ fn a_run_killed_after_any_call_is_finished_by_the_next() {
 
 #[test]
 #[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn a_difference_is_taken_over_only_when_it_was_compared() {
+    let desk = Desk::new();
+    let base = desk.publish(&Image::new("node-base", &disk(1)), &[]);
+    let content = changed(disk(1), &[3, 11]);
+    let image = Image::new("node-delta", &content);
+    let again = |published: &Value| {
+        let gone = desk.one("ec2", "deregister_image", json!({ "ImageId": published["image_id"] }));
+        assert_eq!(gone["error"], Value::Null);
+        desk.publish(&image, &[])
+    };
+    let first = desk.publish(&image, &[]);
+    assert_eq!((&first["blocks_sent"], &first["parent_snapshot_id"]), (&json!(2), &base["snapshot_id"]));
+    // As after a kill between the comparison and the registration.
+    let taken_over = again(&first);
+    assert_eq!((&taken_over["blocks_sent"], &taken_over["snapshot_id"]), (&json!(0), &first["snapshot_id"]));
+    // As after a kill between the upload and the comparison: it is neither taken over nor a parent.
+    let tags = json!({ "Resources": [first["snapshot_id"]], "Tags": [{ "Key": "futuswarm:verified" }] });
+    assert_eq!(desk.one("ec2", "delete_tags", tags)["error"], Value::Null);
+    let anew = again(&taken_over);
+    assert_eq!((&anew["blocks_sent"], &anew["parent_snapshot_id"]), (&json!(2), &base["snapshot_id"]));
+    assert_ne!(anew["snapshot_id"], first["snapshot_id"]);
+    desk.assert_content(&anew, &content);
+
+    // Kills around the end of an upload, the comparison and the registration.
+    let before = desk.snapshots().len();
+    let mut content = content;
+    for (number, calls) in (12..=18).enumerate() {
+        content = changed(content, &[12 + number]);
+        let image = Image::new(&format!("node-killed-{calls}"), &content);
+        let ended = desk.account.kill_program_after(calls, desk.program(&["publish", "--image", image.folder()]));
+        assert_eq!(ended, Ended::Killed, "call {calls}");
+        let published = desk.publish(&image, &[]);
+        desk.assert_content(&published, &content);
+        let snapshots = desk.snapshots();
+        assert_eq!(snapshots.len(), before + number + 1, "after a kill at call {calls}: one snapshot per image");
+        assert!(snapshots.iter().all(|snapshot| snapshot["State"] == "completed"), "after a kill at call {calls}");
+    }
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn mistakes_are_found_before_anything_is_sent() {
+    let desk = Desk::new();
+    let image = Image::new("node-one", &disk(1));
+    let rehearsal = Image::new("node-rehearsal", &disk(2));
+    let manifest = std::path::Path::new(rehearsal.folder()).join("manifest.json");
+    let mut about: Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    about["newer_than_lock"] = json!(["bash"]);
+    std::fs::write(&manifest, about.to_string()).unwrap();
+
+    desk.account.faults(&json!({ "fault": { "kind": "internal" }, "service": "ebs", "count": 0 }));
+    for (image, options, reason) in [
+        (&image, &["--share-with", "1234"][..], "1234 is no AWS account"),
+        (&image, &["--copy-to", "eu-nowhere-1"], "there is no region eu-nowhere-1"),
+        (&image, &["--region", "eu-west-1", "--copy-to", "eu-central-2"], "has not enabled the region eu-central-2"),
+        (&image, &["--copy-to", "eu-west-1"], "eu-west-1 gets the image anyway"),
+        (&image, &["--smoke", "--smoke-subnet", "subnet-0123"], "eu-west-1: there is no subnet subnet-0123"),
+        (&image, &["--smoke", "--smoke-subnet", "eu-north-1=subnet-0123"], "eu-north-1 is no region of this run"),
+        (&image, &["--deadline", "18001"], "18001 is not in 1..=18000"),
+        (&rehearsal, &["--rehearsal", "--promote", "--no-smoke"], "is for rehearsals and not promoted"),
+    ] {
+        let talk = desk.refused(&[&["publish", "--image", image.folder()], options].concat());
+        assert!(talk.contains(reason), "{options:?}: {talk}");
+    }
+    assert_eq!(desk.account.progress()["seen"], 0, "no call of the EBS direct APIs");
+    assert_eq!(desk.snapshots(), Vec::<Value>::new());
+
+    // In the local cloud a rehearsal is what is promoted.
+    let mut program =
+        desk.program(&["publish", "--image", rehearsal.folder(), "--rehearsal", "--promote", "--no-smoke"]);
+    let output = program.env("FUTUSWARM_NODE_ENDPOINT", desk.account.text("node_endpoint")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    // An image that cannot be used keeps its name, and nobody waits for it.
+    let published = desk.publish(&image, &[]);
+    let disabled = desk.one("ec2", "disable_image", json!({ "ImageId": published["image_id"] }));
+    assert_eq!(disabled["error"], Value::Null);
+    let talk = desk.refused(&["publish", "--image", image.folder()]);
+    let id = published["image_id"].as_str().unwrap();
+    assert!(talk.contains(&format!("{id} is disabled: enable it")) && talk.contains("or deregister it"), "{talk}");
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
 fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retired() {
     let desk = Desk::new();
-    let images: Vec<Image> = (0..5).map(|number| Image::new(&format!("node-{number}"), &disk(number))).collect();
+    let images: Vec<Image> = (0..7).map(|number| Image::new(&format!("node-{number}"), &disk(number))).collect();
     let latest = || desk.one("ssm", "get_parameter", json!({ "Name": "/futuswarm/images/x86_64/latest/image_id" }));
     let running = || {
         let states = json!({ "Filters": [{ "Name": "instance-state-name", "Values": ["pending", "running"] }] });
@@ -290,12 +308,8 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
 
     // Nobody speaks.
     let words = ["publish", "--promote", "--smoke-deadline", "2", "--image", images[0].folder()];
-    let silent = desk.run(&words);
-    let talk = String::from_utf8_lossy(&silent.stderr).into_owned();
-    assert!(
-        !silent.status.success() && talk.contains("was not promoted") && talk.contains("the agent never said"),
-        "{talk}"
-    );
+    let talk = desk.refused(&words);
+    assert!(talk.contains("was not promoted") && talk.contains("the agent never said"), "{talk}");
     assert_eq!(latest()["error"], "ParameterNotFound");
     assert_eq!(running(), Vec::<String>::new(), "the instance is terminated");
 
@@ -334,6 +348,14 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
     assert_eq!(latest()["Parameter"]["DataType"], "aws:ec2:image");
     assert_eq!(running(), Vec::<String>::new(), "the instance is terminated");
 
+    // SSM must take an image for an image, or it is not promoted.
+    desk.account.faults(&refusal_of("ValidationException", "ssm", "PutParameter", 1));
+    let talk = desk.refused(&["publish", "--promote", "--no-smoke", "--image", images[1].folder()]);
+    desk.account.calm();
+    let parameter = "eu-west-1: /futuswarm/images/x86_64/node-1/image_id: PutParameter answered ValidationException";
+    assert!(talk.contains(parameter), "{talk}");
+    assert_eq!(latest()["Parameter"]["Value"], oldest);
+
     // Copies and shares.
     let words =
         ["publish", "--json", "--image", images[1].folder(), "--copy-to", "eu-north-1", "--share-with", "210987654321"];
@@ -351,36 +373,80 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
     }
     assert_eq!(desk.json(&words)["images"][1]["reused"], true);
 
-    // Used by a launch template, by an instance, by nobody, and the newest.
+    // Used by a launch template, through a parameter, by an instance, by nobody, and the newest. One has a twin on its snapshot.
     let template = desk.publish(&images[2], &[]);
     let data = json!({ "LaunchTemplateName": "group", "LaunchTemplateData": { "ImageId": template["image_id"] } });
     assert_eq!(desk.one("ec2", "create_launch_template", data)["error"], Value::Null);
     let newer = json!({ "LaunchTemplateName": "group", "LaunchTemplateData": { "ImageId": "ami-other" } });
     assert_eq!(desk.one("ec2", "create_launch_template_version", newer)["error"], Value::Null);
+    let aliased = desk.publish(&images[5], &[]);
+    let parameter = json!({ "Name": "/golden", "Type": "String", "Value": aliased["image_id"] });
+    assert_eq!(desk.one("ssm", "put_parameter", parameter)["error"], Value::Null);
+    let alias = json!({ "LaunchTemplateName": "alias", "LaunchTemplateData": { "ImageId": "resolve:ssm:/golden" } });
+    assert_eq!(desk.one("ec2", "create_launch_template", alias)["error"], Value::Null);
+    let unused = desk.publish(&images[6], &[]);
+    let twin = json!({
+        "Name": "node-twin", "Architecture": "x86_64", "RootDeviceName": "/dev/xvda",
+        "BlockDeviceMappings": [{ "DeviceName": "/dev/xvda", "Ebs": { "SnapshotId": unused["snapshot_id"] } }],
+        "TagSpecifications": [{ "ResourceType": "image", "Tags": [{ "Key": "futuswarm:image", "Value": Image::FAMILY }] }],
+    });
+    let twin = desk.one("ec2", "register_image", twin)["ImageId"].clone();
+    let data = json!({ "LaunchTemplateName": "twin", "LaunchTemplateData": { "ImageId": twin } });
+    assert_eq!(desk.one("ec2", "create_launch_template", data)["error"], Value::Null);
     let started = desk.publish(&images[3], &[]);
     let run = json!({ "ImageId": started["image_id"], "MinCount": 1, "MaxCount": 1 });
     assert_eq!(desk.one("ec2", "run_instances", run)["error"], Value::Null);
     let newest = desk.publish(&images[4], &[]);
-    let unused = copied[0].clone();
+    let shared = copied[0].clone();
 
-    let shown = desk.json(&["image", "retire", "--keep", "1", "--json"]);
-    assert_eq!(shown["images"].as_array().unwrap().len(), 1, "{shown}");
     let ids = |list: &Value| {
         let mut ids: Vec<String> =
             list.as_array().unwrap().iter().map(|image| image["image_id"].as_str().unwrap().to_owned()).collect();
         ids.sort();
         ids
     };
-    assert_eq!(ids(&desk.json(&["image", "list", "--json"])).len(), 5, "showing does nothing");
+    let sorted = |ids: &[&Value]| {
+        let mut ids: Vec<String> = ids.iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    let listed = || ids(&desk.json(&["image", "list", "--json"]));
+    let has = |snapshot: &Value| desk.snapshots().iter().any(|found| found["SnapshotId"] == *snapshot);
+    let output = desk.run(&["image", "retire", "--keep", "1", "--json"]);
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(ids(&shown["images"]), sorted(&[&unused["image_id"]]), "{talk}");
+    assert!(talk.contains("node-1  shared with 210987654321"), "{talk}");
+    assert_eq!(listed().len(), 8, "showing does nothing");
+
+    // Its twin needs the snapshot.
     let gone = desk.json(&["image", "retire", "--keep", "1", "--yes", "--json"]);
-    assert_eq!(gone["images"][0]["image_id"], unused["image_id"]);
-    let mut expected: Vec<String> = [&oldest, &template["image_id"], &started["image_id"], &newest["image_id"]]
-        .iter()
-        .map(|id| id.as_str().unwrap().to_owned())
-        .collect();
-    expected.sort();
-    assert_eq!(ids(&desk.json(&["image", "list", "--json"])), expected);
-    let snapshot = unused["snapshot_id"].as_str().unwrap();
-    assert!(desk.snapshots().iter().all(|found| found["SnapshotId"] != snapshot), "its snapshot is gone, too");
-    assert!(!desk.account.state_dir().join(format!("snapshots/{snapshot}.raw")).exists());
+    assert_eq!(ids(&gone["images"]), sorted(&[&unused["image_id"]]));
+    assert!(has(&unused["snapshot_id"]), "the twin has it");
+    let used = [&oldest, &template["image_id"], &aliased["image_id"], &started["image_id"], &newest["image_id"]];
+    assert_eq!(listed(), sorted(&[&used[..], &[&twin, &shared["image_id"]]].concat()));
+
+    // One image that cannot go does not keep the other, and is named.
+    let unneeded = json!({ "LaunchTemplateName": "twin" });
+    assert_eq!(desk.one("ec2", "delete_launch_template", unneeded)["error"], Value::Null);
+    desk.account.faults(&refusal_of("OperationNotPermitted", "ec2", "DeregisterImage", 1));
+    let talk = desk.refused(&["image", "retire", "--keep", "1", "--shared", "--yes"]);
+    desk.account.calm();
+    assert!(talk.contains("1 image(s) retired") && talk.contains("1 thing(s) could not be retired"), "{talk}");
+    assert!(
+        talk.contains("failed eu-west-1: ami-") && talk.contains(": DeregisterImage answered OperationNotPermitted"),
+        "{talk}"
+    );
+    assert_eq!(listed().len(), used.len() + 1);
+    // EC2 lets go of a snapshot late.
+    desk.account.faults(&refusal_of("InvalidSnapshot.InUse", "ec2", "DeleteSnapshot", 2));
+    desk.json(&["image", "retire", "--keep", "1", "--shared", "--yes", "--json"]);
+    assert_eq!(desk.account.progress()["hit"], 2);
+    desk.account.calm();
+    assert_eq!(listed(), sorted(&used));
+    for snapshot in [&unused["snapshot_id"], &shared["snapshot_id"]] {
+        assert!(!has(snapshot), "{snapshot} is gone, too");
+        let file = format!("snapshots/{}.raw", snapshot.as_str().unwrap());
+        assert!(!desk.account.state_dir().join(file).exists());
+    }
 }

@@ -25,6 +25,14 @@ fn a_refusal_says_what_where_and_what_to_do_and_the_next_run_carries_on() {
     let account = Account::start("local-provision");
     let nothing = account.inventory();
     for (service, action, code, resource, advice) in [
+        // First: keys that wait for their end are taken back, not made.
+        (
+            "kms",
+            "CreateKey",
+            "LimitExceededException",
+            "KMS key alias/futuswarm/local-provision/cluster",
+            "the account's quota is used up",
+        ),
         ("ec2", "CreateVpc", "VpcLimitExceeded", "VPC futuswarm-local-provision-vpc", "the account's quota is used up"),
         (
             "elasticloadbalancing",
@@ -37,15 +45,8 @@ fn a_refusal_says_what_where_and_what_to_do_and_the_next_run_carries_on() {
             "iam",
             "CreateRole",
             "AccessDenied",
-            "IAM role futuswarm-local-provision-manager",
+            "IAM role futuswarm-local-provision-eu-west-1-manager",
             "the credentials lack this permission",
-        ),
-        (
-            "kms",
-            "CreateKey",
-            "LimitExceededException",
-            "KMS key alias/futuswarm-local-provision",
-            "the account's quota is used up",
         ),
         (
             "rds",
@@ -71,6 +72,8 @@ fn a_refusal_says_what_where_and_what_to_do_and_the_next_run_carries_on() {
         ] {
             assert!(talk.contains(expected), "{action} {code}: {expected}: {talk}");
         }
+        account.must_provision(DESTROY);
+        assert_eq!(account.inventory(), nothing, "after {action} {code}");
     }
     account.must_provision(APPLY);
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
@@ -110,14 +113,24 @@ fn credentials_that_are_bad_end_a_run_before_anything_is_asked() {
 fn a_service_that_fails_for_good_stops_only_what_hangs_on_it() {
     let account = Account::start("local-provision");
     let nothing = account.inventory();
-    account
-        .faults(&json!({ "fault": { "kind": "internal" }, "agent": "under-test", "service": "rds", "count": FOREVER }));
+    let internal = json!({
+        "fault": { "kind": "internal" },
+        "agent": "under-test",
+        "action": "CreateDBSubnetGroup",
+        "count": FOREVER,
+    });
+    account.faults(&internal);
     let output = account.provision(APPLY).output().unwrap();
     let hits = account.progress()["hit"].as_u64().unwrap();
     account.calm();
     let (_, talk) = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{talk}");
-    for expected in ["DescribeDBInstances", "local-cloud-fault", "run the command again", "database subnet group "] {
+    for expected in [
+        "database subnet group futuswarm-local-provision-db in eu-west-1: CreateDBSubnetGroup answered InternalError",
+        "local-cloud-fault",
+        "AWS did not answer well: run the command again",
+        "not tried because of that: rds",
+    ] {
         assert!(talk.contains(expected), "{expected}: {talk}");
     }
     assert!((2..40).contains(&hits), "tried again, but not forever: {hits}");

@@ -67,30 +67,26 @@ fn a_network_that_was_there_becomes_part_of_the_cluster() {
             assert_eq!(account.inventory(), before, "{adopt} changes nothing");
         }
     }
-    // Without its gateway the network is not ours yet, and the refusal says how it would be.
-    let only_vpc = format!("vpc={ours}");
-    let output = account.provision(&[APPLY, &["--adopt", &only_vpc]].concat()).output().unwrap();
-    let talk = ended(&output, 1);
+    // Without its subnet the network is not ours yet, and the refusal says how it would be.
+    let (only_vpc, gateway) = (format!("vpc={ours}"), format!("internet-gateway={gateway}"));
+    let some = ["--adopt", &only_vpc, "--adopt", &gateway];
+    let talk = ended(&account.provision(&[APPLY, &some].concat()).output().unwrap(), 1);
     assert!(talk.contains("say so with `--adopt PART=ID`"), "{talk}");
     assert!(talk.contains("CreateSubnet") && talk.contains("InvalidSubnet.Conflict"), "{talk}");
 
-    let (subnet, gateway) = (format!("public-eu-west-1a={subnet}"), format!("internet-gateway={gateway}"));
+    let subnet = format!("public-eu-west-1a={subnet}");
     let adopt = ["--adopt", &only_vpc, "--adopt", &subnet, "--adopt", &gateway];
     let plan = planned(&account.provision(&[PLAN, &adopt].concat()).output().unwrap());
-    for part in ["public-eu-west-1a", "internet-gateway"] {
-        assert!(plan.contains(&(part.to_owned(), "update".to_owned())), "{part}: {plan:?}");
-    }
+    assert!(plan.contains(&("public-eu-west-1a".to_owned(), "update".to_owned())), "{plan:?}");
     account.must_provision(&[APPLY, &adopt].concat());
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0), "adopted once is adopted");
-    let mut found = account.inventory();
-    found["vpc"].as_array_mut().unwrap().retain(|name| name != "unnamed");
-    assert_eq!(found, usual);
     let second = format!("vpc={elsewhere}");
     let talk = ended(&account.provision(&[APPLY, &["--adopt", &second]].concat()).output().unwrap(), 1);
     assert!(talk.contains(&format!("the cluster has {ours} already")), "{talk}");
+    call(&account, "ec2", "delete_vpc", &json!({ "VpcId": elsewhere }));
+    assert_eq!(account.inventory(), usual);
 
     account.must_provision(DESTROY);
-    call(&account, "ec2", "delete_vpc", &json!({ "VpcId": elsewhere }));
     assert_eq!(account.inventory(), nothing);
 }
 
@@ -287,4 +283,120 @@ fn data_outlives_the_cluster_and_belongs_to_the_next_one_of_its_name() {
     call(&account, "s3", "get_object", &get);
     account.must_provision(DESTROY);
     assert_eq!(account.inventory(), nothing, "--delete-data deletes it");
+}
+
+/// Which resources have the tags that every resource must have, and which have not.
+fn tags(account: &Account, team: &str) -> Value {
+    let output = account.python("tests/provision/tags.py", &["local-provision", team]);
+    assert!(output.status.success(), "{:?}", texts(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn every_resource_has_the_tags_of_the_spec_also_when_they_change() {
+    let account = Account::start("local-provision");
+    let tagged = |team: &str| format!("[tags]\nteam = \"{team}\"\n\n[rds]");
+    let (one, other) = (tagged("one"), tagged("other"));
+    ended(&account.provision_with(APPLY, &[("[rds]", &one)]), 0);
+    let before = tags(&account, "one");
+    assert_eq!(before["wrong"], json!([]), "{before}");
+    assert!(before["right"].as_array().unwrap().len() >= 35, "{before}");
+
+    let changed = [("[rds]", other.as_str())];
+    let plan = account.provision_with(PLAN, &changed);
+    ended(&plan, 2);
+    assert!(planned(&plan).iter().all(|(_, action)| action == "update"), "{:?}", planned(&plan));
+    // A run that does not get through leaves the rest for the next.
+    account.faults(&json!({
+        "fault": { "kind": "refused", "code": "AccessDenied" },
+        "agent": "under-test",
+        "service": "elasticloadbalancing",
+        "action": "AddTags",
+        "count": 1_000_000,
+    }));
+    ended(&account.provision_with(APPLY, &changed), 1);
+    account.calm();
+    ended(&account.provision_with(APPLY, &changed), 0);
+    ended(&account.provision_with(PLAN, &changed), 0);
+    let after = tags(&account, "other");
+    assert_eq!((&after["wrong"], &after["right"]), (&json!([]), &before["right"]));
+    ended(&account.provision_with(DESTROY, &changed), 0);
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn what_a_former_spec_asked_for_goes_and_what_others_use_stays() {
+    let account = Account::start("local-provision");
+    let nothing = account.inventory();
+    account.must_provision(APPLY);
+    let usual = account.inventory();
+    call(&account, "route53", "create_hosted_zone", &json!({ "Name": "example.org", "CallerReference": "org" }));
+    let domain = "domain = \"apps.localhost\"";
+    let open = [(domain, "domain = \"apps.localhost\"\nopen_domain = \"open.example.org\"")];
+    ended(&account.provision_with(APPLY, &open), 0);
+    let both = account.inventory();
+    assert_eq!(both["certificate"], json!(["apps.localhost ISSUED", "open.example.org ISSUED"]));
+    assert!(both["record"].to_string().contains("open.example.org. A"), "{both}");
+    ended(&account.provision(APPLY).output().unwrap(), 0);
+    assert_eq!(account.inventory(), usual, "the open domain is gone, with its records and certificate");
+
+    let moved = [(domain, "domain = \"apps.example.org\"")];
+    ended(&account.provision_with(APPLY, &moved), 0);
+    ended(&account.provision_with(PLAN, &moved), 0);
+    assert_eq!(account.inventory()["certificate"], json!(["apps.example.org ISSUED"]));
+    ended(&account.provision(APPLY).output().unwrap(), 0);
+    assert_eq!(without_versions(account.inventory()), without_versions(usual.clone()));
+
+    let classic = [("[rds]", "[load_balancer]\nkind = \"classic\"\nhttp = \"forward\"\n[rds]")];
+    ended(&account.provision_with(APPLY, &classic), 0);
+    let inventory = account.inventory();
+    assert!(inventory["load balancer"].is_null() && inventory["target group"].is_null(), "{inventory}");
+    ended(&account.provision_with(PLAN, &classic), 0);
+    ended(&account.provision(APPLY).output().unwrap(), 0);
+    assert_eq!(without_versions(account.inventory()), without_versions(usual));
+    let names = json!({ "LoadBalancerNames": ["fsw-local-provision"] });
+    assert!(account.call(&json!([["elb", null, "describe_load_balancers", names]]))[0]["error"].is_string());
+
+    // Another cluster has taken the domain over: its record, and the validation that its certificate needs, stay.
+    let zones = call(&account, "route53", "list_hosted_zones", &json!({}))["HostedZones"].clone();
+    let zone = zones.as_array().unwrap().iter().find(|zone| zone["Name"] == "apps.localhost.").unwrap()["Id"].clone();
+    let value = json!([{ "Value": "203.0.113.7" }]);
+    let elsewhere = json!({ "Name": "apps.localhost", "Type": "A", "TTL": 60, "ResourceRecords": value });
+    let change = json!({ "Changes": [{ "Action": "UPSERT", "ResourceRecordSet": elsewhere }] });
+    let change = json!({ "HostedZoneId": zone, "ChangeBatch": change });
+    call(&account, "route53", "change_resource_record_sets", &change);
+    let talk = ended(&account.provision(DESTROY).output().unwrap(), 0);
+    assert!(talk.contains("the record apps.localhost stays: it does not lead to this cluster"), "{talk}");
+    assert!(talk.contains("the validation records of apps.localhost stay"), "{talk}");
+    let left = account.inventory();
+    let mut kinds: Vec<&str> = left.as_object().unwrap().keys().map(String::as_str).collect();
+    kinds.retain(|kind| nothing[*kind] != left[*kind]);
+    assert_eq!(kinds, ["record"], "{left}");
+}
+
+/// An inventory without the versions of templates, which only ever grow.
+fn without_versions(mut inventory: Value) -> Value {
+    for template in inventory["launch template"].as_array_mut().into_iter().flatten() {
+        *template = template.as_str().unwrap().split(' ').next().unwrap().into();
+    }
+    inventory
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn clusters_whose_names_begin_alike_leave_each_other_alone() {
+    let account = Account::start("local-provision");
+    let longer = [
+        ("cluster = \"local-provision\"", "cluster = \"local-provision-b\""),
+        ("domain = \"apps.localhost\"", "domain = \"b.example.net\""),
+    ];
+    ended(&account.provision_with(APPLY, &longer), 0);
+    let other = account.inventory();
+    account.must_provision(APPLY);
+    ended(&account.provision_with(PLAN, &longer), 0);
+    account.must_provision(DESTROY);
+    assert_eq!(account.inventory(), other, "the other cluster has everything that it had");
+    ended(&account.provision_with(PLAN, &longer), 0);
+    ended(&account.provision_with(DESTROY, &longer), 0);
 }

@@ -62,7 +62,15 @@ enum Verb {
 }
 
 fn main() -> std::process::ExitCode {
-    let result = match Arguments::parse().verb {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to standard output, a mistake to standard error. Not with clap's 2, which says that a plan has changes.
+            let _closed = error.print();
+            return std::process::ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    let result = match arguments.verb {
         Verb::Bake(verb) => verb.run(),
         Verb::Publish(verb) => verb.run(),
         Verb::Image(verb) => verb.run(),

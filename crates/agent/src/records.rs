@@ -169,7 +169,7 @@ pub(crate) mod tests {
                 role_id: "AROA1".to_owned(),
                 group: "group".to_owned(),
                 bucket: "bucket".to_owned(),
-                cluster_key: "alias/futuswarm-prod".to_owned(),
+                cluster_key: "alias/futuswarm/prod/cluster".to_owned(),
                 manager_key: None,
                 address_pool: "10.128.0.0/9".to_owned(),
                 address_pool_mask: 24,

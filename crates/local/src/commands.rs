@@ -57,7 +57,12 @@ pub async fn up(spec: &Path, accel: Accel, extent: Extent) -> Result<CloudInfo> 
     let exe = std::env::current_exe().map_err(|error| Error::Config(error.to_string()))?;
     let accel = serde_json::to_value(accel).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
     // A process group of its own: Ctrl-C in the terminal is for the command that was typed, not for the cloud.
-    let daemon = Command::new(exe)
+    let mut daemon = Command::new(exe);
+    // The account is the emulator's, whatever the operator's own profile says.
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("AWS_")) {
+        daemon.env_remove(key);
+    }
+    let daemon = daemon
         .args(["daemon", "--accel", &accel, "--spec"])
         .arg(spec)
         .args((extent == Extent::Api).then_some("--api-only"))

@@ -149,8 +149,8 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     // What completes the emulator's answers asks the emulator itself, by a way that completes nothing.
     let straight = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let straight = straight.map_err(|error| Error::Config(format!("no free loopback port: {error}")))?;
-    let inner = straight.local_addr().map_err(|error| Error::Config(error.to_string()))?;
-    let inner = Clients::new(&aws::config(&format!("http://{inner}"), &config.region, &emulator.keys).await);
+    let by_hand = straight.local_addr().map_err(|error| Error::Config(error.to_string()))?;
+    let inner = Clients::new(&aws::config(&format!("http://{by_hand}"), &config.region, &emulator.keys).await);
     let ebs = Ebs::new(Snapshots::new(layout.snapshots()), inner.clone(), emulator.account.clone());
     let calls = ImageCalls::new(Arc::clone(&images), ebs.clone(), layout.vms());
     let leaving = Leaving::default();
@@ -159,7 +159,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     let faults = Arc::new(Injected::default());
     let behind =
         front::Emulator { address: emulator.address, keys: emulator.keys.clone(), region: config.region.clone() };
-    let guard = Guard::new(issued.clone(), inner.clone(), emulator.account.clone(), config.region.clone());
+    let guard = Guard::new(issued.clone(), inner.clone(), by_hand, emulator.account.clone(), config.region.clone());
     let front = Arc::new(Front::new(behind, operations, ebs, Arc::clone(&changed), guard, Arc::clone(&faults)));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
@@ -169,8 +169,9 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
 
     network.create().await?;
     tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
+    // Straight, too: while it borrows a role's trust, every other way to IAM waits.
     let imds =
-        Imds::new(config.region.clone(), emulator.account.clone(), clients.clone(), Arc::clone(&view), issued, leaving);
+        Imds::new(config.region.clone(), emulator.account.clone(), inner.clone(), Arc::clone(&view), issued, leaving);
     let imds = Arc::new(imds);
     tokio::spawn(Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::Filter;
+use aws_sdk_rds::primitives::DateTime;
 use aws_sdk_rds::types::DbInstance;
 use futuswarm_aws::Error as AwsError;
 use futuswarm_tools::ToolsTree;
@@ -39,6 +40,8 @@ type End = Option<PathBuf>;
 /// A database that is kept running.
 struct Kept {
     instance: Instance,
+    /// When the emulator made it: another one of the same name was made at another moment.
+    made: Option<DateTime>,
     end: oneshot::Sender<End>,
     task: JoinHandle<()>,
 }
@@ -95,8 +98,18 @@ impl Databases {
                 }
             }
         }
+        for snapshot in self.catalogue.dropped() {
+            let path = self.snapshot(&snapshot);
+            if path.exists() {
+                std::fs::remove_file(&path).map_err(file("cannot remove", &path))?;
+            }
+        }
         let mut changed = false;
-        let gone: Vec<String> = self.kept.keys().filter(|id| !wanted.contains_key(*id)).cloned().collect();
+        // Also what was deleted and made anew between two looks.
+        let same = |(id, kept): &(&String, &Kept)| {
+            wanted.get(*id).is_some_and(|found| found.instance_create_time().copied() == kept.made)
+        };
+        let gone: Vec<String> = self.kept.iter().filter(|kept| !same(kept)).map(|(id, _)| id.clone()).collect();
         for id in gone {
             self.end(&id).await?;
             changed = true;
@@ -120,6 +133,10 @@ impl Databases {
         let name = endpoint.ok_or_else(|| Error::Config(format!("the database {id} has no endpoint")))?.to_owned();
         let port = found.endpoint().and_then(|endpoint| endpoint.port()).and_then(|port| u16::try_from(port).ok());
         let origin = self.catalogue.origin(id).map(|snapshot| self.snapshot(&snapshot));
+        if let Some(snapshot) = origin.as_ref().filter(|path| !path.exists()) {
+            // Its server may be stopping still. An empty database in its place would look like lost data.
+            return Err(Error::Config(format!("its snapshot is not there yet: {}", snapshot.display())));
+        }
         let instance = Instance {
             id: id.to_owned(),
             name,
@@ -127,7 +144,7 @@ impl Databases {
             port: port.unwrap_or(5432),
             master: found.master_username().unwrap_or("postgres").to_owned(),
             database: found.db_name().map(str::to_owned),
-            origin: origin.filter(|path| path.exists()),
+            origin,
         };
         self.network.add_address(address).await?;
         let confinement = Confinement {
@@ -148,7 +165,8 @@ impl Databases {
         };
         // On the daemon's one thread, as every child must be started.
         let task = tokio::spawn(life.lead(ended));
-        self.kept.insert(id.to_owned(), Kept { instance, end, task });
+        let made = found.instance_create_time().copied();
+        self.kept.insert(id.to_owned(), Kept { instance, made, end, task });
         Ok(())
     }
 
@@ -160,7 +178,7 @@ impl Databases {
         let names = found.db_snapshots().iter().filter_map(|snapshot| snapshot.db_snapshot_identifier());
         let last = names.map(|name| self.snapshot(name)).rfind(|path| !path.exists());
         if let Some(kept) = self.kept.remove(id) {
-            self.catalogue.forget(id);
+            self.catalogue.stops(id);
             // It may have ended by itself; then there is nobody to tell.
             let _ended = kept.end.send(last);
             self.ending.insert(id.to_owned(), kept.task);
@@ -257,12 +275,17 @@ impl Life {
     }
 
     async fn remove(&self, server: Option<Server>, end: End) -> Result<()> {
-        let ran = server.is_some();
         if let Some(server) = server {
             server.stop().await?;
         }
-        if let Some(snapshot) = end.filter(|_| ran) {
-            server::pack(self.confinement.folder.clone(), snapshot).await?;
+        if let Some(snapshot) = end {
+            match server::is_complete(&self.confinement) {
+                true => server::pack(self.confinement.folder.clone(), snapshot).await?,
+                false => tracing::warn!(
+                    database = self.instance.id,
+                    "it was never complete, so nothing can be restored from its last snapshot"
+                ),
+            }
         }
         let folder = &self.confinement.folder;
         if folder.exists() {

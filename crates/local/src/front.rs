@@ -5,18 +5,20 @@
 //! the owner's keys (`resign`); inside the network namespace they pass untouched, so that IAM decides.
 
 pub mod ebs;
+mod entry;
 pub mod faults;
 pub mod form;
 pub mod iam;
 pub mod operations;
 mod resign;
+mod wording;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, EXPECT, HeaderName, IF_MATCH, IF_NONE_MATCH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -27,7 +29,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 
 use crate::aws::Keys;
 use ebs::Ebs;
@@ -85,6 +87,13 @@ impl Arrived {
             Self::Stream(_) => None,
         }
     }
+
+    fn bytes(&self) -> Option<&Bytes> {
+        match self {
+            Self::Whole(bytes, _) => Some(bytes),
+            Self::Stream(_) => None,
+        }
+    }
 }
 
 /// The server's shared parts.
@@ -96,6 +105,8 @@ pub struct Front {
     changed: Arc<Notify>,
     guard: Guard,
     faults: Arc<Injected>,
+    /// Held by whoever writes to S3; alone by those who write on a condition, because the emulator looks and writes in two steps.
+    writes: RwLock<()>,
 }
 
 /// A body of bytes.
@@ -117,7 +128,7 @@ impl Front {
         connector.set_connect_timeout(Some(CONNECT_DEADLINE));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { emulator, client, operations, ebs, changed, guard, faults }
+        Self { emulator, client, operations, ebs, changed, guard, faults, writes: RwLock::default() }
     }
 
     /// Serves a listener until the daemon ends.
@@ -166,7 +177,7 @@ impl Front {
         caller: Caller,
     ) -> Result<Response<Body>, (StatusCode, String)> {
         // The emulator's own switches (reset, IAM off) are not part of the cloud.
-        if request.uri().path().starts_with("/moto-api") {
+        if entry::is_a_switch(request.uri().path()) {
             return Err((StatusCode::NOT_FOUND, "no such path in the local cloud".to_owned()));
         }
         let scope = resign::Scope::of(&request);
@@ -187,10 +198,12 @@ impl Front {
             false => Arrived::Stream(body),
         };
         // What completes an answer is no call of anybody: a fault that it met would be one too many.
-        let fault = Some(caller).filter(|caller| *caller != Caller::Daemon);
-        let fault = fault.and_then(|caller| self.faults.next(&scope.service, arrived.action(), caller, &parts.headers));
+        let told = Some(caller).filter(|caller| *caller != Caller::Daemon);
+        let told = told.and_then(|caller| self.faults.next(&scope.service, arrived.action(), caller, &parts.headers));
+        let (is_meant, fault) = (told.is_some(), told.flatten());
         match &fault {
             Some(fault @ (ApiFault::Throttle | ApiFault::Internal | ApiFault::Refused { .. })) => {
+                self.faults.done(false);
                 return Ok(faults::answer(fault, &scope.service));
             }
             Some(ApiFault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(*milliseconds)).await,
@@ -201,8 +214,8 @@ impl Front {
         let front = Arc::clone(self);
         let called = tokio::spawn(async move {
             let answer = front.call(parts, arrived, caller, scope).await;
-            if lost {
-                front.faults.lost();
+            if is_meant {
+                front.faults.done(lost);
             }
             answer
         });
@@ -222,6 +235,9 @@ impl Front {
         scope: resign::Scope,
     ) -> Result<Response<Body>, (StatusCode, String)> {
         let mut trusted = caller != Caller::Node;
+        if let Err(denied) = self.admit(&parts, arrived.bytes(), caller, &scope) {
+            return Ok(denied.answer(&scope.service, &parts.method));
+        }
         let (bytes, call) = match arrived {
             Arrived::Stream(body) if scope.service == "ebs" => {
                 let body = read(body, ebs::LIMIT).await?;
@@ -233,7 +249,7 @@ impl Front {
         if scope.service == "kms" && caller == Caller::Node {
             match self.guard.kms(&parts, &bytes).await {
                 Ok(verdict) => trusted = verdict == Verdict::Allowed,
-                Err(denied) => return Ok(denied.for_kms()),
+                Err(denied) => return Ok(denied.answer(&scope.service, &parts.method)),
             }
         }
         let Some(call) = call else {
@@ -242,6 +258,11 @@ impl Front {
         if caller == Caller::Daemon {
             return self.send(parts, &scope, full(bytes), trusted).await;
         }
+        // For a moment of each issue of credentials a role trusts another than its owner has said.
+        let _trust = match call.service.as_str() {
+            "iam" => Some(self.guard.trust().await),
+            _ => None,
+        };
         let asked = Asked { call: &call, caller, scope: &scope, parts: &parts, body: &bytes, front: self, trusted };
         let answered = match self.operations.answer(&asked).await {
             Ok(None) => asked.forward_unchanged().await.map(|(head, answer)| operations::answer::whole(head, answer)),
@@ -249,12 +270,31 @@ impl Front {
             Err(failed) => Err(failed),
         };
         if call.may_change() {
-            if call.service == "iam" {
-                self.guard.forget();
-            }
             self.changed.notify_one();
         }
+        // Aliases are not among what changes the world, but a bucket's key may be named by one.
+        if (call.service == "iam" && call.may_change()) || call.action.ends_with("Alias") {
+            self.guard.forget();
+        }
         answered
+    }
+
+    /// Whether a node's call is one that can be decided on.
+    fn admit(
+        &self,
+        parts: &http::request::Parts,
+        body: Option<&Bytes>,
+        caller: Caller,
+        scope: &resign::Scope,
+    ) -> Result<(), iam::Denied> {
+        if caller != Caller::Node {
+            return Ok(());
+        }
+        entry::check(parts, scope, body.map(|body| &body[..])).map_err(|reason| {
+            tracing::warn!(service = scope.service, path = parts.uri.path(), reason, "a node's call is refused unread");
+            iam::denied(reason)
+        })?;
+        self.guard.in_time(parts)
     }
 
     /// Makes a call whose bodies are as long as they like.
@@ -277,11 +317,23 @@ impl Front {
         if guarded {
             match self.guard.s3(&parts, &keys).await {
                 Ok(verdict) => trusted = verdict == Verdict::Allowed,
-                Err(denied) => return Ok(denied.for_s3(&parts.method)),
+                Err(denied) => return Ok(denied.answer(&scope.service, &parts.method)),
             }
         }
         let call = Some(&parts).filter(|_| scope.service == "s3").and_then(Call::about_bucket);
-        let answer = self.send(parts, scope, body, trusted).await?;
+        // Anything but a question that names no object may change a bucket's policy or encryption.
+        let question = parts.method == http::Method::GET || parts.method == http::Method::HEAD;
+        let about_bucket = scope.service == "s3" && !parts.uri.path().trim_matches('/').contains('/');
+        let writes = scope.service == "s3" && !question;
+        let on_condition = [IF_MATCH, IF_NONE_MATCH].iter().any(|name| parts.headers.contains_key(name));
+        let alone = if writes && on_condition { Some(self.writes.write().await) } else { None };
+        let beside = if writes && !on_condition { Some(self.writes.read().await) } else { None };
+        let answer = self.send(parts, scope, body, trusted).await;
+        drop((alone, beside));
+        if about_bucket && !question {
+            self.guard.forget();
+        }
+        let answer = answer?;
         match call {
             Some(_) => {
                 let (head, bytes) = collected(answer).await?;
@@ -300,6 +352,11 @@ impl Front {
         trusted: bool,
     ) -> Result<Response<Body>, (StatusCode, String)> {
         if trusted {
+            // The emulator would look for a bucket in the name of the host; whoever decided has looked in the path.
+            let host = self.emulator.address.to_string();
+            let host = http::HeaderValue::from_str(&host)
+                .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{host}: {error}")))?;
+            parts.headers.insert(http::header::HOST, host);
             resign::resign(&mut parts, scope, &self.emulator.keys)
                 .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
         }

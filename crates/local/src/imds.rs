@@ -76,7 +76,6 @@ pub struct Imds {
     roles: Mutex<BTreeMap<String, String>>,
     issued: Issued,
     leaving: Leaving,
-    assuming: tokio::sync::Mutex<()>,
     faults: Mutex<Option<Faults>>,
     unknown: Mutex<BTreeSet<Ipv4Addr>>,
     prepared: Mutex<BTreeSet<String>>,
@@ -102,7 +101,6 @@ impl Imds {
             roles: Mutex::default(),
             issued,
             leaving,
-            assuming: tokio::sync::Mutex::default(),
             faults: Mutex::default(),
             unknown: Mutex::default(),
             prepared: Mutex::default(),
@@ -301,12 +299,17 @@ impl Imds {
         {
             return Ok(known.json.clone());
         }
-        let assumed = assume::assume(&self.clients, &self.assuming, &self.account, role, instance).await?;
+        let (clients, issued, account) = (self.clients.clone(), self.issued.clone(), self.account.clone());
+        let (of_role, of_instance) = (role.to_owned(), instance.to_owned());
+        // A task of its own: whoever asked may have given up meanwhile, and the role must get its trust back all the same.
+        let assumed =
+            tokio::spawn(async move { assume::assume(&clients, &issued, &account, &of_role, &of_instance).await });
+        let assumed = assumed.await.map_err(|error| Error::Config(error.to_string()))??;
         let issued = assumed.credentials().ok_or_else(|| Error::Config("STS issued no credentials".to_owned()))?;
         let user_id = assumed.assumed_role_user().map(|user| user.assumed_role_id().to_owned()).unwrap_or_default();
-        let principal = Principal { role: role.to_owned(), user_id, instance: instance.to_owned() };
-        self.issued.note(issued.access_key_id(), issued.session_token(), principal);
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.expiration().secs().unsigned_abs());
+        let principal = Principal { role: role.to_owned(), user_id, instance: instance.to_owned() };
+        self.issued.note(issued.access_key_id(), issued.session_token(), until, principal);
         let json = serde_json::json!({
             "Code": "Success",
             "LastUpdated": tree::rfc3339(SystemTime::now()),

@@ -135,7 +135,15 @@ fn main() -> std::process::ExitCode {
             return std::process::ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(Arguments::parse().verb)) {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // With 1, as every other mistake: 2 says elsewhere that a plan has changes.
+            let _closed = error.print();
+            return std::process::ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    match runtime.block_on(run(arguments.verb)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -82,6 +82,8 @@ pub(crate) trait Resource: Send + Sync {
 /// A resource of whatever kind, and what was seen of it in this run.
 struct Looked<R: Resource> {
     resource: R,
+    /// Whether it goes, although its settings are those of a resource that is wanted.
+    doomed: bool,
     found: OnceCell<Option<R::Found>>,
 }
 
@@ -93,7 +95,12 @@ impl<R: Resource> Looked<R> {
 
 /// A step that brings a resource about.
 pub(crate) fn step<R: Resource + 'static>(resource: R) -> Box<dyn Step> {
-    Box::new(Looked { resource, found: OnceCell::new() })
+    Box::new(Looked { resource, doomed: false, found: OnceCell::new() })
+}
+
+/// A step that deletes a resource of a former spec.
+pub(crate) fn step_away<R: Resource + 'static>(resource: R) -> Box<dyn Step> {
+    Box::new(Looked { resource, doomed: true, found: OnceCell::new() })
 }
 
 /// A resource of whatever kind.
@@ -117,7 +124,7 @@ impl<R: Resource> Step for Looked<R> {
     }
 
     fn is_wanted(&self) -> bool {
-        self.resource.is_wanted()
+        !self.doomed && self.resource.is_wanted()
     }
 
     fn adopts(&self) -> Option<&'static str> {
@@ -177,7 +184,7 @@ async fn bring_about<R: Resource>(step: &Looked<R>, cloud: &Cloud, mode: Mode) -
     }
     let found = step.found(cloud).await?;
     match mode {
-        Mode::Apply { .. } if resource.is_wanted() => converge(resource, cloud, mode, found).await,
+        Mode::Apply { .. } if step.is_wanted() => converge(resource, cloud, mode, found).await,
         Mode::Apply { .. } | Mode::Destroy { .. } => remove(resource, cloud, mode, found).await,
     }
 }

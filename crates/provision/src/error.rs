@@ -113,7 +113,16 @@ fn advice(error: &futuswarm_aws::Error) -> &'static str {
         | "ServiceQuotaExceededException"
         | "DBInstanceQuotaExceeded"
         | "SecurityGroupLimitExceeded"
-        | "RulesPerSecurityGroupLimitExceeded" => {
+        | "RulesPerSecurityGroupLimitExceeded"
+        | "SubnetLimitExceeded"
+        | "RouteTableLimitExceeded"
+        | "VpcEndpointLimitExceeded"
+        | "MaxSpotInstanceCountExceeded"
+        | "TooManyBuckets"
+        | "TooManyTargetGroups"
+        | "TooManyListeners"
+        | "LimitExceededFault"
+        | "DBSubnetGroupQuotaExceeded" => {
             "; the account's quota is used up: delete what is not needed, or ask for more in the Service Quotas console, and run the command again"
         }
         "Resource.AlreadyAssociated" | "InvalidSubnet.Conflict" | "RouteAlreadyExists" => {

@@ -112,7 +112,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    let outcome = match Arguments::parse().verb {
+    // 2 stands for changes, so wrong usage, which is 2 with clap, is a failure like others.
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            let _unprinted = usage.print();
+            return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let outcome = match arguments.verb {
         Verb::Check { spec } => load(&spec).map(|_| ExitCode::SUCCESS),
         Verb::Apply(apply) => run_apply(apply).await,
         Verb::Destroy(destroy) => run_destroy(destroy).await,
@@ -209,10 +217,15 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     eprintln!("{} change(s) made in {:.1} s", report.changes.len(), started.elapsed().as_secs_f64());
     eprint!("{}", show::notes(&report));
     if apply.no_wait || apply.no_wait_for_nodes {
+        if apply.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let page = match &apply.place.url {
         Some(url) => Some(url.clone()),
+        // Only its own network reaches it.
+        None if cloud.spec.load_balancer.internal => None,
         None => status::page(&cloud).await?,
     };
     wait_and_show(&cloud, page, &apply, started).await
@@ -228,16 +241,20 @@ async fn wait_and_show(
     bar.enable_steady_tick(Duration::from_millis(200));
     let waiting = Instant::now();
     let mut seen = String::new();
-    let found = wait::until_ready(cloud, page.as_deref(), Duration::from_secs(apply.deadline), |found, answers| {
-        let line = show::summary(found, answers);
-        bar.set_message(format!("{line} ({:.0} s)", waiting.elapsed().as_secs_f64()));
-        // Where there is no terminal the bar shows nothing, so every change is a line.
-        if bar.is_hidden() && line != seen {
-            eprintln!("  {:>4.0} s  {line}", waiting.elapsed().as_secs_f64());
-        }
-        seen = line;
-    })
-    .await;
+    let found =
+        wait::until_ready(cloud, page.as_deref(), Duration::from_secs(apply.deadline), |found, answers, refused| {
+            let mut line = show::summary(found, answers);
+            if let Some(refused) = refused {
+                line = format!("{line}; {refused}");
+            }
+            bar.set_message(format!("{line} ({:.0} s)", waiting.elapsed().as_secs_f64()));
+            // Where there is no terminal the bar shows nothing, so every change is a line.
+            if bar.is_hidden() && line != seen {
+                eprintln!("  {:>4.0} s  {line}", waiting.elapsed().as_secs_f64());
+            }
+            seen = line;
+        })
+        .await;
     bar.finish_and_clear();
     let found = found?;
     if apply.json {
@@ -249,7 +266,11 @@ async fn wait_and_show(
     match page {
         Some(url) => println!("\n{url} answers; {nodes} nodes are Ready, {seconds:.0} s after the start"),
         None => {
-            println!("\n{nodes} nodes are Ready, {seconds:.0} s after the start; the page waits for the certificate")
+            let why = match cloud.spec.load_balancer.internal {
+                true => "the load balancer is internal, so the page was not asked for",
+                false => "the page waits for the certificate",
+            };
+            println!("\n{nodes} nodes are Ready, {seconds:.0} s after the start; {why}")
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -284,6 +305,9 @@ async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
         }
         if report.changes.is_empty() {
             eprintln!("there is nothing to delete");
+            if destroy.json {
+                println!("{}", serde_json::to_string_pretty(&report)?);
+            }
             return Ok(ExitCode::SUCCESS);
         }
         if !destroy.delete_data {

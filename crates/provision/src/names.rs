@@ -38,19 +38,19 @@ impl Names {
     /// The KMS key that every node may use.
     #[must_use]
     pub fn cluster_key(&self) -> String {
-        format!("alias/futuswarm-{}", self.cluster)
+        format!("alias/futuswarm/{}/cluster", self.cluster)
     }
 
     /// The KMS key that only managers may use.
     #[must_use]
     pub fn manager_key(&self) -> String {
-        format!("alias/futuswarm-{}-managers", self.cluster)
+        format!("alias/futuswarm/{}/managers", self.cluster)
     }
 
-    /// The IAM role and instance profile of a role.
+    /// The IAM role and instance profile of a role; IAM is one for all regions.
     #[must_use]
     pub fn role(&self, role: Role) -> String {
-        format!("futuswarm-{}-{role}", self.cluster)
+        format!("futuswarm-{}-{}-{role}", self.cluster, self.region)
     }
 
     /// `futuswarm-<cluster>-<part>`, the form of all other names.

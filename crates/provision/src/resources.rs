@@ -12,6 +12,7 @@ mod key_pair;
 mod kms_key;
 mod listener;
 mod load_balancer;
+mod marks;
 mod peering;
 mod rds;
 mod role;
@@ -20,7 +21,6 @@ mod s3_endpoint;
 mod security_group;
 mod spec_object;
 mod subnet;
-mod tag_mark;
 mod target_group;
 mod template;
 mod validation;
@@ -28,7 +28,7 @@ mod vpc;
 
 use futuswarm_spec::{BalancerKind, Role, Spec};
 
-use crate::engine::{self, Direction, Step, step};
+use crate::engine::{self, Direction, Step, step, step_away};
 use crate::error::{Error, aws};
 use crate::plan::Report;
 use crate::{Cloud, Mode, preflight};
@@ -45,17 +45,17 @@ pub async fn apply(cloud: &Cloud, plan: bool) -> Result<Report, Error> {
     preflight::check_adoption(cloud, &steps)?;
     preflight::check(cloud).await?;
     steps.extend(template::Template::all(cloud).await?.into_iter().map(step));
-    cloud.note_stale_tags(tag_mark::is_stale(cloud).await?);
-    if cloud.has_stale_tags() {
-        let all = steps.iter().map(|step| step.part()).collect();
-        steps.push(step(tag_mark::TagMark(all)));
-    }
+    let former = marks::former(cloud).await?;
+    cloud.note_stale_tags(former.stale_tags);
     // Before anything is made for what could not work.
     engine::check(cloud, &steps).await?;
     engine::run(cloud, &steps, mode, Direction::Forwards).await?;
     // What the spec no longer asks for goes last, when nothing uses it any more.
-    doomed.extend(strays(cloud).await?);
+    doomed.extend(strays(cloud, &former).await?);
     engine::run(cloud, &doomed, mode, Direction::Backwards).await?;
+    if former.differs {
+        engine::run(cloud, &[step(marks::Marks)], mode, Direction::Forwards).await?;
+    }
     Ok(cloud.take_report())
 }
 
@@ -69,7 +69,7 @@ pub async fn destroy(cloud: &Cloud, plan: bool, delete_data: bool) -> Result<Rep
     cloud.begin(mode);
     let mut steps = common(cloud);
     steps.extend(template::Template::doomed(&cloud.spec).into_iter().map(step));
-    steps.extend(strays(cloud).await?);
+    steps.extend(strays(cloud, &marks::former(cloud).await?).await?);
     engine::run(cloud, &steps, mode, Direction::Backwards).await?;
     Ok(cloud.take_report())
 }
@@ -130,9 +130,27 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
     }
 }
 
-/// What is there and the spec no longer asks for: groups, templates, zones, peerings.
-async fn strays(cloud: &Cloud) -> Result<Vec<Box<dyn Step>>, Error> {
+/// What is there and the spec no longer asks for: groups, templates, zones, peerings, the other kind of balancer, domains.
+async fn strays(cloud: &Cloud, former: &marks::Former) -> Result<Vec<Box<dyn Step>>, Error> {
     let mut steps: Vec<Box<dyn Step>> = Vec::new();
+    match former.balancer {
+        Some(BalancerKind::Application) => steps.extend([
+            step_away(load_balancer::LoadBalancer(Vec::new())),
+            step_away(target_group::TargetGroup),
+            step_away(listener::Listener::Http),
+            step_away(listener::Listener::Https(Vec::new())),
+        ]),
+        Some(BalancerKind::Classic) => {
+            let certificate = classic::certificate_part(&cloud.spec);
+            steps.push(step_away(classic::ClassicBalancer { subnets: Vec::new(), certificate }));
+        }
+        None => {}
+    }
+    for ((part, dns), domain) in certificate::FORMER.into_iter().zip(dns::FORMER).zip(&former.domains) {
+        steps.push(step_away(validation::Validation { certificate: part, domain: domain.clone() }));
+        steps.push(step_away(certificate::Certificate { part, domain: domain.clone() }));
+        steps.push(step_away(dns::Names { part: dns, domain: domain.clone() }));
+    }
     steps.extend(group::Group::strays(cloud).await?.into_iter().map(step));
     steps.extend(template::Template::strays(cloud).await?.into_iter().map(step));
     steps.extend(subnet::Subnet::strays(cloud).await?.into_iter().map(step));
@@ -166,4 +184,11 @@ pub(crate) async fn balancer_name(cloud: &Cloud) -> Result<Option<String>, Error
         BalancerKind::Application => load_balancer::find(cloud).await?.and_then(|found| found.dns_name),
         BalancerKind::Classic => classic::find(cloud).await?.and_then(|found| found.dns_name),
     })
+}
+
+/// The DNS names of the cluster's balancers, of either kind, in small letters.
+async fn balancer_names(cloud: &Cloud) -> Result<Vec<String>, Error> {
+    let application = load_balancer::find(cloud).await?.and_then(|found| found.dns_name);
+    let classic = classic::find(cloud).await?.and_then(|found| found.dns_name);
+    Ok(application.into_iter().chain(classic).map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect())
 }

@@ -21,6 +21,16 @@ const FREE: Policy = Policy {
     attempt: Duration::from_secs(60),
 };
 
+/// What services say in words of what they do not see yet.
+const NOT_YET: [&str; 6] = [
+    "does not exist",
+    "not found",
+    "could not be found",
+    "nvalid security group",
+    "service linked role",
+    "service-linked role",
+];
+
 /// Tries again while AWS says that something which we have just made does not exist.
 pub(crate) async fn until_visible<T, F, Fut>(what: &'static str, operation: F) -> Result<T, futuswarm_aws::Error>
 where
@@ -33,6 +43,13 @@ where
             || (error.is(&["ValidationError", "InvalidParameterValue"]) && error.message.contains("nvalid IAM Instance Profile"))
             // A principal in a policy.
             || error.is(&["MalformedPolicyDocument", "MalformedPolicy"])
+            // S3, of a bucket that is being made, deleted or changed.
+            || error.is(&["OperationAborted"])
+            // ELB and RDS, of a VPC's gateway, subnets, groups and keys that they do not see yet.
+            || error.is(&["InvalidSubnet", "InvalidSecurityGroup", "KMSKeyNotAccessibleFault"])
+            // Auto Scaling, of a template or its newest version; RDS, in an account that has never had a database.
+            || (error.is(&["ValidationError", "InvalidParameterValue"])
+                && NOT_YET.iter().any(|words| error.message.contains(words)))
     })
     .await
 }
@@ -53,7 +70,11 @@ where
             "ScalingActivityInProgress",
             "InvalidDBSubnetGroupStateFault",
             "DeleteConflict",
+            "InvalidDBInstanceState",
+            "InvalidDBInstanceStateFault",
         ])
+        // A database's protection that was just lifted.
+        || (error.is(&["InvalidParameterCombination"]) && error.message.contains("protect"))
     })
     .await
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_autoscaling::types::ScalingActivityStatusCode;
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
 use futuswarm_spec::{PlainHttp, Role};
 use futuswarm_store::{NodeRecord, NodeState, unix_millis};
@@ -74,6 +75,21 @@ pub async fn instances(cloud: &Cloud) -> Result<Vec<Instance>, Error> {
     }
     found.sort_by_key(|instance| instance.launch_time().map(|time| time.secs()));
     Ok(found)
+}
+
+/// Why AWS did not start an instance that a group wanted, as Auto Scaling tells it: quotas, capacity, permissions.
+pub async fn refusal(cloud: &Cloud) -> Option<String> {
+    for name in cloud.spec.groups.keys() {
+        let ask = cloud.scaling.describe_scaling_activities().auto_scaling_group_name(cloud.names.of(name));
+        // What it is for is a better message, so its own failure is none.
+        let Ok(answer) = ask.max_records(1).send().await else { continue };
+        let newest = answer.activities.unwrap_or_default().into_iter().next();
+        if let Some(failed) = newest.filter(|one| one.status_code() == Some(&ScalingActivityStatusCode::Failed)) {
+            let reason = failed.status_message.unwrap_or_else(|| "without a reason".to_owned());
+            return Some(format!("Auto Scaling started no instance for the group {name}: {reason}"));
+        }
+    }
+    None
 }
 
 /// Looks.

@@ -12,10 +12,14 @@ use crate::{Cloud, Error, status};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(1000);
+/// Between two questions about why instances are missing.
+const REFUSALS: Duration = Duration::from_secs(20);
+/// Once every node is Ready the page answers within seconds, and after a minute or two where DNS is new.
+const PAGE_PATIENCE: Duration = Duration::from_secs(300);
 /// For one request for the page.
 const PAGE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Waits; `progress` is told of every look. Without a `page` only the nodes are waited for.
+/// Waits; `progress` is told of every look, whether the page answers, and why AWS starts no instances. Without a `page` only the nodes are waited for.
 ///
 /// # Errors
 /// When `deadline` has passed; the message says what is still missing.
@@ -23,12 +27,14 @@ pub async fn until_ready(
     cloud: &Cloud,
     page: Option<&str>,
     deadline: Duration,
-    mut progress: impl FnMut(&Status, bool),
+    mut progress: impl FnMut(&Status, bool, Option<&str>),
 ) -> Result<Status, Error> {
     let started = Instant::now();
     let wanted: u32 = cloud.spec.groups.values().map(|group| group.min).sum();
     let url = page.unwrap_or_default();
     let mut last;
+    let (mut refused, mut asked) = (None, None::<Instant>);
+    let mut all_since = None::<Instant>;
     loop {
         match status::look(cloud, url).await {
             Ok(found) => {
@@ -40,18 +46,34 @@ pub async fn until_ready(
                     (true, None) => Ok(()),
                     (false, _) => Err("not asked yet".to_owned()),
                 };
-                progress(&found, page.is_ok());
+                all_since = all.then(|| all_since.unwrap_or_else(Instant::now));
+                if u32::try_from(found.nodes.len()).is_ok_and(|there| there >= wanted) {
+                    refused = None;
+                } else if asked.is_none_or(|asked| asked.elapsed() > REFUSALS) {
+                    refused = status::refusal(cloud).await;
+                    asked = Some(Instant::now());
+                }
+                progress(&found, page.is_ok(), refused.as_deref());
                 last = match page {
                     Ok(()) => return Ok(found),
-                    Err(reason) if all => format!("{url} does not answer: {reason}"),
-                    Err(_) => missing(&found, wanted),
+                    Err(reason) if all => format!("every node is Ready, but {url} does not answer here: {reason}"),
+                    Err(_) => missing(&found, wanted, refused.as_deref()),
                 };
             }
             Err(error) => last = error.to_string(),
         }
-        if started.elapsed() > deadline {
+        if all_since.is_some_and(|since| since.elapsed() > PAGE_PATIENCE) {
             return Err(Error::Late(format!(
-                "the cluster is not ready after {} s: {last}; look at a node with `cargo xtask console NODE`",
+                "{last}; if this machine is not in load_balancer.allowed_cidrs, or DNS leads elsewhere, that is as it should be: `--no-wait-for-nodes` does not ask"
+            )));
+        }
+        if started.elapsed() > deadline {
+            let look = match cloud.endpoint.is_some() {
+                true => "look at a node with `cargo xtask console NODE`",
+                false => "look at a node with `aws ec2 get-console-output --latest --instance-id NODE`",
+            };
+            return Err(Error::Late(format!(
+                "the cluster is not ready after {} s: {last}; {look}",
                 deadline.as_secs()
             )));
         }
@@ -59,7 +81,7 @@ pub async fn until_ready(
     }
 }
 
-fn missing(found: &Status, wanted: u32) -> String {
+fn missing(found: &Status, wanted: u32, refused: Option<&str>) -> String {
     let waiting: Vec<String> = found
         .nodes
         .iter()
@@ -73,11 +95,12 @@ fn missing(found: &Status, wanted: u32) -> String {
             )
         })
         .collect();
-    format!(
-        "{} of {wanted} nodes are ready; {}",
-        found.nodes.iter().filter(|node| node.ready).count(),
-        waiting.join(", ")
-    )
+    let ready = found.nodes.iter().filter(|node| node.ready).count();
+    let reasons: Vec<String> = refused.map(str::to_owned).into_iter().chain(waiting).collect();
+    match reasons.is_empty() {
+        true => format!("{ready} of {wanted} nodes are ready, and no others were started"),
+        false => format!("{ready} of {wanted} nodes are ready; {}", reasons.join(", ")),
+    }
 }
 
 /// The load balancer takes its targets in turn, and a node's edge may be up before it knows the page's tasks: so as many

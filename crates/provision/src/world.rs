@@ -77,12 +77,15 @@ pub(crate) fn pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
 /// The one resource that is this part: by its tag, or because the operator said that it is. More than one is an error.
 pub(crate) fn part<T: Tagged + Clone>(cloud: &Cloud, found: &[T], what: &str, part: &str) -> Result<Option<T>, Error> {
     let adopted = cloud.extras.adopt.get(part);
-    let ours = found.iter().filter(|one| match tag(one.tags(), PART_TAG) {
-        Some(tagged) => tagged == part && tag(one.tags(), CLUSTER_TAG) == Some(&cloud.spec.cluster),
-        None => adopted.is_some_and(|id| *id == one.id()),
-    });
+    let is_part =
+        |one: &&T| tag(one.tags(), PART_TAG) == Some(part) && tag(one.tags(), CLUSTER_TAG) == Some(&cloud.spec.cluster);
+    let mut ours: Vec<T> = found.iter().filter(is_part).cloned().collect();
+    if ours.is_empty() {
+        let free = |one: &&T| tag(one.tags(), PART_TAG).is_none() && adopted.is_some_and(|id| *id == one.id());
+        ours.extend(found.iter().find(free).cloned());
+    }
     let what = format!("{what} tagged {CLUSTER_TAG}={} and {PART_TAG}={part}", cloud.spec.cluster);
-    let one = at_most_one(what, ours.cloned().collect(), Tagged::id)?;
+    let one = at_most_one(what, ours, Tagged::id)?;
     let Some(id) = adopted else { return Ok(one) };
     let reason = match (&one, found.iter().find(|other| other.id() == *id)) {
         (Some(one), _) if one.id() == *id => return Ok(Some(one.clone())),

@@ -86,10 +86,10 @@ impl Index {
         hex::encode(Sha256::digest(self.0.as_flattened()))
     }
 
-    /// The digest of a block.
+    /// The digest of a block; beyond the disk's end there are zeros.
     #[must_use]
-    pub fn get(&self, index: u32) -> Option<&Checksum> {
-        self.0.get(index as usize)
+    pub fn checksum(&self, index: u32) -> &Checksum {
+        self.0.get(index as usize).unwrap_or(&ZERO)
     }
 
     /// How many blocks there are.
@@ -123,12 +123,12 @@ impl Index {
 
     /// Of the blocks `present`, those that must be sent when a snapshot begins as `parent`, which has the blocks `allocated`.
     ///
-    /// Blocks that the parent has and this disk has not (a gap of zeros that was content before) are sent, too.
+    /// Blocks that the parent has and this disk has not are sent, too: a gap of zeros that was content before, and what lies beyond
+    /// the end of a disk that has become smaller.
     #[must_use]
     pub fn changed(&self, present: &[u32], parent: &Self, allocated: &BTreeSet<u32>) -> Vec<u32> {
-        let mut wanted: BTreeSet<u32> = present.iter().copied().collect();
-        wanted.extend(allocated.iter().copied().filter(|index| (*index as usize) < self.0.len()));
-        let same = |index: &u32| allocated.contains(index) && parent.get(*index) == self.get(*index);
+        let wanted: BTreeSet<u32> = present.iter().chain(allocated).copied().collect();
+        let same = |index: &u32| allocated.contains(index) && parent.checksum(*index) == self.checksum(*index);
         wanted.into_iter().filter(|index| !same(index)).collect()
     }
 
@@ -136,7 +136,7 @@ impl Index {
     #[must_use]
     pub fn linear(&self, sent: &[u32]) -> Checksum {
         let mut hash = Sha256::new();
-        sent.iter().filter_map(|index| self.get(*index)).for_each(|digest| hash.update(digest));
+        sent.iter().for_each(|index| hash.update(self.checksum(*index)));
         hash.finalize().into()
     }
 }
@@ -249,5 +249,17 @@ mod tests {
         assert_eq!(old.changed(&[0, 1, 2, 4], &old, &BTreeSet::from([0, 1, 2, 4])), Vec::<u32>::new());
         let linear = new.linear(&[1, 2]);
         assert_eq!(linear, <[u8; 32]>::from(Sha256::digest([new.0[1], new.0[2]].concat())));
+    }
+
+    #[test]
+    fn a_smaller_disk_leaves_nothing_of_its_parent_behind_its_end() {
+        let (_old_disk, old) = index(&[1, 2, 3, 0, 5]);
+        let (new_disk, new) = index(&[1, 2]);
+        let sent = new.changed(&[0, 1], &old, &BTreeSet::from([0, 1, 2, 3, 4]));
+        assert_eq!(sent, [2, 4], "block 3 has zeros already");
+        assert_eq!(new.linear(&sent), <[u8; 32]>::from(Sha256::digest([*ZERO, *ZERO].concat())));
+        assert_eq!(read_block(new_disk.as_file(), 4).unwrap(), vec![0; BLOCK]);
+        // Its own index says nothing of those blocks, and they are the same for the next disk of its size.
+        assert_eq!(new.changed(&[0, 1], &new, &BTreeSet::from([0, 1, 2, 3, 4])), Vec::<u32>::new());
     }
 }

@@ -1,25 +1,21 @@
 //! What can be typed, and what each verb does.
 
+mod publish;
+mod retire;
 mod show;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use futuswarm_publish::debris::{Debris, delete_snapshot};
+use futuswarm_publish::debris::Debris;
 use futuswarm_publish::image::LocalImage;
+use futuswarm_publish::lease::LONGEST_UPLOAD;
 use futuswarm_publish::place::Place;
-use futuswarm_publish::progress::Event;
-use futuswarm_publish::publish::{Options, Published, copy_to, publish};
-use futuswarm_publish::retire::{self, Listed};
-use futuswarm_publish::snapshot::{Lease, leases};
-use futuswarm_publish::{promote, register, smoke, validate};
+use futuswarm_publish::retire::{Listed, list};
+use futuswarm_publish::{register, validate};
 use serde_json::json;
 
-/// Copies that are made at the same time.
-const COPIES: usize = 4;
 /// The family of the node images.
 const FAMILY: &str = "futuswarm-node";
 
@@ -83,6 +79,7 @@ impl Where {
   cargo xtask publish                                   upload what changed, register, compare
   cargo xtask publish --promote                         boot it once, then make it the one to use
   cargo xtask publish --region eu-west-1 --copy-to eu-north-1 --share-with 123456789012
+  cargo xtask publish --copy-to eu-north-1 --promote --smoke-subnet subnet-0a1 --smoke-subnet eu-north-1=subnet-0b2
   cargo xtask publish --local --json | jq -r .images[0].image_id")]
 struct Publish {
     #[command(flatten)]
@@ -105,14 +102,15 @@ struct Publish {
     /// Promote without a smoke boot.
     #[arg(long, requires = "promote", conflicts_with = "smoke")]
     no_smoke: bool,
-    /// Subnet of the smoke boot in the first region [default: one of the default VPC].
-    #[arg(long, value_name = "SUBNET")]
-    smoke_subnet: Option<String>,
+    /// Subnet of the smoke boot in a region, may be repeated; without REGION= it is one of the first region [default: one of the
+    /// default VPC].
+    #[arg(long = "smoke-subnet", value_name = "[REGION=]SUBNET")]
+    smoke_subnets: Vec<String>,
     /// Instance type of the smoke boot.
     #[arg(long, value_name = "TYPE", default_value = "t3.small")]
     smoke_type: String,
     /// Seconds until the agent must have spoken.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=LONGEST_UPLOAD))]
     smoke_deadline: u64,
     /// Send every block, even when an earlier image has most of them.
     #[arg(long)]
@@ -120,9 +118,12 @@ struct Publish {
     /// Publish an image with packages newer than the lock; for rehearsals.
     #[arg(long)]
     rehearsal: bool,
-    /// Seconds that one upload may take.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    /// Seconds that one upload may take; after six hours others take it for dead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=LONGEST_UPLOAD))]
     deadline: u64,
+    /// Set where the local cloud is meant, whose images are rehearsals, all of them.
+    #[arg(long, env = "FUTUSWARM_NODE_ENDPOINT", hide = true)]
+    node_endpoint: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -152,13 +153,17 @@ struct Validate {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cargo xtask image retire                show what would go
-  cargo xtask image retire --keep 5 --yes")]
+  cargo xtask image retire --keep 5 --yes
+  cargo xtask image retire --shared --yes do not spare what other accounts may use")]
 struct Retire {
     #[command(flatten)]
     place: Where,
     /// How many of the newest of each architecture stay in any case.
     #[arg(long, value_name = "N", default_value_t = 3)]
     keep: usize,
+    /// Retire images that are shared with other accounts, too; whether those use them cannot be seen.
+    #[arg(long)]
+    shared: bool,
     /// Do it; without this it is only shown.
     #[arg(long)]
     yes: bool,
@@ -193,80 +198,11 @@ fn folder(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     })
 }
 
-impl Publish {
-    async fn run(self, debris: &Debris) -> anyhow::Result<()> {
-        let started = std::time::Instant::now();
-        let shown = show::Progress::new();
-        let report = |event: Event| shown.tell(event);
-        let (dir, rehearsal) = (folder(self.image.clone())?, self.rehearsal);
-        report(Event::Step(format!("reading {}", dir.display())));
-        let image = tokio::task::spawn_blocking(move || LocalImage::load(&dir, rehearsal)).await??;
-        let options = Options {
-            cache: futuswarm_paths::cache_dir()?,
-            full: self.full,
-            deadline: Duration::from_secs(self.deadline),
-            share_with: self.share_with.clone(),
-        };
-        let mut places = self.place.places().await?;
-        let mut images = Vec::new();
-        for place in &places {
-            images.push(publish(place, &image, &options, debris, &report).await?);
-        }
-        let (first, first_image) = (places[0].clone(), images[0].image_id.clone());
-        let mut targets = Vec::new();
-        for region in &self.copy_to {
-            targets.push(Place::connect(Some(region)).await?);
-        }
-        let copies: Vec<Published> = stream::iter(&targets)
-            .map(|target| copy_to(&first, target, &image, &first_image, &options, &report))
-            .buffered(COPIES)
-            .try_collect()
-            .await?;
-        places.extend(targets);
-        images.extend(copies);
-        if self.smoke || (self.promote && !self.no_smoke) {
-            let lease = Lease::take(&leases(&options.cache))?;
-            for (index, (place, published)) in places.iter().zip(&images).enumerate() {
-                report(Event::Step(format!("{}: smoke boot of {}", place.region, published.image_id)));
-                let boot = smoke::Boot {
-                    subnet: self.smoke_subnet.clone().filter(|_| index == 0),
-                    instance_type: self.smoke_type.clone(),
-                    deadline: Duration::from_secs(self.smoke_deadline),
-                };
-                smoke::boot(place, &published.image_id, image.family(), &boot, &lease, debris)
-                    .await
-                    .context("the image is published and was not promoted")?;
-            }
-        }
-        let mut promoted = Vec::new();
-        if self.promote {
-            for (place, published) in places.iter().zip(&images) {
-                report(Event::Step(format!("{}: promoting {}", place.region, published.image_id)));
-                let names = promote::promote(place, &image.registration, &published.image_id).await?;
-                promoted.extend(names.into_iter().map(|name| json!({ "region": place.region, "parameter": name })));
-            }
-        }
-        shown.end();
-        for published in &images {
-            eprintln!("{}", show::published(published));
-        }
-        if self.promote {
-            eprintln!("promoted: {} names it", promote::latest(&image.registration.architecture));
-        }
-        if self.place.json {
-            let seconds = started.elapsed().as_secs_f64();
-            let answer = json!({ "images": images, "promoted": promoted, "seconds": seconds });
-            println!("{}", serde_json::to_string_pretty(&answer)?);
-        }
-        Ok(())
-    }
-}
-
 impl List {
     async fn run(self) -> anyhow::Result<()> {
         let mut images: Vec<Listed> = Vec::new();
         for place in self.place.places().await? {
-            images.extend(retire::list(&place, &self.family).await?);
+            images.extend(list(&place, &self.family).await?);
         }
         if self.place.json {
             println!("{}", serde_json::to_string_pretty(&images)?);
@@ -303,47 +239,6 @@ impl Validate {
         }
         if wrong > 0 {
             bail!("{wrong} field(s) are not what was baked; deregister the image and publish it again");
-        }
-        Ok(())
-    }
-}
-
-impl Retire {
-    async fn run(self) -> anyhow::Result<()> {
-        let mut retired = Vec::new();
-        for place in self.place.places().await? {
-            let images = retire::list(&place, &self.family).await?;
-            let orphans = retire::orphans(&place, &self.family, &images).await?;
-            let going = retire::choose(&images, self.keep);
-            for image in &images {
-                let fate = match going.contains(&image) {
-                    true => "goes ",
-                    false => "stays",
-                };
-                let why =
-                    if image.in_use.is_empty() { String::new() } else { format!("  {}", image.in_use.join(", ")) };
-                eprintln!("{fate}  {}  {}  {}{why}", image.region, image.image_id, image.name);
-            }
-            for orphan in &orphans {
-                eprintln!("goes   {}  {orphan}  a snapshot without an image", place.region);
-            }
-            retired.extend(going.iter().map(|image| (*image).clone()));
-            if !self.yes {
-                continue;
-            }
-            for image in going {
-                retire::retire(&place, image).await?;
-            }
-            for orphan in &orphans {
-                delete_snapshot(&place, orphan).await?;
-            }
-        }
-        match self.yes {
-            true => eprintln!("{} image(s) retired", retired.len()),
-            false => eprintln!("{} image(s) would be retired; say --yes to do it", retired.len()),
-        }
-        if self.place.json {
-            println!("{}", serde_json::to_string_pretty(&json!({ "done": self.yes, "images": retired }))?);
         }
         Ok(())
     }

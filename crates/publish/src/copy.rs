@@ -5,7 +5,7 @@ use aws_sdk_ec2::types::{
     TagSpecification,
 };
 
-use crate::error::{Error, Result, aws, incomplete};
+use crate::error::{Error, Result, aws_on, incomplete};
 use crate::image::LocalImage;
 use crate::place::Place;
 use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, register};
@@ -37,23 +37,33 @@ pub async fn copy(from: &Place, to: &Place, image: &LocalImage, id: &str) -> Res
         .source_region(&from.region)
         .name(name)
         .description(&image.registration.description)
-        // A call that is repeated because its answer was lost makes no second copy.
-        .client_token(format!("{}-{id}", to.region))
+        // A call that is repeated because its answer was lost makes no second copy. EC2 remembers tokens for longer than a run
+        // lasts: the next one, which may come because this copy has failed, needs another.
+        .client_token(format!("{:032x}", fastrand::u128(..)))
         .tag_specifications(register::tags(&image.registration))
         .tag_specifications(snapshot_tags)
         .send()
         .await
-        .map_err(aws(&to.region, "CopyImage"))?;
-    let copy = copied.image_id.ok_or_else(incomplete(&to.region, "CopyImage", "ImageId"))?;
-    Ok((copy, false))
+        .map_err(aws_on(&to.region, "CopyImage", id));
+    match copied {
+        Ok(copied) => Ok((copied.image_id.ok_or_else(incomplete(&to.region, "CopyImage", "ImageId"))?, false)),
+        Err(error) if error.is(&[register::DUPLICATE]) => {
+            let found = register::holder(to, name).await?.ok_or(error)?;
+            same(to, image, &found).map(|id| (id, true))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The id of an image of ours that is there already.
 ///
 /// # Errors
-/// When its content is another.
+/// When its content is another, or it cannot be used.
 pub fn same(place: &Place, image: &LocalImage, found: &Image) -> Result<String> {
     let id = found.image_id().unwrap_or_default();
+    if let Some(remedy) = register::remedy(place, id, found) {
+        return Err(Error::Refused(remedy));
+    }
     let digest = crate::snapshot::tag(found.tags(), DISK_TAG).unwrap_or("no digest in its tags");
     if digest == image.disk_sha256 {
         return Ok(id.to_owned());
@@ -67,24 +77,18 @@ pub fn same(place: &Place, image: &LocalImage, found: &Image) -> Result<String> 
 /// Lets other accounts start an image and make volumes of its snapshot.
 ///
 /// # Errors
-/// When an account is not one, or EC2 refuses.
+/// When EC2 refuses.
 pub async fn share(place: &Place, image: &str, snapshot: &str, accounts: &[String]) -> Result<()> {
     if accounts.is_empty() {
         return Ok(());
     }
-    if let Some(wrong) = accounts.iter().find(|id| id.len() != 12 || !id.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err(Error::Refused(format!("{wrong} is no AWS account: an account id has 12 digits")));
-    }
     let launch = accounts.iter().map(|account| LaunchPermission::builder().user_id(account).build());
     let launch = LaunchPermissionModifications::builder().set_add(Some(launch.collect())).build();
-    place
-        .ec2
-        .modify_image_attribute()
-        .image_id(image)
-        .launch_permission(launch)
-        .send()
-        .await
-        .map_err(aws(&place.region, "ModifyImageAttribute"))?;
+    place.ec2.modify_image_attribute().image_id(image).launch_permission(launch).send().await.map_err(aws_on(
+        &place.region,
+        "ModifyImageAttribute",
+        image,
+    ))?;
     place
         .ec2
         .modify_snapshot_attribute()
@@ -94,6 +98,6 @@ pub async fn share(place: &Place, image: &str, snapshot: &str, accounts: &[Strin
         .set_user_ids(Some(accounts.to_vec()))
         .send()
         .await
-        .map_err(aws(&place.region, "ModifySnapshotAttribute"))?;
+        .map_err(aws_on(&place.region, "ModifySnapshotAttribute", snapshot))?;
     Ok(())
 }

@@ -1,10 +1,29 @@
 //! What must not be left behind when a run fails or is interrupted: unfinished snapshots and smoke boots.
 
+use std::cell::Cell;
+use std::future::Future;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::Result;
-use crate::error::aws;
+use futures_util::future::join_all;
+use futuswarm_retry::{Failure, Policy, retry};
+
+use crate::error::{Error, Result, aws_on, gave_up};
 use crate::place::Place;
+
+/// What EC2 says of a snapshot that it does not know.
+pub(crate) const NO_SNAPSHOT: &str = "InvalidSnapshot.NotFound";
+/// What EC2 says of an instance that it does not know.
+pub(crate) const NO_INSTANCE: &str = "InvalidInstanceID.NotFound";
+/// What EC2 says of a snapshot that an image has.
+pub(crate) const IN_USE: &str = "InvalidSnapshot.InUse";
+/// How long EC2 may take until what was just made is known to all its endpoints.
+const UNSEEN: Policy = Policy {
+    first: Duration::from_millis(500),
+    cap: Duration::from_secs(8),
+    total: Duration::from_secs(60),
+    attempt: Duration::from_secs(60),
+};
 
 /// One thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,9 +34,27 @@ pub enum Thing {
     Instance(String),
 }
 
+impl Thing {
+    fn id(&self) -> &str {
+        let (Self::Snapshot(id) | Self::Instance(id)) = self;
+        id
+    }
+}
+
 /// What there is to clear away right now.
 #[derive(Debug, Default)]
 pub struct Debris(Mutex<Vec<(Place, Thing)>>);
+
+/// What has become of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// Ids of what is gone.
+    pub gone: Vec<String>,
+    /// Snapshots that an image has: the registration went well and only its answer was lost.
+    pub kept: Vec<String>,
+    /// Ids of what is still there, with the reason.
+    pub left: Vec<String>,
+}
 
 impl Debris {
     /// From here on the thing goes when the run does not come to its good end.
@@ -30,44 +67,151 @@ impl Debris {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, known)| known != thing);
     }
 
-    /// Clears everything away; returns what was cleared, and what could not be.
-    pub async fn clear(&self) -> (Vec<String>, Vec<String>) {
-        let things = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let (mut cleared, mut left) = (Vec::new(), Vec::new());
-        for (place, thing) in things {
-            let (id, outcome) = match &thing {
-                Thing::Snapshot(id) => (id, delete_snapshot(&place, id).await),
-                Thing::Instance(id) => (id, terminate(&place, id).await),
+    /// The ids of what there is.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        let things = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        things.iter().map(|(_, thing)| thing.id().to_owned()).collect()
+    }
+
+    /// Clears everything away. Each thing stays on the list until it is gone, so that somebody who loses patience can be told.
+    pub async fn clear(&self) -> Cleared {
+        let things = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let outcomes = join_all(things.iter().map(|(place, thing)| async move {
+            let outcome = match thing {
+                Thing::Snapshot(id) => delete_new_snapshot(place, id).await,
+                Thing::Instance(id) => terminate_new(place, id).await,
             };
+            if outcome.is_ok() {
+                self.keep(thing);
+            }
+            (thing.id().to_owned(), outcome)
+        }));
+        let mut cleared = Cleared::default();
+        for (id, outcome) in outcomes.await {
             match outcome {
-                Ok(()) => cleared.push(id.clone()),
-                Err(error) => left.push(format!("{id}: {error}")),
+                Ok(()) => cleared.gone.push(id),
+                Err(error) if error.is(&[IN_USE]) => cleared.kept.push(id),
+                Err(error) => cleared.left.push(format!("{id}: {error}")),
             }
         }
-        (cleared, left)
+        cleared
     }
 }
 
-/// Deletes a snapshot; that it is gone already is as good.
+/// Deletes a snapshot that EC2 has shown; that it is gone already is as good.
 ///
 /// # Errors
 /// When EC2 refuses.
 pub async fn delete_snapshot(place: &Place, id: &str) -> Result<()> {
-    let deleted = place.ec2.delete_snapshot().snapshot_id(id).send().await;
-    match deleted.map_err(aws(&place.region, "DeleteSnapshot")) {
-        Err(error) if !error.is(&["InvalidSnapshot.NotFound"]) => Err(error),
-        _ => Ok(()),
-    }
+    gone_is_good(delete(place, id).await, NO_SNAPSHOT)
 }
 
-/// Terminates an instance; that it is gone already is as good.
+/// Terminates an instance that EC2 has shown; that it is gone already is as good.
 ///
 /// # Errors
 /// When EC2 refuses.
 pub async fn terminate(place: &Place, id: &str) -> Result<()> {
+    gone_is_good(end(place, id).await, NO_INSTANCE)
+}
+
+/// Terminates an instance that may have been started a moment ago: that there is none is believed only when EC2 insists.
+///
+/// # Errors
+/// When EC2 refuses.
+pub async fn terminate_new(place: &Place, id: &str) -> Result<()> {
+    insist(&place.region, &format!("terminating {id}"), NO_INSTANCE, || end(place, id)).await
+}
+
+/// Deletes a snapshot that may have been begun a moment ago: that there is none is believed only when EC2 insists.
+async fn delete_new_snapshot(place: &Place, id: &str) -> Result<()> {
+    insist(&place.region, &format!("deleting {id}"), NO_SNAPSHOT, || delete(place, id)).await
+}
+
+async fn delete(place: &Place, id: &str) -> Result<()> {
+    let deleted = place.ec2.delete_snapshot().snapshot_id(id).send().await;
+    deleted.map(|_| ()).map_err(aws_on(&place.region, "DeleteSnapshot", id))
+}
+
+async fn end(place: &Place, id: &str) -> Result<()> {
     let ended = place.ec2.terminate_instances().instance_ids(id).send().await;
-    match ended.map_err(aws(&place.region, "TerminateInstances")) {
-        Err(error) if !error.is(&["InvalidInstanceID.NotFound"]) => Err(error),
-        _ => Ok(()),
+    ended.map(|_| ()).map_err(aws_on(&place.region, "TerminateInstances", id))
+}
+
+fn gone_is_good(outcome: Result<()>, not_found: &str) -> Result<()> {
+    match outcome {
+        Err(error) if error.is(&[not_found]) => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a call until it goes well, fails for good, or has said for as long as it can take that there is no such thing.
+async fn insist<F, Fut>(region: &str, what: &str, not_found: &str, mut call: F) -> Result<()>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let missing = Cell::new(false);
+    let outcome = retry(what, UNSEEN, || {
+        let (call, missing) = (call(), &missing);
+        async move {
+            let outcome = call.await;
+            missing.set(matches!(&outcome, Err(error) if error.is(&[not_found])));
+            outcome.map_err(|error: Error| match missing.get() || error.passes() {
+                true => Failure::Transient(error),
+                false => Failure::Permanent(error),
+            })
+        }
+    })
+    .await;
+    match outcome {
+        Err(futuswarm_retry::Error::Exhausted { .. }) if missing.get() => Ok(()),
+        other => other.map_err(gave_up(region, "delete it when AWS answers again")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::error::tests::answer;
+
+    /// Insists on a call that answers with these codes, one after the other and the last for ever; returns how often it was made.
+    async fn deletes(codes: &[Option<&str>]) -> (usize, Result<()>) {
+        let calls = Cell::new(0);
+        let outcome = insist("eu-west-1", "deleting snap-1", NO_SNAPSHOT, || {
+            let code = codes[calls.get().min(codes.len() - 1)];
+            calls.set(calls.get() + 1);
+            async move { code.map_or(Ok(()), |code| Err(answer("DeleteSnapshot", "snap-1", Some(code), "no"))) }
+        })
+        .await;
+        (calls.get(), outcome)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_just_made_is_deleted_once_it_is_known() {
+        let (calls, outcome) =
+            deletes(&[Some(NO_SNAPSHOT), Some(NO_SNAPSHOT), Some("RequestLimitExceeded"), None]).await;
+        outcome.unwrap();
+        assert_eq!(calls, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_there_is_nothing_is_believed_in_the_end() {
+        let started = Instant::now();
+        let (calls, outcome) = deletes(&[Some(NO_SNAPSHOT)]).await;
+        outcome.unwrap();
+        assert!(calls > 5 && started.elapsed() > Duration::from_secs(40), "{calls} calls");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_ends_it_at_once() {
+        let (calls, outcome) = deletes(&[Some(NO_SNAPSHOT), Some(IN_USE)]).await;
+        assert!(outcome.unwrap_err().is(&[IN_USE]));
+        assert_eq!(calls, 2);
+        let (_, outcome) = deletes(&[Some("RequestLimitExceeded")]).await;
+        let message = outcome.unwrap_err().to_string();
+        assert!(message.contains("gave up after") && message.contains("when AWS answers again"), "{message}");
     }
 }

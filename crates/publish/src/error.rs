@@ -3,15 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use futuswarm_aws::{HttpResponse, ProvideErrorMetadata, SdkError};
+use futuswarm_retry::Failure;
+
+use crate::advice::advice;
 
 /// A failure.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An AWS operation.
-    #[error("{region}: {source}{}", advice(source))]
+    #[error("{region}: {}{source}{}", about(.resource), advice(source))]
     Aws {
         /// Where.
         region: String,
+        /// On what: an id or a name; empty when the operation is about nothing in particular.
+        resource: String,
         /// What.
         source: futuswarm_aws::Error,
     },
@@ -20,13 +25,13 @@ pub enum Error {
     GaveUp {
         /// Where.
         region: String,
-        /// What, how often, for how long and the last reason.
+        /// What, how often, for how long, the last reason, and what to do.
         detail: String,
     },
     /// AWS left out a field that its documentation promises.
     #[error("{region}: {operation}: the answer has no {field}")]
     Incomplete {
-        /// Where.
+        /// The region.
         region: String,
         /// The operation.
         operation: &'static str,
@@ -52,25 +57,8 @@ pub enum Error {
 /// Shorthand of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What to do about a failed operation, when its code says more than its message.
-fn advice(error: &futuswarm_aws::Error) -> &'static str {
-    match error.code.as_deref().unwrap_or_default() {
-        "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException" => {
-            "; the credentials lack this permission, docs/images.md lists all that are needed"
-        }
-        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => "; log in again (`aws sso login`) and repeat",
-        "AuthFailure" | "UnrecognizedClientException" | "InvalidClientTokenId" | "OptInRequired" => {
-            "; check the credentials, and that the account has this region enabled"
-        }
-        "ServiceQuotaExceededException" | "SnapshotLimitExceeded" | "ConcurrentSnapshotLimitExceeded" => {
-            "; delete old images with `cargo xtask image retire`, or ask AWS for a higher quota"
-        }
-        "RequestThrottledException" | "RequestLimitExceeded" | "Throttling" | "ThrottlingException" => {
-            "; others use up this account's rate, repeat in a minute"
-        }
-        _ if error.code.is_none() => "; check the network and the endpoint, then repeat",
-        _ => "",
-    }
+fn about(resource: &str) -> String {
+    if resource.is_empty() { String::new() } else { format!("{resource}: ") }
 }
 
 /// `.map_err(file(&path))`
@@ -79,12 +67,25 @@ pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::File { path, source }
 }
 
-/// `.map_err(aws(&place.region, "RegisterImage"))`
+/// `.map_err(aws(&place.region, "DescribeRegions"))`
 pub(crate) fn aws<E>(region: &str, operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::fmt::Debug + std::error::Error + 'static,
 {
-    move |error| Error::Aws { region: region.to_owned(), source: futuswarm_aws::Error::new(operation, error) }
+    aws_on(region, operation, "")
+}
+
+/// `.map_err(aws_on(&place.region, "DeleteSnapshot", id))`: the same, of an operation on something that has a name.
+pub(crate) fn aws_on<E>(
+    region: &str,
+    operation: &'static str,
+    resource: &str,
+) -> impl FnOnce(SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::fmt::Debug + std::error::Error + 'static,
+{
+    let (region, resource) = (region.to_owned(), resource.to_owned());
+    move |error| Error::Aws { region, resource, source: futuswarm_aws::Error::new(operation, error) }
 }
 
 /// `.ok_or_else(incomplete(&place.region, "RegisterImage", "ImageId"))`
@@ -92,13 +93,23 @@ pub(crate) fn incomplete(region: &str, operation: &'static str, field: &'static 
     move || Error::Incomplete { region: region.to_owned(), operation, field }
 }
 
-/// `.map_err(gave_up(&place.region))`
-pub(crate) fn gave_up<E: std::fmt::Display>(region: &str) -> impl FnOnce(futuswarm_retry::Error<E>) -> Error {
-    move |error| {
+/// `.map_err(gave_up(&place.region, "repeat"))`: what failed for good is told as it is, and to the end of patience belongs what
+/// to do then.
+pub(crate) fn gave_up(region: &str, remedy: &str) -> impl FnOnce(futuswarm_retry::Error<Error>) -> Error {
+    move |error| match error {
+        futuswarm_retry::Error::Permanent(error) => error,
         // The last failure says where, too.
-        let detail = error.to_string().replace(&format!("{region}: "), "");
-        Error::GaveUp { region: region.to_owned(), detail }
+        exhausted => {
+            let detail = exhausted.to_string().replace(&format!("{region}: "), "");
+            Error::GaveUp { region: region.to_owned(), detail: format!("{detail}; {remedy}") }
+        }
     }
+}
+
+/// What a failed call means for the next one: what passes by itself is worth trying again, and so is what has one of the codes
+/// `also`, because the call may only have come too early.
+pub(crate) fn failure(error: Error, also: &[&str]) -> Failure<Error> {
+    if error.passes() || error.is(also) { Failure::Transient(error) } else { Failure::Permanent(error) }
 }
 
 impl Error {
@@ -107,33 +118,80 @@ impl Error {
     pub fn is(&self, codes: &[&str]) -> bool {
         matches!(self, Self::Aws { source, .. } if source.is(codes))
     }
+
+    /// Whether the same call may go well in a while: no answer, throttling, or a fault of the service.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        const THROTTLED: [&str; 3] = ["RequestThrottledException", "RequestThrottled", "TooManyRequestsException"];
+        matches!(self, Self::Aws { source, .. }
+            // Without credentials no answer arrives either.
+            if !source.is_expired_or_missing_credentials() && (source.is_transient() || source.is(&THROTTLED)))
+    }
+
+    /// Whether a permission is missing.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        self.is(&["UnauthorizedOperation", "AccessDenied", "AccessDeniedException"])
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn the_region_is_said_once() {
-        let last = Error::Wrong("eu-west-1: PutSnapshotBlock answered InternalServerException".to_owned());
-        let error = gave_up("eu-west-1")(futuswarm_retry::Error::Permanent(last));
-        assert_eq!(error.to_string(), "eu-west-1: PutSnapshotBlock answered InternalServerException");
+    /// What AWS answers, in a region, about something.
+    pub(crate) fn answer(operation: &'static str, resource: &str, code: Option<&str>, message: &str) -> Error {
+        let failure = futuswarm_aws::Failure {
+            operation,
+            code: code.map(str::to_owned),
+            message: message.to_owned(),
+            request_id: code.map(|_| "42".to_owned()),
+            status: code.map(|_| 400),
+        };
+        Error::Aws { region: "eu-west-1".to_owned(), resource: resource.to_owned(), source: failure.into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_patience_says_the_region_once_and_what_to_do() {
+        let policy = futuswarm_retry::Policy::API;
+        let outcome: Result<(), _> = futuswarm_retry::retry("waiting for snap-1", policy, || async {
+            Err(failure(answer("DescribeSnapshots", "snap-1", None, "connection refused"), &[]))
+        })
+        .await;
+        let message = outcome.map_err(gave_up("eu-west-1", "repeat")).unwrap_err().to_string();
+        assert!(message.starts_with("eu-west-1: waiting for snap-1: gave up after "), "{message}");
+        assert!(message.ends_with("then repeat; repeat"), "{message}");
+        assert_eq!(message.matches("eu-west-1").count(), 1, "{message}");
     }
 
     #[test]
-    fn a_failure_says_where_what_and_what_to_do() {
-        let failure = futuswarm_aws::Failure {
-            operation: "StartSnapshot",
-            code: Some("AccessDeniedException".to_owned()),
-            message: "not you".to_owned(),
-            request_id: Some("42".to_owned()),
-            status: Some(403),
+    fn what_failed_for_good_keeps_its_code() {
+        let error = answer("StartSnapshot", "node-1", Some("ValidationException"), "no");
+        let error = gave_up("eu-west-1", "repeat")(futuswarm_retry::Error::Permanent(error));
+        assert!(error.is(&["ValidationException"]) && !error.to_string().contains("repeat"), "{error}");
+    }
+
+    #[test]
+    fn only_what_passes_or_came_too_early_is_tried_again() {
+        let again = |code: Option<&str>, message: &str| {
+            let error = answer("DescribeSnapshots", "snap-1", code, message);
+            matches!(failure(error, &["InvalidSnapshot.NotFound"]), Failure::Transient(_))
         };
-        let error = Error::Aws { region: "eu-west-1".to_owned(), source: failure.into() };
+        for code in ["InvalidSnapshot.NotFound", "RequestLimitExceeded", "RequestThrottledException"] {
+            assert!(again(Some(code), "no"), "{code}");
+        }
+        assert!(again(None, "connection refused"));
+        assert!(!again(Some("UnauthorizedOperation"), "no"));
+        assert!(!again(None, "no AWS credentials were found"), "there will be none later either");
+    }
+
+    #[test]
+    fn a_failure_says_where_what_on_what_and_what_to_do() {
+        let error = answer("StartSnapshot", "node-1", Some("AccessDeniedException"), "not you");
         assert_eq!(
             error.to_string(),
-            "eu-west-1: StartSnapshot answered AccessDeniedException: not you (request 42); the credentials lack this \
-             permission, docs/images.md lists all that are needed"
+            "eu-west-1: node-1: StartSnapshot answered AccessDeniedException: not you (request 42); the credentials lack \
+             this permission, docs/images.md lists all that are needed"
         );
     }
 }

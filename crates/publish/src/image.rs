@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::blocks::{Index, present};
 use crate::error::{Error, Result, file};
@@ -107,10 +108,13 @@ pub struct LocalImage {
     pub index: Index,
     /// Those that a snapshot must have.
     pub present: Vec<u32>,
+    /// Packages that are newer than the lock; with any, the image is for rehearsals.
+    pub newer_than_lock: Vec<String>,
 }
 
 impl LocalImage {
-    /// Reads a folder. Every block is read, so that what is sent is what was baked.
+    /// Reads a folder. Every block is read, so that what is sent is what was baked. Without an index of its blocks the disk must
+    /// have the digest that the manifest says; in a rehearsal nobody relies on that.
     ///
     /// # Errors
     /// When something is missing, damaged, or not meant for publishing.
@@ -133,12 +137,34 @@ impl LocalImage {
         }
         let index = Index::of_disk(&disk)?;
         let known = dir.join("blocks.idx");
-        if known.exists() && Index::load(&known)? != index {
-            return Err(damaged("disk.raw is not what was baked (blocks.idx says otherwise)".to_owned()));
+        match known.exists() {
+            true if Index::load(&known)? != index => {
+                return Err(damaged("disk.raw is not what was baked (blocks.idx says otherwise)".to_owned()));
+            }
+            false if !rehearsal && sha256(&disk)? != manifest.disk_sha256 => {
+                return Err(damaged("disk.raw is not what was baked (manifest.json says otherwise)".to_owned()));
+            }
+            _ => {}
         }
         check(&registration, &manifest)?;
         let present = present(&disk, &index)?;
-        Ok(Self { disk, registration, disk_sha256: manifest.disk_sha256, index, present })
+        let Manifest { disk_sha256, newer_than_lock, .. } = manifest;
+        Ok(Self { disk, registration, disk_sha256, index, present, newer_than_lock })
+    }
+
+    /// Makes sure that the image may be what clusters start from. A rehearsal may not: nothing says again what is in it.
+    ///
+    /// # Errors
+    /// When it is for rehearsals and this is not the local cloud.
+    pub fn promotable(&self, local: bool) -> Result<()> {
+        if local || self.newer_than_lock.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Refused(format!(
+            "{} is for rehearsals and not promoted: {} of its packages are newer than images/node/packages.lock.              `cargo xtask bake --update-lock`, commit the lock, then publish; or leave out --promote and name the image              when you deploy",
+            self.registration.name,
+            self.newer_than_lock.len()
+        )))
     }
 
     /// The family: what successive images of one kind have in common.
@@ -190,6 +216,14 @@ fn check(registration: &Registration, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
+/// SHA-256 of a whole file, in hexadecimal.
+fn sha256(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut content = std::fs::File::open(path).map_err(file(path))?;
+    std::io::copy(&mut content, &mut hash).map_err(file(path))?;
+    Ok(hex::encode(hash.finalize()))
+}
+
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = match std::fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -206,6 +240,15 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// The disk of the tests' image.
+    fn disk() -> Vec<u8> {
+        vec![7; 1 << 20]
+    }
+
+    fn digest() -> String {
+        hex::encode(Sha256::digest(disk()))
+    }
 
     pub(crate) fn registration() -> Registration {
         let tag = |key: &str, value: &str| Tag { key: key.to_owned(), value: value.to_owned() };
@@ -231,14 +274,14 @@ pub(crate) mod tests {
             }],
             tag_specifications: vec![TagSpecification {
                 resource_type: "image".to_owned(),
-                tags: vec![tag(FAMILY_TAG, "futuswarm-node"), tag(DISK_TAG, "22")],
+                tags: vec![tag(FAMILY_TAG, "futuswarm-node"), tag(DISK_TAG, &digest())],
             }],
         }
     }
 
     fn folder(manifest: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("disk.raw"), vec![7; 1 << 20]).unwrap();
+        std::fs::write(dir.path().join("disk.raw"), disk()).unwrap();
         std::fs::write(dir.path().join("manifest.json"), manifest).unwrap();
         let registration = serde_json::to_string(&registration()).unwrap();
         std::fs::write(dir.path().join("register.json"), registration).unwrap();
@@ -247,8 +290,9 @@ pub(crate) mod tests {
 
     #[test]
     fn an_image_that_is_not_whole_is_refused_with_a_remedy() {
-        let good = r#"{"name":"futuswarm-node-1","disk_sha256":"22","disk_bytes":1048576}"#;
-        let dir = folder(good);
+        let digest = digest();
+        let good = format!(r#"{{"name":"futuswarm-node-1","disk_sha256":"{digest}","disk_bytes":1048576}}"#);
+        let dir = folder(&good);
         let reason = |dir: &Path| LocalImage::load(dir, false).unwrap_err().to_string();
         let image = LocalImage::load(dir.path(), false).unwrap();
         assert_eq!((image.family(), image.gib(), image.present.as_slice()), ("futuswarm-node", 1, [0, 1].as_slice()));
@@ -256,7 +300,10 @@ pub(crate) mod tests {
         image.index.save(&dir.path().join("blocks.idx")).unwrap();
         LocalImage::load(dir.path(), false).unwrap();
         std::fs::write(dir.path().join("disk.raw"), vec![8; 1 << 20]).unwrap();
-        assert!(reason(dir.path()).contains("is not what was baked"), "{}", reason(dir.path()));
+        assert!(reason(dir.path()).contains("blocks.idx says otherwise"), "{}", reason(dir.path()));
+        std::fs::remove_file(dir.path().join("blocks.idx")).unwrap();
+        assert!(reason(dir.path()).contains("manifest.json says otherwise"), "{}", reason(dir.path()));
+        LocalImage::load(dir.path(), true).unwrap();
         std::fs::write(dir.path().join("disk.raw"), [7; 5]).unwrap();
         assert!(reason(dir.path()).contains("has 5 bytes instead of 1048576; delete"), "{}", reason(dir.path()));
         std::fs::remove_file(dir.path().join("manifest.json")).unwrap();
@@ -264,7 +311,10 @@ pub(crate) mod tests {
 
         let newer = folder(&good.replace('}', r#","newer_than_lock":["bash"]}"#));
         assert!(reason(newer.path()).contains("for rehearsals only"), "{}", reason(newer.path()));
-        LocalImage::load(newer.path(), true).unwrap();
+        let rehearsal = LocalImage::load(newer.path(), true).unwrap();
+        assert!(rehearsal.promotable(false).unwrap_err().to_string().contains("1 of its packages"));
+        rehearsal.promotable(true).unwrap();
+        image.promotable(false).unwrap();
         let other = folder(&good.replace("node-1", "node-2"));
         assert!(reason(other.path()).contains("the name is not that of"), "{}", reason(other.path()));
     }

@@ -1,19 +1,24 @@
 //! From a baked image to an AMI: upload, register, copy, validate, smoke boot, promote, retire.
 //!
 //! ```text
-//! disk.raw ─ blocks ─► snapshot (only what the newest image of the family has not) ─► AMI ─ seen three times
-//!                                    ┌ copies in other regions ◄───────────────────────┘
+//! disk.raw ─ blocks ─► snapshot (all of it, or what an earlier one of the family has not) ─► AMI ─ seen three times
+//!                                    ┌ copies in other regions ◄───────────────────────────────┘
 //! SSM parameter ◄─ smoke boot ◄─ validation
 //! ```
 //!
-//! There is no state but what AWS holds: names and tags say what is there, so that any machine can carry on.
+//! What is there, AWS holds: names and tags say it, so that any machine can carry on. A machine keeps only the indices of the images
+//! that it has published, and leases of its runs. Without the index of an earlier image everything is sent: the difference is to the
+//! newest snapshot whose index is on this machine.
 
+mod advice;
 pub mod blocks;
 pub mod copy;
 pub mod debris;
 pub mod error;
 pub mod gpt;
 pub mod image;
+pub mod inputs;
+pub mod lease;
 pub mod parent;
 pub mod place;
 pub mod progress;
@@ -23,7 +28,9 @@ pub mod register;
 pub mod retire;
 pub mod smoke;
 pub mod snapshot;
+pub mod sweep;
 pub mod upload;
+pub mod users;
 pub mod validate;
 
 pub use error::{Error, Result};
@@ -36,3 +43,7 @@ pub const DISK_TAG: &str = "futuswarm:disk-sha256";
 pub const BLOCKS_TAG: &str = "futuswarm:blocks";
 /// Tag on snapshots: whose upload it is.
 pub const UPLOAD_TAG: &str = "futuswarm:upload";
+/// Tag on snapshots that began as another one: that one's id.
+pub const PARENT_TAG: &str = "futuswarm:parent";
+/// Tag on snapshots that began as another one: they differ from it in exactly what was sent.
+pub const VERIFIED_TAG: &str = "futuswarm:verified";

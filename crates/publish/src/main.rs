@@ -7,29 +7,51 @@
 
 mod cli;
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
+use futuswarm_publish::debris::Debris;
 use tokio::signal::unix::{SignalKind, signal};
 
 // Two threads: one reads and hashes while the other sends.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> std::process::ExitCode {
+async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "error".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    let debris = futuswarm_publish::debris::Debris::default();
+    let debris = Debris::default();
     let outcome = tokio::select! {
         outcome = cli::run(cli::Arguments::parse(), &debris) => outcome,
         signal = interrupted() => Err(anyhow::anyhow!("stopped by {signal}")),
     };
-    let Err(error) = outcome else { return std::process::ExitCode::SUCCESS };
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");
-    let (cleared, left) = debris.clear().await;
-    if !cleared.is_empty() {
-        eprintln!("cleared away: {}", cleared.join(", "));
+    clear(&debris).await;
+    ExitCode::FAILURE
+}
+
+/// Clears away what a run has left that did not come to its good end. That may take a minute, which not everybody has.
+async fn clear(debris: &Debris) {
+    let ids = debris.ids();
+    if ids.is_empty() {
+        return;
     }
-    for thing in left {
+    eprintln!("clearing away: {}", ids.join(", "));
+    let cleared = tokio::select! {
+        cleared = debris.clear() => cleared,
+        signal = interrupted() => {
+            eprintln!("stopped by {signal} again; left behind, the next run clears it up: {}", debris.ids().join(", "));
+            return;
+        }
+    };
+    if !cleared.gone.is_empty() {
+        eprintln!("cleared away: {}", cleared.gone.join(", "));
+    }
+    for id in cleared.kept {
+        eprintln!("kept {id}: it was registered, an image has it; repeat, and the run carries on with that");
+    }
+    for thing in cleared.left {
         eprintln!("left behind, delete it by hand: {thing}");
     }
-    std::process::ExitCode::FAILURE
 }
 
 /// Ends when somebody wants the program to end.

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use aws_sdk_ec2::types::{Snapshot, SnapshotState};
+use aws_sdk_ec2::types::Snapshot;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::BLOCKS_TAG;
 use crate::blocks::Index;
-use crate::error::{Error, Result, aws};
+use crate::error::{Error, Result, aws_on};
 use crate::image::LocalImage;
 use crate::place::Place;
-use crate::snapshot::tag;
+use crate::snapshot::{is_whole, tag};
 
 /// How many of the blocks that would be reused are looked at. An index belongs to its snapshot by the digest in the
 /// snapshot's tag; this finds out when somebody has moved a tag.
@@ -49,13 +49,11 @@ fn known(cache: &Path, digest: &str) -> Option<Index> {
 /// # Errors
 /// When AWS cannot be asked.
 pub async fn find(place: &Place, image: &LocalImage, found: &[Snapshot], cache: &Path) -> Result<Option<Parent>> {
-    let candidate =
-        found.iter().filter(|snapshot| snapshot.state() == Some(&SnapshotState::Completed)).find_map(|snapshot| {
-            let fits =
-                snapshot.volume_size().and_then(|gib| u32::try_from(gib).ok()).is_some_and(|gib| gib <= image.gib());
-            let index = tag(snapshot.tags(), BLOCKS_TAG).filter(|_| fits).and_then(|digest| known(cache, digest))?;
-            Some((snapshot.snapshot_id()?.to_owned(), index))
-        });
+    let candidate = found.iter().filter(|snapshot| is_whole(snapshot)).find_map(|snapshot| {
+        let fits = snapshot.volume_size().and_then(|gib| u32::try_from(gib).ok()).is_some_and(|gib| gib <= image.gib());
+        let index = tag(snapshot.tags(), BLOCKS_TAG).filter(|_| fits).and_then(|digest| known(cache, digest))?;
+        Some((snapshot.snapshot_id()?.to_owned(), index))
+    });
     let Some((id, index)) = candidate else { return Ok(None) };
     let allocated = allocated(place, &id).await?;
     let changed = image.index.changed(&image.present, &index, &allocated.keys().copied().collect());
@@ -64,7 +62,7 @@ pub async fn find(place: &Place, image: &LocalImage, found: &[Snapshot], cache: 
     fastrand::shuffle(&mut reused);
     for block in reused.iter().take(SAMPLES) {
         let Some(token) = allocated.get(block) else { return Ok(None) };
-        if checksum(place, &id, *block, token).await? != index.get(*block).map(|digest| STANDARD.encode(digest)) {
+        if checksum(place, &id, *block, token).await? != Some(STANDARD.encode(index.checksum(*block))) {
             tracing::warn!(snapshot = id, block, "the snapshot is not what its index says; everything is sent");
             return Ok(None);
         }
@@ -77,7 +75,7 @@ async fn allocated(place: &Place, id: &str) -> Result<std::collections::BTreeMap
     let mut pages = place.ebs.list_snapshot_blocks().snapshot_id(id).max_results(PAGE).into_paginator().send();
     let mut blocks = std::collections::BTreeMap::new();
     while let Some(page) = pages.next().await {
-        for block in page.map_err(aws(&place.region, "ListSnapshotBlocks"))?.blocks() {
+        for block in page.map_err(aws_on(&place.region, "ListSnapshotBlocks", id))?.blocks() {
             if let (Some(index), Some(token)) = (block.block_index(), block.block_token()) {
                 blocks.insert(u32::try_from(index).unwrap_or_default(), token.to_owned());
             }
@@ -90,7 +88,7 @@ async fn allocated(place: &Place, id: &str) -> Result<std::collections::BTreeMap
 async fn checksum(place: &Place, id: &str, block: u32, token: &str) -> Result<Option<String>> {
     let index = i32::try_from(block).unwrap_or(i32::MAX);
     let got = place.ebs.get_snapshot_block().snapshot_id(id).block_index(index).block_token(token).send().await;
-    Ok(got.map_err(aws(&place.region, "GetSnapshotBlock"))?.checksum)
+    Ok(got.map_err(aws_on(&place.region, "GetSnapshotBlock", &format!("block {block} of {id}")))?.checksum)
 }
 
 /// Makes sure that a new snapshot differs from its parent in exactly the blocks that were sent.
@@ -102,7 +100,7 @@ pub async fn verify(place: &Place, parent: &Parent, id: &str) -> Result<()> {
     let mut pages = list.into_paginator().send();
     let mut changed = BTreeSet::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(aws(&place.region, "ListChangedBlocks"))?;
+        let page = page.map_err(aws_on(&place.region, "ListChangedBlocks", id))?;
         let indices = page.changed_blocks().iter().filter_map(|block| u32::try_from(block.block_index()?).ok());
         changed.extend(indices);
     }

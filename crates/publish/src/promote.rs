@@ -1,13 +1,23 @@
 //! SSM parameters that say which image is the one to use.
 
-use aws_sdk_ssm::types::ParameterType;
+use std::time::Duration;
 
-use crate::error::{Result, aws};
+use aws_sdk_ssm::types::ParameterType;
+use futuswarm_retry::{Failure, Policy, retry};
+
+use crate::error::{Error, Result, aws_on, failure, gave_up};
 use crate::image::Registration;
 use crate::place::Place;
 
-/// What SSM checks a value against, where it can.
+/// What SSM checks a value against: only the id of an image that the account can see is taken.
 const IMAGE: &str = "aws:ec2:image";
+/// SSM checks an image's id after it has answered, and takes it only then; that is a matter of seconds.
+const TAKEN: Policy = Policy {
+    first: Duration::from_millis(300),
+    cap: Duration::from_secs(5),
+    total: Duration::from_secs(60),
+    attempt: Duration::from_secs(60),
+};
 
 /// Below this are the parameters of all images.
 pub const ROOT: &str = "/futuswarm/images";
@@ -28,30 +38,41 @@ pub fn latest(architecture: &str) -> String {
 /// names an image that has none.
 ///
 /// # Errors
-/// When SSM refuses.
+/// When SSM refuses, or does not take the image.
 pub async fn promote(place: &Place, registration: &Registration, image: &str) -> Result<Vec<String>> {
     let architecture = &registration.architecture;
     let names = vec![of_image(architecture, &registration.name), latest(architecture)];
     for name in &names {
         if value(place, name).await?.as_deref() != Some(image) {
             put(place, name, image).await?;
+            taken(place, name, image).await?;
         }
     }
     Ok(names)
 }
 
 async fn put(place: &Place, name: &str, image: &str) -> Result<()> {
-    let put = |kind: &str| {
-        let put = place.ssm.put_parameter().name(name).value(image).r#type(ParameterType::String);
-        put.data_type(kind).overwrite(true).send()
-    };
-    match put(IMAGE).await.map_err(aws(&place.region, "PutParameter")) {
-        // A region, or an emulator, that knows texts only.
-        Err(error) if error.is(&["ValidationException", "UnsupportedParameterType"]) => {
-            put("text").await.map_err(aws(&place.region, "PutParameter")).map(|_| ())
+    let put = place.ssm.put_parameter().name(name).value(image).r#type(ParameterType::String);
+    let put = put.data_type(IMAGE).overwrite(true).send().await;
+    put.map(|_| ()).map_err(aws_on(&place.region, "PutParameter", name))
+}
+
+/// Waits until a parameter names the image.
+async fn taken(place: &Place, name: &str, image: &str) -> Result<()> {
+    retry(&format!("waiting until {name} is {image}"), TAKEN, || async {
+        match value(place, name).await.map_err(|error| failure(error, &[]))? {
+            Some(found) if found == image => Ok(()),
+            found => {
+                let found = found.unwrap_or_else(|| "not there".to_owned());
+                Err(Failure::Transient(Error::Wrong(format!("it is {found}"))))
+            }
         }
-        other => other.map(|_| ()),
-    }
+    })
+    .await
+    .map_err(gave_up(
+        &place.region,
+        "SSM takes only an image that is available, and only when the credentials have ec2:DescribeImages: see to that, then repeat",
+    ))
 }
 
 /// A parameter's value.
@@ -59,9 +80,9 @@ async fn put(place: &Place, name: &str, image: &str) -> Result<()> {
 /// # Errors
 /// When SSM cannot be asked.
 pub async fn value(place: &Place, name: &str) -> Result<Option<String>> {
-    match place.ssm.get_parameter().name(name).send().await.map_err(aws(&place.region, "GetParameter")) {
+    match place.ssm.get_parameter().name(name).send().await.map_err(aws_on(&place.region, "GetParameter", name)) {
         Ok(found) => Ok(found.parameter.and_then(|parameter| parameter.value)),
-        Err(error) if error.is(&["ParameterNotFound"]) => Ok(None),
+        Err(error) if error.is(&["ParameterNotFound", "ParameterVersionNotFound"]) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -71,7 +92,8 @@ pub async fn value(place: &Place, name: &str) -> Result<Option<String>> {
 /// # Errors
 /// When SSM refuses.
 pub async fn forget(place: &Place, name: &str) -> Result<()> {
-    match place.ssm.delete_parameter().name(name).send().await.map_err(aws(&place.region, "DeleteParameter")) {
+    let forgotten = place.ssm.delete_parameter().name(name).send().await;
+    match forgotten.map_err(aws_on(&place.region, "DeleteParameter", name)) {
         Err(error) if !error.is(&["ParameterNotFound"]) => Err(error),
         _ => Ok(()),
     }

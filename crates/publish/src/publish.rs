@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::debris::{Debris, Thing};
 use crate::error::{Error, Result};
 use crate::image::LocalImage;
+use crate::lease::{Lease, leases};
 use crate::place::Place;
 use crate::progress::{Event, Report};
-use crate::snapshot::{self, Lease};
 use crate::validate::{self, Check};
-use crate::{copy, parent, register, smoke, upload};
+use crate::{copy, parent, register, snapshot, sweep, upload};
 
 /// How to publish.
 #[derive(Debug, Clone)]
@@ -69,13 +69,9 @@ pub async fn publish(
     let name = &image.registration.name;
     step(&format!("looking for {name}"));
     let snapshots = snapshot::of_family(place, image.family()).await?;
-    let leases = snapshot::leases(&options.cache);
-    for id in snapshot::sweep(place, &snapshots, &leases).await? {
-        report(Event::Note(format!("{}: deleted {id}, which an earlier run has left unfinished", place.region)));
-    }
-    for id in smoke::sweep(place, image.family(), &leases).await? {
-        report(Event::Note(format!("{}: terminated {id}, a smoke boot that an earlier run has left", place.region)));
-    }
+    let leases = leases(&options.cache);
+    sweep::snapshots(place, &snapshots, &leases, report).await;
+    sweep::instances(place, image.family(), &leases, report).await;
     if let Some(found) = register::find(place, name).await? {
         let id = copy::same(place, image, &found)?;
         remember(image, &options.cache, report);
@@ -84,10 +80,10 @@ pub async fn publish(
     let started = std::time::Instant::now();
     let digest = image.index.digest();
     let whole = snapshots.iter().find(|snapshot| snapshot::has_disk(snapshot, &image.disk_sha256, &digest));
-    let (snapshot, sent, parent) = match whole.and_then(|snapshot| snapshot.snapshot_id()) {
+    let (snapshot, sent, parent, lease) = match whole.and_then(|snapshot| snapshot.snapshot_id()) {
         Some(id) => {
             report(Event::Note(format!("{}: {id} is complete already, an earlier run has sent it", place.region)));
-            (id.to_owned(), 0, None)
+            (id.to_owned(), 0, None, None)
         }
         None => {
             step("comparing with the newest snapshot");
@@ -112,8 +108,9 @@ pub async fn publish(
             if let Some(parent) = &parent {
                 step("comparing the snapshot with its parent");
                 parent::verify(place, parent, &done.snapshot).await?;
+                snapshot::mark_verified(place, &done.snapshot).await?;
             }
-            (done.snapshot, done.sent, parent.map(|parent| parent.id))
+            (done.snapshot, done.sent, parent.map(|parent| parent.id), Some(lease))
         }
     };
     let upload_seconds = started.elapsed().as_secs_f64();
@@ -121,6 +118,9 @@ pub async fn publish(
     step("registering");
     let id = register::register(place, &image.registration, &snapshot).await?;
     debris.keep(&Thing::Snapshot(snapshot));
+    if let Some(lease) = lease {
+        lease.end();
+    }
     let done = finish(place, image, options, id, report).await?;
     Ok(Published { parent_snapshot_id: parent, blocks_sent: sent, upload_seconds, ..done })
 }
@@ -138,6 +138,8 @@ pub async fn copy_to(
     report: Report<'_>,
 ) -> Result<Published> {
     report(Event::Step(format!("{}: copying from {}", to.region, from.region)));
+    // Smoke boots of copies run here, and here nothing else would find one that was left.
+    sweep::instances(to, image.family(), &leases(&options.cache), report).await;
     let (copy, reused) = copy::copy(from, to, image, id).await?;
     let done = finish(to, image, options, copy, report).await?;
     Ok(Published { reused, copied_from: Some(from.region.clone()), ..done })

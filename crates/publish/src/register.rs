@@ -8,7 +8,7 @@ use aws_sdk_ec2::types::{
 };
 use futuswarm_retry::{Failure, Policy, retry};
 
-use crate::error::{Error, Result, aws, gave_up, incomplete};
+use crate::error::{Error, Result, aws_on, failure, gave_up, incomplete};
 use crate::image::Registration;
 use crate::place::Place;
 
@@ -24,16 +24,56 @@ const VISIBLE: Policy = Policy {
     attempt: Duration::from_secs(60),
 };
 
-/// The account's own image with this name.
+/// EC2 knows that a name is taken before it shows by which image.
+const TAKEN: Policy = Policy { total: Duration::from_secs(30), ..VISIBLE };
+/// What EC2 says when a name is taken.
+pub(crate) const DUPLICATE: &str = "InvalidAMIName.Duplicate";
+
+/// The account's own image with this name, whatever its state: it keeps the name until it is deregistered.
 ///
 /// # Errors
 /// When EC2 cannot be asked.
 pub async fn find(place: &Place, name: &str) -> Result<Option<Image>> {
     let filter = Filter::builder().name("name").values(name).build();
-    let found = place.ec2.describe_images().owners("self").filters(filter).send().await;
-    let found = found.map_err(aws(&place.region, "DescribeImages"))?.images.unwrap_or_default();
+    let found = place.ec2.describe_images().owners("self").include_disabled(true).filters(filter).send().await;
+    let found = found.map_err(aws_on(&place.region, "DescribeImages", name))?.images.unwrap_or_default();
     // Names are unique within an account and region; a filter may match a pattern.
-    Ok(found.into_iter().find(|image| image.name() == Some(name)))
+    let named = |image: &Image| image.name() == Some(name) && image.state() != Some(&ImageState::Deregistered);
+    Ok(found.into_iter().find(named))
+}
+
+/// The image that has a name of which EC2 has just said that it is taken; none if EC2 does not show it.
+///
+/// # Errors
+/// When EC2 cannot be asked.
+pub(crate) async fn holder(place: &Place, name: &str) -> Result<Option<Image>> {
+    let found = retry(&format!("looking for {name}"), TAKEN, || async {
+        let found = find(place, name).await.map_err(|error| failure(error, &[]))?;
+        found.ok_or_else(|| Failure::Transient(Error::Wrong("no image is shown that has the name".to_owned())))
+    })
+    .await;
+    match found {
+        Ok(image) => Ok(Some(image)),
+        Err(futuswarm_retry::Error::Exhausted { .. }) => Ok(None),
+        Err(futuswarm_retry::Error::Permanent(error)) => Err(error),
+    }
+}
+
+/// What to do about an image that will never be available, or is not now; nothing when it is, or is about to be.
+pub(crate) fn remedy(place: &Place, id: &str, image: &Image) -> Option<String> {
+    let region = &place.region;
+    let why = image.state_reason().and_then(|reason| reason.message());
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    let away = format!("deregister it (`aws ec2 deregister-image --region {region} --image-id {id}`) and repeat");
+    match image.state()? {
+        state @ (ImageState::Failed | ImageState::Error | ImageState::Invalid) => {
+            Some(format!("{region}: {id} is {}{why} and keeps its name: {away}", state.as_str()))
+        }
+        ImageState::Disabled => Some(format!(
+            "{region}: {id} is disabled: enable it (`aws ec2 enable-image --region {region} --image-id {id}`), or {away}"
+        )),
+        _ => None,
+    }
 }
 
 /// Registers a snapshot; returns the image's id. A call that is repeated because its answer was lost finds what it has made.
@@ -67,11 +107,11 @@ pub async fn register(place: &Place, registration: &Registration, snapshot: &str
         .tag_specifications(tags(registration))
         .send()
         .await
-        .map_err(aws(&place.region, "RegisterImage"));
+        .map_err(aws_on(&place.region, "RegisterImage", &format!("{} of {snapshot}", registration.name)));
     match registered {
         Ok(made) => made.image_id.ok_or_else(incomplete(&place.region, "RegisterImage", "ImageId")),
-        Err(error) if error.is(&["InvalidAMIName.Duplicate"]) => {
-            let found = find(place, &registration.name).await?;
+        Err(error) if error.is(&[DUPLICATE]) => {
+            let found = holder(place, &registration.name).await?;
             let ours = |image: &Image| {
                 image
                     .block_device_mappings()
@@ -106,30 +146,23 @@ pub async fn visible(place: &Place, id: &str) -> Result<Image> {
         last.ok_or_else(|| Failure::Transient(Error::Wrong("it was not looked for".to_owned())))
     })
     .await
-    .map_err(gave_up(&place.region))
+    .map_err(gave_up(&place.region, &format!("repeat: the next run finds {id} and carries on from here")))
 }
 
 async fn available(place: &Place, id: &str) -> Result<Image, Failure<Error>> {
     let found = place.fresh_ec2().describe_images().image_ids(id).send().await;
-    let found = match found.map_err(aws(&place.region, "DescribeImages")) {
-        Ok(found) => found.images.unwrap_or_default().pop(),
-        Err(error) if error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => {
-            return Err(Failure::Transient(error));
-        }
-        Err(error) => return Err(Failure::Permanent(error)),
+    let found = found.map_err(aws_on(&place.region, "DescribeImages", id));
+    let found = found.map_err(|error| failure(error, &["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]))?;
+    let Some(image) = found.images.unwrap_or_default().pop() else {
+        return Err(Failure::Transient(Error::Wrong("it is unknown".to_owned())));
     };
-    let state = found.as_ref().and_then(Image::state).cloned();
-    match (found, state) {
-        (Some(image), Some(ImageState::Available)) => Ok(image),
-        (Some(image), Some(state @ (ImageState::Failed | ImageState::Error | ImageState::Invalid))) => {
-            let why = image.state_reason().and_then(|reason| reason.message()).unwrap_or("EC2 does not say why");
-            Err(Failure::Permanent(Error::Wrong(format!("{}: {id} is {}: {why}", place.region, state.as_str()))))
-        }
-        (_, state) => {
-            let state = state.map_or("unknown", |state| match state {
-                ImageState::Pending => "pending",
-                _ => "not available",
-            });
+    if let Some(remedy) = remedy(place, id, &image) {
+        return Err(Failure::Permanent(Error::Refused(remedy)));
+    }
+    match image.state() {
+        Some(ImageState::Available) => Ok(image),
+        state => {
+            let state = state.map_or("unknown", ImageState::as_str);
             Err(Failure::Transient(Error::Wrong(format!("it is {state}"))))
         }
     }

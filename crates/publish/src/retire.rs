@@ -1,19 +1,28 @@
 //! The account's images of a family: which there are, which are in use, and which may go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{Filter, Image, Snapshot, SnapshotState};
+use futuswarm_retry::{Policy, retry};
 use serde::Serialize;
 
-use crate::debris::delete_snapshot;
-use crate::error::{Result, aws};
+use crate::debris::{IN_USE, delete_snapshot};
+use crate::error::{Result, aws, aws_on, failure, gave_up};
+use crate::lease::{OLDEST_UPLOAD, age};
 use crate::place::Place;
-use crate::promote;
 use crate::snapshot::{self, tag};
-use crate::{DISK_TAG, FAMILY_TAG};
+use crate::users::{self, Users};
+use crate::{DISK_TAG, FAMILY_TAG, promote};
 
-/// Seconds after which a snapshot without an image is nobody's any more.
-const YOUNG: u64 = 3600;
+/// For a while after the deregistration EC2 takes a snapshot for one that an image has.
+const RELEASE: Policy = Policy {
+    first: Duration::from_millis(500),
+    cap: Duration::from_secs(10),
+    total: Duration::from_secs(120),
+    attempt: Duration::from_secs(70),
+};
 
 /// An image as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -34,7 +43,7 @@ pub struct Listed {
     pub disk_sha256: String,
     /// Its snapshots.
     pub snapshots: Vec<String>,
-    /// Why it must stay: promoted, or the instances and launch templates that use it.
+    /// Why it must stay: promoted, the instances and launch templates that use it, or whom it is shared with.
     pub in_use: Vec<String>,
 }
 
@@ -44,12 +53,14 @@ pub struct Listed {
 /// When AWS cannot be asked.
 pub async fn list(place: &Place, family: &str) -> Result<Vec<Listed>> {
     let filter = Filter::builder().name(format!("tag:{FAMILY_TAG}")).values(family).build();
-    let mut pages = place.ec2.describe_images().owners("self").filters(filter).into_paginator().send();
+    // One that is disabled has its snapshots nevertheless.
+    let ask = place.ec2.describe_images().owners("self").include_disabled(true).filters(filter);
+    let mut pages = ask.into_paginator().send();
     let mut images = Vec::new();
     while let Some(page) = pages.next().await {
         images.extend(page.map_err(aws(&place.region, "DescribeImages"))?.images.unwrap_or_default());
     }
-    let mut users = users(place).await?;
+    let mut users = users::of_images(place).await?;
     let architectures: BTreeSet<String> = images.iter().map(architecture).collect();
     for architecture in architectures {
         if let Some(id) = promote::value(place, &promote::latest(&architecture)).await? {
@@ -65,7 +76,7 @@ fn architecture(image: &Image) -> String {
     image.architecture().map(|value| value.as_str().to_owned()).unwrap_or_default()
 }
 
-fn describe(place: &Place, image: &Image, users: &BTreeMap<String, BTreeSet<String>>) -> Listed {
+fn describe(place: &Place, image: &Image, users: &Users) -> Listed {
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
     let volumes = image.block_device_mappings().iter().filter_map(|mapping| mapping.ebs());
     Listed {
@@ -81,49 +92,6 @@ fn describe(place: &Place, image: &Image, users: &BTreeMap<String, BTreeSet<Stri
     }
 }
 
-/// Image id → who uses it: instances that are not terminated, and every version of every launch template, because a group
-/// may start from any of them.
-async fn users(place: &Place) -> Result<BTreeMap<String, BTreeSet<String>>> {
-    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let states = ["pending", "running", "shutting-down", "stopping", "stopped"].map(str::to_owned).to_vec();
-    let filter = Filter::builder().name("instance-state-name").set_values(Some(states)).build();
-    let mut pages = place.ec2.describe_instances().filters(filter).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(aws(&place.region, "DescribeInstances"))?;
-        for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
-            if let (Some(image), Some(id)) = (instance.image_id(), instance.instance_id()) {
-                users.entry(image.to_owned()).or_default().insert(id.to_owned());
-            }
-        }
-    }
-    let mut templates = Vec::new();
-    let mut pages = place.ec2.describe_launch_templates().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(aws(&place.region, "DescribeLaunchTemplates"))?;
-        templates.extend(
-            page.launch_templates().iter().filter_map(|template| template.launch_template_id().map(str::to_owned)),
-        );
-    }
-    for template in templates {
-        let mut pages =
-            place.ec2.describe_launch_template_versions().launch_template_id(&template).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(aws(&place.region, "DescribeLaunchTemplateVersions"))?;
-            for version in page.launch_template_versions() {
-                let image = version.launch_template_data().and_then(|data| data.image_id());
-                if let (Some(image), Some(number)) = (image, version.version_number()) {
-                    let name = version.launch_template_name().unwrap_or(&template);
-                    users
-                        .entry(image.to_owned())
-                        .or_default()
-                        .insert(format!("launch template {name} version {number}"));
-                }
-            }
-        }
-    }
-    Ok(users)
-}
-
 /// What may go, of images that are newest first: all beyond the newest `keep` of each architecture that nothing uses.
 #[must_use]
 pub fn choose(images: &[Listed], keep: usize) -> Vec<&Listed> {
@@ -136,6 +104,19 @@ pub fn choose(images: &[Listed], keep: usize) -> Vec<&Listed> {
     beyond.filter(|image| image.in_use.is_empty()).collect()
 }
 
+/// Notes whom those images are shared with that would go otherwise: whether somebody uses them there cannot be seen.
+///
+/// # Errors
+/// When EC2 cannot be asked.
+pub async fn note_shares(place: &Place, images: &mut [Listed], keep: usize) -> Result<()> {
+    let going: BTreeSet<String> = choose(images, keep).into_iter().map(|image| image.image_id.clone()).collect();
+    for image in images.iter_mut().filter(|image| going.contains(&image.image_id)) {
+        let whom = users::shared(place, &image.image_id).await?;
+        image.in_use.extend(whom.into_iter().map(|whom| format!("shared with {whom}")));
+    }
+    Ok(())
+}
+
 /// Completed snapshots of a family that no image uses: what a run has left that was killed before the registration, or after
 /// the deregistration. Young ones may be about to be registered.
 ///
@@ -143,30 +124,82 @@ pub fn choose(images: &[Listed], keep: usize) -> Vec<&Listed> {
 /// When EC2 cannot be asked.
 pub async fn orphans(place: &Place, family: &str, images: &[Listed]) -> Result<Vec<String>> {
     let used: BTreeSet<&String> = images.iter().flat_map(|image| &image.snapshots).collect();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-    let old = |snapshot: &Snapshot| {
-        let begun = snapshot.start_time().and_then(|time| u64::try_from(time.secs()).ok()).unwrap_or(now);
-        now.saturating_sub(begun) > YOUNG
-    };
+    let old =
+        |snapshot: &Snapshot| snapshot.start_time().map(DateTime::secs).is_some_and(|begun| age(begun) > OLDEST_UPLOAD);
     let found = snapshot::of_family(place, family).await?;
     let whole = found.iter().filter(|found| found.state() == Some(&SnapshotState::Completed) && old(found));
     Ok(whole.filter_map(|found| found.snapshot_id().map(str::to_owned)).filter(|id| !used.contains(id)).collect())
 }
 
-/// Deregisters an image, then deletes its snapshots and its parameter.
-///
-/// # Errors
-/// When AWS refuses; a snapshot that is left is found by the next `retire`, because its tags name it.
-pub async fn retire(place: &Place, image: &Listed) -> Result<()> {
+/// What a retirement has come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Ids of images that are gone.
+    pub retired: BTreeSet<String>,
+    /// What has stayed for a good reason.
+    pub kept: Vec<String>,
+    /// What was to go and has not.
+    pub failures: Vec<String>,
+}
+
+/// Deregisters the images `going` of all `images` of a family in a region, then deletes the snapshots that no other one has, and
+/// the `orphans`. What cannot be done is noted and stops nothing: its tags name it, and the next run finds it.
+pub async fn retire(place: &Place, images: &[Listed], going: &[&Listed], orphans: &[String]) -> Outcome {
+    let mut outcome = Outcome::default();
+    for image in going {
+        match deregister(place, image).await {
+            Ok(()) => drop(outcome.retired.insert(image.image_id.clone())),
+            Err(error) => outcome.failures.push(error.to_string()),
+        }
+    }
+    let (free, held) = snapshots_of(images, &outcome.retired);
+    outcome.kept.extend(held.into_iter().map(|(id, image)| format!("{}: {id}, which {image} has, too", place.region)));
+    for id in free {
+        if let Err(error) = delete_released(place, id).await {
+            outcome.failures.push(error.to_string());
+        }
+    }
+    for id in orphans {
+        match delete_snapshot(place, id).await {
+            Ok(()) => {}
+            // It is not of the family, or was registered a moment ago.
+            Err(error) if error.is(&[IN_USE]) => outcome.kept.push(error.to_string()),
+            Err(error) => outcome.failures.push(error.to_string()),
+        }
+    }
+    outcome
+}
+
+/// Deregisters an image. Its parameter goes first, so that none is left that names an image that is gone.
+async fn deregister(place: &Place, image: &Listed) -> Result<()> {
+    promote::forget(place, &promote::of_image(&image.architecture, &image.name)).await?;
     let gone = place.ec2.deregister_image().image_id(&image.image_id).send().await;
-    match gone.map_err(aws(&place.region, "DeregisterImage")) {
-        Err(error) if !error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => return Err(error),
-        _ => {}
+    match gone.map_err(aws_on(&place.region, "DeregisterImage", &image.image_id)) {
+        Err(error) if !error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => Err(error),
+        _ => Ok(()),
     }
-    for snapshot in &image.snapshots {
-        delete_snapshot(place, snapshot).await?;
-    }
-    promote::forget(place, &promote::of_image(&image.architecture, &image.name)).await
+}
+
+/// The snapshots of the images that are `gone`: those that no other image has, and those that one has, with it.
+fn snapshots_of<'a>(
+    images: &'a [Listed],
+    gone: &BTreeSet<String>,
+) -> (BTreeSet<&'a String>, BTreeMap<&'a String, &'a str>) {
+    let (left, rest): (Vec<&Listed>, Vec<&Listed>) = images.iter().partition(|image| gone.contains(&image.image_id));
+    let users = rest.iter().flat_map(|image| image.snapshots.iter().map(|id| (id, image.image_id.as_str())));
+    let mut held: BTreeMap<&String, &str> = users.collect();
+    let all: BTreeSet<&String> = left.iter().flat_map(|image| &image.snapshots).collect();
+    held.retain(|id, _| all.contains(id));
+    (all.into_iter().filter(|id| !held.contains_key(id)).collect(), held)
+}
+
+/// Deletes a snapshot whose image was deregistered a moment ago.
+async fn delete_released(place: &Place, id: &str) -> Result<()> {
+    retry(&format!("deleting {id}"), RELEASE, || async {
+        delete_snapshot(place, id).await.map_err(|error| failure(error, &[IN_USE]))
+    })
+    .await
+    .map_err(gave_up(&place.region, "its image is gone: a later `cargo xtask image retire` deletes it"))
 }
 
 #[cfg(test)]
@@ -203,5 +236,24 @@ mod tests {
         assert_eq!(names(1), ["4", "2", "1"]);
         assert_eq!(names(0), ["7", "6", "4", "2", "1"]);
         assert!(names(9).is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_that_another_image_has_stays() {
+        let with = |name: &str, snapshots: &[&str]| {
+            let snapshots = snapshots.iter().map(|id| (*id).to_owned()).collect();
+            Listed { snapshots, ..image(name, "x86_64", &[]) }
+        };
+        let images = [with("3", &["snap-a"]), with("2", &["snap-b"]), with("1", &["snap-a", "snap-b", "snap-c"])];
+        let fate = |gone: &[&str]| {
+            let gone = gone.iter().map(|name| format!("ami-{name}")).collect();
+            let (free, held) = snapshots_of(&images, &gone);
+            let free: Vec<&str> = free.into_iter().map(String::as_str).collect();
+            (free, held.into_iter().map(|(id, image)| format!("{id} {image}")).collect::<Vec<_>>())
+        };
+        assert_eq!(fate(&["1"]), (vec!["snap-c"], vec!["snap-a ami-3".to_owned(), "snap-b ami-2".to_owned()]));
+        assert_eq!(fate(&["1", "2"]), (vec!["snap-b", "snap-c"], vec!["snap-a ami-3".to_owned()]));
+        assert_eq!(fate(&["1", "2", "3"]), (vec!["snap-a", "snap-b", "snap-c"], vec![]));
+        assert_eq!(fate(&[]), (vec![], vec![]));
     }
 }

@@ -1,19 +1,18 @@
 //! A smoke boot: one instance of the image, without a cluster, must say on its console that the agent runs.
 
-use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{
-    Filter, HttpTokensState, InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType,
+    HttpTokensState, Instance, InstanceMetadataOptionsRequest, InstanceStateName, InstanceType, ResourceType,
     ShutdownBehavior, Tag, TagSpecification,
 };
 use base64::Engine as _;
-use futuswarm_retry::{Failure, Policy, wait_for};
+use futuswarm_retry::{Failure, Policy, retry};
 
-use crate::debris::{Debris, Thing, terminate};
-use crate::error::{Error, Result, aws, gave_up, incomplete};
+use crate::debris::{Debris, NO_INSTANCE, Thing, terminate_new};
+use crate::error::{Error, Result, aws_on, failure, gave_up, incomplete};
+use crate::lease::Lease;
 use crate::place::Place;
-use crate::snapshot::{Lease, is_left, tag};
 use crate::{FAMILY_TAG, UPLOAD_TAG};
 
 /// What the agent says when it has reached the metadata service and found no user data: firmware, verified root, network and
@@ -40,37 +39,11 @@ pub async fn boot(place: &Place, image: &str, family: &str, boot: &Boot, lease: 
     let thing = Thing::Instance(instance.clone());
     debris.add(place, thing.clone());
     let heard = listen(place, &instance, boot.deadline).await;
-    terminate(place, &instance).await?;
-    debris.keep(&thing);
-    heard
-}
-
-/// Terminates smoke boots whose run was killed; returns their ids.
-///
-/// # Errors
-/// When EC2 cannot be asked or refuses.
-pub async fn sweep(place: &Place, family: &str, leases: &Path) -> Result<Vec<String>> {
-    let filter = |name: String, values: &[&str]| {
-        let values = values.iter().map(|value| (*value).to_owned()).collect();
-        Filter::builder().name(name).set_values(Some(values)).build()
-    };
-    let found = place
-        .ec2
-        .describe_instances()
-        .filters(filter(format!("tag:{FAMILY_TAG}"), &[family]))
-        .filters(filter("instance-state-name".to_owned(), &["pending", "running", "stopping", "stopped"]))
-        .send()
-        .await
-        .map_err(aws(&place.region, "DescribeInstances"))?;
-    let mut swept = Vec::new();
-    for instance in found.reservations().iter().flat_map(|reservation| reservation.instances()) {
-        let (Some(id), Some(lease)) = (instance.instance_id(), tag(instance.tags(), UPLOAD_TAG)) else { continue };
-        if is_left(leases, lease, instance.launch_time().map_or(0, aws_sdk_ec2::primitives::DateTime::secs)) {
-            terminate(place, id).await?;
-            swept.push(id.to_owned());
-        }
+    let ended = terminate_new(place, &instance).await;
+    if ended.is_ok() {
+        debris.keep(&thing);
     }
-    Ok(swept)
+    heard.and(ended)
 }
 
 async fn start(place: &Place, image: &str, family: &str, boot: &Boot, lease: &Lease) -> Result<String> {
@@ -92,7 +65,7 @@ async fn start(place: &Place, image: &str, family: &str, boot: &Boot, lease: &Le
         .tag_specifications(tags)
         .send()
         .await
-        .map_err(aws(&place.region, "RunInstances"))?;
+        .map_err(aws_on(&place.region, "RunInstances", image))?;
     let instance = run.instances().first().and_then(|instance| instance.instance_id()).map(str::to_owned);
     instance.ok_or_else(incomplete(&place.region, "RunInstances", "InstanceId"))
 }
@@ -105,17 +78,21 @@ async fn listen(place: &Place, instance: &str, deadline: Duration) -> Result<()>
         attempt: Duration::from_secs(60),
     };
     let words = std::cell::RefCell::new(String::new());
-    let heard = wait_for(&format!("waiting for the agent on {instance}"), policy, || async {
+    let heard = retry(&format!("waiting for the agent on {instance}"), policy, || async {
         let text = look(place, instance).await?;
-        let heard = text.contains(AGENT_SAYS).then_some(());
+        let heard = text.contains(AGENT_SAYS);
         if !text.is_empty() {
             words.replace(text);
         }
-        Ok::<_, Failure<Error>>(heard)
+        match heard {
+            true => Ok(()),
+            false => Err(Failure::Transient(Error::Wrong("it has not spoken".to_owned()))),
+        }
     })
     .await;
     let words = words.into_inner();
-    match heard.map_err(gave_up(&place.region)) {
+    let slow = "see its last words, or give it longer with --smoke-deadline";
+    match heard.map_err(gave_up(&place.region, slow)) {
         Ok(()) => Ok(()),
         Err(error) => Err(Error::Wrong(format!("{error}; the agent never said {AGENT_SAYS:?}. {}", last(&words)))),
     }
@@ -124,9 +101,9 @@ async fn listen(place: &Place, instance: &str, deadline: Duration) -> Result<()>
 /// The console as it is now, or, where the instance type cannot show that, as EC2 last took it down.
 async fn console(place: &Place, instance: &str) -> Result<String> {
     let ask = |latest: bool| place.ec2.get_console_output().instance_id(instance).latest(latest).send();
-    let console = match ask(true).await.map_err(aws(&place.region, "GetConsoleOutput")) {
+    let console = match ask(true).await.map_err(aws_on(&place.region, "GetConsoleOutput", instance)) {
         Err(error) if error.is(&["UnsupportedOperation"]) => {
-            ask(false).await.map_err(aws(&place.region, "GetConsoleOutput"))?
+            ask(false).await.map_err(aws_on(&place.region, "GetConsoleOutput", instance))?
         }
         other => other?,
     };
@@ -135,31 +112,34 @@ async fn console(place: &Place, instance: &str) -> Result<String> {
 
 /// The console, once the instance runs.
 async fn look(place: &Place, instance: &str) -> Result<String, Failure<Error>> {
-    let console = match console(place, instance).await {
-        Ok(console) => console,
-        // An instance that was just started may not be known everywhere.
-        Err(error) if error.is(&["InvalidInstanceID.NotFound"]) => return Err(Failure::Transient(error)),
-        Err(error) => return Err(Failure::Permanent(error)),
-    };
+    // An instance that was just started may not be known everywhere.
+    let early = |error| failure(error, &[NO_INSTANCE]);
+    let console = console(place, instance).await.map_err(early)?;
     let bytes = base64::engine::general_purpose::STANDARD.decode(console.split_whitespace().collect::<String>());
     let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     if text.contains(AGENT_SAYS) {
         return Ok(text);
     }
     let found = place.ec2.describe_instances().instance_ids(instance).send().await;
-    let found = match found.map_err(aws(&place.region, "DescribeInstances")) {
-        Ok(found) => found,
-        Err(error) if error.is(&["InvalidInstanceID.NotFound"]) => return Err(Failure::Transient(error)),
-        Err(error) => return Err(Failure::Permanent(error)),
-    };
-    let state =
-        found.reservations().iter().flat_map(|reservation| reservation.instances()).find_map(|one| one.state()?.name());
-    match state {
-        Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown | InstanceStateName::Stopped) => {
-            let message = format!("{}: {instance} ended before the agent spoke. {}", place.region, last(&text));
+    let found = found.map_err(aws_on(&place.region, "DescribeInstances", instance)).map_err(early)?;
+    let mut found = found.reservations().iter().flat_map(|reservation| reservation.instances());
+    match found.next().and_then(ended) {
+        Some(why) => {
+            let message = format!("{}: {instance} ended before the agent spoke{why}. {}", place.region, last(&text));
             Err(Failure::Permanent(Error::Wrong(message)))
         }
-        _ => Ok(text),
+        None => Ok(text),
+    }
+}
+
+/// Why an instance has ended, for the end of a sentence, if it has. A key that cannot be used, for example, is told only here.
+fn ended(instance: &Instance) -> Option<String> {
+    match instance.state()?.name()? {
+        InstanceStateName::Terminated | InstanceStateName::ShuttingDown | InstanceStateName::Stopped => {
+            let why = instance.state_reason().and_then(|reason| reason.message());
+            Some(why.map(|why| format!(" ({why})")).unwrap_or_default())
+        }
+        _ => None,
     }
 }
 
@@ -174,12 +154,26 @@ fn last(console: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_ec2::types::{InstanceState, StateReason};
+
     use super::*;
 
     #[test]
     fn the_words_that_are_waited_for_are_the_agents_own() {
         let source = futuswarm_paths::workspace_root().unwrap().join("crates/agent/src/identity.rs");
         assert!(std::fs::read_to_string(source).unwrap().contains(AGENT_SAYS));
+    }
+
+    #[test]
+    fn why_an_instance_has_ended_is_said() {
+        let instance = |state: InstanceStateName| {
+            let reason = StateReason::builder().message("Client.InternalError: Client error on launch").build();
+            let state = InstanceState::builder().name(state).build();
+            Instance::builder().state(state).state_reason(reason).build()
+        };
+        assert_eq!(ended(&instance(InstanceStateName::Pending)), None);
+        let why = ended(&instance(InstanceStateName::Terminated)).unwrap();
+        assert_eq!(why, " (Client.InternalError: Client error on launch)");
     }
 
     #[test]

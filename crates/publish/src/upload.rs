@@ -5,25 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aws_sdk_ebs::operation::put_snapshot_block::PutSnapshotBlockError;
 use aws_sdk_ebs::primitives::ByteStream;
 use aws_sdk_ebs::types::{ChecksumAggregationMethod, ChecksumAlgorithm, Tag};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use futuswarm_aws::{HttpResponse, SdkError};
-use futuswarm_retry::{Failure, Policy, retry};
+use futuswarm_retry::{Policy, retry};
 
 use crate::blocks::{BLOCK, read_block};
 use crate::debris::{Debris, Thing};
-use crate::error::{Error, Result, aws, file, gave_up, incomplete};
+use crate::error::{Error, Result, aws_on, failure, file, gave_up, incomplete};
 use crate::image::LocalImage;
+use crate::lease::Lease;
 use crate::parent::Parent;
 use crate::place::{BLOCK_ATTEMPT, Place};
 use crate::progress::{Event, Report};
 use crate::snapshot;
-use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, UPLOAD_TAG};
+use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, PARENT_TAG, UPLOAD_TAG};
 
 /// Blocks on their way at the same time; more make no difference within EC2 and stall slow lines.
 const IN_FLIGHT: usize = 64;
@@ -34,6 +33,12 @@ const BLOCK_POLICY: Policy = Policy {
     total: Duration::from_secs(180),
     attempt: BLOCK_ATTEMPT,
 };
+/// The same for the calls that begin and end an upload, in which the SDK tries again, too.
+const CALL_POLICY: Policy = Policy { attempt: Duration::from_secs(70), ..BLOCK_POLICY };
+/// The account makes too many calls at once.
+const BUSY: &str = "ConcurrentLimitExceededException";
+/// What passes when a snapshot has been begun already: some endpoint does not know it yet, or others keep the account busy.
+const PASSING: [&str; 3] = [BUSY, "ResourceNotFoundException", "ConflictException"];
 /// Minutes after which EBS itself gives up on an upload that sends nothing; the least it accepts is 10.
 const ABANDONED: i32 = 30;
 
@@ -56,14 +61,13 @@ pub async fn upload(
     place: &Place,
     image: &LocalImage,
     parent: Option<&Parent>,
-    lease: &snapshot::Lease,
+    lease: &Lease,
     debris: &Debris,
     report: Report<'_>,
     deadline: Duration,
 ) -> Result<Uploaded> {
     let sending = async {
-        let snapshot = start(place, image, parent, lease).await?;
-        debris.add(place, Thing::Snapshot(snapshot.clone()));
+        let snapshot = start(place, image, parent, lease, debris).await?;
         let blocks = parent.map_or(image.present.as_slice(), |parent| parent.changed.as_slice());
         send(place, image, &snapshot, blocks, report).await?;
         complete(place, image, &snapshot, blocks).await?;
@@ -87,34 +91,48 @@ pub fn refuses_parent(error: &Error) -> bool {
     matches!(error, Error::Aws { source, .. } if source.operation == "StartSnapshot" && source.is(&refusals))
 }
 
-async fn start(place: &Place, image: &LocalImage, parent: Option<&Parent>, lease: &snapshot::Lease) -> Result<String> {
+async fn start(
+    place: &Place,
+    image: &LocalImage,
+    parent: Option<&Parent>,
+    lease: &Lease,
+    debris: &Debris,
+) -> Result<String> {
     let name = &image.registration.name;
+    let digest = image.index.digest();
     let tags = [
         ("Name", name.as_str()),
         (FAMILY_TAG, image.family()),
         (DISK_TAG, &image.disk_sha256),
-        (BLOCKS_TAG, &image.index.digest()),
+        (BLOCKS_TAG, &digest),
         (UPLOAD_TAG, &lease.id),
     ];
-    let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
-    let started = place
+    let of_parent = parent.map(|parent| (PARENT_TAG, parent.id.as_str()));
+    let tags = tags.into_iter().chain(of_parent).map(|(key, value)| Tag::builder().key(key).value(value).build());
+    let start = place
         .ebs
         .start_snapshot()
         .volume_size(i64::from(image.gib()))
         .set_parent_snapshot_id(parent.map(|parent| parent.id.clone()))
         .description(format!("{name}, uploaded by futuswarm"))
-        .set_tags(Some(tags.to_vec()))
+        .set_tags(Some(tags.collect()))
         // A call that is repeated because its answer was lost gives the same snapshot.
         .client_token(format!("{}-{}", lease.id, if parent.is_some() { "delta" } else { "full" }))
-        .timeout(ABANDONED)
-        .send()
-        .await
-        .map_err(aws(&place.region, "StartSnapshot"))?;
+        .timeout(ABANDONED);
+    let started = retry(&format!("beginning the snapshot of {name}"), CALL_POLICY, || async {
+        let started = start.clone().send().await.map_err(aws_on(&place.region, "StartSnapshot", name));
+        started.map_err(|error| failure(error, &[BUSY]))
+    })
+    .await
+    .map_err(gave_up(&place.region, "others use up what the account may do at once: repeat later"))?;
     let size = started.block_size().and_then(|size| usize::try_from(size).ok());
     let id = started.snapshot_id.ok_or_else(incomplete(&place.region, "StartSnapshot", "SnapshotId"))?;
+    debris.add(place, Thing::Snapshot(id.clone()));
     match size {
         Some(BLOCK) => Ok(id),
-        other => Err(Error::Wrong(format!("{}: EBS wants blocks of {other:?} bytes, not of {BLOCK}", place.region))),
+        other => {
+            Err(Error::Wrong(format!("{}: {id}: EBS wants blocks of {other:?} bytes, not of {BLOCK}", place.region)))
+        }
     }
 }
 
@@ -137,7 +155,7 @@ async fn send(place: &Place, image: &LocalImage, id: &str, blocks: &[u32], repor
 }
 
 async fn put(place: &Place, image: &LocalImage, id: &str, index: u32, disk: Arc<File>) -> Result<()> {
-    let checksum = image.index.get(index).map(|digest| STANDARD.encode(digest)).unwrap_or_default();
+    let checksum = STANDARD.encode(image.index.checksum(index));
     let block = tokio::task::spawn_blocking(move || read_block(&disk, index)).await;
     let block = block.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(file(&image.disk))?;
     let block = Bytes::from(block);
@@ -155,37 +173,30 @@ async fn put(place: &Place, image: &LocalImage, id: &str, index: u32, disk: Arc<
                 .block_data(ByteStream::from(block))
                 .send()
                 .await;
-            sent.map(|_| ()).map_err(|error| classify(place, error))
+            let sent = sent.map_err(aws_on(&place.region, "PutSnapshotBlock", &format!("block {index} of {id}")));
+            sent.map(|_| ()).map_err(|error| failure(error, &PASSING))
         }
     })
     .await
-    .map_err(gave_up(&place.region))
-}
-
-/// What is worth trying again: no answer, faults of the service, throttling, and a snapshot that is not known yet.
-fn classify(place: &Place, error: SdkError<PutSnapshotBlockError, HttpResponse>) -> Failure<Error> {
-    let source = futuswarm_aws::Error::new("PutSnapshotBlock", error);
-    let passing = [
-        "RequestThrottledException",
-        "ResourceNotFoundException",
-        "ConcurrentLimitExceededException",
-        "ConflictException",
-    ];
-    let transient = source.is_transient() || source.is(&passing);
-    let error = Error::Aws { region: place.region.clone(), source };
-    if transient { Failure::Transient(error) } else { Failure::Permanent(error) }
+    .map_err(gave_up(&place.region, "repeat on a better line; the upload begins anew"))
 }
 
 async fn complete(place: &Place, image: &LocalImage, id: &str, blocks: &[u32]) -> Result<()> {
-    let completed = place
-        .ebs
-        .complete_snapshot()
-        .snapshot_id(id)
-        .changed_blocks_count(i32::try_from(blocks.len()).unwrap_or(i32::MAX))
-        .checksum(STANDARD.encode(image.index.linear(blocks)))
-        .checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256)
-        .checksum_aggregation_method(ChecksumAggregationMethod::ChecksumAggregationLinear)
-        .send()
-        .await;
-    completed.map(|_| ()).map_err(aws(&place.region, "CompleteSnapshot"))
+    let checksum = STANDARD.encode(image.index.linear(blocks));
+    retry(&format!("completing {id}"), CALL_POLICY, || async {
+        let completed = place
+            .ebs
+            .complete_snapshot()
+            .snapshot_id(id)
+            .changed_blocks_count(i32::try_from(blocks.len()).unwrap_or(i32::MAX))
+            .checksum(&checksum)
+            .checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256)
+            .checksum_aggregation_method(ChecksumAggregationMethod::ChecksumAggregationLinear)
+            .send()
+            .await;
+        let completed = completed.map_err(aws_on(&place.region, "CompleteSnapshot", id));
+        completed.map(|_| ()).map_err(|error| failure(error, &PASSING))
+    })
+    .await
+    .map_err(gave_up(&place.region, "repeat; the upload begins anew"))
 }

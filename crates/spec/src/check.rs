@@ -10,6 +10,8 @@ use crate::{BalancerKind, Group, Network, PlainHttp, Role};
 
 /// EC2's largest VPC and largest subnet.
 const SHORTEST_VPC_PREFIX: u8 = 16;
+/// AWS's smallest subnet for a load balancer, with eight free addresses.
+const LONGEST_BALANCER_PREFIX: u8 = 27;
 /// AWS takes fifty; we add a few of our own.
 const MOST_TAGS: usize = 40;
 
@@ -159,6 +161,10 @@ fn balancer(root: &mut Table, draft: &Draft, network: &Network) {
         root.wrong_below("load_balancer.http", "a classic load balancer cannot redirect: set `http = \"forward\"`");
     }
     let application = draft.load_balancer.as_ref().is_some_and(|balancer| balancer.kind == BalancerKind::Application);
+    if let Some(small) = network.public_subnets.iter().find(|subnet| subnet.prefix_len() > LONGEST_BALANCER_PREFIX) {
+        let message = format!("{small} is too small: a load balancer needs a /{LONGEST_BALANCER_PREFIX} or larger");
+        root.wrong_below("network.public_subnets", message);
+    }
     if application && network.zones.len() < 2 {
         root.wrong_below("network.zones", "an application load balancer needs at least two zones");
     }
@@ -206,9 +212,19 @@ fn check_group(root: &mut Table, name: &str, group: &Group, network: Option<&Net
         );
         root.wrong_below(&key("instance_types"), message);
     }
+    for (name, list) in [("zones", &group.zones), ("instance_types", &group.instance_types)] {
+        if let Some((_, twice)) = list.iter().enumerate().find(|(index, one)| list[..*index].contains(one)) {
+            root.wrong_below(&key(name), format!("{twice:?} is there twice"));
+        }
+    }
     if let Some(zone) = network.and_then(|network| group.zones.iter().find(|zone| !network.zones.contains(zone))) {
         root.wrong_below(&key("zones"), format!("the zone {zone:?} is not one of network.zones"));
     }
+}
+
+/// What IAM, S3, RDS and load balancers take; EC2 takes more.
+fn is_tag_character(character: char) -> bool {
+    character.is_alphanumeric() || " _.:/=+-@".contains(character)
 }
 
 fn tags(root: &mut Table, tags: Option<&BTreeMap<String, String>>) {
@@ -217,9 +233,17 @@ fn tags(root: &mut Table, tags: Option<&BTreeMap<String, String>>) {
         root.wrong_below("tags", format!("{} tags are too many; AWS takes {MOST_TAGS} besides ours", tags.len()));
     }
     for (key, value) in tags {
-        let ours = key == "Name" || key.starts_with("futuswarm:") || key.to_ascii_lowercase().starts_with("aws:");
+        let ours = key.eq_ignore_ascii_case("name")
+            || key.starts_with("futuswarm:")
+            || key.to_ascii_lowercase().starts_with("aws:");
         let message = match () {
             () if ours => "such tags are made by us or by AWS; choose another name",
+            () if key.is_empty() || !key.chars().chain(value.chars()).all(is_tag_character) => {
+                "a tag is made of letters, digits, spaces and _ . : / = + - @, and its name is not empty; some services of AWS take no others"
+            }
+            () if tags.keys().any(|other| other < key && other.eq_ignore_ascii_case(key)) => {
+                "another tag has this name in other capitals, which IAM takes for the same"
+            }
             () if key.len() > 128 || value.len() > 256 => "a tag has at most 128 bytes of name and 256 bytes of value",
             () => continue,
         };

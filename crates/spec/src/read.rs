@@ -68,8 +68,9 @@ pub(crate) fn draft(root: &mut Table) -> Draft {
         let good = (2..=24).contains(&name.len())
             && name.starts_with(|first: char| first.is_ascii_lowercase())
             && !name.ends_with('-')
+            && !name.contains("--")
             && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        good.then_some(()).ok_or("2 to 24 lower-case letters, digits and hyphens, a letter first")
+        good.then_some(()).ok_or("2 to 24 lower-case letters, digits and single hyphens, a letter first")
     });
     let account = root.optional("account", account_id);
     let region = root.string("region", None, region);
@@ -159,7 +160,10 @@ fn domain(name: &str) -> Result<(), &'static str> {
             && !label.ends_with('-')
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
-    name.split('.').all(label).then_some(()).ok_or("a domain name such as \"apps.example.com\", in lower case,")
+    // The longest that ACM takes as a certificate's first name.
+    (name.len() <= 64 && name.split('.').all(label))
+        .then_some(())
+        .ok_or("a domain name such as \"apps.example.com\", in lower case,")
 }
 
 /// A zone's last letter as a number: 0 for `a`.

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Account {
     cluster: Cluster,
     cloud: Value,
+    /// What publishing remembers of snapshots: those of this account are no business of the developer's own cache.
+    cache: tempfile::TempDir,
 }
 
 /// How a program that was to be killed ended.
@@ -66,7 +68,7 @@ impl Account {
         cluster.local(&["down"]);
         cluster.local(&["up", extent]);
         let cloud = serde_json::from_str(&cluster.local(&["cloud"])).expect("the cloud describes itself");
-        Self { cluster, cloud }
+        Self { cluster, cloud, cache: tempfile::tempdir().expect("a folder") }
     }
 
     /// The publishing program, as the account's owner.
@@ -74,6 +76,7 @@ impl Account {
     pub fn publishing(&self, words: &[&str]) -> Command {
         let mut command = self.client(&self.cluster.program("futuswarm-publish").display().to_string());
         command.args(words).env("AWS_SDK_UA_APP_ID", AGENT).env("FUTUSWARM_WORKSPACE", self.cluster.root());
+        command.env("FUTUSWARM_CACHE", self.cache.path());
         command
     }
 
@@ -121,9 +124,10 @@ impl Account {
         let mut command = Command::new(ours.get_program());
         command.args(words).arg(spec).stdin(Stdio::null());
         for (key, value) in ours.get_envs() {
-            if let Some(value) = value {
-                command.env(key, value);
-            }
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
         }
         command.output().expect("futuswarm-provision runs")
     }
@@ -172,8 +176,7 @@ impl Account {
         // What was under way then is done, as on AWS; nobody starts the next run as fast as a test.
         let under_way = || {
             let progress = self.progress();
-            let made = progress["seen"].as_u64().unwrap_or(0).saturating_sub(u64::from(calls - 1));
-            progress["hit"].as_u64() < Some(made)
+            progress["done"].as_u64() < progress["seen"].as_u64()
         };
         while under_way() {
             assert!(started.elapsed() < PATIENCE, "calls that were under way have not ended");
@@ -254,9 +257,7 @@ impl Account {
     #[must_use]
     pub fn as_node(&self, address: &str, calls: &Value) -> Value {
         let netns = self.text("netns");
-        let borrowed = format!("{address}/32");
-        let added = Command::new("ip").args(["-n", &netns, "address", "add", &borrowed, "dev", "vpc"]).status();
-        assert!(added.expect("ip runs").success(), "{borrowed} in {netns}");
+        let _borrowed = Borrowed::take(&netns, address);
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", &netns])
@@ -282,6 +283,10 @@ impl Account {
 
     fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
+        // Neither a profile nor an endpoint of whoever runs the tests.
+        for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("AWS_")) {
+            command.env_remove(key);
+        }
         for (key, value) in self.cloud["environment"].as_object().into_iter().flatten() {
             command.env(key, value.as_str().unwrap_or_default());
         }
@@ -302,6 +307,32 @@ impl Account {
     #[must_use]
     pub fn text(&self, key: &str) -> String {
         self.cloud[key].as_str().unwrap_or_else(|| panic!("the cloud says its {key}")).to_owned()
+    }
+}
+
+/// An address of the VPC that this machine itself has inside the network namespace, until this is dropped.
+struct Borrowed<'a> {
+    netns: &'a str,
+    address: String,
+}
+
+impl<'a> Borrowed<'a> {
+    fn take(netns: &'a str, address: &str) -> Self {
+        let borrowed = Self { netns, address: format!("{address}/32") };
+        assert!(borrowed.ip("add"), "{} in {netns}", borrowed.address);
+        borrowed
+    }
+
+    fn ip(&self, what: &str) -> bool {
+        let words = ["-n", self.netns, "address", what, &self.address, "dev", "vpc"];
+        Command::new("ip").args(words).status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        // It goes with the namespace at the latest.
+        let _best_effort = self.ip("del");
     }
 }
 

@@ -27,13 +27,15 @@ pub struct Deploy {
     /// Do not install missing packages; print them and stop.
     #[arg(long)]
     no_install: bool,
-    /// Show what would be done and do nothing; exits with 2 when there is something to do, with 0 when there is not.
+    /// Show what would be done and do nothing; exits with 2 when there is something to do, with 0 when there is not. With
+    /// --local the image is baked and published and the local cloud started all the same: a plan needs both.
     #[arg(long)]
     plan: bool,
     /// Do not ask before something is changed; the local cloud never asks.
     #[arg(long)]
     yes: bool,
-    /// Image name [default: the image that was promoted last; with --local: baked from this clone].
+    /// Image name [default: the image that was promoted last; with --local: baked from this clone, and published]. With --local an
+    /// image that the running local cloud has; none is baked then.
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
     /// Make an existing EC2 resource a part of the cluster; parts are in `--plan --json`.
@@ -72,23 +74,34 @@ impl Deploy {
         process::run(workspace.command("futuswarm-provision").arg("check").arg(&spec))?;
         process::run(workspace.command("futuswarm-local").args(["doctor", "--before-start"]).arg("--spec").arg(&spec))?;
 
-        verbs::bake::bake(&workspace, &["--allow-newer".into()])?;
-        let image = workspace.root.join("target/images/latest");
-        let manifest = std::fs::read(image.join("manifest.json")).context("the image has no manifest")?;
-        let manifest: serde_json::Value = serde_json::from_slice(&manifest).context("the image's manifest")?;
-        let name = manifest["name"].as_str().context("the image's manifest has no name")?;
-
+        let baked = match self.image {
+            Some(_) => None,
+            None => Some(baked(&workspace)?),
+        };
         process::run(workspace.command("futuswarm-local").arg("up").arg("--spec").arg(&spec))?;
-        let mut publish = in_local_cloud(&workspace, &spec, "futuswarm-publish")?;
-        process::run(publish.args(["publish", "--rehearsal", "--image"]).arg(&image))?;
+        if let Some((folder, _)) = &baked {
+            let mut publish = in_local_cloud(&workspace, &spec, "futuswarm-publish")?;
+            process::run(publish.args(["publish", "--rehearsal", "--image"]).arg(folder))?;
+        }
+        let name = self.image.clone().or(baked.map(|(_, name)| name)).context("an image")?;
         let mut apply = local_provision(&workspace, &spec)?;
-        apply.arg("apply").arg(&spec).args(["--image", name, "--yes"]);
+        apply.arg("apply").arg(&spec).args(["--image", &name, "--yes"]);
         process::run(self.options(&mut apply))?;
         if !self.plan {
             eprintln!("from the command to here: {:.0} s", started.elapsed().as_secs_f64());
         }
         Ok(())
     }
+}
+
+/// Bakes from the clone; returns the image's folder and name.
+fn baked(workspace: &Workspace) -> anyhow::Result<(PathBuf, String)> {
+    verbs::bake::bake(workspace, &["--allow-newer".into()])?;
+    let image = workspace.root.join("target/images/latest");
+    let manifest = std::fs::read(image.join("manifest.json")).context("the image has no manifest")?;
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).context("the image's manifest")?;
+    let name = manifest["name"].as_str().context("the image's manifest has no name")?.to_owned();
+    Ok((image, name))
 }
 
 impl Deploy {
@@ -110,6 +123,13 @@ pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyh
     let cloud = process::capture(workspace.command("futuswarm-local").args(["cloud", "--spec"]).arg(spec))?;
     let cloud: serde_json::Value = serde_json::from_str(&cloud).context("the local cloud's description of itself")?;
     let mut command = workspace.command(program);
+    // The operator's own profile, session or endpoint would be stronger than some of what follows; the mark is no setting.
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        if name.starts_with("AWS_") && name != "AWS_SDK_UA_APP_ID" {
+            command.env_remove(&key);
+        }
+    }
     for (key, value) in cloud["environment"].as_object().context("the local cloud has no environment")? {
         command.env(key, value.as_str().unwrap_or_default());
     }
@@ -168,6 +188,15 @@ impl Destroy {
                         "not everything could be deleted one by one; ending the local cloud, which deletes it all"
                     );
                 }
+            } else if self.plan {
+                // Whatever a cloud that does not run has left, a plan leaves it there, too.
+                let why = String::from_utf8_lossy(&running.stderr).into_owned();
+                anyhow::ensure!(why.contains("is not running"), "{}", why.trim().trim_start_matches("error: "));
+                eprintln!("no local cloud runs, so there is no cluster that could be destroyed");
+                if self.json {
+                    println!("{}", serde_json::json!({ "changes": [], "notes": [] }));
+                }
+                return Ok(());
             }
             return process::run(workspace.command("futuswarm-local").arg("down").arg("--spec").arg(&spec));
         }

@@ -52,7 +52,17 @@ impl Test {
         step("the image", || verbs::bake::bake(&workspace, &["--allow-newer".into()]))?;
         step("an emulated account, killed bakes, and clusters of virtual machines", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
-            let names = ["account", "provision", "emulator", "least_privilege", "publish", "bake", "cluster"];
+            let names = [
+                "account",
+                "provision",
+                "variants",
+                "refusals",
+                "emulator",
+                "least_privilege",
+                "publish",
+                "bake",
+                "cluster",
+            ];
             tests.args(names.iter().flat_map(|test| ["--test", test]));
             // One after the other: each wants the whole machine.
             tests.args(["--", "--ignored", "--test-threads", "1", "--nocapture"]);

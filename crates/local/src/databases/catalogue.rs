@@ -25,6 +25,8 @@ struct State {
     ready: BTreeSet<String>,
     /// Instance → the snapshot that it begins with.
     origins: BTreeMap<String, String>,
+    /// Snapshots that were deleted and whose files are still there.
+    dropped: Vec<String>,
 }
 
 impl Catalogue {
@@ -55,7 +57,7 @@ impl Catalogue {
 
     /// Notes that a server accepts connections.
     pub fn accepts(&self, instance: &str) {
-        self.state().ready.insert(instance.to_owned());
+        self.state().ready.insert(instance.to_lowercase());
     }
 
     /// Notes the snapshot that an instance is restored from.
@@ -65,21 +67,42 @@ impl Catalogue {
 
     /// The snapshot that an instance begins with.
     pub fn origin(&self, instance: &str) -> Option<String> {
-        self.state().origins.get(instance).cloned()
+        self.state().origins.get(&instance.to_lowercase()).cloned()
     }
 
-    /// Forgets an instance.
+    /// Notes that a snapshot was deleted.
+    pub fn drop_snapshot(&self, snapshot: &str) {
+        self.state().dropped.push(snapshot.to_owned());
+    }
+
+    /// The snapshots that were deleted since the last question.
+    pub fn dropped(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().dropped)
+    }
+
+    /// Notes that a server accepts no connections any more.
+    pub fn stops(&self, instance: &str) {
+        self.state().ready.remove(&instance.to_lowercase());
+    }
+
+    /// Forgets an instance that was deleted. At once, not when its server is gone: what is chosen for a new one of the same name
+    /// must stay.
     pub fn forget(&self, instance: &str) {
-        let mut state = self.state();
-        state.ready.remove(instance);
-        state.passwords.remove(instance);
-        state.origins.remove(instance);
+        let (mut state, instance) = (self.state(), instance.to_lowercase());
+        state.ready.remove(&instance);
+        state.passwords.remove(&instance);
+        state.origins.remove(&instance);
+    }
+
+    /// Whether instances have servers.
+    pub fn served(&self) -> bool {
+        self.state().served
     }
 
     /// Whether an instance can be used.
     pub fn available(&self, instance: &str) -> bool {
         let state = self.state();
-        !state.served || state.ready.contains(instance)
+        !state.served || state.ready.contains(&instance.to_lowercase())
     }
 }
 
@@ -112,6 +135,18 @@ mod tests {
         assert_ne!(catalogue.password("a").expose(), first.expose());
         catalogue.choose("a", "mine");
         assert_eq!(catalogue.password("a").expose(), "mine");
+        catalogue.stops("a");
+        assert_eq!(catalogue.password("a").expose(), "mine", "only its server stops");
+        catalogue.forget("a");
+        assert_ne!(catalogue.password("a").expose(), "mine");
+    }
+
+    #[test]
+    fn a_dropped_snapshot_is_told_once() {
+        let catalogue = Catalogue::new(true);
+        catalogue.drop_snapshot("last");
+        assert_eq!(catalogue.dropped(), ["last"]);
+        assert!(catalogue.dropped().is_empty());
     }
 
     #[test]
@@ -120,7 +155,10 @@ mod tests {
         assert!(!served.available("a"));
         served.accepts("a");
         assert!(served.available("a"));
-        served.forget("a");
+        served.stops("a");
+        assert!(!served.available("a"));
+        served.accepts("a");
+        served.forget("A");
         assert!(!served.available("a"));
         assert!(Catalogue::new(false).available("a"));
     }

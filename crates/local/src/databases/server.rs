@@ -51,6 +51,14 @@ pub struct Instance {
     pub origin: Option<PathBuf>,
 }
 
+/// The mark of a data folder that was made to its end.
+const COMPLETE: &str = "complete";
+
+/// Whether a database was made to its end, so that its data can be packed.
+pub fn is_complete(confinement: &Confinement) -> bool {
+    confinement.folder.join(COMPLETE).exists()
+}
+
 /// A server that runs.
 pub struct Server {
     confinement: Confinement,
@@ -72,7 +80,7 @@ impl Server {
         log: &Path,
     ) -> Result<Self> {
         prepare(instance, &confinement, authority)?;
-        let (data, mark) = (confinement.folder.join("data"), confinement.folder.join("complete"));
+        let (data, mark) = (confinement.folder.join("data"), confinement.folder.join(COMPLETE));
         let new = !mark.exists();
         if new {
             if data.exists() {

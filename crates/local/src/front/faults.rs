@@ -4,10 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::{Body, Caller, full};
+use super::{Body, Caller, wording};
 
 /// How long a lost answer keeps its connection; every client has given up by then.
 pub const LOST: Duration = Duration::from_secs(600);
@@ -68,6 +68,8 @@ pub struct Progress {
     pub seen: u32,
     /// Calls that were hit; for a lost answer, when the call had been made.
     pub hit: u32,
+    /// Calls that the fault is about and that are done, in whatever way.
+    pub done: u32,
 }
 
 /// The faults in force.
@@ -90,8 +92,14 @@ impl Injected {
             .unwrap_or_default()
     }
 
-    /// The fault that hits this call, if any.
-    pub fn next(&self, service: &str, action: Option<&str>, caller: Caller, headers: &HeaderMap) -> Option<ApiFault> {
+    /// Whether a fault is about this call, and if so, the fault if it hits.
+    pub fn next(
+        &self,
+        service: &str,
+        action: Option<&str>,
+        caller: Caller,
+        headers: &HeaderMap,
+    ) -> Option<Option<ApiFault>> {
         let mut injected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (faults, progress) = injected.as_mut()?;
         let agents = ["user-agent", "x-amz-user-agent"].into_iter().filter_map(|name| headers.get(name)?.to_str().ok());
@@ -108,35 +116,15 @@ impl Injected {
         if hit && faults.fault != ApiFault::Lost {
             progress.hit += 1;
         }
-        hit.then(|| faults.fault.clone())
+        Some(hit.then(|| faults.fault.clone()))
     }
 
-    /// Notes that a call whose answer is lost has been made.
-    pub fn lost(&self) {
+    /// Notes that a call that the fault is about is done, and whether its answer is lost.
+    pub fn done(&self, lost: bool) {
         if let Some((_, progress)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            progress.hit += 1;
+            progress.hit += u32::from(lost);
+            progress.done += 1;
         }
-    }
-}
-
-/// How a service words its errors.
-enum Protocol {
-    /// JSON, with the code in a header.
-    RestJson,
-    /// JSON, with the code in it.
-    Json,
-    S3,
-    Ec2,
-    Query,
-}
-
-fn protocol(service: &str) -> Protocol {
-    match service {
-        "ebs" => Protocol::RestJson,
-        "kms" | "acm" | "ssm" | "secretsmanager" => Protocol::Json,
-        "s3" => Protocol::S3,
-        "ec2" => Protocol::Ec2,
-        _ => Protocol::Query,
     }
 }
 
@@ -164,44 +152,13 @@ pub fn answer(fault: &ApiFault, service: &str) -> Response<Body> {
             (StatusCode::INTERNAL_SERVER_ERROR, code, "We encountered an internal error.")
         }
     };
-    let protocol = protocol(service);
-    let (kind, body) = match protocol {
-        Protocol::RestJson => ("application/json", serde_json::json!({ "Message": message }).to_string()),
-        Protocol::Json => {
-            ("application/x-amz-json-1.1", serde_json::json!({ "__type": code, "message": message }).to_string())
-        }
-        Protocol::S3 => (
-            "application/xml",
-            format!(
-                "<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{REQUEST_ID}</RequestId></Error>"
-            ),
-        ),
-        Protocol::Ec2 => (
-            "text/xml",
-            format!(
-                "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>{REQUEST_ID}</RequestID></Response>"
-            ),
-        ),
-        Protocol::Query => (
-            "text/xml",
-            format!(
-                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
-            ),
-        ),
-    };
-    let mut response = Response::new(full(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert("content-type", HeaderValue::from_static(kind));
-    if let (Protocol::RestJson, Ok(code)) = (protocol, HeaderValue::from_str(code)) {
-        headers.insert("x-amzn-errortype", code);
-    }
-    headers.insert("x-amzn-requestid", HeaderValue::from_static(REQUEST_ID));
-    response
+    wording::error(service, status, code, message, REQUEST_ID)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn faults(text: &str) -> Injected {
@@ -225,18 +182,19 @@ mod tests {
         assert_eq!(injected.next("kms", None, Caller::Node, &ours), None);
         assert_eq!(injected.next("s3", None, Caller::Owner, &ours), None);
         assert_eq!(injected.next("s3", None, Caller::Node, &agent("curl")), None);
-        let hits: Vec<bool> = (0..5).map(|_| injected.next("s3", None, Caller::Node, &ours).is_some()).collect();
+        let hits: Vec<bool> =
+            (0..5).map(|_| injected.next("s3", None, Caller::Node, &ours).flatten().is_some()).collect();
         assert_eq!(hits, [false, true, true, false, false]);
-        assert_eq!(injected.progress(), Progress { seen: 5, hit: 2 });
+        assert_eq!(injected.progress(), Progress { seen: 5, hit: 2, done: 0 });
     }
 
     #[test]
     fn a_lost_answer_counts_when_its_call_has_been_made() {
         let injected = faults(r#"{"fault":{"kind":"lost"},"count":1}"#);
-        assert_eq!(injected.next("ec2", None, Caller::Owner, &HeaderMap::new()), Some(ApiFault::Lost));
+        assert_eq!(injected.next("ec2", None, Caller::Owner, &HeaderMap::new()), Some(Some(ApiFault::Lost)));
         assert_eq!(injected.progress().hit, 0);
-        injected.lost();
-        assert_eq!(injected.progress(), Progress { seen: 1, hit: 1 });
+        injected.done(true);
+        assert_eq!(injected.progress(), Progress { seen: 1, hit: 1, done: 1 });
     }
 
     #[test]
@@ -245,7 +203,7 @@ mod tests {
             faults(r#"{"fault":{"kind":"refused","code":"VpcLimitExceeded"},"action":"CreateVpc","count":9}"#);
         let next = |action| injected.next("ec2", action, Caller::Owner, &HeaderMap::new());
         assert_eq!((next(Some("CreateSubnet")), next(None)), (None, None));
-        let fault = next(Some("CreateVpc")).unwrap();
+        let fault = next(Some("CreateVpc")).flatten().unwrap();
         assert_eq!(fault, ApiFault::Refused { code: "VpcLimitExceeded".to_owned() });
         assert_eq!(answer(&fault, "ec2").status(), StatusCode::BAD_REQUEST);
         assert_eq!(answer(&fault, "ebs").headers()["x-amzn-errortype"], "VpcLimitExceeded");

@@ -13,7 +13,7 @@ pub mod lifecycle;
 mod records;
 mod register_image;
 mod snapshots;
-mod xml;
+pub mod xml;
 mod zones;
 
 use bytes::Bytes;

@@ -6,21 +6,23 @@ use futuswarm_aws::Error as AwsError;
 
 use crate::aws::Clients;
 use crate::error::{Error, Result};
+use crate::front::iam::Issued;
 
 /// What the provisioned roles trust. The emulator's answer to GetRole cannot be put back as it is, so it is written anew.
 const TRUST_EC2: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 /// As long as EC2's own.
 const SECONDS: i32 = 3600;
 
-/// Assumes `role` for an instance; one at a time, because the trust is the role's.
+/// Assumes `role` for an instance; one at a time, because the trust is the role's, and with nobody else looking at it. `clients` ask
+/// the emulator straight: the way of everybody else waits until this is done.
 pub async fn assume(
     clients: &Clients,
-    turn: &tokio::sync::Mutex<()>,
+    issued: &Issued,
     account: &str,
     role: &str,
     instance: &str,
 ) -> Result<AssumeRoleOutput> {
-    let _turn = turn.lock().await;
+    let _alone = issued.borrow_trust().await;
     let owner =
         clients.sts.get_caller_identity().send().await.map_err(|error| AwsError::new("GetCallerIdentity", error))?;
     let owner = owner.arn().ok_or_else(|| Error::Config("the AWS emulator does not know its owner".to_owned()))?;

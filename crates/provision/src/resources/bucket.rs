@@ -83,16 +83,17 @@ impl Resource for Bucket {
             let place = CreateBucketConfiguration::builder().location_constraint(region).build();
             create = create.create_bucket_configuration(place);
         }
-        create.send().await.map_err(aws("CreateBucket"))?;
-        // Closed first.
+        until_visible("the name of a bucket that was just deleted", || async {
+            create.clone().send().await.map_err(aws("CreateBucket"))
+        })
+        .await?;
+        // Closed first. One after the other: S3 refuses settings that are made at the same time.
         settings::close_to_the_public(cloud, &name).await?;
-        futures_util::try_join!(
-            settings::version(cloud, &name),
-            settings::encrypt(cloud, &name),
-            settings::require_tls(cloud, &name),
-            settings::expire(cloud, &name),
-            self.put_tags(cloud, &name)
-        )?;
+        settings::version(cloud, &name).await?;
+        settings::encrypt(cloud, &name).await?;
+        settings::require_tls(cloud, &name).await?;
+        settings::expire(cloud, &name).await?;
+        self.put_tags(cloud, &name).await?;
         Ok(PART.to_owned())
     }
 

@@ -4,10 +4,11 @@ use aws_sdk_acm::types::{CertificateStatus, CertificateSummary, Tag, ValidationM
 use futuswarm_aws::at_most_one;
 use sha2::{Digest as _, Sha256};
 
-use super::{tag_mark, vpc};
+use super::{marks, vpc};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
+use crate::names::CLUSTER_TAG;
 use crate::plan::{Changed, Fields};
 use crate::settle::{until_free, until_visible};
 
@@ -21,6 +22,22 @@ pub(crate) struct Certificate {
 pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<(&'static str, String)> {
     let parts = ["certificate", "open-certificate"];
     parts.into_iter().zip(spec.domains().into_iter().map(str::to_owned)).collect()
+}
+
+/// Parts of the certificates of domains that the spec no longer has.
+pub(super) const FORMER: [&str; 2] = ["former-certificate", "former-open-certificate"];
+
+/// ARNs of the living certificates for a domain and everything below it; others are somebody else's.
+pub(super) async fn arns(cloud: &Cloud, domain: &str) -> Result<Vec<String>, Error> {
+    Ok(living(cloud, domain).await?.into_iter().filter_map(|one| one.certificate_arn).collect())
+}
+
+async fn living(cloud: &Cloud, domain: &str) -> Result<Vec<CertificateSummary>, Error> {
+    let covers = |certificate: &&CertificateSummary| {
+        certificate.domain_name() == Some(domain)
+            && certificate.subject_alternative_name_summaries().contains(&wildcard(domain))
+    };
+    Ok(cloud.world.certificates(cloud).await?.iter().filter(covers).cloned().collect())
 }
 
 pub(crate) fn wildcard(domain: &str) -> String {
@@ -72,13 +89,7 @@ impl Resource for Certificate {
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<CertificateSummary>, Error> {
-        // One that also covers the wildcard; others are somebody else's.
-        let covers = |certificate: &&CertificateSummary| {
-            certificate.domain_name() == Some(&self.domain)
-                && certificate.subject_alternative_name_summaries().contains(&wildcard(&self.domain))
-        };
-        let all: Vec<CertificateSummary> =
-            cloud.world.certificates(cloud).await?.iter().filter(covers).cloned().collect();
+        let all = living(cloud, &self.domain).await?;
         // A request of ours beside an issued one is of no use to anybody.
         let issued: Vec<CertificateSummary> = all.iter().filter(|one| is_issued(one)).cloned().collect();
         let candidates = if issued.is_empty() { all } else { issued };
@@ -91,12 +102,12 @@ impl Resource for Certificate {
     }
 
     fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
-        Ok(tag_mark::wanted(Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain)))))
+        Ok(marks::wanted(Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain)))))
     }
 
     fn current(&self, cloud: &Cloud, _: &CertificateSummary) -> Fields {
         // By these it was found.
-        tag_mark::current(cloud, Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain))))
+        marks::current(cloud, Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain))))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -115,6 +126,9 @@ impl Resource for Certificate {
     }
 
     async fn update(&self, cloud: &Cloud, found: &CertificateSummary, _: Changed<'_>) -> Result<(), Error> {
+        if !is_ours(cloud, &self.id(found)).await? {
+            return Ok(());
+        }
         let add = cloud.acm.add_tags_to_certificate().certificate_arn(self.id(found));
         add.set_tags(Some(tags(cloud, self.part)?)).send().await.map_err(aws("AddTagsToCertificate"))?;
         Ok(())
@@ -122,6 +136,19 @@ impl Resource for Certificate {
 
     async fn delete(&self, cloud: &Cloud, found: &CertificateSummary) -> Result<(), Error> {
         let arn = self.id(found);
+        if !is_ours(cloud, &arn).await? {
+            cloud.note(format!("the certificate {arn} for {} stays: the cluster did not ask for it", self.domain));
+            return Ok(());
+        }
+        let described = cloud.acm.describe_certificate().certificate_arn(&arn).send().await;
+        let users = described.map_err(aws("DescribeCertificate"))?.certificate.and_then(|one| one.in_use_by);
+        let ours = cloud.names.balancer();
+        // Named by ARN, or by DNS name.
+        let is_ours = |user: &&String| user.split(['/', '.']).any(|word| word == ours);
+        if let Some(other) = users.iter().flatten().find(|user| !is_ours(user)) {
+            cloud.note(format!("the certificate {arn} for {} stays: {other} uses it", self.domain));
+            return Ok(());
+        }
         // The load balancer's hold on it ends minutes after the balancer.
         until_free("the certificate", || async {
             cloud.acm.delete_certificate().certificate_arn(&arn).send().await.map_err(aws("DeleteCertificate"))
@@ -129,4 +156,12 @@ impl Resource for Certificate {
         .await?;
         Ok(())
     }
+}
+
+/// Whether this cluster has asked for a certificate; one that was there before stays when the cluster goes.
+pub(super) async fn is_ours(cloud: &Cloud, arn: &str) -> Result<bool, Error> {
+    let tags = cloud.acm.list_tags_for_certificate().certificate_arn(arn).send().await;
+    let tags = tags.map_err(aws("ListTagsForCertificate"))?.tags.unwrap_or_default();
+    let ours = |tag: &Tag| tag.key() == CLUSTER_TAG && tag.value() == Some(&cloud.spec.cluster);
+    Ok(tags.iter().any(ours))
 }

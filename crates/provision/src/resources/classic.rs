@@ -8,7 +8,7 @@ use aws_sdk_elasticloadbalancing::types::{
 use super::load_balancer::{self, PART, sorted};
 use super::security_group::{EDGE_PORT, SecurityGroup};
 use super::target_group::{HEALTH_PATH, INTERVAL, THRESHOLD, TIMEOUT};
-use super::{certificate, internet_gateway, tag_mark, validation};
+use super::{certificate, internet_gateway, marks, validation};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -173,7 +173,7 @@ impl Resource for ClassicBalancer {
             .with(CHECK, check_in_words(&check()?));
         let listeners = self.listeners(cloud)?;
         let listeners = listeners.iter().map(listener_in_words);
-        Ok(tag_mark::wanted(listeners.fold(fields, |fields, (name, words)| fields.with(name, words))))
+        Ok(marks::wanted(listeners.fold(fields, |fields, (name, words)| fields.with(name, words))))
     }
 
     fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
@@ -189,7 +189,7 @@ impl Resource for ClassicBalancer {
             .with_some(CHECK, seen.balancer.health_check().map(check_in_words));
         let listeners = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
         let fields = listeners.map(listener_in_words).fold(fields, |fields, (name, words)| fields.with(name, words));
-        tag_mark::current(cloud, fields)
+        marks::current(cloud, fields)
     }
 
     fn fixed(&self) -> &'static [&'static str] {
@@ -255,7 +255,7 @@ impl Resource for ClassicBalancer {
         if changed.any(&[IDLE, "across zones", CHECK]) {
             self.settle(cloud).await?;
         }
-        if tag_mark::differs(changed) {
+        if marks::differs(changed) {
             let add = cloud.classic.add_tags().load_balancer_names(&name).set_tags(Some(tags(cloud)?));
             add.send().await.map_err(aws("AddTags"))?;
         }

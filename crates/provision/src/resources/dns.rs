@@ -13,6 +13,9 @@ use crate::plan::{Changed, Fields};
 /// Seconds for which others may remember a record.
 const TTL: i64 = 300;
 
+/// Parts of the names of domains that the spec no longer has.
+pub(super) const FORMER: [&str; 2] = ["former-dns", "former-open-dns"];
+
 /// The names of one domain.
 pub(crate) struct Names {
     pub(crate) part: &'static str,
@@ -44,10 +47,11 @@ fn builder_error<E>(_: E) -> Error {
     incomplete("ChangeResourceRecordSets", "required field")()
 }
 
-async fn change(cloud: &Cloud, zone: &str, action: ChangeAction, sets: Vec<ResourceRecordSet>) -> Result<(), Error> {
+/// Makes changes all at once, in their order.
+async fn change(cloud: &Cloud, zone: &str, changes: Vec<(ChangeAction, ResourceRecordSet)>) -> Result<(), Error> {
     let mut batch = ChangeBatch::builder();
-    for set in sets {
-        let change = Change::builder().action(action.clone()).resource_record_set(set).build();
+    for (action, set) in changes {
+        let change = Change::builder().action(action).resource_record_set(set).build();
         batch = batch.changes(change.map_err(builder_error)?);
     }
     let request = cloud.dns.change_resource_record_sets().hosted_zone_id(zone);
@@ -60,18 +64,35 @@ async fn change(cloud: &Cloud, zone: &str, action: ChangeAction, sets: Vec<Resou
 pub(crate) async fn upsert(cloud: &Cloud, zone: &str, name: &str, kind: RrType, value: &str) -> Result<(), Error> {
     let record = ResourceRecord::builder().value(value).build().map_err(builder_error)?;
     let set = ResourceRecordSet::builder().name(name).r#type(kind).ttl(TTL).resource_records(record);
-    change(cloud, zone, ChangeAction::Upsert, vec![set.build().map_err(builder_error)?]).await
+    change(cloud, zone, vec![(ChangeAction::Upsert, set.build().map_err(builder_error)?)]).await
 }
 
 /// Removes the records of a name and type, if there are any.
 pub(crate) async fn remove(cloud: &Cloud, zone: &str, name: &str, kind: RrType) -> Result<(), Error> {
     let found = records(cloud, zone, name, 1).await?;
     let exact = |set: &ResourceRecordSet| normal(set.name()) == normal(name) && *set.r#type() == kind;
-    let doomed: Vec<ResourceRecordSet> = found.into_iter().filter(exact).collect();
+    delete(cloud, zone, found.into_iter().filter(exact).collect()).await
+}
+
+async fn delete(cloud: &Cloud, zone: &str, doomed: Vec<ResourceRecordSet>) -> Result<(), Error> {
     if doomed.is_empty() {
         return Ok(());
     }
-    change(cloud, zone, ChangeAction::Delete, doomed).await
+    change(cloud, zone, doomed.into_iter().map(|set| (ChangeAction::Delete, set)).collect()).await
+}
+
+/// Where a record leads, as names are compared.
+fn target(set: &ResourceRecordSet) -> Option<String> {
+    let target = normal(set.alias_target()?.dns_name());
+    Some(target.trim_start_matches("dualstack.").to_owned())
+}
+
+/// Whether somebody else's records stand at a domain: ours lead to our balancer.
+pub(super) async fn leads_elsewhere(cloud: &Cloud, zone: &str, domain: &str) -> Result<bool, Error> {
+    let names = Names { part: "", domain: domain.to_owned() };
+    let found = names.ours(&records(cloud, zone, domain, 100).await?);
+    let balancer = super::balancer_names(cloud).await?;
+    Ok(found.iter().any(|set| !target(set).is_some_and(|target| balancer.contains(&target))))
 }
 
 /// Records in the zone's order, from a name on.
@@ -93,10 +114,12 @@ impl Names {
         [self.domain.clone(), certificate::wildcard(&self.domain)]
     }
 
-    /// Our records among those found.
+    /// The records of our names among those found; a CNAME leaves no room for another record.
     fn ours(&self, found: &[ResourceRecordSet]) -> Vec<ResourceRecordSet> {
         let names = self.names();
-        let ours = |set: &&ResourceRecordSet| *set.r#type() == RrType::A && names.contains(&normal(set.name()));
+        let ours = |set: &&ResourceRecordSet| {
+            [RrType::A, RrType::Cname].contains(set.r#type()) && names.contains(&normal(set.name()))
+        };
         found.iter().filter(ours).cloned().collect()
     }
 
@@ -156,9 +179,7 @@ impl Resource for Names {
         let fields = Fields::new();
         match seen {
             Seen::Records(_, sets) => sets.iter().fold(fields, |fields, set| {
-                let target = set.alias_target().map(|target| normal(target.dns_name()));
-                let target = target.map(|name| name.trim_start_matches("dualstack.").to_owned());
-                fields.with(normal(set.name()), target.unwrap_or_else(|| "something else".to_owned()))
+                fields.with(normal(set.name()), target(set).unwrap_or_else(|| "something else".to_owned()))
             }),
             // What somebody else has to do is a note and no change of ours.
             Seen::Elsewhere => self.names().iter().fold(fields, |fields, name| fields.with(name, Self::target(cloud))),
@@ -166,28 +187,44 @@ impl Resource for Names {
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+        self.put(cloud, &[]).await?;
+        Ok(self.domain.clone())
+    }
+
+    async fn update(&self, cloud: &Cloud, seen: &Seen, _: Changed<'_>) -> Result<(), Error> {
+        match seen {
+            Seen::Records(_, found) => self.put(cloud, found).await,
+            Seen::Elsewhere => Ok(()),
+        }
+    }
+
+    /// What leads to another balancer by now is somebody else's.
+    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+        let Seen::Records(zone, found) = seen else { return Ok(()) };
+        let balancer = super::balancer_names(cloud).await?;
+        let (ours, others): (Vec<_>, Vec<_>) =
+            found.iter().cloned().partition(|set| target(set).is_some_and(|target| balancer.contains(&target)));
+        for other in others {
+            cloud.note(format!("the record {} stays: it does not lead to this cluster", normal(other.name())));
+        }
+        delete(cloud, zone, ours).await
+    }
+}
+
+impl Names {
+    /// Makes the records; what cannot stand beside them goes in the same moment.
+    async fn put(&self, cloud: &Cloud, found: &[ResourceRecordSet]) -> Result<(), Error> {
         let zone = zone(cloud, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
         let address = load_balancer::address(cloud).ok_or_else(incomplete("DescribeLoadBalancers", "DNSName"))?;
-        let mut sets = Vec::new();
+        let in_the_way = found.iter().filter(|set| *set.r#type() == RrType::Cname).cloned();
+        let mut changes: Vec<_> = in_the_way.map(|set| (ChangeAction::Delete, set)).collect();
         for name in self.names() {
             let target = AliasTarget::builder().dns_name(&address.name).hosted_zone_id(&address.zone);
             let target = target.evaluate_target_health(false).build().map_err(builder_error)?;
             let set = ResourceRecordSet::builder().name(name).r#type(RrType::A).alias_target(target);
-            sets.push(set.build().map_err(builder_error)?);
+            changes.push((ChangeAction::Upsert, set.build().map_err(builder_error)?));
         }
-        change(cloud, &zone, ChangeAction::Upsert, sets).await?;
-        Ok(self.domain.clone())
-    }
-
-    async fn update(&self, cloud: &Cloud, _: &Seen, _: Changed<'_>) -> Result<(), Error> {
-        self.create(cloud).await.map(|_| ())
-    }
-
-    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
-        match seen {
-            Seen::Records(zone, sets) => change(cloud, zone, ChangeAction::Delete, sets.clone()).await,
-            Seen::Elsewhere => Ok(()),
-        }
+        change(cloud, &zone, changes).await
     }
 }
 

@@ -81,6 +81,18 @@ impl Group {
         cloud.tags(&part(&self.name)).into_iter().map(tag).collect()
     }
 
+    /// Managers are protected; ending one that has not left the Swarm could cost it its majority, so somebody must look on.
+    fn note_surplus(&self, cloud: &Cloud, found: &AutoScalingGroup) {
+        let Some(wanted) = self.wanted.as_ref().filter(|wanted| wanted.role == Role::Manager) else { return };
+        let there = found.instances().len();
+        if usize::try_from(wanted.max).is_ok_and(|most| there > most) {
+            cloud.note(format!(
+                "the group {} has {there} managers and the spec wants {}: end the others one by one (`aws ec2 terminate-instances`), each when all that are left are Ready",
+                self.name, wanted.max
+            ));
+        }
+    }
+
     /// What CreateAutoScalingGroup does not do.
     async fn settle(&self, cloud: &Cloud, group: &Wanted) -> Result<(), Error> {
         let name = Resource::name(self, cloud);
@@ -128,6 +140,7 @@ impl Resource for Group {
         let Some(group) = all.iter().find(|group| group.auto_scaling_group_name() == Some(&name)) else {
             return Ok(None);
         };
+        self.note_surplus(cloud, group);
         let hooks = cloud.scaling.describe_lifecycle_hooks().auto_scaling_group_name(&name).send().await;
         let hooks = hooks.map_err(aws("DescribeLifecycleHooks"))?.lifecycle_hooks.unwrap_or_default();
         Ok(Some(Found { group: group.clone(), hooks }))
@@ -209,7 +222,10 @@ impl Resource for Group {
                 true => update.desired_capacity(content::size(group.min)),
                 false => update,
             };
-            update.send().await.map_err(aws("UpdateAutoScalingGroup"))?;
+            until_visible("the template's newest version", || async {
+                update.clone().send().await.map_err(aws("UpdateAutoScalingGroup"))
+            })
+            .await?;
         }
         if changed.any(&[content::BEHIND]) {
             content::attach(cloud, &found.group, self.behind, &cloud.need(self.behind)?).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{Filter, Image};
 use futuswarm_aws::at_most_one;
 use futuswarm_spec::Architecture;
 
@@ -20,47 +20,98 @@ fn parameter(architecture: &str) -> String {
 /// When there is none; the message says how to get one.
 pub(crate) async fn find(cloud: &Cloud, architecture: Architecture) -> Result<String, Error> {
     let architecture = architecture.to_string();
-    let found = cloud.world.image(&architecture, look(cloud)).await?;
-    found.ok_or_else(|| {
-        let what = match &cloud.extras.image {
-            Some(name) => format!("there is no image named {name} for {architecture}"),
-            None => format!("no image for {architecture} was promoted"),
-        };
-        Error::Missing(format!(
-            "{what} in {}: bake one with `cargo xtask bake`, then `cargo xtask publish --region {}`",
-            cloud.spec.region, cloud.spec.region
-        ))
-    })
+    if let Some(found) = cloud.world.image(&architecture, look(cloud)).await? {
+        return Ok(found);
+    }
+    let region = &cloud.spec.region;
+    let make = format!("bake one with `cargo xtask bake`, then `cargo xtask publish --region {region}");
+    Err(Error::Missing(match &cloud.extras.image {
+        None => format!("no image for {architecture} was promoted in {region}: {make} --promote`"),
+        Some(id) if is_id(id) => format!("there is no image {id} for {architecture} in {region}: {make}`"),
+        Some(name) => match shared(cloud, name).await? {
+            Some((id, owner)) => format!(
+                "the account has no image named {name} in {region}, and the account {owner} shares one of that name, {id}: \
+                 say --image {id} if that account is one of yours"
+            ),
+            None => format!("there is no image named {name} for {architecture} in {region}: {make}`"),
+        },
+    }))
+}
+
+/// Whether an image was named by its id.
+fn is_id(name: &str) -> bool {
+    name.strip_prefix("ami-").is_some_and(|rest| rest.len() >= 8 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Architecture → image id, for all architectures of the spec.
 async fn look(cloud: &Cloud) -> Result<BTreeMap<String, String>, Error> {
+    match &cloud.extras.image {
+        None => promoted(cloud).await,
+        Some(name) => Ok(named(cloud, name).await?.into_iter().collect()),
+    }
+}
+
+/// The images that were promoted.
+async fn promoted(cloud: &Cloud) -> Result<BTreeMap<String, String>, Error> {
     let mut found = BTreeMap::new();
-    let Some(name) = &cloud.extras.image else {
-        for group in cloud.spec.groups.values() {
-            let architecture = group.architecture().to_string();
-            if found.contains_key(&architecture) {
-                continue;
-            }
-            match cloud.ssm.get_parameter().name(parameter(&architecture)).send().await.map_err(aws("GetParameter")) {
-                Ok(answer) => {
-                    let value = answer.parameter.and_then(|parameter| parameter.value);
-                    found.extend(value.map(|value| (architecture, value)));
-                }
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
-            }
+    for group in cloud.spec.groups.values() {
+        let architecture = group.architecture().to_string();
+        if found.contains_key(&architecture) {
+            continue;
         }
-        return Ok(found);
-    };
-    let filter = Filter::builder().name("name").values(name).build();
-    let images = cloud.ec2.describe_images().owners("self").filters(filter).send().await;
-    let images = images.map_err(aws("DescribeImages"))?.images.unwrap_or_default();
-    let id = |image: &aws_sdk_ec2::types::Image| image.image_id().unwrap_or_default().to_owned();
-    // Names are unique in an account and region, so there is one image, of one architecture.
-    if let Some(image) = at_most_one(format!("images named {name}"), images, id)? {
-        let architecture = image.architecture().map_or("x86_64", |architecture| architecture.as_str());
-        found.insert(architecture.to_owned(), id(&image));
+        match cloud.ssm.get_parameter().name(parameter(&architecture)).send().await.map_err(aws("GetParameter")) {
+            Ok(answer) => {
+                let value = answer.parameter.and_then(|parameter| parameter.value);
+                found.extend(value.map(|value| (architecture, value)));
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(found)
+}
+
+/// The architecture and id of an image: by its id whosever it is, by its name only of the account's own.
+async fn named(cloud: &Cloud, name: &str) -> Result<Option<(String, String)>, Error> {
+    let ask = cloud.ec2.describe_images();
+    let ask = match is_id(name) {
+        true => ask.image_ids(name),
+        false => ask.owners("self").filters(Filter::builder().name("name").values(name).build()),
+    };
+    let images = match ask.send().await.map_err(aws("DescribeImages")) {
+        Err(error) if error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"]) => {
+            return Ok(None);
+        }
+        found => found?.images.unwrap_or_default(),
+    };
+    // Names are unique in an account and region, so there is one image, of one architecture.
+    let image = at_most_one(format!("images named {name}"), images, id)?;
+    Ok(image.map(|image| {
+        let architecture = image.architecture().map_or("x86_64", |architecture| architecture.as_str());
+        (architecture.to_owned(), id(&image))
+    }))
+}
+
+/// The id and owner of an image of this name that another account shares with this one. It is only told and never taken: whoever
+/// knows an account's number can share an image of any name with it.
+async fn shared(cloud: &Cloud, name: &str) -> Result<Option<(String, String)>, Error> {
+    let filter = Filter::builder().name("name").values(name).build();
+    let found = cloud.ec2.describe_images().executable_users("self").filters(filter).send().await;
+    let found = found.map_err(aws("DescribeImages"))?.images.unwrap_or_default();
+    Ok(found.first().map(|image| (id(image), image.owner_id().unwrap_or("(unknown)").to_owned())))
+}
+
+fn id(image: &Image) -> String {
+    image.image_id().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_told_from_a_name() {
+        assert!(is_id("ami-0123456789abcdef0") && is_id("ami-01234567"));
+        assert!(!is_id("futuswarm-node-0123456789ab") && !is_id("ami-node-one") && !is_id("ami-1"));
+    }
 }

@@ -3,7 +3,7 @@
 use aws_sdk_iam::types::InstanceProfile as Found;
 use futuswarm_spec::Role as NodeRole;
 
-use super::{role, tag_mark};
+use super::{marks, role};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws};
@@ -33,7 +33,7 @@ impl InstanceProfile {
         for role in found.roles() {
             let remove = cloud.iam.remove_role_from_instance_profile().instance_profile_name(self.name(cloud));
             let removed = remove.role_name(role.role_name()).send().await;
-            removed.map_err(aws("RemoveRoleFromInstanceProfile"))?;
+            role::or_gone(removed.map_err(aws("RemoveRoleFromInstanceProfile")))?;
         }
         Ok(())
     }
@@ -79,12 +79,12 @@ impl Resource for InstanceProfile {
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(tag_mark::wanted(Fields::new().with("role", self.name(cloud))))
+        Ok(marks::wanted(Fields::new().with("role", self.name(cloud))))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
         let role = found.roles().first().map(|role| role.role_name());
-        tag_mark::current(cloud, Fields::new().with_some("role", role))
+        marks::current(cloud, Fields::new().with_some("role", role))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -101,7 +101,7 @@ impl Resource for InstanceProfile {
             self.remove_roles(cloud, found).await?;
             self.add_role(cloud).await?;
         }
-        if tag_mark::differs(changed) {
+        if marks::differs(changed) {
             let tag = cloud.iam.tag_instance_profile().instance_profile_name(self.name(cloud));
             let tag = tag.set_tags(Some(role::tags(cloud, &part(self.0))?));
             tag.send().await.map_err(aws("TagInstanceProfile"))?;

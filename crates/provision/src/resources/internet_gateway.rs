@@ -93,7 +93,14 @@ impl Resource for InternetGateway {
         let made = made.map_err(aws("CreateInternetGateway"))?.internet_gateway;
         let id = made.and_then(|made| made.internet_gateway_id);
         let id = id.ok_or_else(incomplete("CreateInternetGateway", "InternetGatewayId"))?;
-        attach(cloud, &id).await?;
+        if let Err(error) = attach(cloud, &id).await {
+            // One that is not attached would stand in the way of the VPC's own, once that is adopted.
+            let delete = cloud.ec2.delete_internet_gateway().internet_gateway_id(&id).send().await;
+            if let Err(left) = delete.map_err(aws("DeleteInternetGateway")) {
+                cloud.note(format!("the internet gateway {id} is left, attached to nothing: {left}"));
+            }
+            return Err(error);
+        }
         Ok(id)
     }
 

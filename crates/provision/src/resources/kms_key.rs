@@ -1,8 +1,8 @@
 //! KMS keys with yearly rotation, each behind an alias.
 
-use aws_sdk_kms::types::{KeyState, Tag};
+use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 
-use super::tag_mark;
+use super::marks;
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -43,29 +43,43 @@ impl KmsKey {
         format!("Futuswarm cluster {}: {}", cloud.spec.cluster, self.part_name())
     }
 
-    /// Keys of this part without an alias, which a run that was killed has left; asked for only when there is no alias,
-    /// because it looks at every key of the account.
-    async fn nameless(self, cloud: &Cloud) -> Result<Vec<String>, Error> {
-        let (wanted, mut arns) = (self.description(cloud), Vec::new());
+    /// A key of this part without an alias, which a run that was killed has left, or one that waits for its end: what was sealed
+    /// with it can be opened as long as it lives. Asked for only when there is no alias, because it looks at every key of the
+    /// account.
+    async fn nameless(self, cloud: &Cloud) -> Result<Option<KeyMetadata>, Error> {
+        let (wanted, mut found) = (self.description(cloud), Vec::new());
         let mut pages = cloud.kms.list_keys().into_paginator().send();
         while let Some(page) = pages.next().await {
             for key in page.map_err(aws("ListKeys"))?.keys.unwrap_or_default() {
                 let Some(id) = key.key_id() else { continue };
                 match cloud.kms.describe_key().key_id(id).send().await.map_err(aws("DescribeKey")) {
-                    Ok(found) => arns.extend(
-                        found
-                            .key_metadata
-                            .filter(|key| key.key_state == Some(KeyState::Enabled))
-                            .filter(|key| key.description.as_deref() == Some(&wanted))
-                            .and_then(|key| key.arn),
-                    ),
+                    Ok(answer) => found.extend(answer.key_metadata),
                     // Somebody else's key may be hidden from us by its policy.
                     Err(error) if error.is_not_found() || error.is(&["AccessDeniedException"]) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
         }
-        Ok(arns)
+        let usable = |key: &KeyMetadata| {
+            key.description.as_deref() == Some(&wanted)
+                && [KeyState::Enabled, KeyState::Disabled, KeyState::PendingDeletion].map(Some).contains(&key.key_state)
+        };
+        let newest = |key: &KeyMetadata| {
+            let made = key.creation_date.map(|date| (date.secs(), date.subsec_nanos()));
+            (key.key_state == Some(KeyState::Enabled), made)
+        };
+        Ok(found.into_iter().filter(usable).max_by_key(newest))
+    }
+
+    /// Takes a key back that waits for its end, which leaves it disabled, or that is disabled.
+    async fn revive(self, cloud: &Cloud, key: &str, state: &KeyState) -> Result<(), Error> {
+        if *state == KeyState::PendingDeletion {
+            cloud.kms.cancel_key_deletion().key_id(key).send().await.map_err(aws("CancelKeyDeletion"))?;
+        }
+        cloud.kms.enable_key().key_id(key).send().await.map_err(aws("EnableKey"))?;
+        let tag = cloud.kms.tag_resource().key_id(key).set_tags(Some(self.tags(cloud)?));
+        tag.send().await.map_err(aws("TagResource"))?;
+        Ok(())
     }
 
     async fn state(self, cloud: &Cloud, key: &str) -> Result<KeyState, Error> {
@@ -144,17 +158,22 @@ impl Resource for KmsKey {
     }
 
     fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
-        Ok(tag_mark::wanted(Fields::new().with("state", ENABLED).with("rotation", "yearly")))
+        Ok(marks::wanted(Fields::new().with("state", ENABLED).with("rotation", "yearly")))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
         let rotation = if found.rotates { "yearly" } else { "off" };
-        tag_mark::current(cloud, Fields::new().with("state", found.state.as_str()).with("rotation", rotation))
+        marks::current(cloud, Fields::new().with("state", found.state.as_str()).with("rotation", rotation))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let arn = match self.nameless(cloud).await?.into_iter().next() {
-            Some(arn) => arn,
+        let arn = match self.nameless(cloud).await? {
+            Some(key) => {
+                if let Some(state) = key.key_state.filter(|state| *state != KeyState::Enabled) {
+                    self.revive(cloud, &key.key_id, &state).await?;
+                }
+                key.arn.ok_or_else(incomplete("DescribeKey", "Arn"))?
+            }
             None => self.create_key(cloud).await?,
         };
         rotate(cloud, &arn).await?;
@@ -166,16 +185,12 @@ impl Resource for KmsKey {
     async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let key = &found.key;
         if changed.any(&["state"]) {
-            if found.state == KeyState::PendingDeletion {
-                let cancel = cloud.kms.cancel_key_deletion().key_id(key);
-                cancel.send().await.map_err(aws("CancelKeyDeletion"))?;
-            }
-            cloud.kms.enable_key().key_id(key).send().await.map_err(aws("EnableKey"))?;
+            self.revive(cloud, key, &found.state).await?;
         }
         if changed.any(&["rotation"]) {
             rotate(cloud, key).await?;
         }
-        if tag_mark::differs(changed) {
+        if marks::differs(changed) {
             let tag = cloud.kms.tag_resource().key_id(key).set_tags(Some(self.tags(cloud)?));
             tag.send().await.map_err(aws("TagResource"))?;
         }

@@ -6,7 +6,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use futuswarm_spec::PlainHttp;
 
-use super::{load_balancer, tag_mark, target_group, validation};
+use super::{certificate, load_balancer, marks, target_group, validation};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -34,6 +34,8 @@ pub(crate) struct Seen {
     listener: Found,
     /// Certificates beside the default one.
     others: Vec<String>,
+    /// Those of them that are for domains of a former spec.
+    doomed: Vec<String>,
 }
 
 impl Listener {
@@ -127,7 +129,8 @@ impl Resource for Listener {
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
         // In a deletion the balancer is behind us in the graph, but its listeners are found only through it.
-        let arn = match cloud.id(load_balancer::PART) {
+        // A classic balancer has a name for an id.
+        let arn = match cloud.id(load_balancer::PART).filter(|id| id.starts_with("arn:")) {
             Some(arn) => arn,
             None => match load_balancer::find(cloud).await?.and_then(|found| found.load_balancer_arn) {
                 Some(arn) => arn,
@@ -142,14 +145,20 @@ impl Resource for Listener {
             return Ok(None);
         };
         let mut others = Vec::new();
-        if matches!(self, Self::Https(parts) if parts.len() > 1) {
+        let former = marks::former(cloud).await?.domains;
+        if matches!(self, Self::Https(parts) if parts.len() > 1 || !former.is_empty()) {
             let ask = cloud.balancing.describe_listener_certificates();
             let answer = ask.listener_arn(listener.listener_arn().unwrap_or_default()).send().await;
             let answer = answer.map_err(aws("DescribeListenerCertificates"))?.certificates.unwrap_or_default();
             let beside = answer.into_iter().filter(|certificate| certificate.is_default != Some(true));
             others.extend(beside.filter_map(|certificate| certificate.certificate_arn));
         }
-        Ok(Some(Seen { listener, others }))
+        let mut former_ones = Vec::new();
+        for domain in &former {
+            former_ones.extend(certificate::arns(cloud, domain).await?);
+        }
+        let doomed = others.iter().filter(|other| former_ones.contains(other)).cloned().collect();
+        Ok(Some(Seen { listener, others, doomed }))
     }
 
     fn id(&self, seen: &Seen) -> String {
@@ -158,8 +167,13 @@ impl Resource for Listener {
 
     fn waits_for(&self, cloud: &Cloud) -> Option<String> {
         match self {
-            // In a plan the validation may be about to be done.
-            Self::Https(parts) if !cloud.mode().plans() && validation::issued(cloud, &parts[0]).is_none() => {
+            // In a plan our own validation may be about to be done.
+            Self::Https(parts)
+                if parts.first().is_some_and(|default| {
+                    validation::issued(cloud, default).is_none()
+                        && (!cloud.mode().plans() || validation::is_elsewhere(cloud, default))
+                }) =>
+            {
                 Some("HTTPS waits for its certificate; run the command again once the certificate is issued".to_owned())
             }
             _ => None,
@@ -167,7 +181,7 @@ impl Resource for Listener {
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let fields = tag_mark::wanted(Fields::new().with(ACTION, self.action_in_words(cloud)));
+        let fields = marks::wanted(Fields::new().with(ACTION, self.action_in_words(cloud)));
         let Self::Https(parts) = self else { return Ok(fields) };
         let mut certificates = self.certificates(cloud).into_iter();
         let default = certificates.next().unwrap_or_else(|| crate::plan::UNKNOWN.to_owned());
@@ -177,13 +191,18 @@ impl Resource for Listener {
     }
 
     fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
-        let fields = tag_mark::current(cloud, Fields::new().with(ACTION, in_words(&seen.listener)));
+        let fields = marks::current(cloud, Fields::new().with(ACTION, in_words(&seen.listener)));
         let Self::Https(parts) = self else { return fields };
         let default = seen.listener.certificates().first().and_then(|certificate| certificate.certificate_arn());
         let fields = fields.with_some(CERTIFICATE, default).with_some(TLS_POLICY, seen.listener.ssl_policy());
         let wanted = self.certificates(cloud);
-        let others = seen.others.iter().filter(|other| wanted.contains(other)).cloned().collect();
-        if parts.len() > 1 { fields.with(OTHERS, load_balancer::sorted(others)) } else { fields }
+        // Somebody else's stay.
+        let counts = |other: &&String| wanted.contains(other) || seen.doomed.contains(other);
+        let others: Vec<String> = seen.others.iter().filter(counts).cloned().collect();
+        match parts.len() > 1 || !others.is_empty() {
+            true => fields.with(OTHERS, load_balancer::sorted(others)),
+            false => fields,
+        }
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -221,8 +240,13 @@ impl Resource for Listener {
             };
             modify.send().await.map_err(aws("ModifyListener"))?;
         }
-        if tag_mark::differs(changed) {
+        if marks::differs(changed) {
             target_group::add_tags(cloud, &arn, &Resource::part(self)).await?;
+        }
+        for doomed in &seen.doomed {
+            let certificate = ListenerCertificate::builder().certificate_arn(doomed).build();
+            let remove = cloud.balancing.remove_listener_certificates().listener_arn(&arn).certificates(certificate);
+            remove.send().await.map_err(aws("RemoveListenerCertificates"))?;
         }
         self.add_certificates(cloud, &arn, &seen.others).await
     }

@@ -5,7 +5,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 
 use super::security_group::SecurityGroup;
-use super::{internet_gateway, tag_mark, target_group};
+use super::{internet_gateway, marks, target_group};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -132,7 +132,7 @@ impl Resource for LoadBalancer {
             .with("subnets", sorted(self.0.iter().map(|part| cloud.id_or_unknown(part)).collect()))
             .with("security group", cloud.id_or_unknown(SecurityGroup::Balancer.part_name()));
         let fields = Self::attributes(cloud).into_iter().fold(fields, |fields, (key, value)| fields.with(key, value));
-        Ok(tag_mark::wanted(fields))
+        Ok(marks::wanted(fields))
     }
 
     fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
@@ -146,7 +146,7 @@ impl Resource for LoadBalancer {
             let value = seen.attributes.iter().find(|attribute| attribute.key() == Some(key));
             fields = fields.with_some(key, value.and_then(|attribute| attribute.value()));
         }
-        tag_mark::current(cloud, fields)
+        marks::current(cloud, fields)
     }
 
     fn fixed(&self) -> &'static [&'static str] {
@@ -184,7 +184,7 @@ impl Resource for LoadBalancer {
         if changed.any(&[IDLE, STRICT]) {
             Self::set_attributes(cloud, &arn).await?;
         }
-        if tag_mark::differs(changed) {
+        if marks::differs(changed) {
             target_group::add_tags(cloud, &arn, PART).await?;
         }
         Ok(())

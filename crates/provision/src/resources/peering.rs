@@ -14,11 +14,13 @@ use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::names::{CLUSTER_TAG, PART_TAG};
 use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use crate::settle::{self, until_visible};
 use crate::{Cloud, Mode, world};
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
+/// A connection is active seconds after it was accepted.
+const ACTIVE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// The role on the other side, on the connection: what is no longer in the spec is cleaned up there, too.
 const ROLE_TAG: &str = "futuswarm:peer-role";
@@ -170,25 +172,12 @@ impl Peering {
         let Some(other) = self.other_side(cloud).await? else {
             let account = wanted.account.as_deref().unwrap_or_default();
             cloud.note(format!(
-                "the peering {} waits for the account {account}: accept {connection} there, and route {} to it in the tables of {}",
+                "the peering {} waits for the account {account}: accept {connection} there within seven days, and route {} to it in the tables of {}",
                 self.name, cloud.spec.network.cidr, wanted.vpc
             ));
             return Ok(());
         };
-        until_visible("the peering connection", || async {
-            match other
-                .accept_vpc_peering_connection()
-                .vpc_peering_connection_id(connection)
-                .send()
-                .await
-                .map_err(aws("AcceptVpcPeeringConnection"))
-            {
-                // It is accepted already.
-                Err(error) if error.is(&["OperationNotPermitted", "InvalidStateTransition"]) => Ok(()),
-                outcome => outcome.map(|_| ()),
-            }
-        })
-        .await?;
+        accept(&other, connection).await?;
         let Some(there) = self.look_there(cloud, connection).await? else { return Ok(()) };
         for table in there.unrouted {
             let ours = cloud.spec.network.cidr.to_string();
@@ -226,6 +215,37 @@ impl Peering {
         }
         Ok(())
     }
+}
+
+/// Accepts a connection as soon as it can be accepted, and waits until it is active.
+async fn accept(other: &aws_sdk_ec2::Client, connection: &str) -> Result<(), Error> {
+    let what = format!("the peering connection {connection} to be active");
+    settle::wait(&what, ACTIVE, || async {
+        let ask = other.describe_vpc_peering_connections().vpc_peering_connection_ids(connection).send().await;
+        let found = match ask.map_err(aws("DescribeVpcPeeringConnections")) {
+            Ok(found) => found.vpc_peering_connections.unwrap_or_default().into_iter().next(),
+            // The other side does not see it yet.
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(status) = found.and_then(|found| found.status) else { return Ok(None) };
+        match status.code {
+            Some(State::Active) => Ok(Some(())),
+            Some(State::PendingAcceptance) => {
+                let accept = other.accept_vpc_peering_connection().vpc_peering_connection_id(connection);
+                accept.send().await.map_err(aws("AcceptVpcPeeringConnection"))?;
+                Ok(None)
+            }
+            Some(state @ (State::Failed | State::Rejected | State::Expired | State::Deleted)) => {
+                Err(Error::Missing(format!(
+                    "the peering connection {connection} is {state}: {}; mend the peering in the spec and run the command again",
+                    status.message.unwrap_or_default()
+                )))
+            }
+            _ => Ok(None),
+        }
+    })
+    .await
 }
 
 fn lives(found: &Found) -> bool {
@@ -318,6 +338,10 @@ impl Resource for Peering {
         let Some(connection) = world::part(cloud, &living, "VPC peerings", &Resource::part(self))? else {
             return Ok(None);
         };
+        let state = connection.status().and_then(|status| status.code());
+        if self.wanted && !self.we_may(cloud) && state == Some(&State::PendingAcceptance) {
+            self.settle(cloud, connection.vpc_peering_connection_id().unwrap_or_default()).await?;
+        }
         // What is there does not matter for what goes.
         let there = match matches!(cloud.mode(), Mode::Apply { .. }) && self.wanted {
             true => self.look_there(cloud, connection.vpc_peering_connection_id().unwrap_or_default()).await?,

@@ -23,6 +23,10 @@ const MASTER: &str = "futuswarm";
 /// RDS needs ten minutes for a new server, and longer for a change of class with a stand-by.
 const AVAILABLE: Duration = Duration::from_secs(40 * 60);
 const STATE: &str = "state";
+const STORAGE: &str = "storage";
+/// Fields that ModifyDBInstance sets.
+const SETTINGS: &[&str] =
+    &["class", STORAGE, "engine", "second zone", "backups", PROTECTION, "security group", "public"];
 const PROTECTION: &str = "deletion protection";
 
 /// The server; one that is not wanted has no settings.
@@ -50,22 +54,66 @@ async fn find(cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
     }
 }
 
+/// States in which a server serves and takes changes, or does so in a moment.
+const HEALTHY: [&str; 4] = ["available", "backing-up", "storage-optimization", "configuring-enhanced-monitoring"];
+const DELETING: &str = "deleting";
+
+/// A server's state as a plan shows it.
+fn state(found: &DbInstance) -> &str {
+    match found.db_instance_status().unwrap_or_default() {
+        healthy if HEALTHY.contains(&healthy) => "available",
+        other => other,
+    }
+}
+
+/// Waits until the server takes changes; a full disk takes the change that ends that.
 async fn until_available(cloud: &Cloud) -> Result<(), Error> {
     let what = format!("the database {} to be available", name(cloud));
     settle::wait(&what, AVAILABLE, || async {
-        let state = find(cloud).await?.and_then(|found| found.db_instance_status);
-        match state.as_deref() {
-            Some("available") => Ok(Some(())),
-            Some(state @ ("failed" | "incompatible-parameters" | "incompatible-network" | "storage-full")) => Err(
+        let found = find(cloud).await?;
+        match found.as_ref().map(state) {
+            Some("available" | "storage-full") => Ok(Some(())),
+            Some(state @ ("failed" | "incompatible-parameters" | "incompatible-network" | "restore-error")) => Err(
                 Error::Missing(format!("the database {} is {state}: see its events in the RDS console", name(cloud))),
             ),
+            Some("stopped") => {
+                let start = cloud.rds.start_db_instance().db_instance_identifier(name(cloud));
+                start.send().await.map_err(aws("StartDBInstance"))?;
+                Ok(None)
+            }
             _ => Ok(None),
         }
     })
     .await
 }
 
+async fn until_gone(cloud: &Cloud) -> Result<(), Error> {
+    let what = format!("the end of the database {}", name(cloud));
+    settle::wait(&what, AVAILABLE, || async { Ok(find(cloud).await?.is_none().then_some(())) }).await
+}
+
 impl Rds {
+    /// RDS rounds a size up, and a volume never shrinks.
+    fn storage_in_words(&self, found: &DbInstance) -> String {
+        let (there, kind) = (found.allocated_storage().unwrap_or(0), found.storage_type().unwrap_or("?"));
+        match self.0.as_ref().map(|wanted| wanted.storage_gib) {
+            Some(wanted) if there >= number(wanted) => format!("at least {wanted} GiB {kind}"),
+            _ => format!("{there} GiB {kind}"),
+        }
+    }
+
+    /// Looks until the server has taken its changes: for a moment after them it is still what it was.
+    async fn until_changed(&self, cloud: &Cloud) -> Result<(), Error> {
+        let what = format!("the database {} to take its changes", name(cloud));
+        let wanted = self.wanted(cloud)?;
+        settle::wait(&what, AVAILABLE, || async {
+            let Some(found) = find(cloud).await? else { return Ok(None) };
+            let differs = wanted.differences(&self.current(cloud, &found));
+            Ok((!Changed(&differs).any(SETTINGS)).then_some(()))
+        })
+        .await
+    }
+
     fn settings(&self) -> Result<&Wanted, Error> {
         self.0.as_ref().ok_or_else(incomplete("CreateDBInstance", "settings"))
     }
@@ -95,8 +143,7 @@ impl Resource for Rds {
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
-        let found = cloud.world.database(find(cloud)).await?.cloned();
-        Ok(found.filter(|found| found.db_instance_status() != Some("deleting")))
+        Ok(cloud.world.database(find(cloud)).await?.cloned())
     }
 
     fn id(&self, found: &DbInstance) -> String {
@@ -108,7 +155,7 @@ impl Resource for Rds {
         Ok(Fields::new()
             .with(STATE, "available")
             .with("class", &wanted.instance_class)
-            .with("storage", format!("{} GiB gp3", wanted.storage_gib))
+            .with(STORAGE, format!("at least {} GiB gp3", wanted.storage_gib))
             .with("engine", format!("postgres {}", wanted.engine_version))
             .with("second zone", wanted.multi_az)
             .with("backups", format!("{} days", wanted.backup_days))
@@ -125,12 +172,9 @@ impl Resource for Rds {
             found.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id()).collect();
         let tags = found.tag_list().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
         Fields::new()
-            .with(STATE, found.db_instance_status().unwrap_or_default())
+            .with(STATE, state(found))
             .with("class", found.db_instance_class().unwrap_or_default())
-            .with(
-                "storage",
-                format!("{} GiB {}", found.allocated_storage().unwrap_or(0), found.storage_type().unwrap_or("?")),
-            )
+            .with(STORAGE, self.storage_in_words(found))
             .with("engine", format!("{} {version}", found.engine().unwrap_or_default()))
             .with("second zone", found.multi_az() == Some(true))
             .with("backups", format!("{} days", found.backup_retention_period().unwrap_or(0)))
@@ -185,29 +229,41 @@ impl Resource for Rds {
 
     async fn update(&self, cloud: &Cloud, found: &DbInstance, changed: Changed<'_>) -> Result<(), Error> {
         let wanted = self.settings()?;
+        if state(found) == DELETING {
+            // Somebody deletes it, or a run that was killed did.
+            until_gone(cloud).await?;
+            return self.create(cloud).await.map(drop);
+        }
         // A server that is being changed takes no further change.
         until_available(cloud).await?;
-        let settings = ["class", "storage", "engine", "second zone", "backups", PROTECTION, "security group", "public"];
-        if changed.any(&settings) {
+        if changed.any(SETTINGS) {
             let modify = cloud
                 .rds
                 .modify_db_instance()
                 .db_instance_identifier(name(cloud))
                 .db_instance_class(&wanted.instance_class)
-                .allocated_storage(number(wanted.storage_gib))
-                .storage_type("gp3")
                 .multi_az(wanted.multi_az)
                 .backup_retention_period(number(wanted.backup_days))
                 .deletion_protection(wanted.deletion_protection)
                 .vpc_security_group_ids(cloud.need(SecurityGroup::Database.part_name())?)
                 .publicly_accessible(false)
                 .apply_immediately(true);
+            let modify = match changed.any(&[STORAGE]) {
+                true => {
+                    let size = number(wanted.storage_gib).max(found.allocated_storage().unwrap_or(0));
+                    modify.allocated_storage(size).storage_type("gp3")
+                }
+                false => modify,
+            };
             let modify = match changed.any(&["engine"]) {
                 true => modify.engine_version(&wanted.engine_version).allow_major_version_upgrade(true),
                 false => modify,
             };
-            modify.send().await.map_err(aws("ModifyDBInstance"))?;
-            until_available(cloud).await?;
+            settle::until_free("the database", || async {
+                modify.clone().send().await.map_err(aws("ModifyDBInstance"))
+            })
+            .await?;
+            self.until_changed(cloud).await?;
         }
         if changed.tags() {
             let add = cloud.rds.add_tags_to_resource().set_resource_name(found.db_instance_arn.clone());
@@ -218,6 +274,10 @@ impl Resource for Rds {
 
     async fn delete(&self, cloud: &Cloud, found: &DbInstance) -> Result<(), Error> {
         let name = name(cloud);
+        if state(found) == DELETING {
+            return until_gone(cloud).await;
+        }
+        let without_snapshot = matches!(cloud.mode(), Mode::Destroy { delete_data: true, .. });
         if found.deletion_protection() == Some(true) {
             if matches!(cloud.mode(), Mode::Apply { .. }) {
                 return Err(Error::Missing(
@@ -226,10 +286,16 @@ impl Resource for Rds {
                 ));
             }
             let lift = cloud.rds.modify_db_instance().db_instance_identifier(&name).deletion_protection(false);
-            lift.apply_immediately(true).send().await.map_err(aws("ModifyDBInstance"))?;
+            let lift = lift.apply_immediately(true);
+            settle::until_free("the database", || async { lift.clone().send().await.map_err(aws("ModifyDBInstance")) })
+                .await?;
+        }
+        // A last snapshot is taken only of a server that is available.
+        if !without_snapshot {
+            until_available(cloud).await?;
         }
         let delete = cloud.rds.delete_db_instance().db_instance_identifier(&name);
-        let delete = match matches!(cloud.mode(), Mode::Destroy { delete_data: true, .. }) {
+        let delete = match without_snapshot {
             true => delete.skip_final_snapshot(true).delete_automated_backups(true),
             false => {
                 let seconds = futuswarm_store::unix_millis() / 1000;
@@ -240,7 +306,6 @@ impl Resource for Rds {
         };
         settle::until_free("the database", || async { delete.clone().send().await.map_err(aws("DeleteDBInstance")) })
             .await?;
-        let what = format!("the end of the database {name}");
-        settle::wait(&what, AVAILABLE, || async { Ok(find(cloud).await?.is_none().then_some(())) }).await
+        until_gone(cloud).await
     }
 }

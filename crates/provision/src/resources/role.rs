@@ -126,7 +126,7 @@ impl Resource for Role {
             for other in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
                 if other != POLICY {
                     let delete = cloud.iam.delete_role_policy().role_name(&name).policy_name(other);
-                    delete.send().await.map_err(aws("DeleteRolePolicy"))?;
+                    or_gone(delete.send().await.map_err(aws("DeleteRolePolicy")))?;
                 }
             }
             detach_policies(cloud, &name, found).await?;
@@ -153,9 +153,17 @@ impl Resource for Role {
 async fn detach_policies(cloud: &Cloud, name: &str, found: &RoleDetail) -> Result<(), Error> {
     for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
         let detach = cloud.iam.detach_role_policy().role_name(name).policy_arn(policy);
-        detach.send().await.map_err(aws("DetachRolePolicy"))?;
+        or_gone(detach.send().await.map_err(aws("DetachRolePolicy")))?;
     }
     Ok(())
+}
+
+/// That a policy is gone already must not pass for the role's being gone.
+pub(super) fn or_gone<T>(outcome: Result<T, futuswarm_aws::Error>) -> Result<(), futuswarm_aws::Error> {
+    match outcome {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -116,7 +116,14 @@ impl Resource for S3Endpoint {
 
     async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
         let delete = cloud.ec2.delete_vpc_endpoints().vpc_endpoint_ids(self.id(found));
-        delete.send().await.map_err(aws("DeleteVpcEndpoints"))?;
-        Ok(())
+        let answer = delete.send().await.map_err(aws("DeleteVpcEndpoints"))?;
+        match answer.unsuccessful().first().and_then(|failed| failed.error()) {
+            Some(error) => Err(Error::Missing(format!(
+                "DeleteVpcEndpoints: {}: {}",
+                error.code().unwrap_or_default(),
+                error.message().unwrap_or_default()
+            ))),
+            None => Ok(()),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, Tag, TargetGroup as Found, TargetTypeEnum};
 
 use super::security_group::EDGE_PORT;
-use super::{tag_mark, vpc};
+use super::{marks, vpc};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -76,7 +76,7 @@ impl Resource for TargetGroup {
             .with("VPC", cloud.id_or_unknown(vpc::PART))
             .with("port", EDGE_PORT)
             .with(CHECK, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY));
-        Ok(tag_mark::wanted(fields))
+        Ok(marks::wanted(fields))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
@@ -90,7 +90,7 @@ impl Resource for TargetGroup {
             found.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default(),
         );
         let fields = Fields::new().with("VPC", found.vpc_id().unwrap_or_default()).with("port", number(found.port()));
-        tag_mark::current(cloud, fields.with(CHECK, check))
+        marks::current(cloud, fields.with(CHECK, check))
     }
 
     fn fixed(&self) -> &'static [&'static str] {
@@ -125,7 +125,7 @@ impl Resource for TargetGroup {
     }
 
     async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
-        if tag_mark::differs(changed) {
+        if marks::differs(changed) {
             add_tags(cloud, &self.id(found), PART).await?;
         }
         if !changed.any(&[CHECK]) {

@@ -10,6 +10,7 @@ use super::{image, instance_profile, key_pair, role};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
+use crate::names::CLUSTER_TAG;
 use crate::plan::{Changed, Fields};
 use crate::settle::until_visible;
 
@@ -50,7 +51,13 @@ impl Template {
     /// Those of groups that the spec does not have.
     pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
         let prefix = cloud.names.of("");
-        let names = cloud.world.templates(cloud).await?.iter();
+        // Another cluster's name may begin with ours.
+        let ours = |version: &&LaunchTemplateVersion| {
+            let tags = version.launch_template_data().map(|data| data.tag_specifications()).unwrap_or_default();
+            let mut tags = tags.iter().flat_map(|tags| tags.tags());
+            tags.any(|tag| tag.key() == Some(CLUSTER_TAG) && tag.value() == Some(&cloud.spec.cluster))
+        };
+        let names = cloud.world.templates(cloud).await?.iter().filter(ours);
         let names = names.filter_map(|version| version.launch_template_name()?.strip_prefix(&prefix));
         Ok(names
             .filter(|name| !cloud.spec.groups.contains_key(*name))
@@ -124,7 +131,11 @@ impl Resource for Template {
         Ok("1".to_owned())
     }
 
-    async fn update(&self, cloud: &Cloud, _: &LaunchTemplateVersion, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, cloud: &Cloud, found: &LaunchTemplateVersion, changed: Changed<'_>) -> Result<(), Error> {
+        // The template's own tags; before the version that tells that they are right.
+        if changed.any(&["tags"]) {
+            cloud.tag_ec2(found.launch_template_id().unwrap_or_default(), &part(&self.group)).await?;
+        }
         let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplateVersion", "group"))?;
         let (name, data) = (self.name(cloud), content::data(cloud, &self.group, group, &self.image)?);
         let create = cloud.ec2.create_launch_template_version().launch_template_name(&name).launch_template_data(data);

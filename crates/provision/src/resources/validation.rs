@@ -30,7 +30,15 @@ pub(crate) fn part(certificate: &str) -> String {
 
 /// The ARN of a certificate, once it was issued.
 pub(crate) fn issued(cloud: &Cloud, certificate: &str) -> Option<String> {
-    cloud.id(&part(certificate)).filter(|arn| !arn.is_empty())
+    cloud.id(&part(certificate)).filter(|arn| arn.starts_with("arn:"))
+}
+
+/// The id of a validation that somebody else has to finish.
+const ELSEWHERE: &str = "elsewhere";
+
+/// Whether only somebody else can get the certificate issued.
+pub(crate) fn is_elsewhere(cloud: &Cloud, certificate: &str) -> bool {
+    cloud.id(&part(certificate)).as_deref() == Some(ELSEWHERE)
 }
 
 /// What was seen of it.
@@ -134,7 +142,8 @@ impl Resource for Validation {
     fn id(&self, seen: &Seen) -> String {
         match seen {
             Seen::Issued(arn) => arn.clone(),
-            Seen::Pending | Seen::Elsewhere => String::new(),
+            Seen::Pending => String::new(),
+            Seen::Elsewhere => ELSEWHERE.to_owned(),
         }
     }
 
@@ -157,7 +166,7 @@ impl Resource for Validation {
         let arn = cloud.need(self.certificate)?;
         // Only now it is known whether there is anything that we can do.
         if matches!(self.observe(cloud).await?, Some(Seen::Elsewhere)) {
-            return Ok(String::new());
+            return Ok(ELSEWHERE.to_owned());
         }
         let zone = dns::zone(cloud, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
         for record in self.records(cloud, &arn).await? {
@@ -181,11 +190,16 @@ impl Resource for Validation {
         Ok(())
     }
 
-    /// The records go with the certificate: while they stand, ACM renews it.
+    /// The records go with the certificate: while they stand, ACM renews it. All certificates of the account for a domain share
+    /// them, also those of other regions; so they stay when the domain leads to somebody else.
     async fn delete(&self, cloud: &Cloud, _: &Seen) -> Result<(), Error> {
         let (Some(arn), Some(zone)) = (self.arn(cloud).await?, dns::zone(cloud, &self.domain).await?) else {
             return Ok(());
         };
+        if !certificate::is_ours(cloud, &arn).await? || dns::leads_elsewhere(cloud, &zone, &self.domain).await? {
+            cloud.note(format!("the validation records of {} stay: others may need them", self.domain));
+            return Ok(());
+        }
         for record in self.ask(cloud, &arn).await?.1 {
             dns::remove(cloud, &zone, record.name(), RrType::Cname).await?;
         }

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tag, Vpc as Found};
 
-use super::tag_mark;
+use super::marks;
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -66,15 +66,14 @@ impl Resource for Vpc {
         let made = made.map_err(aws("CreateVpc"))?.vpc.and_then(|vpc| vpc.vpc_id);
         let id = made.ok_or_else(incomplete("CreateVpc", "VpcId"))?;
         // Whatever is made from here on has the spec's tags.
-        let mark = Tag::builder().key(tag_mark::MARK).value(tag_mark::digest(cloud)).build();
-        name_hosts(cloud, &id, Some(mark)).await?;
+        name_hosts(cloud, &id, marks::new(cloud).collect()).await?;
         Ok(id)
     }
 
     async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(found);
         if changed.any(&[HOSTNAMES]) {
-            name_hosts(cloud, &id, None).await?;
+            name_hosts(cloud, &id, Vec::new()).await?;
         }
         if changed.tags() {
             cloud.tag_ec2(&id, PART).await?;
@@ -91,14 +90,14 @@ impl Resource for Vpc {
 }
 
 /// Without it instances have no names, and load balancers' names do not resolve to private addresses.
-async fn name_hosts(cloud: &Cloud, id: &str, further: Option<Tag>) -> Result<(), Error> {
+async fn name_hosts(cloud: &Cloud, id: &str, mut tags: Vec<Tag>) -> Result<(), Error> {
     until_visible("the VPC", || async {
         let on = AttributeBooleanValue::builder().value(true).build();
         let modify = cloud.ec2.modify_vpc_attribute().vpc_id(id).enable_dns_hostnames(on);
         modify.send().await.map_err(aws("ModifyVpcAttribute"))
     })
     .await?;
-    let tags = further.into_iter().chain([Tag::builder().key(HOSTNAMES).value("on").build()]).collect();
+    tags.push(Tag::builder().key(HOSTNAMES).value("on").build());
     cloud.ec2.create_tags().resources(id).set_tags(Some(tags)).send().await.map_err(aws("CreateTags"))?;
     Ok(())
 }

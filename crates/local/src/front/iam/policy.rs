@@ -8,6 +8,30 @@ use serde_json::Value;
 use super::condition;
 use super::pattern::{Meaning, Pattern};
 
+/// Keys that requests have only sometimes, in small letters: whenever one has it, it is set.
+const MAY_BE_ABSENT: [&str; 19] = [
+    "aws:calledvia",
+    // Instances sign with no second factor, have no user's name, and reach AWS through no endpoint of their VPC.
+    "aws:multifactorauthage",
+    "aws:multifactorauthpresent",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:username",
+    "kms:encryptioncontextkeys",
+    "kms:viaservice",
+    "s3:delimiter",
+    "s3:max-keys",
+    "s3:prefix",
+    "s3:versionid",
+    "s3:x-amz-acl",
+    "s3:x-amz-copy-source",
+    "s3:x-amz-server-side-encryption",
+    "s3:x-amz-server-side-encryption-aws-kms-key-id",
+    "s3:x-amz-storage-class",
+    "s3:if-match",
+    "s3:if-none-match",
+];
+
 /// What is known of a request: condition key → values. Keys are the same in any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Context(BTreeMap<String, Vec<String>>);
@@ -26,6 +50,14 @@ impl Context {
     /// A key's values.
     pub fn get(&self, key: &str) -> Option<&[String]> {
         self.0.get(&key.to_lowercase()).map(Vec::as_slice)
+    }
+
+    /// Whether a key without values has none on AWS either. Of any other key nothing is known here, which is not the same as
+    /// that it is absent.
+    pub fn is_absent(&self, key: &str) -> bool {
+        let key = key.to_lowercase();
+        !self.0.contains_key(&key)
+            && (MAY_BE_ABSENT.contains(&key.as_str()) || key.starts_with("kms:encryptioncontext:"))
     }
 }
 
@@ -96,6 +128,43 @@ pub fn decide(policies: &[Value], request: &Request) -> Decision {
         }
     }
     decision
+}
+
+/// Whether a resource's own policy denies a request of somebody with these ARNs, whatever the policies of identities say. What it
+/// allows counts for nothing here: nodes get what they may do from their role.
+pub fn forbids(policy: &Value, request: &Request, arns: &[&str]) -> bool {
+    let variables = policy["Version"] == "2012-10-17";
+    list(&policy["Statement"]).iter().filter(|statement| statement["Effect"] != "Allow").any(|statement| {
+        let who = match (statement.get("Principal"), statement.get("NotPrincipal")) {
+            (Some(named), None) => principal(named, arns),
+            (None, Some(named)) => principal(named, arns).not(),
+            _ => Fits::Unknown,
+        };
+        let mut what = statement.clone();
+        if let Some(elements) = what.as_object_mut() {
+            elements.retain(|name, _| name != "Principal" && name != "NotPrincipal");
+        }
+        who.min(statement_fits(&what, request, variables)) > Fits::No
+    })
+}
+
+/// Whether an element that names principals names one of these.
+fn principal(named: &Value, arns: &[&str]) -> Fits {
+    if named == "*" {
+        return Fits::Yes;
+    }
+    let Some(kinds) = named.as_object() else { return Fits::Unknown };
+    let of_kind = |(kind, values): (&String, &Value)| match kind.as_str() {
+        "AWS" => list(values)
+            .iter()
+            .map(|value| value.as_str().map_or(Fits::Unknown, |name| (name == "*" || arns.contains(&name)).into()))
+            .max()
+            .unwrap_or(Fits::Unknown),
+        // Nodes are none of these.
+        "Service" | "Federated" => Fits::No,
+        _ => Fits::Unknown,
+    };
+    kinds.iter().map(of_kind).max().unwrap_or(Fits::Unknown)
 }
 
 fn statement_fits(statement: &Value, request: &Request, variables: bool) -> Fits {
@@ -231,6 +300,38 @@ mod tests {
             { "Effect": "Deny", "Action": "*", "Resource": "arn:aws:s3:::b/${aws:username}" }
         ]);
         assert_eq!(decision(unknown, "s3:PutObject", "arn:aws:s3:::b/x"), Decision::Denied, "fails closed");
+    }
+
+    #[test]
+    fn a_resource_denies_whom_its_policy_names() {
+        let arns = ["arn:aws:iam::1:role/node", "1"];
+        let forbids = |statement: Value| {
+            let policy = json!({ "Version": "2012-10-17", "Statement": [statement] });
+            super::forbids(&policy, &request("s3:ListBucket", "arn:aws:s3:::b"), &arns)
+        };
+        let deny = |principal: Value| json!({ "Effect": "Deny", "Principal": principal, "Action": "s3:List*", "Resource": "arn:aws:s3:::b" });
+        for principal in [
+            json!("*"),
+            json!({ "AWS": "*" }),
+            json!({ "AWS": ["arn:aws:iam::1:role/other", "arn:aws:iam::1:role/node"] }),
+            json!({ "AWS": "1" }),
+            json!({ "CanonicalUser": "x" }),
+            json!(1),
+        ] {
+            assert!(forbids(deny(principal.clone())), "{principal}");
+        }
+        for principal in [json!({ "AWS": "arn:aws:iam::1:role/other" }), json!({ "Service": "ec2.amazonaws.com" })] {
+            assert!(!forbids(deny(principal.clone())), "{principal}");
+        }
+        let all_but =
+            |arn: &str| json!({ "Effect": "Deny", "NotPrincipal": { "AWS": arn }, "Action": "*", "Resource": "*" });
+        assert!(forbids(all_but("arn:aws:iam::1:role/other")) && !forbids(all_but("arn:aws:iam::1:role/node")));
+        assert!(!forbids(json!({ "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*" })));
+        let mut own = deny(json!("*"));
+        own["Condition"] = json!({ "StringEquals": { "aws:userid": "AROA2:i-2" } });
+        assert!(!forbids(own.clone()));
+        own["Condition"] = json!({ "IpAddress": { "aws:SourceIp": "10.0.0.0/8" } });
+        assert!(forbids(own), "what is not understood forbids");
     }
 
     #[test]

@@ -4,8 +4,6 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
-use super::policy::Context;
-
 /// An action on a resource, with what only this action has in its context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
@@ -16,6 +14,26 @@ pub struct Need {
     /// For example `s3:prefix`.
     pub context: Vec<(String, String)>,
 }
+
+impl Need {
+    /// The bucket that it is about.
+    pub fn bucket(&self) -> Option<&str> {
+        self.resource.strip_prefix(ARN)?.split('/').next()
+    }
+}
+
+/// What the ARNs of buckets begin with.
+pub const ARN: &str = "arn:aws:s3:::";
+/// Headers that conditions may ask about, each as `s3:HEADER`.
+const HEADERS: [&str; 7] = [
+    "x-amz-acl",
+    "x-amz-copy-source",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-storage-class",
+    "if-match",
+    "if-none-match",
+];
 
 /// Words of the query that say how, not what.
 const MANNERS: [&str; 17] = [
@@ -84,10 +102,14 @@ pub fn needs(parts: &Parts, body: &[u8]) -> Option<Vec<Need>> {
         query.push((decoded(name)?, decoded(&value.replace('+', " "))?));
     }
     query.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("x-amz-") && !name.starts_with("response-"));
+    // The emulator decodes a path before it takes it apart, so an encoded slash must not hide the key in the bucket's name.
+    if !is_bucket(bucket) {
+        return None;
+    }
     let call =
-        Call { method: &parts.method, headers: &parts.headers, query, bucket: decoded(bucket)?, key: decoded(key)? };
+        Call { method: &parts.method, headers: &parts.headers, query, bucket: bucket.to_owned(), key: decoded(key)? };
     match (call.bucket.is_empty(), call.key.is_empty()) {
-        (true, _) if parts.method == Method::GET && call.words().is_empty() => {
+        (true, true) if parts.method == Method::GET && call.words().is_empty() => {
             Some(vec![Need { action: "s3:ListAllMyBuckets".to_owned(), resource: "*".to_owned(), context: Vec::new() }])
         }
         (true, _) => None,
@@ -110,28 +132,22 @@ impl Call<'_> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// What the headers say to conditions.
+    fn said(&self) -> Vec<(String, String)> {
+        HEADERS.iter().filter_map(|name| Some((format!("s3:{name}"), self.header(name)?.to_owned()))).collect()
+    }
+
     fn on_bucket(&self, action: &str) -> Vec<Need> {
-        let resource = format!("arn:aws:s3:::{}", self.bucket);
-        let context = ["prefix", "delimiter", "max-keys"].iter();
-        let context = context.filter_map(|name| Some((format!("s3:{name}"), self.value(name)?.to_owned())));
-        vec![Need { action: format!("s3:{action}"), resource, context: context.collect() }]
+        let mut context = self.said();
+        let words = ["prefix", "delimiter", "max-keys"].iter();
+        context.extend(words.filter_map(|name| Some((format!("s3:{name}"), self.value(name)?.to_owned()))));
+        vec![Need { action: format!("s3:{action}"), resource: format!("{ARN}{}", self.bucket), context }]
     }
 
     fn on_object(&self, action: &str) -> Need {
-        let mut context = Vec::new();
-        for name in [
-            "x-amz-acl",
-            "x-amz-copy-source",
-            "x-amz-server-side-encryption",
-            "x-amz-server-side-encryption-aws-kms-key-id",
-            "x-amz-storage-class",
-            "if-match",
-            "if-none-match",
-        ] {
-            context.extend(self.header(name).map(|value| (format!("s3:{name}"), value.to_owned())));
-        }
+        let mut context = self.said();
         context.extend(self.value("versionId").map(|version| ("s3:VersionId".to_owned(), version.to_owned())));
-        Need { action: format!("s3:{action}"), resource: format!("arn:aws:s3:::{}/{}", self.bucket, self.key), context }
+        Need { action: format!("s3:{action}"), resource: format!("{ARN}{}/{}", self.bucket, self.key), context }
     }
 
     fn bucket_needs(&self, body: &[u8]) -> Option<Vec<Need>> {
@@ -158,18 +174,32 @@ impl Call<'_> {
         Some(self.on_bucket(action))
     }
 
-    /// DeleteObjects: each key in the body for itself.
+    /// DeleteObjects: each key in the body for itself. Only the one way in which SDKs write it is understood, since the emulator
+    /// reads any XML: no attributes, comments, entities of one's own or elements within a key.
     fn deletions(&self, body: &[u8]) -> Option<Vec<Need>> {
         let text = std::str::from_utf8(body).ok()?;
+        let plain = |element: &str| text.matches(&format!("<{element}")).count() == count(text, element);
+        if text.contains("<!") || !["Object", "Key", "VersionId"].into_iter().all(plain) {
+            return None;
+        }
         let mut needs = Vec::new();
         for object in text.split("<Object>").skip(1) {
             let object = object.split_once("</Object>")?.0;
-            let key = object.split_once("<Key>")?.1.split_once("</Key>")?.0;
-            let action = if object.contains("<VersionId>") { "DeleteObjectVersion" } else { "DeleteObject" };
-            let resource = format!("arn:aws:s3:::{}/{}", self.bucket, unescaped(key)?);
-            needs.push(Need { action: format!("s3:{action}"), resource, context: Vec::new() });
+            let inside = |element: &str| object.split_once(&format!("<{element}>"))?.1.split_once('<');
+            let key = unescaped(inside("Key").filter(|(_, end)| end.starts_with("/Key>"))?.0)?;
+            let (action, context) = match (count(object, "Key"), count(object, "VersionId")) {
+                (1, 0) => ("DeleteObject", self.said()),
+                (1, 1) => (
+                    "DeleteObjectVersion",
+                    [self.said(), vec![("s3:VersionId".to_owned(), unescaped(inside("VersionId")?.0)?)]].concat(),
+                ),
+                _ => return None,
+            };
+            let resource = format!("{ARN}{}/{key}", self.bucket);
+            needs.push(Need { action: format!("s3:{action}"), resource, context });
         }
-        Some(needs).filter(|needs| !needs.is_empty())
+        // A key outside of every object would be one that nobody has asked about.
+        Some(needs).filter(|needs| !needs.is_empty() && needs.len() == count(text, "Key"))
     }
 
     fn object_needs(&self) -> Option<Vec<Need>> {
@@ -222,13 +252,37 @@ impl Call<'_> {
             needs.extend(asked.then(|| self.on_object(action)));
         }
         if let Some(source) = self.header("x-amz-copy-source") {
-            let (path, version) = source.split_once("?versionId=").map_or((source, ""), |(path, _)| (path, "Version"));
-            let path = percent_decode_str(path.trim_start_matches('/')).decode_utf8().ok()?.into_owned();
-            let resource = format!("arn:aws:s3:::{path}");
-            needs.push(Need { action: format!("s3:GetObject{version}"), resource, context: Vec::new() });
+            needs.push(copied(source)?);
         }
         Some(needs)
     }
+}
+
+/// What reading the source of a copy needs. The emulator reads it as a URL, so there must be nothing in it that only a URL has.
+fn copied(source: &str) -> Option<Need> {
+    let (path, version) = match source.split_once('?') {
+        Some((path, query)) => (path, Some(query.strip_prefix("versionId=")?)),
+        None => (source, None),
+    };
+    let (bucket, key) = path.strip_prefix('/').unwrap_or(path).split_once('/')?;
+    let plain = source.bytes().all(|byte| byte.is_ascii_graphic() && !b";#&".contains(&byte));
+    if !plain || bucket.is_empty() || !is_bucket(bucket) {
+        return None;
+    }
+    let key = percent_decode_str(key).decode_utf8().ok()?;
+    let context: Vec<_> = version.map(|version| ("s3:VersionId".to_owned(), version.to_owned())).into_iter().collect();
+    let action = if context.is_empty() { "s3:GetObject" } else { "s3:GetObjectVersion" };
+    Some(Need { action: action.to_owned(), resource: format!("{ARN}{bucket}/{key}"), context })
+}
+
+/// Whether this may be the name of a bucket as it stands, without any encoding.
+fn is_bucket(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// How often an element begins.
+fn count(text: &str, element: &str) -> usize {
+    text.matches(&format!("<{element}>")).count()
 }
 
 /// Text of an XML document; `None` when it has an entity that is not one of the five.
@@ -257,11 +311,6 @@ fn unescaped(text: &str) -> Option<String> {
     }
     out.push_str(rest);
     Some(out)
-}
-
-/// What every request to S3 has in its context: the emulator stands for HTTPS.
-pub fn common(context: &mut Context) {
-    context.set("aws:SecureTransport", "true");
 }
 
 #[cfg(test)]
@@ -332,6 +381,10 @@ mod tests {
             ("DELETE", "/b/k?tagging", "s3:DeleteObjectTagging b/k"),
             ("PATCH", "/b/k", ""),
             ("GET", "/b/%ff", ""),
+            ("GET", "//b/k", ""),
+            ("GET", "/b%2Fk", ""),
+            ("PUT", "/%62/k", ""),
+            ("GET", "/b//k", "s3:GetObject b//k"),
         ] {
             let expected = Some(expected).filter(|expected| !expected.is_empty());
             assert_eq!(names(method, uri, &[], "").map(|names| names.join(",")).as_deref(), expected, "{method} {uri}");
@@ -344,6 +397,11 @@ mod tests {
         assert_eq!(copy.unwrap(), ["s3:PutObject b/k", "s3:PutObjectTagging b/k", "s3:GetObject other/a b"]);
         let old = names("PUT", "/b/k?partNumber=1&uploadId=1", &[("x-amz-copy-source", "other/k?versionId=7")], "");
         assert_eq!(old.unwrap(), ["s3:PutObject b/k", "s3:GetObjectVersion other/k"]);
+        for source in
+            ["//b/other/k", "http://x/other/k", "other/k;x", "other/k#x", "%6fther/k", "other/k?x&versionId=7", "k"]
+        {
+            assert_eq!(names("PUT", "/b/k", &[("x-amz-copy-source", source)], ""), None, "{source}");
+        }
         let public = names("PUT", "/b/k", &[("x-amz-grant-read", "everybody")], "");
         assert_eq!(public.unwrap(), ["s3:PutObject b/k", "s3:PutObjectAcl b/k"]);
         let unlocked = names("DELETE", "/b/k", &[("x-amz-bypass-governance-retention", "true")], "");
@@ -362,6 +420,21 @@ mod tests {
         );
         assert_eq!(names("POST", "/b?delete", &[], "<Delete><Object><Key>&bad;</Key></Object></Delete>"), None);
         assert_eq!(names("POST", "/b?delete", &[], "<Delete/>"), None);
+        for object in [
+            "<Object ><Key>other</Key></Object>",
+            "<Object x=\"1\"><Key>other</Key></Object>",
+            "<Object><Key x=\"1\">other</Key></Object>",
+            "<Object><!-- <Key>a</Key> --><Key>other</Key></Object>",
+            "<Object><Key>a</Key><Key>other</Key></Object>",
+            "<Object><Key>a<?x?>b</Key></Object>",
+            "<Object><Key>a</Key ><Key>b</Key></Object>",
+            "<Object><Key>a</Key><VersionId >1</VersionId></Object>",
+            "<Object/>",
+            "<Key>outside</Key>",
+        ] {
+            let body = format!("<Delete><Object><Key>a</Key></Object>{object}</Delete>");
+            assert_eq!(names("POST", "/b?delete", &[], &body), None, "{object}");
+        }
     }
 
     #[test]

@@ -47,7 +47,8 @@ impl Asked<'_> {
     /// With the refusal.
     pub async fn authorise(&self, resource: &str) -> Result<(), Response<Body>> {
         let action = format!("{}:{}", self.call.service, self.call.action);
-        self.front.guard.permits(self.parts, &action, resource).await.map_err(|denied| denied.for_query())
+        let permitted = self.front.guard.permits(self.parts, &action, resource).await;
+        permitted.map_err(|denied| denied.answer(&self.call.service, &self.parts.method))
     }
 }
 

@@ -79,11 +79,30 @@ impl DatabaseCalls {
                 }
                 Ok(Some(whole(head, self.complete(&String::from_utf8_lossy(&body)))))
             }
+            // What a server holds goes into a snapshot when it stops for good; a snapshot of one that runs would be empty.
+            "CreateDBSnapshot" if self.catalogue.served() => {
+                let message = "the local cloud takes a snapshot only of a database that is deleted: name one with FinalDBSnapshotIdentifier";
+                Ok(Some(refused("InvalidParameterCombination", message)))
+            }
+            "DeleteDBSnapshot" => {
+                let (head, body) = asked.forward_unchanged().await?;
+                if let Some(snapshot) = form.get("DBSnapshotIdentifier").filter(|_| head.status.is_success()) {
+                    self.catalogue.drop_snapshot(snapshot);
+                }
+                Ok(Some(whole(head, body)))
+            }
             "DeleteDBInstance"
                 if form.get("SkipFinalSnapshot") != Some("true") && !form.mentions("FinalDBSnapshotIdentifier") =>
             {
                 let message = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.";
                 Ok(Some(refused("InvalidParameterCombination", message)))
+            }
+            "DeleteDBInstance" => {
+                let (head, body) = asked.forward_unchanged().await?;
+                if head.status.is_success() {
+                    self.catalogue.forget(id);
+                }
+                Ok(Some(whole(head, body)))
             }
             "DescribeDBInstances" => {
                 let (head, body) = asked.forward_unchanged().await?;

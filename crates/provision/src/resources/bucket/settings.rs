@@ -188,7 +188,7 @@ pub(super) async fn close_to_the_public(cloud: &Cloud, name: &str) -> Result<(),
 pub(super) async fn version(cloud: &Cloud, name: &str) -> Result<(), Error> {
     let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     let put = cloud.s3.put_bucket_versioning().bucket(name).versioning_configuration(versioning);
-    put.send().await.map_err(aws("PutBucketVersioning"))?;
+    until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketVersioning")) }).await?;
     Ok(())
 }
 
@@ -205,14 +205,14 @@ pub(super) async fn encrypt(cloud: &Cloud, name: &str) -> Result<(), Error> {
         .build();
     let configuration = ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(unbuilt)?;
     let put = cloud.s3.put_bucket_encryption().bucket(name).server_side_encryption_configuration(configuration);
-    put.send().await.map_err(aws("PutBucketEncryption"))?;
+    until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketEncryption")) }).await?;
     Ok(())
 }
 
 pub(super) async fn require_tls(cloud: &Cloud, name: &str) -> Result<(), Error> {
     if let Some(policy) = policy(cloud) {
         let put = cloud.s3.put_bucket_policy().bucket(name).policy(policy);
-        put.send().await.map_err(aws("PutBucketPolicy"))?;
+        until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketPolicy")) }).await?;
     }
     Ok(())
 }
@@ -240,6 +240,7 @@ pub(super) async fn expire(cloud: &Cloud, name: &str) -> Result<(), Error> {
     }
     let lifecycle = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().map_err(unbuilt)?;
     let put = cloud.s3.put_bucket_lifecycle_configuration().bucket(name).lifecycle_configuration(lifecycle);
-    put.send().await.map_err(aws("PutBucketLifecycleConfiguration"))?;
+    until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketLifecycleConfiguration")) })
+        .await?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, InstancesDistribution, LaunchTemplate, LaunchTemplateOverrides, LaunchTemplateSpecification,
-    LifecycleHook, MixedInstancesPolicy,
+    LifecycleHook, LifecycleState, MixedInstancesPolicy,
 };
 use futuswarm_spec::{Group, Role};
 
@@ -26,7 +26,7 @@ pub(super) const KEPT: &str = "managers are kept";
 pub(super) const BEHIND: &str = "behind";
 /// Fields that UpdateAutoScalingGroup sets.
 pub(super) const UPDATED: &[&str] =
-    &["nodes", "fewest", "most", "subnets", "template", "instance types", "health check", "spare capacity"];
+    &["nodes", "fewest", "most", "subnets", "template", "instance types", "health check", "spare capacity", KEPT];
 
 pub(super) fn size(nodes: u32) -> i32 {
     i32::try_from(nodes).unwrap_or(i32::MAX)
@@ -146,7 +146,12 @@ pub(super) async fn keep_managers(cloud: &Cloud, group: &str) -> Result<(), Erro
 
 /// Lets the group end all of its instances.
 pub(super) async fn unprotect(cloud: &Cloud, group: &AutoScalingGroup) -> Result<(), Error> {
-    let protected = group.instances().iter().filter(|instance| instance.protected_from_scale_in() == Some(true));
+    // Of others AWS refuses to change it, and ends them anyway.
+    let in_service = |instance: &&aws_sdk_autoscaling::types::Instance| {
+        instance.lifecycle_state() == Some(&LifecycleState::InService)
+    };
+    let instances = group.instances().iter().filter(in_service);
+    let protected = instances.filter(|instance| instance.protected_from_scale_in() == Some(true));
     let protected: Vec<String> = protected.filter_map(|instance| instance.instance_id().map(str::to_owned)).collect();
     if protected.is_empty() {
         return Ok(());

@@ -7,7 +7,7 @@ use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
 use crate::resources::load_balancer::sorted;
-use crate::resources::tag_mark;
+use crate::resources::marks;
 use crate::settle::{until_free, until_visible};
 
 pub(crate) const PART: &str = "rds-subnets";
@@ -72,12 +72,12 @@ impl Resource for SubnetGroup {
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let subnets = self.subnets.iter().map(|part| cloud.id_or_unknown(part)).collect();
-        Ok(tag_mark::wanted(Fields::new().with(SUBNETS, sorted(subnets))))
+        Ok(marks::wanted(Fields::new().with(SUBNETS, sorted(subnets))))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
         let subnets = found.subnets().iter().filter_map(|subnet| subnet.subnet_identifier().map(str::to_owned));
-        tag_mark::current(cloud, Fields::new().with(SUBNETS, sorted(subnets.collect())))
+        marks::current(cloud, Fields::new().with(SUBNETS, sorted(subnets.collect())))
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
@@ -98,7 +98,7 @@ impl Resource for SubnetGroup {
             let modify = modify.set_subnet_ids(Some(self.ids(cloud)?));
             modify.send().await.map_err(aws("ModifyDBSubnetGroup"))?;
         }
-        if tag_mark::differs(changed) {
+        if marks::differs(changed) {
             let (region, account) = (&cloud.names.region, &cloud.names.account);
             // What a database tells of its group leaves out the ARN.
             let arn = format!("arn:{}:rds:{region}:{account}:subgrp:{}", cloud.names.partition(), self.id(found));

@@ -1,0 +1,69 @@
+//! How services word their errors: each protocol has its own place for a code and a message.
+
+use http::{HeaderValue, Response, StatusCode};
+
+use super::operations::xml::escape;
+use super::{Body, full};
+
+/// The protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// JSON, with the code in a header.
+    RestJson,
+    /// JSON, with the code in it.
+    Json,
+    /// XML of S3.
+    S3,
+    /// XML of EC2.
+    Ec2,
+    /// XML of every other service whose calls are forms, and of Route 53.
+    Query,
+}
+
+/// The protocol of a service, by its signing name.
+pub fn protocol(service: &str) -> Protocol {
+    match service {
+        "ebs" => Protocol::RestJson,
+        "kms" | "acm" | "ssm" | "secretsmanager" => Protocol::Json,
+        "s3" => Protocol::S3,
+        "ec2" => Protocol::Ec2,
+        _ => Protocol::Query,
+    }
+}
+
+/// An error in a service's own protocol.
+pub fn error(service: &str, status: StatusCode, code: &str, message: &str, request: &'static str) -> Response<Body> {
+    let protocol = protocol(service);
+    let plain = escape(message);
+    let (kind, body) = match protocol {
+        Protocol::RestJson => ("application/json", serde_json::json!({ "Message": message }).to_string()),
+        Protocol::Json => {
+            ("application/x-amz-json-1.1", serde_json::json!({ "__type": code, "message": message }).to_string())
+        }
+        Protocol::S3 => (
+            "application/xml",
+            format!("<Error><Code>{code}</Code><Message>{plain}</Message><RequestId>{request}</RequestId></Error>"),
+        ),
+        Protocol::Ec2 => (
+            "text/xml",
+            format!(
+                "<Response><Errors><Error><Code>{code}</Code><Message>{plain}</Message></Error></Errors><RequestID>{request}</RequestID></Response>"
+            ),
+        ),
+        Protocol::Query => (
+            "text/xml",
+            format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{plain}</Message></Error><RequestId>{request}</RequestId></ErrorResponse>"
+            ),
+        ),
+    };
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static(kind));
+    if let (Protocol::RestJson, Ok(code)) = (protocol, HeaderValue::from_str(code)) {
+        headers.insert("x-amzn-errortype", code);
+    }
+    headers.insert("x-amzn-requestid", HeaderValue::from_static(request));
+    response
+}
