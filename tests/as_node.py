@@ -82,8 +82,14 @@ def raw(service, method="POST", path="/", headers=None, body=""):
     (S3SigV4Auth if service == "s3" else SigV4Auth)(credentials, service, region).add_auth(request)
     if not hasattr(connections, "open"):
         connections.open = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=60)
-    connections.open.request(method, path, body=body, headers=dict(request.headers.items()))
-    answer = connections.open.getresponse()
+    try:
+        connections.open.request(method, path, body=body, headers=dict(request.headers.items()))
+        answer = connections.open.getresponse()
+    except ConnectionError:
+        # A request that was refused before its body was read has cost the connection; on a new one there is no such excuse.
+        connections.open.close()
+        connections.open.request(method, path, body=body, headers=dict(request.headers.items()))
+        answer = connections.open.getresponse()
     text = answer.read().decode(errors="replace")
     if answer.status < 300:
         return "allowed"
