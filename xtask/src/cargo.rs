@@ -32,6 +32,8 @@ impl Workspace {
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root).args(arguments).env("CARGO_TARGET_DIR", &self.target);
+        // A build that is kept from another clone would look for the snapshots there.
+        command.env("INSTA_WORKSPACE_ROOT", &self.root);
         // The variables that cargo sets for xtask would make it build some crates again.
         for (key, _) in std::env::vars_os() {
             let key = key.to_string_lossy().into_owned();
