@@ -71,6 +71,12 @@ fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
     let of_role =
         |role: &str| nodes.iter().find(|node| node["role"] == role).unwrap()["instance"].as_str().unwrap().to_owned();
     let (manager, victim) = (of_role("manager"), of_role("worker"));
+    // The group names a newer version of its template from here on; only what is started then has it.
+    cluster.must_with(
+        &["deploy-cluster", "--no-wait"],
+        "role = \"worker\"",
+        "role = \"worker\"\nlabels = { disk = \"fast\" }",
+    );
     // S3 throttles while the replacement joins: agents must say so and be patient.
     let throttled = r#"{"fault":{"kind":"throttle"},"service":"s3","caller":"node","count":60}"#;
     cluster.local(&["api-faults", throttled]);
@@ -89,6 +95,12 @@ fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
             cluster.xtask(&["ssh", &manager, "--", "sudo", "docker", "node", "ls", "--format", "{{.Hostname}}"]);
         let names = String::from_utf8_lossy(&listed.stdout).into_owned();
         listed.status.success() && names.lines().count() == 3 && !names.contains(&victim)
+    });
+    let labelled =
+        ["ssh", &manager, "--", "sudo", "docker", "node", "ls", "--quiet", "--filter", "node.label=disk=fast"];
+    cluster.wait("the label of the newer template on the replacement, and on no other", PATIENCE, || {
+        let listed = cluster.xtask(&labelled);
+        listed.status.success() && String::from_utf8_lossy(&listed.stdout).lines().count() == 1
     });
 }
 

@@ -48,11 +48,29 @@ impl Cluster {
         Self { spec: root.join("tests/specs").join(format!("{name}.toml")), name: name.to_owned(), root }
     }
 
+    /// Runs `cargo xtask` with these words, and the cluster's spec changed so.
+    ///
+    /// # Panics
+    /// When the spec does not have what is to be replaced, or the command fails.
+    pub fn must_with(&self, words: &[&str], from: &str, to: &str) {
+        let text = std::fs::read_to_string(&self.spec).expect("the spec");
+        assert!(text.contains(from), "{from} is in the spec");
+        let folder = tempfile::tempdir().expect("a folder");
+        let spec = folder.path().join("spec.toml");
+        std::fs::write(&spec, text.replacen(from, to, 1)).expect("another spec");
+        let output = self.xtask_for(&spec, words);
+        assert!(output.status.success(), "cargo xtask {}: {:?}", words.join(" "), texts(&output));
+    }
+
     /// Runs `cargo xtask` with these words and `--local --spec`.
     ///
     /// # Panics
     /// When it cannot be run.
     pub fn xtask(&self, words: &[&str]) -> Output {
+        self.xtask_for(&self.spec, words)
+    }
+
+    fn xtask_for(&self, spec: &Path, words: &[&str]) -> Output {
         let mut command = match std::env::var_os("FUTUSWARM_XTASK") {
             Some(program) => Command::new(program),
             None => {
@@ -63,7 +81,7 @@ impl Cluster {
         };
         let (before, after) = words.split_at(words.iter().position(|word| *word == "--").unwrap_or(words.len()));
         command.current_dir(&self.root).env("FUTUSWARM_WORKSPACE", &self.root).args(before);
-        command.arg("--local").arg("--spec").arg(&self.spec).args(after).stdin(Stdio::null());
+        command.arg("--local").arg("--spec").arg(spec).args(after).stdin(Stdio::null());
         command.output().expect("xtask runs")
     }
 
