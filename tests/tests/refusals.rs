@@ -196,22 +196,28 @@ fn what_is_not_visible_yet_and_what_is_throttled_is_waited_for() {
 fn what_the_region_does_not_have_is_said_before_anything_is_made() {
     let account = Account::start("local-provision");
     let nothing = account.inventory();
-    for (from, to, expected) in [
+    let cases = [
         ("t3.small", "t9.small", "the instance type t9.small does not exist in eu-west-1"),
         (
             "\"eu-west-1c\"",
             "\"eu-west-1f\"",
             "the zone eu-west-1f is not one that this account can use in eu-west-1: it has",
         ),
-    ] {
-        for words in [APPLY, PLAN] {
-            let output = account.provision_with(words, &[(from, to)]);
-            let (_, talk) = texts(&output);
-            assert_eq!(output.status.code(), Some(1), "{talk}");
-            assert!(talk.contains(expected) && talk.contains("nothing was changed"), "{talk}");
-            assert_eq!(account.inventory(), nothing, "{to}");
+    ];
+    let refused = |before: &Value| {
+        for (from, to, expected) in cases {
+            for words in [APPLY, PLAN] {
+                let output = account.provision_with(words, &[(from, to)]);
+                let (_, talk) = texts(&output);
+                assert_eq!(output.status.code(), Some(1), "{talk}");
+                assert!(talk.contains(expected) && talk.contains("nothing was changed"), "{talk}");
+                assert_eq!(account.inventory(), *before, "{to}");
+            }
         }
-    }
+    };
+    refused(&nothing);
+    account.must_provision(APPLY);
+    refused(&account.inventory());
     // Wrong usage is no plan with changes.
     let usage = account.provision(&["apply", "--plan", "--bogus"]).output().unwrap();
     assert_eq!(usage.status.code(), Some(1), "{:?}", texts(&usage));

@@ -235,6 +235,11 @@ impl Cloud {
         *lock(&self.mode) = mode;
     }
 
+    /// Whether this run brings a domain about; of one that goes nobody has to do anything.
+    pub(crate) fn wants_domain(&self, domain: &str) -> bool {
+        matches!(self.mode(), Mode::Apply { .. }) && self.spec.domains().contains(&domain)
+    }
+
     /// Whether what there is may have the tags of another spec.
     pub(crate) fn has_stale_tags(&self) -> bool {
         self.stale_tags.load(Ordering::Relaxed)

@@ -8,7 +8,7 @@ use crate::Cloud;
 use crate::engine::Step;
 use crate::error::{Error, aws};
 
-/// Asks only when something is going to be started from the answer: when the VPC or a template does not exist yet.
+/// Asks only when something is going to be started from the answer: when a zone's subnets or a template do not exist yet.
 ///
 /// # Errors
 /// With everything that the region does not have; nothing was made.
@@ -17,7 +17,10 @@ pub(crate) async fn check(cloud: &Cloud) -> Result<(), Error> {
     let wanted: BTreeSet<String> =
         cloud.spec.groups.values().flat_map(|group| group.instance_types.iter().cloned()).collect();
     let new_types: Vec<String> = wanted.difference(&known).cloned().collect();
-    let new_zones = cloud.world.vpcs(cloud).await?.is_empty();
+    // A zone with a subnet was checked when that was made.
+    let subnets = cloud.world.subnets(cloud).await?;
+    let known_zones: BTreeSet<&str> = subnets.iter().filter_map(|subnet| subnet.availability_zone()).collect();
+    let new_zones = cloud.spec.network.zones.iter().any(|zone| !known_zones.contains(zone.as_str()));
     if !new_zones && new_types.is_empty() {
         return Ok(());
     }

@@ -150,7 +150,7 @@ impl Resource for Names {
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
         let Some(zone) = zone(cloud, &self.domain).await? else {
             // Said once the balancer has a name.
-            if let Some(address) = load_balancer::address(cloud) {
+            if let Some(address) = load_balancer::address(cloud).filter(|_| cloud.wants_domain(&self.domain)) {
                 cloud.note(format!(
                     "no hosted zone of this account serves {}: make these records where its DNS is\n    {}  CNAME  {}\n    {}  ALIAS or CNAME  {}",
                     self.domain,

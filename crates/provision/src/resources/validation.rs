@@ -128,6 +128,9 @@ impl Resource for Validation {
         if dns::zone(cloud, &self.domain).await?.is_some() {
             return Ok(Some(Seen::Pending));
         }
+        if !cloud.wants_domain(&self.domain) {
+            return Ok(Some(Seen::Elsewhere));
+        }
         let records = self.records(cloud, &arn).await?;
         let lines: Vec<String> =
             records.iter().map(|record| format!("{}  CNAME  {}", record.name(), record.value())).collect();
