@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result, file};
-use crate::front::faults::Injected;
+use crate::front::faults::{self, Injected};
 use crate::front::{Body, full};
 use crate::http_client;
 use crate::imds::{Faults, Imds};
@@ -98,7 +98,7 @@ async fn route(
             Ok(serde_json::Value::Null)
         }
         (&Method::POST, "/api-faults") => {
-            api.set(serde_json::from_slice(&body).map_err(|error| error.to_string())?);
+            api.set(faults::parse(&body)?);
             Ok(serde_json::Value::Null)
         }
         (&Method::GET, "/api-faults") => json(&api.progress()),

@@ -88,6 +88,13 @@ impl Arrived {
         }
     }
 
+    fn form(&self) -> Option<&form::Form> {
+        match self {
+            Self::Whole(_, call) => call.as_ref().map(|call| &call.form),
+            Self::Stream(_) => None,
+        }
+    }
+
     fn bytes(&self) -> Option<&Bytes> {
         match self {
             Self::Whole(bytes, _) => Some(bytes),
@@ -197,26 +204,18 @@ impl Front {
             }
             false => Arrived::Stream(body),
         };
-        // What completes an answer is no call of anybody: a fault that it met would be one too many.
-        let told = Some(caller).filter(|caller| *caller != Caller::Daemon);
-        let told = told.and_then(|caller| self.faults.next(&scope.service, arrived.action(), caller, &parts.headers));
-        let (is_meant, fault) = (told.is_some(), told.flatten());
-        match &fault {
-            Some(fault @ (ApiFault::Throttle | ApiFault::Internal | ApiFault::Refused { .. })) => {
-                self.faults.done(false);
-                return Ok(faults::answer(fault, &scope.service));
-            }
-            Some(ApiFault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(*milliseconds)).await,
-            Some(ApiFault::Lost) | None => {}
+        let verdict = self.verdict(&scope.service, &arrived, &parts, caller);
+        tokio::time::sleep(verdict.late).await;
+        if let Some(fault) = verdict.fault.as_ref().filter(|fault| fault.replaces_the_call()) {
+            self.faults.done(&verdict);
+            return Ok(faults::answer::instead(fault, &scope.service, &parts.method, arrived.form()));
         }
-        let lost = fault == Some(ApiFault::Lost);
+        let lost = verdict.fault == Some(ApiFault::Lost);
         // A task of its own: what has arrived is done to its end, also when whoever asked is killed meanwhile.
         let front = Arc::clone(self);
         let called = tokio::spawn(async move {
             let answer = front.call(parts, arrived, caller, scope).await;
-            if is_meant {
-                front.faults.done(lost);
-            }
+            front.faults.done(&verdict);
             answer
         });
         let answer = called.await.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
@@ -224,6 +223,24 @@ impl Front {
             tokio::time::sleep(faults::LOST).await;
         }
         answer
+    }
+
+    /// What the faults in force do to a call.
+    fn verdict(
+        &self,
+        service: &str,
+        arrived: &Arrived,
+        parts: &http::request::Parts,
+        caller: Caller,
+    ) -> faults::Verdict {
+        // What completes an answer is no call of anybody: a fault that it met would be one too many.
+        if caller == Caller::Daemon {
+            return faults::Verdict::default();
+        }
+        let told = faults::operation::of(service, parts);
+        let action = arrived.action().or(told.as_deref());
+        let (path, headers) = (parts.uri.path(), &parts.headers);
+        self.faults.next(&faults::Asked { service, action, path, caller, headers })
     }
 
     /// Makes a call that no fault has stopped.

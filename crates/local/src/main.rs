@@ -81,8 +81,10 @@ enum Verb {
     /// Make the next calls of the AWS API fail, and print how far that has come.
     ///
     /// For example '{"fault":{"kind":"throttle"},"service":"s3","caller":"node","after":0,"count":30}'; kinds: throttle,
-    /// internal, late (with milliseconds), lost (the call is made, its answer never arrives), refused (with the code of an
-    /// error). With "action" only calls of one operation are hit, for example CreateVpc.
+    /// internal, late (with milliseconds), lost (the call is made, its answer never arrives), refused (with the code, and
+    /// perhaps a message and a status), absent (404 for an object that exists), activities (what DescribeScalingActivities
+    /// answers). With "action" only calls of one operation are hit, for example CreateVpc or GetObject; with "path" only those
+    /// on some objects; with "every":3 one in three. A list sets several, [] ends all. docs/operations.md has a table.
     ApiFaults {
         #[command(flatten)]
         cluster: Cluster,
