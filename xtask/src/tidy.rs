@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::verbs::test::{LONG, SHORT};
+
 /// Crates that may depend on `aws-sdk-*`.
 const AWS: [&str; 8] = ["agent", "aws", "imds", "local", "provision", "publish", "store", "vault"];
 /// A file of more lines is two rooms in one.
@@ -97,4 +99,51 @@ fn the_image_pipeline_knows_nothing_of_the_cloud() {
     }
     assert!(!all["provision"].contains("futuswarm-local"), "provisioning must not know whether the cloud is local");
     assert!(!all["agent"].contains("futuswarm-local"), "the agent must not know whether the cloud is local");
+}
+
+/// The files of a package's integration tests: name → text with that of its modules.
+fn integration_tests() -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(root().join("tests/tests")).unwrap() {
+        let path = entry.unwrap().path();
+        let (main, modules) = (path.with_extension("rs"), path.with_extension(""));
+        if path.extension().is_some_and(|extension| extension == "rs") || modules.join("main.rs").exists() {
+            let mut text = std::fs::read_to_string(&main).unwrap_or_default();
+            let mut files = Vec::new();
+            if modules.is_dir() {
+                sources(&modules, &mut files);
+            }
+            for file in files {
+                text.push_str(&std::fs::read_to_string(file).unwrap());
+            }
+            all.insert(path.file_stem().unwrap().to_string_lossy().into_owned(), text);
+        }
+    }
+    all
+}
+
+#[test]
+fn every_ignored_test_is_run_by_cargo_xtask_test() {
+    let files = integration_tests();
+    assert!(files.len() > 9, "only {} files were found", files.len());
+    let listed: Vec<&str> = SHORT.iter().chain(LONG).copied().collect();
+    let mut wrong = Vec::new();
+    for (name, text) in &files {
+        let times = listed.iter().filter(|one| *one == name).count();
+        match (text.contains("#[ignore"), times) {
+            (true, 1) | (false, 0) => {}
+            (true, times) => wrong.push(format!(
+                "tests/tests/{name}.rs has ignored tests and is {times} times in SHORT and LONG of xtask/src/verbs/test.rs instead of once"
+            )),
+            // A listed file is run with `--ignored` only; one without such tests would run nothing there.
+            (false, _) => wrong.push(format!("tests/tests/{name}.rs is listed and has no ignored test")),
+        }
+    }
+    wrong.extend(
+        listed
+            .iter()
+            .filter(|name| !files.contains_key(**name))
+            .map(|name| format!("there is no tests/tests/{name}.rs")),
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
