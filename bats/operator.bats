@@ -52,6 +52,14 @@ setup() {
     [[ "$output" == *"no AWS credentials were found; get new credentials"* ]]
 }
 
+@test "a mistyped AWS_PROFILE is named with the nearest" {
+    printf '[profile prod]\nregion = eu-west-1\n' > "$BATS_TEST_TMPDIR/config"
+    run env -u AWS_ACCESS_KEY_ID -u AWS_ENDPOINT_URL AWS_PROFILE=prdo AWS_CONFIG_FILE="$BATS_TEST_TMPDIR/config" \
+        AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true $XTASK deploy-cluster clusters/example.toml --plan
+    [ "$status" -eq 1 ]
+    [[ "$output" == *'AWS_PROFILE names the profile "prdo", which does not exist: did you mean "prod"?'* ]]
+}
+
 @test "every problem of a spec is reported at once, keys that do not fit together, too" {
     sed 's/^count = 1 /count = 2 /; s/"eu-west-1c"/"eu-north-1c"/; s/^memory_mib = 1536/memory_mib = "much"/' clusters/local.toml > "$BATS_TEST_TMPDIR/unfit.toml"
     run $XTASK deploy-cluster --local --no-install "$BATS_TEST_TMPDIR/unfit.toml"

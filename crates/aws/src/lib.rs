@@ -3,6 +3,8 @@
 //! Everything goes through the standard environment (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, SSO, instance role),
 //! so the local cloud is nothing but another endpoint.
 
+mod profile;
+
 use std::fmt::{Debug, Display};
 use std::time::Duration;
 
@@ -113,7 +115,9 @@ impl Error {
                 request_id,
                 status,
             },
-            None => Failure { operation, code: None, message: brief(chain(&error)), request_id, status },
+            None => {
+                Failure { operation, code: None, message: brief(chain(&error), profile::problem), request_id, status }
+            }
         };
         failure.into()
     }
@@ -187,10 +191,17 @@ fn chain(error: &dyn std::error::Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The SDK lists every place where it has looked for credentials; that there are none is what counts.
-fn brief(message: String) -> String {
+/// The SDK lists every place where it has looked for credentials; that there are none is what counts, and why.
+fn brief(message: String, profile: impl FnOnce() -> Option<String>) -> String {
     const NONE: &str = "no credentials found in chain";
-    if message.contains(NONE) { "no AWS credentials were found".to_owned() } else { message }
+    let none = message.contains(NONE);
+    // The SDK has several texts for a profile that is not there.
+    let why = if none || message.contains("profile") { profile() } else { None };
+    match (none, why) {
+        (_, Some(why)) => format!("no AWS credentials were found: {why}"),
+        (true, None) => "no AWS credentials were found".to_owned(),
+        (false, None) => message,
+    }
 }
 
 /// More than one thing carries the tags or the name that only one may carry.
@@ -254,8 +265,11 @@ mod tests {
     #[test]
     fn missing_credentials_are_said_in_a_few_words() {
         let long = "dispatch failure: other: no credentials found in chain. Attempted: Environment: …".to_owned();
-        assert_eq!(brief(long), "no AWS credentials were found");
-        assert_eq!(brief("connection refused".to_owned()), "connection refused");
+        assert_eq!(brief(long.clone(), || None), "no AWS credentials were found");
+        let why = || Some("AWS_PROFILE names nothing".to_owned());
+        assert_eq!(brief(long, why), "no AWS credentials were found: AWS_PROFILE names nothing");
+        assert_eq!(brief("profile `x` was not defined".to_owned(), why), brief("a profile".to_owned(), why));
+        assert_eq!(brief("connection refused".to_owned(), why), "connection refused");
     }
 
     #[test]
