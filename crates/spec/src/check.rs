@@ -1,6 +1,7 @@
 //! What the types of single keys cannot say: parts of a spec that must fit together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
@@ -14,6 +15,28 @@ const SHORTEST_VPC_PREFIX: u8 = 16;
 const LONGEST_BALANCER_PREFIX: u8 = 27;
 /// AWS takes fifty; we add a few of our own.
 const MOST_TAGS: usize = 40;
+/// A classic load balancer takes ten, and three of them are ours
+/// (<https://docs.aws.amazon.com/elasticloadbalancing/latest/classic/add-remove-tags.html>).
+const MOST_TAGS_OF_CLASSIC: usize = 7;
+/// In characters. EC2 takes 128 and 256; load balancers one less
+/// (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-tags.html>).
+const LONGEST_TAG: (usize, usize) = (127, 255);
+/// The largest networks that anybody owns are /8.
+const SHORTEST_SSH_PREFIX: u8 = 8;
+/// A quarter of all IPv4 addresses.
+const MOST_SSH_ADDRESSES: u64 = 1 << 30;
+/// What cannot be a network of hosts: "this" network, loopback, link-local, and multicast with all that is reserved behind it. EC2
+/// refuses them for a VPC (<https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html>).
+const UNUSABLE: [(Ipv4Net, &str); 5] = [
+    (Ipv4Net::new_assert(Ipv4Addr::new(0, 0, 0, 0), 8), "is reserved for \"this\" network"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8), "is the loopback network"),
+    (
+        Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16),
+        "is for link-local addresses, AWS's metadata service among them",
+    ),
+    (Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4), "is for multicast"),
+    (Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4), "is reserved"),
+];
 
 pub(crate) fn check(root: &mut Table, draft: &Draft) {
     if let Some(network) = &draft.network {
@@ -40,7 +63,7 @@ pub(crate) fn check(root: &mut Table, draft: &Draft) {
         }
     }
     if let Some(ssh) = &draft.ssh
-        && ssh.allowed_cidrs.iter().any(|network| network.prefix_len() == 0)
+        && is_most_of_the_internet(&ssh.allowed_cidrs)
     {
         let message = "SSH is never open to the whole internet; name the networks that you log in from";
         root.wrong_below("ssh.allowed_cidrs", message);
@@ -53,7 +76,7 @@ pub(crate) fn check(root: &mut Table, draft: &Draft) {
         );
         root.wrong_below("open_domain", message);
     }
-    tags(root, draft.tags.as_ref());
+    tags(root, draft.tags.as_ref(), draft.load_balancer.as_ref().map(|balancer| balancer.kind));
     ports(root, draft);
 }
 
@@ -100,10 +123,8 @@ fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
 fn zones(root: &mut Table, network: &Network, region: Option<&str>) {
     let mut seen = BTreeSet::new();
     for zone in &network.zones {
-        if let Some(region) = region
-            && !zone.starts_with(region)
-        {
-            root.wrong_below("network.zones", format!("the zone {zone:?} is not in the region {region:?}"));
+        if let Some(problem) = region.and_then(|region| zone_problem(zone, region)) {
+            root.wrong_below("network.zones", problem);
         }
         if !seen.insert(zone) {
             root.wrong_below("network.zones", format!("the zone {zone:?} is there twice"));
@@ -111,34 +132,60 @@ fn zones(root: &mut Table, network: &Network, region: Option<&str>) {
     }
 }
 
-/// Networks that nodes must be able to tell apart.
-fn overlaps(root: &mut Table, draft: &Draft, vpc: Ipv4Net) {
-    let pool = draft.swarm.as_ref().map(|swarm| swarm.address_pool);
-    if let Some(pool) = pool
-        && overlap(pool, vpc)
-    {
-        let message = format!(
-            "the overlay networks' pool {pool} and the VPC {vpc} overlap; containers could not reach the nodes"
-        );
-        root.wrong_below("swarm.address_pool", message);
+/// Why a name is not that of an availability zone of the region.
+fn zone_problem(zone: &str, region: &str) -> Option<String> {
+    let letter = |rest: &str| rest.len() == 1 && rest.bytes().all(|byte| byte.is_ascii_lowercase());
+    let lower = zone.to_lowercase();
+    match (zone.strip_prefix(region), lower.strip_prefix(region)) {
+        (Some(rest), _) if letter(rest) => None,
+        (_, Some(rest)) if letter(rest) => Some(format!("there is no zone {zone:?}; did you mean {lower:?}?")),
+        // us-west-2-lax-1a, us-east-1-wl1-bos-wlz-1: https://docs.aws.amazon.com/local-zones/latest/ug/available-local-zones.html
+        (_, Some(rest)) if rest.starts_with('-') => Some(format!(
+            "{zone:?} is a local or wavelength zone, which has no application load balancer for us and no RDS; use zones such as \"{region}a\""
+        )),
+        _ => Some(format!(
+            "the zone {zone:?} is not in the region {region:?}; its zones are \"{region}a\", \"{region}b\" and so on"
+        )),
     }
-    let mut seen: Vec<(&str, Ipv4Net)> = Vec::new();
+}
+
+/// Whether networks cover so much together that the list no longer says who may log in. Two halves are the whole: the union counts.
+fn is_most_of_the_internet(networks: &[Ipv4Net]) -> bool {
+    let union = Ipv4Net::aggregate(&networks.to_vec());
+    let addresses: u64 = union.iter().map(|network| 1_u64 << (32 - network.prefix_len())).sum();
+    union.iter().any(|network| network.prefix_len() < SHORTEST_SSH_PREFIX) || addresses >= MOST_SSH_ADDRESSES
+}
+
+/// Networks that nodes must be able to tell apart: every pair of them.
+fn overlaps(root: &mut Table, draft: &Draft, vpc: Ipv4Net) {
+    let mut seen: Vec<(String, Ipv4Net)> = vec![("network.cidr".to_owned(), vpc)];
+    if let Some(swarm) = &draft.swarm {
+        seen.push(("swarm.address_pool".to_owned(), swarm.address_pool));
+        seen.push(("swarm.bridge_pool".to_owned(), swarm.bridge_pool));
+    }
     for (name, peering) in draft.peering.iter().flatten() {
-        let dotted = format!("peering.{name}.cidr");
-        if overlap(peering.cidr, vpc) {
-            root.wrong_below(&dotted, format!("{} overlaps with our VPC {vpc}; AWS does not peer them", peering.cidr));
-        }
-        if let Some(pool) = pool.filter(|pool| overlap(*pool, peering.cidr)) {
+        seen.push((format!("peering.{name}.cidr"), peering.cidr));
+    }
+    for (index, (key, cidr)) in seen.iter().enumerate() {
+        unusable(root, key, *cidr);
+        if let Some((other, taken)) = seen[..index].iter().find(|(_, taken)| overlap(*taken, *cidr)) {
             let message = format!(
-                "{} overlaps with the overlay networks' pool {pool}; containers could not reach it",
-                peering.cidr
+                "{cidr} overlaps with {taken} of {other}; nodes and containers could not tell their addresses apart"
             );
-            root.wrong_below(&dotted, message);
+            root.wrong_below(key, message);
         }
-        if let Some((other, _)) = seen.iter().find(|(_, cidr)| overlap(*cidr, peering.cidr)) {
-            root.wrong_below(&dotted, format!("{} overlaps with that of peering.{other}", peering.cidr));
+    }
+    // The bridges' pool is on every node: whoever logs in from an address in it gets no answer, since it goes to a bridge.
+    if let (Some(swarm), Some(ssh)) = (&draft.swarm, &draft.ssh) {
+        for (key, pool) in [("swarm.address_pool", swarm.address_pool), ("swarm.bridge_pool", swarm.bridge_pool)] {
+            if let Some(cidr) = ssh.allowed_cidrs.iter().find(|cidr| overlap(**cidr, pool) && cidr.prefix_len() >= 8) {
+                let message =
+                    format!("{cidr} overlaps with {pool} of {key}; answers of the nodes would never reach it");
+                root.wrong_below("ssh.allowed_cidrs", message);
+            }
         }
-        seen.push((name, peering.cidr));
+    }
+    for (name, peering) in draft.peering.iter().flatten() {
         if peering.role_arn.is_none() && peering.account.is_some() && peering.ldap {
             let message = "a rule in another account's VPC needs a role there: give `role_arn`, or `ldap = false` and make the rule by hand";
             root.wrong_below(&format!("peering.{name}.ldap"), message);
@@ -149,6 +196,12 @@ fn overlaps(root: &mut Table, draft: &Draft, vpc: Ipv4Net) {
                 "there is no [ldap] table that says which server is meant",
             );
         }
+    }
+}
+
+fn unusable(root: &mut Table, key: &str, cidr: Ipv4Net) {
+    if let Some((reserved, why)) = UNUSABLE.iter().find(|(reserved, _)| overlap(*reserved, cidr)) {
+        root.wrong_below(key, format!("{cidr} cannot be used: {reserved} {why}"));
     }
 }
 
@@ -227,28 +280,54 @@ fn is_tag_character(character: char) -> bool {
     character.is_alphanumeric() || " _.:/=+-@".contains(character)
 }
 
-fn tags(root: &mut Table, tags: Option<&BTreeMap<String, String>>) {
+fn tags(root: &mut Table, tags: Option<&BTreeMap<String, String>>, balancer: Option<BalancerKind>) {
     let Some(tags) = tags else { return };
-    if tags.len() > MOST_TAGS {
+    if balancer == Some(BalancerKind::Classic) && tags.len() > MOST_TAGS_OF_CLASSIC {
+        let message = format!(
+            "{} tags are too many; a classic load balancer takes {MOST_TAGS_OF_CLASSIC} besides ours",
+            tags.len()
+        );
+        root.wrong_below("tags", message);
+    } else if tags.len() > MOST_TAGS {
         root.wrong_below("tags", format!("{} tags are too many; AWS takes {MOST_TAGS} besides ours", tags.len()));
     }
     for (key, value) in tags {
-        let ours = key.eq_ignore_ascii_case("name")
-            || key.starts_with("futuswarm:")
-            || key.to_ascii_lowercase().starts_with("aws:");
-        let message = match () {
-            () if ours => "such tags are made by us or by AWS; choose another name",
-            () if key.is_empty() || !key.chars().chain(value.chars()).all(is_tag_character) => {
-                "a tag is made of letters, digits, spaces and _ . : / = + - @, and its name is not empty; some services of AWS take no others"
-            }
-            () if tags.keys().any(|other| other < key && other.eq_ignore_ascii_case(key)) => {
-                "another tag has this name in other capitals, which IAM takes for the same"
-            }
-            () if key.len() > 128 || value.len() > 256 => "a tag has at most 128 bytes of name and 256 bytes of value",
-            () => continue,
-        };
-        root.wrong_below(&format!("tags.{key}"), message);
+        if let Some(message) = tag_problem(key, value, tags) {
+            root.wrong_below(&format!("tags.{key}"), message);
+        }
     }
+}
+
+fn tag_problem(key: &str, value: &str, tags: &BTreeMap<String, String>) -> Option<String> {
+    let lower = key.to_ascii_lowercase();
+    // RDS has a prefix of its own beside AWS's (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html).
+    if lower == "name" || ["futuswarm:", "aws:", "rds:"].iter().any(|prefix| lower.starts_with(prefix)) {
+        return Some("such tags are made by us or by AWS; choose another name".to_owned());
+    }
+    if value.to_ascii_lowercase().starts_with("aws:") {
+        return Some("a value that begins with `aws:` is AWS's own; choose another".to_owned());
+    }
+    if let Some(bad) = key.chars().chain(value.chars()).find(|character| !is_tag_character(*character)) {
+        return Some(format!(
+            "{bad:?} cannot be used; some services of AWS take only letters, digits, spaces and _ . : / = + - @"
+        ));
+    }
+    if key.is_empty() {
+        return Some("a tag has a name".to_owned());
+    }
+    if [key, value].into_iter().any(|text| text.trim() != text) {
+        return Some("a tag neither begins nor ends with a space; load balancers refuse such tags".to_owned());
+    }
+    if tags.keys().any(|other| other.as_str() < key && other.eq_ignore_ascii_case(key)) {
+        return Some("another tag has this name in other capitals, which IAM takes for the same".to_owned());
+    }
+    let (has, may) = ((key.chars().count(), value.chars().count()), LONGEST_TAG);
+    (has.0 > may.0 || has.1 > may.1).then(|| {
+        format!(
+            "a tag has at most {} characters of name and {} of value; this one has {} and {}",
+            may.0, may.1, has.0, has.1
+        )
+    })
 }
 
 fn ports(root: &mut Table, draft: &Draft) {

@@ -5,6 +5,7 @@ mod instance_type;
 mod problem;
 mod read;
 mod reader;
+mod value;
 
 use std::collections::BTreeMap;
 
@@ -78,6 +79,8 @@ pub struct Swarm {
     pub address_pool: Ipv4Net,
     /// Prefix length of each.
     pub address_pool_mask: u8,
+    /// The pool that a node's own bridges are taken from (`docker0`, `docker_gwbridge`, the edge's), by networks of /24.
+    pub bridge_pool: Ipv4Net,
 }
 
 /// Logging in to nodes.

@@ -81,7 +81,8 @@ pub(crate) fn draft(root: &mut Table) -> Draft {
     let swarm = root.table("swarm", |table| {
         let pool = table.network("address_pool", Some(Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 9)));
         let mask = table.integer("address_pool_mask", Some(24), 8..=29);
-        Some(Swarm { address_pool: pool?, address_pool_mask: u8::try_from(mask?).ok()? })
+        let bridges = table.network("bridge_pool", Some(Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 128, 0), 17)));
+        Some(Swarm { address_pool: pool?, address_pool_mask: u8::try_from(mask?).ok()?, bridge_pool: bridges? })
     });
     let ssh = root.table("ssh", |table| {
         let allowed = table.networks("allowed_cidrs", &[]);
@@ -160,10 +161,14 @@ fn domain(name: &str) -> Result<(), &'static str> {
             && !label.ends_with('-')
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
-    // The longest that ACM takes as a certificate's first name.
-    (name.len() <= 64 && name.split('.').all(label))
+    // A top-level domain belongs to nobody who runs this, and what ends with digits is an address
+    // (https://datatracker.ietf.org/doc/html/rfc3696#section-2).
+    let labels: Vec<&str> = name.split('.').collect();
+    let top = labels.last().is_some_and(|top| top.len() >= 2 && !top.bytes().all(|byte| byte.is_ascii_digit()));
+    // 64 is the longest that ACM takes as a certificate's first name.
+    (name.len() <= 64 && labels.len() >= 2 && top && labels.iter().all(|part| label(part)))
         .then_some(())
-        .ok_or("a domain name such as \"apps.example.com\", in lower case,")
+        .ok_or("a domain name of your own such as \"apps.example.com\", in lower case, of at most 64 characters,")
 }
 
 /// A zone's last letter as a number: 0 for `a`.

@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 use toml_edit::{Document, Item, TableLike, Value};
 
 use crate::problem::Problems;
+use crate::value::{as_network, describe, in_quotes, is_name};
 
 /// Below this similarity (Jaro-Winkler, 0 to 1) a suggestion would only confuse.
 const SIMILAR: f64 = 0.75;
@@ -151,7 +152,7 @@ impl Table {
         check: impl Fn(&str) -> Result<(), &'static str>,
     ) -> Option<String> {
         let Some(text) = item.as_str() else {
-            self.mistyped(key, "a string", item);
+            self.wrong(key, format!("a string is needed, but {} is there{}", describe(item), in_quotes(item)));
             return None;
         };
         if let Err(needed) = check(text) {
@@ -187,8 +188,18 @@ impl Table {
         let Some(item) = self.item(key, default.is_none(), &what) else { return default };
         match item.as_integer() {
             Some(number) if range.contains(&number) => Some(number),
-            _ => {
-                self.mistyped(key, &what, &item);
+            Some(number) => {
+                self.wrong(key, format!("{number} cannot be used; {what} is needed"));
+                None
+            }
+            None => {
+                let meant = item.as_float().filter(|number| number.fract() == 0.0 && range.contains(&(*number as i64)));
+                match meant {
+                    Some(number) => {
+                        self.wrong(key, format!("{what} is needed: write {number:.0} without a decimal point"))
+                    }
+                    None => self.mistyped(key, &what, &item),
+                }
                 None
             }
         }
@@ -209,11 +220,11 @@ impl Table {
     pub(crate) fn network(&mut self, key: &str, default: Option<Ipv4Net>) -> Option<Ipv4Net> {
         let what = "a network such as \"10.42.0.0/16\"";
         let Some(item) = self.item(key, default.is_none(), what) else { return default };
-        let network = item.as_str().and_then(as_network);
-        if network.is_none() {
+        let Some(text) = item.as_str() else {
             self.mistyped(key, what, &item);
-        }
-        network
+            return None;
+        };
+        as_network(text).map_err(|problem| self.wrong(key, problem)).ok()
     }
 
     /// A list of IPv4 networks.
@@ -226,9 +237,9 @@ impl Table {
         let mut networks = Vec::new();
         for text in texts {
             match as_network(&text) {
-                Some(network) => networks.push(network),
-                None => {
-                    self.wrong(key, format!("{text:?} is no network; one such as \"203.0.113.7/32\" is needed"));
+                Ok(network) => networks.push(network),
+                Err(problem) => {
+                    self.wrong(key, problem);
                     return None;
                 }
             }
@@ -248,17 +259,33 @@ impl Table {
         list
     }
 
-    /// A table of strings with any keys; absent means none.
+    /// A table of strings with any keys; absent means none. Each key that is none is named.
     pub(crate) fn map(&mut self, key: &str) -> Option<BTreeMap<String, String>> {
         let what = "a table of strings";
         let Some(item) = self.item(key, false, what) else { return Some(BTreeMap::new()) };
-        let pairs = item.as_table_like().and_then(|table| {
-            table.iter().map(|(key, value)| Some((key.to_owned(), value.as_str()?.to_owned()))).collect()
-        });
-        if pairs.is_none() {
+        let Some(table) = item.as_table_like() else {
             self.mistyped(key, what, &item);
+            return None;
+        };
+        let (mut pairs, mut whole) = (BTreeMap::new(), true);
+        for (name, value) in table.iter() {
+            match value.as_str() {
+                Some(text) => {
+                    pairs.insert(name.to_owned(), text.to_owned());
+                }
+                None => {
+                    let line = line_mark(value).unwrap_or_else(|| self.line_of(key));
+                    let path = self.dotted(&format!("{key}.{name}"));
+                    self.problems.add(
+                        line,
+                        &path,
+                        format!("a string is needed, but {} is there{}", describe(value), in_quotes(value)),
+                    );
+                    whole = false;
+                }
+            }
         }
-        pairs
+        whole.then_some(pairs)
     }
 
     /// A table inside this one; an absent one is read as an empty one, so that its keys' defaults hold.
@@ -298,13 +325,11 @@ impl Table {
         for (name, inner) in outer.iter() {
             let line = line_mark(inner).unwrap_or_else(|| self.line_of(key));
             let path = self.dotted(&format!("{key}.{name}"));
-            if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-                || name.len() > 24
-            {
+            if !is_name(name) {
                 self.problems.add(
                     line,
                     &path,
-                    "such a name has at most 24 lower-case letters, digits and hyphens".to_owned(),
+                    "such a name has 1 to 24 lower-case letters, digits and single hyphens, none at an end".to_owned(),
                 );
                 whole = false;
             }
@@ -385,22 +410,6 @@ impl Table {
             self.wrong(&key, message);
         }
         std::mem::replace(&mut self.problems, Problems::of(""))
-    }
-}
-
-fn as_network(text: &str) -> Option<Ipv4Net> {
-    text.parse::<Ipv4Net>().ok().filter(|network| network.addr() == network.network())
-}
-
-fn describe(item: &Item) -> String {
-    match item {
-        Item::Value(Value::String(text)) => format!("the string {:?}", text.value()),
-        Item::Value(Value::Integer(number)) => format!("the number {}", number.value()),
-        Item::Value(Value::Float(number)) => format!("the number {}", number.value()),
-        Item::Value(Value::Boolean(flag)) => format!("{}", flag.value()),
-        Item::Value(Value::Datetime(_)) => "a date".to_owned(),
-        Item::Value(Value::Array(_)) => "a list".to_owned(),
-        _ => "a table".to_owned(),
     }
 }
 

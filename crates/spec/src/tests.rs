@@ -140,7 +140,41 @@ fn what_does_not_fit_together_is_refused() {
         ("count = 1 ", "count = 2 ", "a Swarm needs 1, 3, 5 or 7"),
         ("10.42.0.0/16", "10.0.0.0/8", "a VPC is between /16 and /28"),
         ("10.42.0.0/16", "10.42.0.0/26", "there are 3 zones and 0 private subnets"),
-        ("10.42.0.0/16", "10.200.0.0/16", "overlap"),
+        ("10.42.0.0/16", "10.200.0.0/16", "10.128.0.0/9 overlaps with 10.200.0.0/16 of network.cidr"),
+        ("10.42.0.0/16", "192.168.160.0/20", "192.168.128.0/17 overlaps with 192.168.160.0/20 of network.cidr"),
+        ("10.42.0.0/16", "127.1.0.0/16", "127.0.0.0/8 is the loopback network"),
+        ("10.42.0.0/16", "169.254.0.0/16", "169.254.0.0/16 is for link-local addresses"),
+        ("10.42.0.0/16", "224.0.0.0/16", "224.0.0.0/4 is for multicast"),
+        ("10.42.0.0/16", "0.0.0.0/16", "0.0.0.0/8 is reserved"),
+        ("10.42.0.0/16", "250.1.0.0/16", "240.0.0.0/4 is reserved"),
+        (
+            "10.42.0.0/16",
+            "10.42.0.5/16",
+            "write \"10.42.0.0/16\" for the network, or \"10.42.0.5/32\" for that one address",
+        ),
+        ("10.42.0.0/16", "fd00::/56", "\"fd00::/56\" is IPv6, which is not used here"),
+        ("10.42.0.0/16", "10.42.0.0", "\"10.42.0.0\" has no prefix length"),
+        ("10.42.0.0/16", "ten", "\"ten\" is not a CIDR block"),
+        (
+            "# [swarm]",
+            "[swarm]\nbridge_pool = \"10.42.0.0/17\"\n#",
+            "10.42.0.0/17 overlaps with 10.42.0.0/16 of network.cidr",
+        ),
+        (
+            "# [swarm]",
+            "[swarm]\nbridge_pool = \"10.200.0.0/17\"\n#",
+            "10.200.0.0/17 overlaps with 10.128.0.0/9 of swarm.address_pool",
+        ),
+        (
+            "[local]",
+            "[ssh]\nallowed_cidrs = [\"192.168.178.0/24\"]\n[local]",
+            "answers of the nodes would never reach it",
+        ),
+        (
+            "[local]",
+            "[peering.office]\nvpc = \"vpc-1\"\ncidr = \"192.168.128.0/24\"\n[local]",
+            "192.168.128.0/24 overlaps with 192.168.128.0/17 of swarm.bridge_pool",
+        ),
         (
             "cidr = \"10.42.0.0/16\"",
             "public_subnets = [\"10.42.0.0/20\", \"10.42.0.0/24\", \"10.9.0.0/24\"]",
@@ -152,15 +186,63 @@ fn what_does_not_fit_together_is_refused() {
             "10.42.0.0/24 overlaps with 10.42.0.0/20",
         ),
         ("\"eu-west-1c\"", "\"us-east-1c\"", "is not in the region"),
+        ("\"eu-west-1c\"", "\"eu-west-1C\"", "there is no zone \"eu-west-1C\"; did you mean \"eu-west-1c\"?"),
+        ("\"eu-west-1c\"", "\"eu-west-1-lon-1a\"", "is a local or wavelength zone"),
+        ("\"eu-west-1c\"", "\"eu-west-11c\"", "is not in the region"),
+        ("count = 1 ", "count = 1.0 ", "write 1 without a decimal point"),
+        ("count = 1 ", "count = 1.5 ", "a whole number between 0 and 100 is needed, but the number 1.5 is there"),
+        ("count = 1 ", "count = 101 ", "101 cannot be used; a whole number between 0 and 100 is needed"),
+        ("domain = \"apps.localhost\"", "domain = \"10.0.0.1\"", "a domain name of your own such as"),
+        ("domain = \"apps.localhost\"", "domain = \"com\"", "a domain name of your own such as"),
+        ("domain = \"apps.localhost\"", "domain = \"apps.example.com.\"", "a domain name of your own such as"),
+        (
+            "domain = \"apps.localhost\"",
+            "open_domain = \"org\"\ndomain = \"apps.localhost\"",
+            "a domain name of your own such as",
+        ),
+        (
+            "domain = \"apps.localhost\"",
+            "account = 123456789012\ndomain = \"apps.localhost\"",
+            "a string is needed, but the number 123456789012 is there: write \"123456789012\"",
+        ),
+        (
+            "[local]",
+            "[tags]\nteam = 5\n[local]",
+            "tags.team: a string is needed, but the number 5 is there: write \"5\"",
+        ),
+        ("[local]", "[tags]\nteam = [\"a\"]\n[local]", "tags.team: a string is needed, but a list is there"),
+        ("[local]", "[tags]\n\"rds:team\" = \"a\"\n[local]", "such tags are made by us or by AWS"),
+        ("[local]", "[tags]\nteam = \"aws:a\"\n[local]", "a value that begins with `aws:`"),
+        ("[local]", "[tags]\nteam = \" a\"\n[local]", "neither begins nor ends with a space"),
+        (
+            "[local]",
+            "[groups.\"\"]\nrole = \"worker\"\ncount = 1\ninstance_type = \"t3.small\"\n[local]",
+            "such a name has 1 to 24",
+        ),
+        (
+            "[local]",
+            "[groups.-]\nrole = \"worker\"\ncount = 1\ninstance_type = \"t3.small\"\n[local]",
+            "such a name has 1 to 24",
+        ),
         ("\"eu-west-1c\"", "\"eu-west-1b\"", "is there twice"),
         ("[\"eu-west-1a\", \"eu-west-1b\", \"eu-west-1c\"]", "[\"eu-west-1a\"]", "needs at least two zones"),
         ("# api_port = 4566", "api_port = 8080", "choose two ports"),
         ("# [swarm]", "[swarm]\naddress_pool_mask = 9\n#", "cannot be taken from"),
         ("\"local\" ", "\"Local!\" ", "lower-case letters"),
         ("[local]", "[ssh]\nallowed_cidrs = [\"0.0.0.0/0\"]\n[local]", "never open to the whole internet"),
+        (
+            "[local]",
+            "[ssh]\nallowed_cidrs = [\"0.0.0.0/1\", \"128.0.0.0/1\"]\n[local]",
+            "never open to the whole internet",
+        ),
+        ("[local]", "[ssh]\nallowed_cidrs = [\"64.0.0.0/2\"]\n[local]", "never open to the whole internet"),
         ("http = \"forward\"", "kind = \"classic\"", "a classic load balancer cannot redirect"),
         ("[local]", "[tags]\nName = \"x\"\n[local]", "such tags are made by us"),
-        ("[local]", "[peering.office]\nvpc = \"vpc-1\"\ncidr = \"10.42.8.0/24\"\n[local]", "overlaps with our VPC"),
+        (
+            "[local]",
+            "[peering.office]\nvpc = \"vpc-1\"\ncidr = \"10.42.8.0/24\"\n[local]",
+            "10.42.8.0/24 overlaps with 10.42.0.0/16 of network.cidr",
+        ),
         (
             "[local]",
             "[peering.office]\nvpc = \"vpc-1\"\ncidr = \"192.168.0.0/24\"\nldap = true\n[local]",
@@ -184,6 +266,31 @@ fn what_does_not_fit_together_is_refused() {
         assert!(message.contains(expected), "{message}");
         assert!(message.starts_with("cluster.toml:"), "{message}");
     }
+}
+
+#[test]
+fn tags_are_counted_in_characters() {
+    let with = |key: &str, value: &str| {
+        Spec::parse("x", &LOCAL.replacen("[local]", &format!("[tags]\n\"{key}\" = \"{value}\"\n[local]"), 1))
+    };
+    // Three bytes each: AWS counts characters.
+    assert!(with(&"あ".repeat(100), &"あ".repeat(255)).is_ok());
+    assert!(with(&"あ".repeat(127), "x").is_ok());
+    let long = with(&"a".repeat(128), "x").unwrap_err().to_string();
+    assert!(long.contains("at most 127 characters of name and 255 of value; this one has 128 and 1"), "{long}");
+    assert!(with("team", &"a".repeat(256)).is_err());
+}
+
+#[test]
+fn a_classic_balancer_takes_fewer_tags() {
+    let spec = |kind: &str, count: usize| {
+        let tags: String = (0..count).map(|tag| format!("tag{tag} = \"x\"\n")).collect();
+        let balancer = format!("http = \"forward\"\nkind = \"{kind}\"\n[tags]\n{tags}");
+        Spec::parse("x", &LOCAL.replacen("http = \"forward\"", &balancer, 1))
+    };
+    assert!(spec("classic", 7).is_ok());
+    assert!(spec("application", 8).is_ok());
+    assert!(spec("classic", 8).unwrap_err().to_string().contains("a classic load balancer takes 7 besides ours"));
 }
 
 #[test]
