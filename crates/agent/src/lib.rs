@@ -6,6 +6,7 @@
 mod core;
 mod decide;
 mod edge;
+pub mod engine_config;
 mod error;
 pub mod files;
 mod genesis;

@@ -173,6 +173,7 @@ pub(crate) mod tests {
                 manager_key: None,
                 address_pool: "10.128.0.0/9".to_owned(),
                 address_pool_mask: 24,
+                bridge_pool: None,
                 domain: "example.com".to_owned(),
                 expected_managers: 1,
                 endpoint_url: None,

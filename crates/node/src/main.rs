@@ -21,6 +21,8 @@ enum Command {
         #[arg(long, env = "DOCKER_SOCKET", default_value = "/run/docker.sock")]
         docker_socket: String,
     },
+    /// Write what the engine must know of the cluster before it starts; `docker.service` runs it.
+    EngineConfig,
 }
 
 /// The SDK repeats in its own words what the agent says once.
@@ -42,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Agent { docker_socket } => {
             futuswarm_agent::run(Options { docker_socket, files: Files::default() }).await?;
         }
+        Command::EngineConfig => futuswarm_agent::engine_config::prepare().await?,
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub const NODE_CONFIG_PATH: &str = "/run/futuswarm/node.yaml";
 /// EC2's limit for user data before it is encoded, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
+/// Where a node's own bridges (`docker0`, `docker_gwbridge`, the edge's) take their addresses from in the image's `daemon.json`.
+pub const DEFAULT_BRIDGE_POOL: &str = "192.168.128.0/17";
 /// The version of [`NodeConfig`] that this program reads and writes.
 const VERSION: u32 = 2;
 const HEADER: &str = "#cloud-config\n";
@@ -46,6 +48,9 @@ pub struct NodeConfig {
     pub address_pool: String,
     /// Prefix length of one overlay network.
     pub address_pool_mask: u8,
+    /// Addresses of the node's own bridges, in CIDR notation; absent for [`DEFAULT_BRIDGE_POOL`], which the image has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge_pool: Option<String>,
     /// The cluster's domain; services live below it.
     pub domain: String,
     /// How many managers the cluster should have.

@@ -16,6 +16,7 @@ fn config(role: Role) -> NodeConfig {
         manager_key: manager.then(|| "alias/futuswarm/prod/managers".to_owned()),
         address_pool: "10.128.0.0/9".to_owned(),
         address_pool_mask: 24,
+        bridge_pool: None,
         domain: "apps.example.com".to_owned(),
         expected_managers: 3,
         endpoint_url: None,
@@ -41,6 +42,8 @@ fn the_golden_user_data() {
     golden("worker", &render(&config(Role::Worker)).unwrap());
     let local = NodeConfig { endpoint_url: Some("http://169.254.169.250:4566".to_owned()), ..config(Role::Worker) };
     golden("local-worker", &render(&local).unwrap());
+    let bridges = NodeConfig { bridge_pool: Some("10.99.0.0/16".to_owned()), ..config(Role::Worker) };
+    golden("worker-with-bridge-pool", &render(&bridges).unwrap());
 }
 
 #[test]

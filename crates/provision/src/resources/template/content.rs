@@ -39,6 +39,9 @@ fn user_data(cloud: &Cloud, group_name: &str, group: &Group) -> Result<String, E
         manager_key: (group.role == Role::Manager).then(|| cloud.names.manager_key()),
         address_pool: spec.swarm.address_pool.to_string(),
         address_pool_mask: spec.swarm.address_pool_mask,
+        // Left out when it is the image's own, so that the templates of clusters that never asked for it stay as they are.
+        bridge_pool: Some(spec.swarm.bridge_pool.to_string())
+            .filter(|pool| pool != futuswarm_userdata::DEFAULT_BRIDGE_POOL),
         domain: spec.domain.clone(),
         expected_managers: spec.count_of(Role::Manager),
         endpoint_url: cloud.extras.node_endpoint.clone(),
@@ -157,4 +160,13 @@ pub(super) fn data(
         .tag_specifications(tags(ResourceType::Instance))
         .tag_specifications(tags(ResourceType::Volume))
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_spec_without_a_bridge_pool_means_the_one_of_the_image() {
+        let local = futuswarm_spec::Spec::parse("local", include_str!("../../../../../clusters/local.toml")).unwrap();
+        assert_eq!(local.swarm.bridge_pool.to_string(), futuswarm_userdata::DEFAULT_BRIDGE_POOL);
+    }
 }
