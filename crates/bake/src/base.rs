@@ -1,14 +1,28 @@
-//! The Debian packages as one tar, made by mmdebstrap and cached under the digest of what was asked for.
+//! The Debian packages as one tar: which ones, from where, and mmdebstrap's part, cached under the digest of what went in.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
-use crate::inputs::{Inputs, file_sha256};
-use crate::lock::{Lock, Package, Wanted};
-use crate::run::run;
+use crate::apt::Apt;
+use crate::archive::{Archives, now};
+use crate::debs::{Debs, Places, names};
+use crate::inputs::Inputs;
+use crate::lock::{Lock, Wanted};
+use crate::repository;
+use crate::run::run_within;
+
+/// Longest time for mmdebstrap, which installs from this machine; it takes about a minute on two cores.
+const DEADLINE: Duration = Duration::from_secs(20 * 60);
+/// Beginning of the names of folders that are used while a base is made.
+const UNFINISHED: &str = "futuswarm-bake-";
+/// Age at which such a folder was left by a bake that was killed.
+const ABANDONED: Duration = Duration::from_secs(2 * 3600);
 
 /// The base tree and what is in it.
 #[derive(Debug, Clone)]
@@ -17,7 +31,7 @@ pub struct Base {
     pub tar: PathBuf,
     /// Its packages.
     pub lock: Lock,
-    /// What is newer than the lock says, in one line each; empty when the lock was met.
+    /// How it differs from the lock, in one line for each package; empty when the lock was met.
     pub drift: Vec<String>,
 }
 
@@ -26,74 +40,219 @@ pub struct Base {
 pub enum LockPolicy {
     /// Take exactly what it says, or fail.
     Exact,
-    /// When Debian no longer serves what it says, take today's packages. The lock itself stays. A mirror keeps only the
-    /// newest version of a package, and a rehearsal must not fail because a kernel was mended; what is published must be exact.
+    /// When neither a mirror nor the snapshot archive has what it says, take today's packages. The lock itself stays. A
+    /// rehearsal must not fail because a kernel was mended; what is published must be exact.
     AllowNewer,
     /// Make it anew.
     Update,
 }
 
-/// The base tree of the lock, from the cache or from Debian; the second value says whether the cache had it.
+/// What mmdebstrap is given.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Exactly these packages, all of which are in the cache.
+    pub lock: Lock,
+    /// How they differ from the lock of the repository, in one line for each package.
+    pub drift: Vec<String>,
+}
+
+/// The base tree of the lock, from the cache or made now; the second value says whether the cache had it.
 ///
 /// # Errors
-/// When Debian no longer serves what the lock names, or mmdebstrap fails.
-pub fn base(inputs: &Inputs, policy: LockPolicy, cache: &Path) -> Result<(Base, bool), Error> {
+/// When the lock cannot be met, or mmdebstrap fails.
+pub fn base(
+    inputs: &Inputs,
+    policy: LockPolicy,
+    archives: &Archives,
+    cache: &Path,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(Base, bool), Error> {
     let wanted = inputs.wanted()?;
-    let locked = if policy == LockPolicy::Update { None } else { Lock::load(&inputs.lock_path())? };
-    let Some(locked) = locked else {
-        let (tar, lock) = bootstrap(inputs, &wanted, None, cache)?;
-        std::fs::write(inputs.lock_path(), lock.to_text()?).map_err(Error::file(inputs.lock_path()))?;
-        let tar = keep(&tar, &cache_path(cache, &wanted, &lock)?)?;
-        return Ok((Base { tar, lock, drift: Vec::new() }, false));
+    let locked = match (Lock::load(&inputs.lock_path()), policy) {
+        // It is made anew, so what was wrong with it does not matter.
+        (Err(Error::Malformed { .. }), LockPolicy::Update) => None,
+        (lock, _) => lock?,
     };
-    let path = cache_path(cache, &wanted, &locked)?;
-    if path.exists() {
-        return Ok((Base { tar: path, lock: locked, drift: Vec::new() }, true));
-    }
-    let newer = path.with_extension("newer.tar");
-    let newer_lock = path.with_extension("newer.lock");
-    if policy == LockPolicy::AllowNewer
-        && newer.exists()
-        && let Some(lock) = Lock::load(&newer_lock)?
-    {
-        return Ok((Base { tar: newer, drift: locked.difference(&lock), lock }, true));
-    }
-    let reason = match bootstrap(inputs, &wanted, Some(&locked), cache) {
-        Ok((tar, lock)) => {
-            let difference = locked.difference(&lock);
-            // The versions were met, so a difference is another content under the same version: never accepted.
-            if !difference.is_empty() {
-                return Err(Error::Lock(difference.join(", ")));
-            }
-            let tar = keep(&tar, &path)?;
-            return Ok((Base { tar, lock, drift: Vec::new() }, false));
+    let dir = cache.join("base");
+    std::fs::create_dir_all(&dir).map_err(Error::file(&dir))?;
+    // The newer packages that a rehearsal went on with stay the same until the lock changes.
+    let mut newer = None;
+    if let (Some(locked), true) = (&locked, policy != LockPolicy::Update) {
+        asked_for(locked, &wanted)?;
+        let path = tar_path(&dir, &wanted, locked);
+        if path.exists() {
+            return Ok((Base { tar: path, lock: locked.clone(), drift: Vec::new() }, true));
         }
-        Err(Error::Lock(reason)) => reason,
-        Err(error) => return Err(error),
+        let record = path.with_extension("newer.lock");
+        if let (LockPolicy::AllowNewer, Some(lock)) = (policy, Lock::load(&record)?) {
+            let tar = tar_path(&dir, &wanted, &lock);
+            if tar.exists() {
+                return Ok((Base { tar, drift: locked.difference(&lock), lock }, true));
+            }
+        }
+        newer = Some(record);
+    }
+    let work = workshop()?;
+    let debs = Debs::new(cache.join("debs"));
+    debs.sweep();
+    let choice = choose(work.path(), &wanted, locked.as_ref(), policy, archives, &debs, tell)?;
+    let tar = work.path().join("base.tar");
+    install(work.path(), &wanted, &choice.lock, &debs, &tar, tell)?;
+    let path = tar_path(&dir, &wanted, &choice.lock);
+    keep(&tar, &path)?;
+    let text = choice.lock.to_text()?;
+    match newer {
+        None if locked.as_ref() != Some(&choice.lock) => write_whole(&inputs.lock_path(), &text)?,
+        Some(newer) if !choice.drift.is_empty() => write_whole(&newer, &text)?,
+        _ => {}
+    }
+    Ok((Base { tar: path, lock: choice.lock, drift: choice.drift }, false))
+}
+
+/// Decides which packages are installed, and brings them into the cache of packages. `work` is a folder for what is needed
+/// meanwhile.
+///
+/// # Errors
+/// When there is no lock that can be met, and `policy` does not let today's packages stand in, or those cannot be had either.
+pub fn choose(
+    work: &Path,
+    wanted: &Wanted,
+    locked: Option<&Lock>,
+    policy: LockPolicy,
+    archives: &Archives,
+    debs: &Debs,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Choice, Error> {
+    archives.check()?;
+    let mut unmet = None;
+    if let (Some(locked), true) = (locked, policy != LockPolicy::Update) {
+        asked_for(locked, wanted)?;
+        // No network is needed when all are here, and no keyring: the lock has the digests.
+        if debs.missing(locked)?.is_empty() {
+            return Ok(Choice { lock: locked.clone(), drift: Vec::new() });
+        }
+        let apt = Apt::new(&work.join("apt"), archives, &wanted.suite)?;
+        let missing = debs.fetch(&apt, archives, locked, Places::Everywhere, tell)?;
+        if missing.is_empty() {
+            return Ok(Choice { lock: locked.clone(), drift: Vec::new() });
+        }
+        let reason = format!(
+            "neither {} nor {} (snapshot {}) gave {} of its {} packages: {}",
+            archives.mirror,
+            archives.snapshot,
+            locked.snapshot,
+            missing.len(),
+            locked.package.len(),
+            names(&missing)
+        );
+        if policy == LockPolicy::Exact {
+            return Err(Error::Lock(reason));
+        }
+        unmet = Some(reason);
+    }
+    let today = today(work, wanted, archives, debs, tell);
+    let lock = match (today, unmet) {
+        (Ok(lock), _) => lock,
+        (Err(error), None) => return Err(error),
+        (Err(error), Some(reason)) => {
+            return Err(Error::Lock(format!("{reason}; and today's packages cannot be taken instead: {error}")));
+        }
     };
-    if policy != LockPolicy::AllowNewer {
-        return Err(Error::Lock(reason));
+    let Some(locked) = locked else { return Ok(Choice { lock, drift: Vec::new() }) };
+    // Under the same version there is the same content, for ever: Debian promises it, and we hold it to that.
+    let contradictions = locked.contradictions(&lock);
+    if !contradictions.is_empty() {
+        return Err(Error::Lock(format!("another content than the locked one: {}", contradictions.join(", "))));
     }
-    let (tar, lock) = bootstrap(inputs, &wanted, None, cache)?;
-    let drift = locked.difference(&lock);
-    if let Some(same_version) = drift.iter().find(|line| line.contains("another content")) {
-        return Err(Error::Lock(same_version.clone()));
+    match policy {
+        // A lock that says the same stays as it is: its snapshot is as good as today's.
+        LockPolicy::Update if locked.package == lock.package => Ok(Choice { lock: locked.clone(), drift: Vec::new() }),
+        LockPolicy::Update => Ok(Choice { lock, drift: Vec::new() }),
+        LockPolicy::Exact | LockPolicy::AllowNewer => Ok(Choice { drift: locked.difference(&lock), lock }),
     }
-    std::fs::write(&newer_lock, lock.to_text()?).map_err(Error::file(&newer_lock))?;
-    let tar = keep(&tar, &newer)?;
-    Ok((Base { tar, lock, drift }, false))
 }
 
-fn cache_path(cache: &Path, wanted: &Wanted, lock: &Lock) -> Result<PathBuf, Error> {
+/// Today's packages, in the cache.
+fn today(
+    work: &Path,
+    wanted: &Wanted,
+    archives: &Archives,
+    debs: &Debs,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Lock, Error> {
+    let apt = Apt::new(&work.join("apt"), archives, &wanted.suite)?;
+    // Before the indexes are read, so that a later snapshot has all that they name.
+    let snapshot = now()?;
+    apt.update(&mut || tell("reading Debian's indexes"))?;
+    let lock = Lock { snapshot, package: apt.resolve(archives, &wanted.names())? };
+    let missing = debs.fetch(&apt, archives, &lock, Places::Mirrors, tell)?;
+    if missing.is_empty() {
+        return Ok(lock);
+    }
+    Err(Error::Mirror(format!("{} names what it does not serve: {}", archives.mirror, names(&missing))))
+}
+
+/// A package that was added to the list, and not to the lock, would silently not be there.
+fn asked_for(locked: &Lock, wanted: &Wanted) -> Result<(), Error> {
+    let lacks = locked.lacks(&wanted.names());
+    if lacks.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Lock(format!("packages.toml asks for {}, which it does not have", lacks.join(", "))))
+}
+
+fn tar_path(dir: &Path, wanted: &Wanted, lock: &Lock) -> PathBuf {
     let mut hash = Sha256::new();
-    hash.update(format!("{wanted:?}{:?}", CUSTOMIZE));
-    hash.update(lock.to_text()?);
-    Ok(cache.join("base").join(format!("{}.tar", &hex::encode(hash.finalize())[..16])))
+    hash.update(format!("{wanted:?}{CUSTOMIZE:?}"));
+    hash.update(lock.content());
+    dir.join(format!("{}.tar", &hex::encode(hash.finalize())[..16]))
 }
 
-fn keep(unfinished: &Path, path: &Path) -> Result<PathBuf, Error> {
-    std::fs::rename(unfinished, path).map_err(Error::file(path))?;
-    Ok(path.to_owned())
+/// A folder for what is needed meanwhile; what killed bakes left is removed. It is not in the cache, because mmdebstrap of an
+/// ordinary user works as another one, who may not look into home folders.
+fn workshop() -> Result<tempfile::TempDir, Error> {
+    let temporary = std::env::temp_dir();
+    sweep(&temporary);
+    let work = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&temporary).map_err(Error::file(&temporary))?;
+    let tmp = work.path().join("tmp");
+    std::fs::create_dir(&tmp).map_err(Error::file(&tmp))?;
+    for (path, mode) in [(work.path(), 0o755), (&tmp, 0o1777)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(Error::file(path))?;
+    }
+    Ok(work)
+}
+
+fn sweep(temporary: &Path) {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let Ok(entries) = std::fs::read_dir(temporary) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|at| at.elapsed().ok());
+        let abandoned = entry.file_name().to_string_lossy().starts_with(UNFINISHED)
+            && age.is_some_and(|age| age > ABANDONED)
+            // Whatever is mounted there is somebody's.
+            && !mounts.contains(&*path.to_string_lossy());
+        if abandoned {
+            // Only disk space is at stake; another user's stays.
+            let _left = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// Moves a finished file to its place, which may be on another file system, so that it appears whole or not at all.
+fn keep(finished: &Path, path: &Path) -> Result<(), Error> {
+    if std::fs::rename(finished, path).is_ok() {
+        return Ok(());
+    }
+    let near = path.with_extension(format!("unfinished.{}", std::process::id()));
+    std::fs::copy(finished, &near).map_err(Error::file(&near))?;
+    std::fs::rename(&near, path).map_err(Error::file(path))
+}
+
+fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
+    let near = path.with_extension(format!("unfinished.{}", std::process::id()));
+    std::fs::write(&near, text).map_err(Error::file(&near))?;
+    std::fs::rename(&near, path).map_err(Error::file(path))
 }
 
 /// Commands inside the new tree, run by mmdebstrap in its own chroot. Constant text: nothing is put into it.
@@ -102,82 +261,101 @@ const CUSTOMIZE: &[&str] = &[
     r#"chroot "$1" useradd --uid 1000 --create-home --shell /bin/bash --groups docker,sudo,systemd-journal admin"#,
 ];
 
-fn bootstrap(inputs: &Inputs, wanted: &Wanted, lock: Option<&Lock>, cache: &Path) -> Result<(PathBuf, Lock), Error> {
-    let dir = cache.join("base");
-    let debs = dir.join(format!("unfinished.{}.debs", std::process::id()));
-    let tar = dir.join(format!("unfinished.{}.tar", std::process::id()));
-    std::fs::create_dir_all(&debs).map_err(Error::file(&debs))?;
-    let include: Vec<String> = match lock {
-        None => wanted.names().into_iter().map(str::to_owned).collect(),
-        // Every package by its version: apt then installs exactly these or says which one is gone.
-        Some(lock) => lock.package.iter().map(|package| format!("{}={}", package.name, package.version)).collect(),
-    };
+/// Has mmdebstrap install exactly the packages of `lock`, from this machine, into a tar.
+fn install(
+    work: &Path,
+    wanted: &Wanted,
+    lock: &Lock,
+    debs: &Debs,
+    tar: &Path,
+    tell: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
+    tell("making an archive of the packages");
+    let source = repository::make(&work.join("archive"), &wanted.suite, lock, &|package| debs.path(package))?;
+    let include: Vec<&str> = lock.package.iter().map(|package| package.name.as_str()).collect();
     let mut command = Command::new("mmdebstrap");
     command
-        .args(["--variant=essential", "--format=tar", "--skip=essential/unlink,cleanup/apt/cache"])
+        .args(["--variant=essential", "--format=tar"])
         .arg("--aptopt=APT::Install-Recommends \"false\"")
         .args(["doc", "man", "locale", "info"].map(|kind| format!("--dpkgopt=path-exclude=/usr/share/{kind}/*")))
         .args(CUSTOMIZE.iter().map(|hook| format!("--customize-hook={hook}")))
-        .arg(format!("--customize-hook=sync-out /var/cache/apt/archives {}", debs.display()))
+        .arg(format!("--customize-hook=copy-out /var/lib/dpkg/status {}", quoted(work)?))
         .arg(format!("--include={}", include.join(",")))
         .arg(&wanted.suite)
-        .arg(&tar)
-        .args(inputs.mirror.as_deref())
+        .arg(tar)
+        .arg(source)
+        .env("TMPDIR", work.join("tmp"))
         .env("SOURCE_DATE_EPOCH", wanted.source_date_epoch.to_string())
         // We bring our own initrd; building Debian's would cost seconds and is thrown away.
         .env("INITRD", "No");
-    let result = run("mmdebstrap", &mut command).and_then(|_| read_debs(&debs));
-    // The archives are only needed for their digests.
-    let _left = std::fs::remove_dir_all(&debs);
-    match result {
-        Ok(lock) => Ok((tar, lock)),
-        Err(error) => {
-            let _left = std::fs::remove_file(&tar);
-            match (lock, error) {
-                (Some(_), Error::Program { tail, .. }) if tail.contains("was not found") => Err(Error::Lock(tail)),
-                (_, error) => Err(error),
-            }
-        }
+    let begin = Instant::now();
+    let packages = lock.package.len();
+    run_within("mmdebstrap", &mut command, b"", DEADLINE, &mut || {
+        tell(&format!("mmdebstrap installs {packages} packages: {} s", begin.elapsed().as_secs()));
+    })?;
+    let status = work.join("status");
+    let text = std::fs::read_to_string(&status).map_err(Error::file(&status))?;
+    let differs = compare(&text, lock);
+    if differs.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Lock(format!("after the installation, {}", differs.join(", "))))
     }
 }
 
-/// Name, version and digest of every archive in `dir`.
-fn read_debs(dir: &Path) -> Result<Lock, Error> {
-    let mut package = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(Error::file(dir))? {
-        let path = entry.map_err(Error::file(dir))?.path();
-        if path.extension().is_none_or(|extension| extension != "deb") {
-            continue;
-        }
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let (name, version) = parse_deb_name(name)
-            .ok_or_else(|| Error::Malformed { path: path.clone(), reason: "not the name of a package".to_owned() })?;
-        package.push(Package { name, version, sha256: file_sha256(&path)? });
-    }
-    package.sort();
-    Ok(Lock { package })
+/// A word for mmdebstrap's own hooks, which are taken apart as a shell does.
+fn quoted(path: &Path) -> Result<String, Error> {
+    let text = path.to_str().filter(|text| !text.contains(['\'', '\n']));
+    let text = text.ok_or_else(|| Error::Malformed {
+        path: path.to_owned(),
+        reason: "a folder of this name cannot be worked in; set TMPDIR to another".to_owned(),
+    })?;
+    Ok(format!("'{text}'"))
 }
 
-/// `docker.io_26.1.5+dfsg1-9_amd64.deb` → name and version; apt writes the colon of an epoch as `%3a`.
-fn parse_deb_name(file: &str) -> Option<(String, String)> {
-    let mut parts = file.strip_suffix(".deb")?.split('_');
-    let (name, version) = (parts.next()?, parts.next()?);
-    let valid = parts.next().is_some() && parts.next().is_none() && !name.is_empty();
-    valid.then(|| (name.to_owned(), version.replace("%3a", ":")))
+/// How dpkg's list of what is installed differs from the lock, in words.
+fn compare(status: &str, lock: &Lock) -> Vec<String> {
+    let installed = |stanza: &str| {
+        let field = |name: &str| stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let whole = field("Status")? == "install ok installed";
+        whole.then_some((field("Package")?.to_owned(), field("Version")?.to_owned()))
+    };
+    let has: BTreeSet<_> = status.split("\n\n").filter_map(installed).collect();
+    let asked: BTreeSet<_> =
+        lock.package.iter().map(|package| (package.name.clone(), package.version.clone())).collect();
+    let missing = asked.difference(&has).map(|(name, version)| format!("{name} {version} is not there"));
+    missing.chain(has.difference(&asked).map(|(name, version)| format!("{name} {version} is there, too"))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::Package;
 
     #[test]
-    fn names_of_archives_are_taken_apart() {
-        assert_eq!(
-            parse_deb_name("iptables_1%3a1.8.11-2_amd64.deb"),
-            Some(("iptables".to_owned(), "1:1.8.11-2".to_owned()))
-        );
-        for bad in ["partial", "a.deb", "a_1.deb", "a_1_amd64_x.deb", "_1_amd64.deb"] {
-            assert_eq!(parse_deb_name(bad), None, "{bad}");
-        }
+    fn what_is_installed_is_compared_with_the_lock() {
+        let package = |name: &str, version: &str| Package {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            sha256: String::new(),
+            size: 0,
+            path: String::new(),
+        };
+        let lock = Lock { snapshot: String::new(), package: vec![package("a", "1"), package("b", "1:2")] };
+        let entry = |name: &str, status: &str, version: &str| {
+            format!("Package: {name}\nStatus: {status}\nDescription: x\n Version: 9\nVersion: {version}\n")
+        };
+        let good = [entry("a", "install ok installed", "1"), entry("b", "install ok installed", "1:2")].join("\n");
+        assert!(compare(&good, &lock).is_empty());
+        let half = good.replacen("ok installed", "ok half-configured", 1);
+        assert_eq!(compare(&half, &lock), ["a 1 is not there"]);
+        let other = [good.replace("1:2", "1:3"), entry("c", "install ok installed", "1")].join("\n");
+        assert_eq!(compare(&other, &lock), ["b 1:2 is not there", "b 1:3 is there, too", "c 1 is there, too"]);
+    }
+
+    #[test]
+    fn words_of_hooks_are_quoted() {
+        assert_eq!(quoted(Path::new("/tmp/a b")).unwrap(), "'/tmp/a b'");
+        assert!(quoted(Path::new("/tmp/it's")).is_err());
     }
 }

@@ -51,8 +51,9 @@ mod tests {
     use crate::lock::Package;
 
     fn lock(version: &str) -> Lock {
-        let package = Package { name: "libc6".to_owned(), version: version.to_owned(), sha256: String::new() };
-        Lock { package: vec![package] }
+        let (name, version) = ("libc6".to_owned(), version.to_owned());
+        let package = Package { name, version, sha256: String::new(), size: 0, path: String::new() };
+        Lock { snapshot: String::new(), package: vec![package] }
     }
 
     #[test]

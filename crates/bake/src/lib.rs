@@ -9,9 +9,12 @@
 //! container archives ─────────────────────┘                 └ assertions        futuswarm-init
 //! ```
 
+pub mod apt;
+pub mod archive;
 pub mod assertions;
 pub mod base;
 pub mod containers;
+pub mod debs;
 pub mod disk;
 pub mod glibc;
 pub mod initramfs;
@@ -19,6 +22,7 @@ pub mod inputs;
 pub mod lock;
 pub mod manifest;
 pub mod pipeline;
+pub mod repository;
 pub mod run;
 pub mod stages;
 pub mod tree;
@@ -55,12 +59,38 @@ pub enum Error {
         /// The end of what it printed.
         tail: String,
     },
+    /// A program did not come to its end.
+    #[error("{program} was {failure}")]
+    Unfinished {
+        /// The program.
+        program: String,
+        /// Why it has no result.
+        failure: futuswarm_tools::child::Failure,
+    },
+    /// An address that cannot be used.
+    #[error("{0}")]
+    Address(String),
+    /// The keys that sign Debian's archive are not there.
+    #[error("{path}: {source}; install Debian's keys with `apt-get install debian-archive-keyring`")]
+    Keyring {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Packages that the list names and the mirrors do not have under any version.
+    #[error("Debian has no package {0} any more; take another into images/node/packages.toml")]
+    Withdrawn(String),
+    /// A mirror that was just asked for its indexes does not serve what they name.
+    #[error("{0}; the mirror is being changed just now or is damaged: try again in some minutes, or another --mirror")]
+    Mirror(String),
     /// The tools tree is not there or not whole.
     #[error(transparent)]
     Tools(#[from] futuswarm_tools::Error),
-    /// The packages that Debian serves are not those of the lock.
+    /// The packages of the lock cannot be had, or are not what it says.
     #[error(
-        "the package lock cannot be met: {0}\nDebian has moved on; run `cargo xtask bake --update-lock`, read the difference and commit it"
+        "images/node/packages.lock cannot be met: {0}\n`cargo xtask bake --update-lock` takes today's packages; read the difference and commit it"
     )]
     Lock(String),
     /// The image would not be a good one.

@@ -48,12 +48,19 @@ pub struct Package {
     pub version: String,
     /// Digest of the `.deb`.
     pub sha256: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where it is: the archive as the snapshot archive calls it, then the path in it, for example
+    /// `debian/pool/main/a/adduser/adduser_3.152_all.deb`.
+    pub path: String,
 }
 
 /// Everything that was installed, dependencies included.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
+    /// When these were the newest, for the snapshot archive: `20261127T063000Z`.
+    pub snapshot: String,
     /// Sorted by name.
     pub package: Vec<Package>,
 }
@@ -78,6 +85,33 @@ impl Lock {
         let body = toml::to_string(self)
             .map_err(|error| Error::Malformed { path: "packages.lock".into(), reason: error.to_string() })?;
         Ok(format!("# Written by `cargo xtask bake --update-lock`. Never by hand.\n\n{body}"))
+    }
+
+    /// What is installed and nothing else: the same for two locks that name the same packages at different times.
+    #[must_use]
+    pub fn content(&self) -> String {
+        self.package
+            .iter()
+            .map(|package| format!("{} {} {}\n", package.name, package.version, package.sha256))
+            .collect()
+    }
+
+    /// Names of `asked` that the lock does not have.
+    #[must_use]
+    pub fn lacks<'a>(&self, asked: &[&'a str]) -> Vec<&'a str> {
+        let has = |name: &str| self.package.iter().any(|package| package.name == name);
+        asked.iter().copied().filter(|name| !has(name)).collect()
+    }
+
+    /// Packages that are in both under the same version and are not the same file.
+    #[must_use]
+    pub fn contradictions(&self, other: &Self) -> Vec<String> {
+        let same = |ours: &&Package| {
+            let theirs =
+                other.package.iter().find(|theirs| (&theirs.name, &theirs.version) == (&ours.name, &ours.version));
+            theirs.is_some_and(|theirs| theirs.sha256 != ours.sha256)
+        };
+        self.package.iter().filter(same).map(|package| format!("{} {}", package.name, package.version)).collect()
     }
 
     /// In words, how `other` differs; empty when it does not.
@@ -121,8 +155,10 @@ mod tests {
             name: (*name).to_owned(),
             version: (*version).to_owned(),
             sha256: (*sha256).to_owned(),
+            size: 1,
+            path: format!("debian/pool/{name}_{version}_all.deb"),
         };
-        Lock { package: packages.iter().map(package).collect() }
+        Lock { snapshot: "20261127T063000Z".to_owned(), package: packages.iter().map(package).collect() }
     }
 
     #[test]
@@ -134,6 +170,11 @@ mod tests {
             ["b is 2 instead of 1", "c 1 is missing", "e 1 has another content than the locked one", "d 1 is new"]
         );
         assert!(ours.difference(&ours).is_empty());
+        assert_eq!(ours.contradictions(&theirs), ["e 1"]);
+        assert_eq!(ours.lacks(&["a", "d", "b", "f"]), ["d", "f"]);
+        let later = Lock { snapshot: "20261128T063000Z".to_owned(), ..ours.clone() };
+        assert_eq!(later.content(), ours.content());
+        assert_ne!(theirs.content(), ours.content());
     }
 
     #[test]

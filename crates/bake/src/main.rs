@@ -5,11 +5,14 @@
     reason = "this is the bake's one printer: data on stdout, talk on stderr"
 )]
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
+use futuswarm_bake::archive::Archives;
 use futuswarm_bake::base::LockPolicy;
 use futuswarm_bake::inputs::Inputs;
 use futuswarm_bake::pipeline::{Request, bake};
@@ -37,12 +40,21 @@ struct Arguments {
     /// Resolve the packages anew and rewrite images/node/packages.lock.
     #[arg(long)]
     update_lock: bool,
-    /// When Debian no longer serves the locked versions, take today's instead of failing; for rehearsals.
+    /// When nobody gives the locked versions any more, take today's instead of failing; for rehearsals.
     #[arg(long, conflicts_with = "update_lock")]
     allow_newer: bool,
-    /// Debian mirror [default: mmdebstrap's own].
+    /// Mirror of Debian's releases [default: http://deb.debian.org/debian].
     #[arg(long, env = "FUTUSWARM_MIRROR", value_name = "URL")]
     mirror: Option<String>,
+    /// Mirror of Debian's security updates [default: http://security.debian.org/debian-security].
+    #[arg(long, env = "FUTUSWARM_SECURITY_MIRROR", value_name = "URL")]
+    security_mirror: Option<String>,
+    /// Snapshot archive, which has what the mirrors no longer have [default: http://snapshot.debian.org].
+    #[arg(long, env = "FUTUSWARM_SNAPSHOT", value_name = "URL")]
+    snapshot: Option<String>,
+    /// The keys that sign both mirrors [default: those of the package debian-archive-keyring].
+    #[arg(long, env = "FUTUSWARM_KEYRING", value_name = "FILE")]
+    keyring: Option<PathBuf>,
     /// Make the tools tree and stop.
     #[arg(long, hide = true)]
     tools_only: bool,
@@ -70,19 +82,30 @@ fn main() -> std::process::ExitCode {
 fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if arguments.tools_only {
-        let tools = futuswarm_tools::ToolsTree::ensure(arguments.mirror.as_deref())?;
+        let mut progress = Progress::default();
+        let tools = futuswarm_tools::ToolsTree::ensure(arguments.mirror.as_deref(), &mut || {
+            progress.show("tools", "mmdebstrap makes the tools tree, once");
+        });
+        progress.end();
+        let tools = tools?;
         println!("{}", tools.root().display());
         return Ok(());
     }
     let workspace = futuswarm_paths::workspace_root()?;
     let output = arguments.output.map(std::path::absolute).transpose().context("--output")?;
+    let ours = Archives::default();
+    let archives = Archives {
+        mirror: arguments.mirror.clone().unwrap_or(ours.mirror),
+        security: arguments.security_mirror.unwrap_or(ours.security),
+        snapshot: arguments.snapshot.unwrap_or(ours.snapshot),
+        keyring: arguments.keyring.unwrap_or(ours.keyring),
+    };
     let request = Request {
         inputs: Inputs {
             images: workspace.join("images/node"),
             node_binary: arguments.node_binary.context(UNBUILT)?,
             init_binary: arguments.init_binary.context(UNBUILT)?,
             mainpage_binary: arguments.mainpage_binary.context(UNBUILT)?,
-            mirror: arguments.mirror,
         },
         cache: futuswarm_paths::cache_dir()?,
         images: workspace.join("target/images"),
@@ -92,19 +115,24 @@ fn run() -> anyhow::Result<()> {
             (false, true) => LockPolicy::AllowNewer,
             (false, false) => LockPolicy::Exact,
         },
+        archives,
+        tools_mirror: arguments.mirror,
         git_revision: git_revision(&workspace),
     };
+    let mut progress = Progress::default();
     let baked = bake(&request, &mut |event| match event {
         Event::Begin(name) => eprint!("{name:<12}"),
-        Event::End(stage) if stage.cached => eprintln!("{:>8.2} s  cached", stage.seconds),
-        Event::End(stage) => eprintln!("{:>8.2} s", stage.seconds),
+        Event::Progress(name, words) => progress.show(name, words),
+        Event::End(stage) => {
+            if progress.end() {
+                eprint!("{:<12}", stage.name);
+            }
+            eprintln!("{:>8.2} s{}", stage.seconds, if stage.cached { "  cached" } else { "" });
+        }
     })?;
     let manifest = &baked.manifest;
     if !manifest.newer_than_lock.is_empty() {
-        eprintln!(
-            "note: Debian has moved on from images/node/packages.lock: {}; `cargo xtask bake --update-lock` takes that into the lock",
-            manifest.newer_than_lock.join(", ")
-        );
+        eprintln!("{}", drift(&manifest.newer_than_lock));
     }
     let verb = if baked.cached { "is up to date" } else { "baked" };
     eprintln!(
@@ -117,6 +145,55 @@ fn run() -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(manifest)?);
     }
     Ok(())
+}
+
+/// What a long stage is at, in one line that changes on a terminal, and in a line every ten seconds elsewhere.
+#[derive(Default)]
+struct Progress {
+    shown: Option<Instant>,
+    written: bool,
+}
+
+impl Progress {
+    fn show(&mut self, name: &str, words: &str) {
+        let terminal = std::io::stderr().is_terminal();
+        // What is over within a second is not worth a line.
+        let pause = Duration::from_secs(if terminal { 1 } else { 10 });
+        if self.shown.get_or_insert_with(Instant::now).elapsed() < pause {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        self.written = true;
+        if terminal {
+            eprint!("\r\x1b[K{name:<12}  {words}");
+        } else {
+            eprint!("\n{:<12}  {words}", "");
+        }
+    }
+
+    /// Ends the line; returns whether the stage's name has to be written again.
+    fn end(&mut self) -> bool {
+        self.shown = None;
+        let written = std::mem::take(&mut self.written);
+        if written {
+            eprint!("{}", if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "\n" });
+        }
+        written
+    }
+}
+
+/// One line about what is newer than the lock.
+fn drift(lines: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let more = match lines.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(", and {more} more (all are in manifest.json)"),
+    };
+    format!(
+        "note: today's packages were taken, because nobody gives all of images/node/packages.lock: {}{more}; \
+         `cargo xtask bake --update-lock` takes them into the lock",
+        lines.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ")
+    )
 }
 
 fn git_revision(workspace: &std::path::Path) -> Option<String> {

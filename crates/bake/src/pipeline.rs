@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use futuswarm_tools::ToolsTree;
 use sha2::{Digest as _, Sha256};
 
+use crate::archive::Archives;
 use crate::base::LockPolicy;
 use crate::containers::ContainerImage;
 use crate::disk::Workshop;
@@ -33,6 +34,10 @@ pub struct Request {
     pub output: Option<PathBuf>,
     /// What to do about the package lock.
     pub lock: LockPolicy,
+    /// Where packages come from.
+    pub archives: Archives,
+    /// The mirror that the tools tree is made from; `None` for mmdebstrap's own choice.
+    pub tools_mirror: Option<String>,
     /// Revision of the clone, for the manifest.
     pub git_revision: Option<String>,
 }
@@ -57,15 +62,18 @@ pub struct Baked {
 pub fn bake(request: &Request, report: &mut dyn FnMut(Event<'_>)) -> Result<Baked, Error> {
     let mut stages = Stages::new(report);
     let inputs = &request.inputs;
-    let tools = stages.run("tools", || {
+    let tools = stages.run_long("tools", |tell| {
         let cached = ToolsTree::locate().is_ok();
-        ToolsTree::ensure(inputs.mirror.as_deref()).map(|tools| (tools, cached)).map_err(Error::from)
+        let tools =
+            ToolsTree::ensure(request.tools_mirror.as_deref(), &mut || tell("mmdebstrap makes the tools tree, once"));
+        tools.map(|tools| (tools, cached)).map_err(Error::from)
     })?;
-    let base = stages.run("packages", || base::base(inputs, request.lock, &request.cache))?;
+    let archives = &request.archives;
+    let base = stages.run_long("packages", |tell| base::base(inputs, request.lock, archives, &request.cache, tell))?;
     let digest = match base.drift.is_empty() {
         true => inputs.digest()?,
         // Other packages are another image.
-        false => hex::encode(Sha256::digest(format!("{}\n{}", inputs.digest()?, base.lock.to_text()?))),
+        false => hex::encode(Sha256::digest(format!("{}\n{}", inputs.digest()?, base.lock.content()))),
     };
     let name = format!("futuswarm-node-{}", &digest[..12]);
     let dir = request.output.clone().unwrap_or_else(|| request.images.join(&name));

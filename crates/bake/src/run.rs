@@ -1,17 +1,21 @@
-//! Running a program to its end, with its last words in the error.
+//! Running a program to its end, within a deadline, with its last words in the error.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
+
+use futuswarm_tools::child;
 
 use crate::Error;
 
 /// Lines of a failed program's output that go into the error.
 const TAIL_LINES: usize = 6;
+/// Longest time for a program that works on files of this machine; the slowest takes a few seconds.
+const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
 /// Runs `command` and returns what it printed on standard output.
 ///
 /// # Errors
-/// When it cannot be started or does not end with success.
+/// When it cannot be started, does not end with success, or is not done after ten minutes.
 pub fn run(name: &str, command: &mut Command) -> Result<Vec<u8>, Error> {
     run_with_input(name, command, b"")
 }
@@ -19,20 +23,24 @@ pub fn run(name: &str, command: &mut Command) -> Result<Vec<u8>, Error> {
 /// Like [`run`], with `input` on standard input.
 ///
 /// # Errors
-/// When it cannot be started or does not end with success.
+/// Those of [`run`].
 pub fn run_with_input(name: &str, command: &mut Command, input: &[u8]) -> Result<Vec<u8>, Error> {
-    let failed = |status: String, tail: String| Error::Program { program: name.to_owned(), status, tail };
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed("not started".to_owned(), error.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that ends before it has read everything says why itself.
-        let _closed = stdin.write_all(input);
-    }
-    let output = child.wait_with_output().map_err(|error| failed("lost".to_owned(), error.to_string()))?;
+    run_within(name, command, input, DEADLINE, &mut || ())
+}
+
+/// Like [`run_with_input`], with a deadline of the caller's, and `tick` called a few times a second.
+///
+/// # Errors
+/// When it cannot be started, does not end with success, or is not done after `deadline`.
+pub fn run_within(
+    name: &str,
+    command: &mut Command,
+    input: &[u8],
+    deadline: Duration,
+    tick: &mut dyn FnMut(),
+) -> Result<Vec<u8>, Error> {
+    let output = child::output(command, input, deadline, tick)
+        .map_err(|failure| Error::Unfinished { program: name.to_owned(), failure })?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -40,7 +48,7 @@ pub fn run_with_input(name: &str, command: &mut Command, input: &[u8]) -> Result
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join(" | ");
-    Err(failed(output.status.to_string(), tail))
+    Err(Error::Program { program: name.to_owned(), status: output.status.to_string(), tail })
 }
 
 #[cfg(test)]
@@ -54,6 +62,9 @@ mod tests {
         assert!(message.starts_with("ls failed (exit status: 2); its last words: "), "{message}");
         assert!(message.contains("/no/such/folder"), "{message}");
         let message = run("nothing", &mut Command::new("/no/such/program")).unwrap_err().to_string();
-        assert!(message.starts_with("nothing failed (not started)"), "{message}");
+        assert!(message.starts_with("nothing was not started: "), "{message}");
+        let mut hangs = Command::new("sleep");
+        let error = run_within("sleep", hangs.arg("60"), b"", Duration::from_millis(300), &mut || ()).unwrap_err();
+        assert_eq!(error.to_string(), "sleep was ended after 0 s without a result");
     }
 }

@@ -26,6 +26,8 @@ pub struct Stages<'a> {
 pub enum Event<'a> {
     /// A stage begins.
     Begin(&'a str),
+    /// What a long stage is at: its name and a few words, several times a second.
+    Progress(&'a str, &'a str),
     /// A stage has ended.
     End(&'a Stage),
 }
@@ -41,9 +43,21 @@ impl<'a> Stages<'a> {
     /// # Errors
     /// Those of the stage.
     pub fn run<T, E>(&mut self, name: &str, stage: impl FnOnce() -> Result<(T, bool), E>) -> Result<T, E> {
+        self.run_long(name, |_| stage())
+    }
+
+    /// Like [`Self::run`], for a stage that may take long and tells what it is at.
+    ///
+    /// # Errors
+    /// Those of the stage.
+    pub fn run_long<T, E>(
+        &mut self,
+        name: &str,
+        stage: impl FnOnce(&mut dyn FnMut(&str)) -> Result<(T, bool), E>,
+    ) -> Result<T, E> {
         (self.report)(Event::Begin(name));
         let start = Instant::now();
-        let (value, cached) = stage()?;
+        let (value, cached) = stage(&mut |words| (self.report)(Event::Progress(name, words)))?;
         let seconds = (start.elapsed().as_secs_f64() * 100.0).round() / 100.0;
         let stage = Stage { name: name.to_owned(), seconds, cached };
         (self.report)(Event::End(&stage));

@@ -5,14 +5,20 @@
 //! libraries, so host paths, namespaces and pipes mean what they mean everywhere else, and no chroot, mount or privilege
 //! is needed.
 
+pub mod child;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
 /// The tree's Debian release.
 const SUITE: &str = "trixie";
+
+/// Longest time to make the tree. It takes one to two minutes where the mirror is near.
+const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// What the tree holds, and what for.
 const PACKAGES: &[&str] = &[
@@ -39,6 +45,8 @@ const PACKAGES: &[&str] = &[
     // What an operator types, and the flake, under test.
     "bats",
     "nix-bin",
+    // Signs the small package archives that tests make.
+    "sqop",
 ];
 
 /// Failures to make or use the tree.
@@ -58,6 +66,9 @@ pub enum Error {
     /// mmdebstrap is not installed.
     #[error("cannot run mmdebstrap: {0}; install it with `apt-get install mmdebstrap`")]
     NoMmdebstrap(#[source] std::io::Error),
+    /// mmdebstrap did not come to its end.
+    #[error("mmdebstrap, which makes the tools tree, was {0}; look at the way to Debian's mirror and try again")]
+    Stuck(#[source] child::Failure),
     /// mmdebstrap failed.
     #[error("mmdebstrap could not make the tools tree ({status}); its last words: {tail}")]
     Bootstrap {
@@ -104,9 +115,11 @@ impl ToolsTree {
     /// A tree is made under another name and renamed when it is whole, so that an interrupted run leaves nothing that looks
     /// like a tree.
     ///
+    /// `tick` is called a few times a second while it is made.
+    ///
     /// # Errors
-    /// When mmdebstrap is not installed or fails.
-    pub fn ensure(mirror: Option<&str>) -> Result<Self, Error> {
+    /// When mmdebstrap is not installed, fails, or takes longer than half an hour.
+    pub fn ensure(mirror: Option<&str>, tick: &mut dyn FnMut()) -> Result<Self, Error> {
         if let Ok(tree) = Self::locate() {
             return Ok(tree);
         }
@@ -127,11 +140,16 @@ impl ToolsTree {
             .arg(format!("--include={}", PACKAGES.join(",")))
             .arg(SUITE)
             .arg(&target)
-            .args(mirror)
-            .stdin(Stdio::null());
-        let output = command.output().map_err(Error::NoMmdebstrap)?;
-        if !output.status.success() {
+            .args(mirror);
+        let output = child::output(&mut command, b"", DEADLINE, tick).map_err(|failure| {
             // The failure is reported; what is left over is only disk space.
+            let _left = std::fs::remove_dir_all(&unfinished);
+            match failure {
+                child::Failure::NotStarted(error) => Error::NoMmdebstrap(error),
+                other => Error::Stuck(other),
+            }
+        })?;
+        if !output.status.success() {
             let _left = std::fs::remove_dir_all(&unfinished);
             let text = String::from_utf8_lossy(&output.stderr);
             let tail: Vec<&str> = text.lines().rev().take(5).collect();
