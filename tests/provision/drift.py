@@ -80,6 +80,9 @@ def bucket():
     expect("bucket", "expiry backups", None, "backup/, after 30 days")
     older = "everything, older versions after 90 days, unfinished uploads after 7 days"
     expect("bucket", "expiry older-versions", None, older)
+    for kind in ("nodes", "managers"):
+        words = f"cluster/{kind}/, older versions after a day, delete markers with nothing behind them"
+        expect("bucket", f"expiry {kind}", None, words)
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
     expect("bucket", "encryption", "AES256", cluster.key()["Arn"])

@@ -18,6 +18,9 @@ fn step() -> usize {
 /// After so many rounds an account is started anew: the emulator remembers everything that ever ended, and gets slow.
 const ROUNDS: usize = 15;
 
+/// An apply and a destroy of everything make at least so many calls: with fewer the rounds would test next to nothing.
+const FEWEST_CALLS: u32 = 90;
+
 /// An account, what is in it with nothing and with everything, and how many calls lie between.
 struct Rehearsal {
     name: &'static str,
@@ -44,6 +47,8 @@ impl Rehearsal {
         account.must_provision(DESTROY);
         let calls_of_destroy = seen(&account);
         assert_eq!(account.inventory(), nothing, "everything is deleted");
+        assert!(calls_of_apply >= FEWEST_CALLS, "an apply of everything is seen: {calls_of_apply} calls");
+        assert!(calls_of_destroy >= FEWEST_CALLS, "a destroy of everything is seen: {calls_of_destroy} calls");
         Self { name, account: Some(account), nothing, everything, calls_of_apply, calls_of_destroy }
     }
 
@@ -64,7 +69,7 @@ impl Rehearsal {
     fn kill_applies(&mut self) {
         for (round, calls) in (1..=self.calls_of_apply).step_by(step()).enumerate() {
             self.refresh(round);
-            self.account().kill_after(calls, APPLY);
+            assert_eq!(self.account().kill_after(calls, APPLY), Ended::Killed, "at call {calls} of apply");
             let talk = self.account().must_provision(APPLY);
             assert_eq!(
                 self.account().inventory(),
@@ -83,7 +88,7 @@ impl Rehearsal {
         for (round, calls) in (1..=self.calls_of_destroy).step_by(step()).enumerate() {
             self.refresh(round);
             self.account().must_provision(APPLY);
-            self.account().kill_after(calls, DESTROY);
+            assert_eq!(self.account().kill_after(calls, DESTROY), Ended::Killed, "at call {calls} of destroy");
             let talk = self.account().must_provision(DESTROY);
             assert_eq!(
                 self.account().inventory(),

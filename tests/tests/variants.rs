@@ -198,6 +198,25 @@ fn a_domain_whose_dns_is_elsewhere_gets_its_certificate_later() {
     assert_eq!(account.inventory(), nothing, "records, too");
 }
 
+/// What the policies of the HTTPS listener refer to.
+fn tls_of_classic(account: &Account) -> Value {
+    let names = json!({ "LoadBalancerNames": ["fsw-local-provision"] });
+    let described = call(account, "elb", "describe_load_balancers", &names);
+    let listeners = described["LoadBalancerDescriptions"][0]["ListenerDescriptions"].as_array().unwrap().clone();
+    let https = listeners.iter().find(|one| one["Listener"]["LoadBalancerPort"] == 443).unwrap();
+    let policies =
+        call(account, "elb", "describe_load_balancer_policies", &json!({ "LoadBalancerName": "fsw-local-provision" }));
+    let policies = policies["PolicyDescriptions"].as_array().unwrap();
+    let reference = |name: &Value| {
+        let policy = policies.iter().find(|policy| policy["PolicyName"] == *name);
+        let attribute = policy.map(|policy| policy["PolicyAttributeDescriptions"][0].clone());
+        attribute
+            .filter(|one| one["AttributeName"] == "Reference-Security-Policy")
+            .map_or(name.clone(), |one| one["AttributeValue"].clone())
+    };
+    https["PolicyNames"].as_array().unwrap().iter().map(reference).collect()
+}
+
 #[test]
 #[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
 fn the_classic_balancer_has_the_same_life() {
@@ -218,6 +237,8 @@ fn the_classic_balancer_has_the_same_life() {
         .collect();
     listeners.sort_by_key(Value::to_string);
     assert_eq!(listeners, [json!(["HTTP", 80, 80, false]), json!(["HTTPS", 443, 80, true])]);
+    const TLS: &str = "ELBSecurityPolicy-TLS-1-2-2017-01";
+    assert_eq!(tls_of_classic(&account), json!([TLS]));
     assert_eq!(balancer["HealthCheck"]["Target"], "HTTP:80/status");
     assert_eq!(balancer["Subnets"].as_array().unwrap().len(), 3);
     let groups = call(&account, "autoscaling", "describe_auto_scaling_groups", &json!({}));
@@ -244,6 +265,16 @@ fn the_classic_balancer_has_the_same_life() {
     );
     ended(&account.provision_with(APPLY, &classic), 0);
     ended(&account.provision_with(PLAN, &classic), 0);
+    assert_eq!(tls_of_classic(&account), json!([TLS]), "also of a listener that was made anew");
+    // Without a policy of its own it has AWS's default, which speaks TLS 1.0.
+    let none = json!({ "LoadBalancerName": one, "LoadBalancerPort": 443, "PolicyNames": [] });
+    call(&account, "elb", "set_load_balancer_policies_of_listener", &none);
+    assert_eq!(tls_of_classic(&account), json!(["ELBSecurityPolicy-2016-08"]));
+    let talk = ended(&account.provision_with(PLAN, &classic), 2);
+    assert!(talk.contains(&format!("TLS: ELBSecurityPolicy-2016-08 → {TLS}")), "{talk}");
+    ended(&account.provision_with(APPLY, &classic), 0);
+    ended(&account.provision_with(PLAN, &classic), 0);
+    assert_eq!(tls_of_classic(&account), json!([TLS]));
 
     ended(&account.provision_with(DESTROY, &classic), 0);
     assert_eq!(account.inventory(), nothing);
@@ -274,6 +305,7 @@ fn data_outlives_the_cluster_and_belongs_to_the_next_one_of_its_name() {
     assert_eq!(kinds, ["alias", "bucket", "key", "object"], "{left}");
     let snapshots = call(&account, "rds", "describe_db_snapshots", &json!({}));
     assert_eq!(snapshots["DBSnapshots"].as_array().unwrap().len(), 1);
+    let snapshot = text(&snapshots["DBSnapshots"][0]["DBSnapshotIdentifier"]);
     let plan = account.provision(&["destroy", "--plan"]).output().unwrap();
     ended(&plan, 0);
 
@@ -281,6 +313,25 @@ fn data_outlives_the_cluster_and_belongs_to_the_next_one_of_its_name() {
     assert_eq!(keys(&account), before, "the same keys");
     let get = json!({ "Bucket": whole["bucket"][0], "Key": "cluster/precious" });
     call(&account, "s3", "get_object", &get);
+    // What the snapshot can be opened with stays as long as the snapshot does; a plan says so before anybody agrees.
+    let kept = format!(
+        "the KMS key alias/futuswarm/local-provision/cluster stays: without it nobody could open the database snapshot {snapshot} again"
+    );
+    let plan = ended(&account.provision(&["destroy", "--plan", "--delete-data"]).output().unwrap(), 2);
+    assert!(plan.contains(&kept), "{plan}");
+    assert!(!plan.contains("- KMS key alias/futuswarm/local-provision/cluster\n"), "{plan}");
+    let talk = account.must_provision(DESTROY);
+    assert!(
+        talk.contains(&kept)
+            && talk.contains(&format!("`aws rds delete-db-snapshot --db-snapshot-identifier {snapshot}`")),
+        "{talk}"
+    );
+    let left = account.inventory();
+    let mut kinds: Vec<&str> = left.as_object().unwrap().keys().map(String::as_str).collect();
+    kinds.retain(|kind| nothing[*kind] != left[*kind]);
+    assert_eq!(kinds, ["alias", "key"], "{left}");
+    assert_eq!(left["alias"], json!(["alias/futuswarm/local-provision/cluster"]));
+    call(&account, "rds", "delete_db_snapshot", &json!({ "DBSnapshotIdentifier": snapshot }));
     account.must_provision(DESTROY);
     assert_eq!(account.inventory(), nothing, "--delete-data deletes it");
 }

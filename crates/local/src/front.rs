@@ -204,7 +204,7 @@ impl Front {
             }
             false => Arrived::Stream(body),
         };
-        let verdict = self.verdict(&scope.service, &arrived, &parts, caller);
+        let verdict = self.verdict(&scope, &arrived, &parts, caller);
         tokio::time::sleep(verdict.late).await;
         if let Some(fault) = verdict.fault.as_ref().filter(|fault| fault.replaces_the_call()) {
             self.faults.done(&verdict);
@@ -228,7 +228,7 @@ impl Front {
     /// What the faults in force do to a call.
     fn verdict(
         &self,
-        service: &str,
+        scope: &resign::Scope,
         arrived: &Arrived,
         parts: &http::request::Parts,
         caller: Caller,
@@ -237,10 +237,11 @@ impl Front {
         if caller == Caller::Daemon {
             return faults::Verdict::default();
         }
+        let (service, region) = (scope.service.as_str(), scope.region.as_str());
         let told = faults::operation::of(service, parts);
         let action = arrived.action().or(told.as_deref());
         let (path, headers) = (parts.uri.path(), &parts.headers);
-        self.faults.next(&faults::Asked { service, action, path, caller, headers })
+        self.faults.next(&faults::Asked { service, region, action, path, caller, headers })
     }
 
     /// Makes a call that no fault has stopped.

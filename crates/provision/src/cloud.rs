@@ -8,11 +8,10 @@ use futuswarm_aws::SdkConfig;
 use futuswarm_spec::Spec;
 use futuswarm_store::{S3Bucket, Store};
 
-use crate::Error;
-use crate::error::{aws, incomplete};
 use crate::names::{CLUSTER_TAG, Names, PART_TAG};
 use crate::plan::{Change, Event, Report, UNKNOWN};
 use crate::world::World;
+use crate::{Error, identity};
 
 /// What the command line adds to the spec.
 #[derive(Debug, Clone, Default)]
@@ -119,13 +118,12 @@ impl Cloud {
     pub async fn connect(spec: Spec, extras: Extras, listener: Listener) -> Result<Self, Error> {
         let sdk: SdkConfig = futuswarm_aws::config(Some(&spec.region), None).await;
         let sts = aws_sdk_sts::Client::new(&sdk);
-        let identity = sts.get_caller_identity().send().await.map_err(aws("GetCallerIdentity"))?;
-        let account = identity.account.ok_or_else(incomplete("GetCallerIdentity", "Account"))?;
+        let caller = identity::caller(&sdk, &sts, &spec.region).await?;
+        let account = caller.account;
         if let Some(wanted) = spec.account.as_ref().filter(|wanted| **wanted != account) {
             return Err(Error::Missing(format!(
                 "the cluster {} belongs to the account {wanted}, and these credentials are of {account} ({}): choose others with AWS_PROFILE; nothing was changed",
-                spec.cluster,
-                identity.arn.unwrap_or_default()
+                spec.cluster, caller.arn
             )));
         }
         let names = Names { cluster: spec.cluster.clone(), account, region: spec.region.clone() };
@@ -192,9 +190,7 @@ impl Cloud {
     /// # Errors
     /// When AWS refuses.
     pub(crate) async fn tag_ec2(&self, id: &str, part: &str) -> Result<(), Error> {
-        let request = self.ec2.create_tags().resources(id).set_tags(Some(self.ec2_tag_list(part)));
-        request.send().await.map_err(aws("CreateTags"))?;
-        Ok(())
+        crate::ec2_tags::put(&self.ec2, id, self.ec2_tag_list(part)).await
     }
 
     /// Whether the cluster's nodes use an endpoint without TLS, as those of the local cloud do.

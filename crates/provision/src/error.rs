@@ -128,6 +128,10 @@ fn advice(error: &futuswarm_aws::Error) -> &'static str {
         "Resource.AlreadyAssociated" | "InvalidSubnet.Conflict" | "RouteAlreadyExists" => {
             "; if what is there should become a part of the cluster, say so with `--adopt PART=ID`"
         }
+        // "You are not subscribed to this service": also while a new account waits for its activation.
+        "OptInRequired" | "PendingVerification" | "SubscriptionRequiredException" => {
+            "; the account cannot use this service or region yet: enable the region in the account's settings, or wait until AWS has activated the account, and run the command again"
+        }
         "BucketAlreadyExists" => "; bucket names are unique in all of AWS: choose another name for the cluster",
         "Unsupported" | "InsufficientInstanceCapacity" => {
             "; the zone has none of this instance type now: name other zones or types for the group"

@@ -4,8 +4,10 @@
 //! machine can carry on where another one stopped, and a second run changes nothing.
 
 pub mod cloud;
+mod ec2_tags;
 mod engine;
 mod error;
+mod identity;
 pub mod names;
 pub mod plan;
 pub mod policies;

@@ -1,8 +1,9 @@
 //! The state of a cluster: what EC2 says of its instances, put together with what the nodes say of themselves.
 
+mod launches;
+
 use std::collections::BTreeMap;
 
-use aws_sdk_autoscaling::types::ScalingActivityStatusCode;
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
 use futuswarm_spec::{PlainHttp, Role};
 use futuswarm_store::{NodeRecord, NodeState, unix_millis};
@@ -77,15 +78,15 @@ pub async fn instances(cloud: &Cloud) -> Result<Vec<Instance>, Error> {
     Ok(found)
 }
 
-/// Why AWS did not start an instance that a group wanted, as Auto Scaling tells it: quotas, capacity, permissions.
+/// Why AWS did not start an instance that a group should have, as Auto Scaling tells it: quotas, capacity, permissions, keys.
+/// Nothing when the newest launch that has ended went well.
 pub async fn refusal(cloud: &Cloud) -> Option<String> {
+    let now = i64::try_from(unix_millis() / 1000).unwrap_or(i64::MAX);
     for name in cloud.spec.groups.keys() {
         let ask = cloud.scaling.describe_scaling_activities().auto_scaling_group_name(cloud.names.of(name));
         // What it is for is a better message, so its own failure is none.
-        let Ok(answer) = ask.max_records(1).send().await else { continue };
-        let newest = answer.activities.unwrap_or_default().into_iter().next();
-        if let Some(failed) = newest.filter(|one| one.status_code() == Some(&ScalingActivityStatusCode::Failed)) {
-            let reason = failed.status_message.unwrap_or_else(|| "without a reason".to_owned());
+        let Ok(answer) = ask.max_records(launches::PAGE).send().await else { continue };
+        if let Some(reason) = launches::failure(answer.activities(), now) {
             return Some(format!("Auto Scaling started no instance for the group {name}: {reason}"));
         }
     }

@@ -13,7 +13,7 @@ use crate::{Cloud, Error, status};
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(1000);
 /// Between two questions about why instances are missing.
-const REFUSALS: Duration = Duration::from_secs(20);
+const REFUSALS: Duration = Duration::from_secs(5);
 /// Once every node is Ready the page answers within seconds, and after a minute or two where DNS is new.
 const PAGE_PATIENCE: Duration = Duration::from_secs(300);
 /// For one request for the page.
@@ -47,9 +47,12 @@ pub async fn until_ready(
                     (false, _) => Err("not asked yet".to_owned()),
                 };
                 all_since = all.then(|| all_since.unwrap_or_else(Instant::now));
-                if u32::try_from(found.nodes.len()).is_ok_and(|there| there >= wanted) {
+                // An instance that dies at launch is there for some seconds of each try: a reason stands until a launch has
+                // gone well or every node is Ready.
+                let too_few = u32::try_from(found.nodes.len()).is_ok_and(|there| there < wanted);
+                if all {
                     refused = None;
-                } else if asked.is_none_or(|asked| asked.elapsed() > REFUSALS) {
+                } else if (too_few || refused.is_some()) && asked.is_none_or(|asked| asked.elapsed() > REFUSALS) {
                     refused = status::refusal(cloud).await;
                     asked = Some(Instant::now());
                 }

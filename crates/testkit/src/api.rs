@@ -25,6 +25,7 @@ pub struct Account {
 
 /// How a program that was to be killed ended.
 #[derive(Debug, PartialEq, Eq)]
+#[must_use = "a program that ended by itself was not killed, and what follows tests nothing"]
 pub enum Ended {
     /// It was killed after its call had been made and before it got the answer.
     Killed,

@@ -89,6 +89,9 @@ pub struct ApiFaults {
     /// Only calls of this operation, as the AWS documentation names it: `CreateVpc`, `GetObject`, `PutSnapshotBlock`.
     #[serde(default)]
     pub action: Option<String>,
+    /// Only calls that are signed for this region; those of services with one endpoint for all, such as IAM, for `us-east-1`.
+    #[serde(default)]
+    pub region: Option<String>,
     /// Only calls whose path has this in it; that of an object is `/BUCKET/KEY`.
     #[serde(default)]
     pub path: Option<String>,
@@ -117,6 +120,8 @@ fn one() -> u32 {
 pub struct Asked<'a> {
     /// The signing name of its service.
     pub service: &'a str,
+    /// The region that it is signed for.
+    pub region: &'a str,
     /// Its operation.
     pub action: Option<&'a str>,
     /// The path of its URI.
@@ -140,6 +145,7 @@ impl ApiFaults {
         let mut agents = headers.filter_map(|name| asked.headers.get(name)?.to_str().ok());
         action
             && service.is_none_or(|service| service == asked.service)
+            && self.region.as_ref().is_none_or(|region| region == asked.region)
             && self.path.as_ref().is_none_or(|part| asked.path.contains(part))
             && self.caller.is_none_or(|caller| caller == asked.caller)
             && self.agent.as_ref().is_none_or(|mark| agents.any(|agent| agent.contains(mark)))

@@ -68,7 +68,7 @@ impl Resource for Bucket {
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(settings::wanted(cloud).with_wanted_tags(&cloud.tags(PART)))
+        Ok(settings::wanted(cloud)?.with_wanted_tags(&cloud.tags(PART)))
     }
 
     fn current(&self, _: &Cloud, found: &Fields) -> Fields {

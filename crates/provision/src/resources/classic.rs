@@ -2,7 +2,7 @@
 
 use aws_sdk_elasticloadbalancing::types::{
     ConnectionSettings, CrossZoneLoadBalancing, HealthCheck, Listener, LoadBalancerAttributes, LoadBalancerDescription,
-    Tag,
+    PolicyAttribute, PolicyDescription, Tag,
 };
 
 use super::load_balancer::{self, PART, sorted};
@@ -17,6 +17,16 @@ use crate::settle::until_visible;
 
 const CHECK: &str = "health check";
 const IDLE: &str = "idle timeout";
+const HTTPS_PORT: i32 = 443;
+const TLS: &str = "TLS";
+/// TLS 1.2 and nothing older. "If you create an HTTPS/SSL listener without associating a security policy, Elastic Load Balancing
+/// associates the default predefined security policy, ELBSecurityPolicy-2016-08", which still speaks TLS 1.0 (User Guide for
+/// Classic Load Balancers, "Update the SSL negotiation configuration"). This is the newest that a classic balancer knows.
+const TLS_POLICY: &str = "ELBSecurityPolicy-TLS-1-2-2017-01";
+/// Our policy, which refers to the predefined one. A policy cannot be changed, so another reference needs another name.
+const POLICY_NAME: &str = "futuswarm-ELBSecurityPolicy-TLS-1-2-2017-01";
+const POLICY_TYPE: &str = "SSLNegotiationPolicyType";
+const POLICY_REFERENCE: &str = "Reference-Security-Policy";
 
 /// The balancer, with the parts of its subnets.
 pub(crate) struct ClassicBalancer {
@@ -29,6 +39,22 @@ pub(crate) struct ClassicBalancer {
 pub(crate) struct Seen {
     balancer: LoadBalancerDescription,
     attributes: Option<LoadBalancerAttributes>,
+    /// Its policies; not asked for while no listener speaks TLS.
+    policies: Vec<PolicyDescription>,
+}
+
+/// The predefined policies that a listener's policies refer to; AWS gives its default the name of what it refers to.
+fn tls_in_words(names: &[String], policies: &[PolicyDescription]) -> String {
+    let reference = |name: &String| {
+        let policy = policies.iter().find(|policy| policy.policy_name() == Some(name));
+        let attributes = policy.map(PolicyDescription::policy_attribute_descriptions).unwrap_or_default();
+        let reference = attributes.iter().find(|attribute| attribute.attribute_name() == Some(POLICY_REFERENCE));
+        reference.and_then(|reference| reference.attribute_value()).unwrap_or(name).to_owned()
+    };
+    match names.is_empty() {
+        true => "no policy".to_owned(),
+        false => sorted(names.iter().map(reference).collect()),
+    }
 }
 
 fn builder_error<E>(_: E) -> Error {
@@ -76,9 +102,40 @@ impl ClassicBalancer {
         };
         let mut all = vec![listener("HTTP", 80).build().map_err(builder_error)?];
         if let Some(arn) = validation::issued(cloud, self.certificate) {
-            all.push(listener("HTTPS", 443).ssl_certificate_id(arn).build().map_err(builder_error)?);
+            all.push(listener("HTTPS", HTTPS_PORT).ssl_certificate_id(arn).build().map_err(builder_error)?);
         }
         Ok(all)
+    }
+
+    fn serves_tls(&self, cloud: &Cloud) -> Result<bool, Error> {
+        Ok(self.listeners(cloud)?.iter().any(|listener| listener.load_balancer_port() == HTTPS_PORT))
+    }
+
+    /// Gives the HTTPS listener, if there is one, our policy instead of AWS's default.
+    async fn restrict_tls(&self, cloud: &Cloud) -> Result<(), Error> {
+        if !self.serves_tls(cloud)? {
+            return Ok(());
+        }
+        let name = cloud.names.balancer();
+        let made = until_visible("the load balancer", || async {
+            let attribute =
+                PolicyAttribute::builder().attribute_name(POLICY_REFERENCE).attribute_value(TLS_POLICY).build();
+            let create = cloud.classic.create_load_balancer_policy().load_balancer_name(&name);
+            let create = create.policy_name(POLICY_NAME).policy_type_name(POLICY_TYPE).policy_attributes(attribute);
+            create.send().await.map_err(aws("CreateLoadBalancerPolicy"))
+        });
+        match made.await {
+            // A run that was killed has made it.
+            Err(error) if !error.is(&["DuplicatePolicyName"]) => return Err(error.into()),
+            _ => {}
+        }
+        until_visible("the listener and its policy", || async {
+            let set = cloud.classic.set_load_balancer_policies_of_listener().load_balancer_name(&name);
+            let set = set.load_balancer_port(HTTPS_PORT).policy_names(POLICY_NAME);
+            set.send().await.map_err(aws("SetLoadBalancerPoliciesOfListener"))
+        })
+        .await?;
+        Ok(())
     }
 
     fn ids(&self, cloud: &Cloud) -> Result<Vec<String>, Error> {
@@ -155,7 +212,17 @@ impl Resource for ClassicBalancer {
         load_balancer::note_address(cloud, balancer.dns_name(), balancer.canonical_hosted_zone_name_id());
         let ask = cloud.classic.describe_load_balancer_attributes().load_balancer_name(cloud.names.balancer());
         let attributes = ask.send().await.map_err(aws("DescribeLoadBalancerAttributes"))?.load_balancer_attributes;
-        Ok(Some(Seen { balancer, attributes }))
+        let speaks_tls = balancer.listener_descriptions().iter().filter_map(|one| one.listener());
+        let speaks_tls = speaks_tls.map(Listener::load_balancer_port).any(|port| port == HTTPS_PORT);
+        let policies = match speaks_tls {
+            true => {
+                let ask = cloud.classic.describe_load_balancer_policies().load_balancer_name(cloud.names.balancer());
+                let answer = ask.send().await.map_err(aws("DescribeLoadBalancerPolicies"))?;
+                answer.policy_descriptions.unwrap_or_default()
+            }
+            false => Vec::new(),
+        };
+        Ok(Some(Seen { balancer, attributes, policies }))
     }
 
     /// Auto Scaling groups know it by its name.
@@ -170,7 +237,8 @@ impl Resource for ClassicBalancer {
             .with("security group", cloud.id_or_unknown(SecurityGroup::Balancer.part_name()))
             .with(IDLE, cloud.spec.load_balancer.idle_timeout_seconds)
             .with("across zones", true)
-            .with(CHECK, check_in_words(&check()?));
+            .with(CHECK, check_in_words(&check()?))
+            .with_some(TLS, self.serves_tls(cloud)?.then_some(TLS_POLICY));
         let listeners = self.listeners(cloud)?;
         let listeners = listeners.iter().map(listener_in_words);
         Ok(marks::wanted(listeners.fold(fields, |fields, (name, words)| fields.with(name, words))))
@@ -187,6 +255,12 @@ impl Resource for ClassicBalancer {
             .with_some(IDLE, idle)
             .with_some("across zones", across)
             .with_some(CHECK, seen.balancer.health_check().map(check_in_words));
+        let https = seen
+            .balancer
+            .listener_descriptions()
+            .iter()
+            .find(|one| one.listener().is_some_and(|listener| listener.load_balancer_port() == HTTPS_PORT));
+        let fields = fields.with_some(TLS, https.map(|one| tls_in_words(one.policy_names(), &seen.policies)));
         let listeners = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
         let fields = listeners.map(listener_in_words).fold(fields, |fields, (name, words)| fields.with(name, words));
         marks::current(cloud, fields)
@@ -208,6 +282,7 @@ impl Resource for ClassicBalancer {
             create.send().await.map_err(aws("CreateLoadBalancer"))
         });
         made.await?;
+        self.restrict_tls(cloud).await?;
         self.settle(cloud).await?;
         // Its zone is told only when it is described.
         let found = find(cloud).await?;
@@ -246,11 +321,18 @@ impl Resource for ClassicBalancer {
                 let wanted = self.listeners(cloud)?.into_iter().filter(|one| one.load_balancer_port() == port);
                 let wanted: Vec<Listener> = wanted.collect();
                 if !wanted.is_empty() {
-                    let create = cloud.classic.create_load_balancer_listeners().load_balancer_name(&name);
-                    let create = create.set_listeners(Some(wanted));
-                    create.send().await.map_err(aws("CreateLoadBalancerListeners"))?;
+                    until_visible("the certificate", || async {
+                        let create = cloud.classic.create_load_balancer_listeners().load_balancer_name(&name);
+                        let create = create.set_listeners(Some(wanted.clone()));
+                        create.send().await.map_err(aws("CreateLoadBalancerListeners"))
+                    })
+                    .await?;
                 }
             }
+        }
+        // A listener that was made anew has AWS's default policy.
+        if changed.any(&[TLS]) || changed.any_with_prefix("listener ") {
+            self.restrict_tls(cloud).await?;
         }
         if changed.any(&[IDLE, "across zones", CHECK]) {
             self.settle(cloud).await?;
@@ -272,4 +354,34 @@ impl Resource for ClassicBalancer {
 /// The certificate that the balancer serves: it can have only one.
 pub(crate) fn certificate_part(spec: &futuswarm_spec::Spec) -> &'static str {
     certificate::all(spec).first().map_or("certificate", |(part, _)| part)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_elasticloadbalancing::types::PolicyAttributeDescription;
+
+    use super::*;
+
+    #[test]
+    fn what_a_listener_speaks_is_what_its_policies_refer_to() {
+        let policy = |name: &str, attribute: &str, value: &str| {
+            let attribute =
+                PolicyAttributeDescription::builder().attribute_name(attribute).attribute_value(value).build();
+            PolicyDescription::builder().policy_name(name).policy_attribute_descriptions(attribute).build()
+        };
+        let policies = [
+            policy(POLICY_NAME, POLICY_REFERENCE, TLS_POLICY),
+            policy("old", POLICY_REFERENCE, "ELBSecurityPolicy-2016-08"),
+            policy("custom", "Protocol-TLSv1", "true"),
+        ];
+        let words =
+            |names: &[&str]| tls_in_words(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), &policies);
+        assert_eq!(words(&[POLICY_NAME]), TLS_POLICY);
+        assert_eq!(words(&["old"]), "ELBSecurityPolicy-2016-08");
+        assert_eq!(words(&["ELBSecurityPolicy-2016-08"]), "ELBSecurityPolicy-2016-08", "as AWS names its default");
+        assert_eq!(words(&["custom"]), "custom");
+        assert_eq!(words(&[]), "no policy");
+        // ELB: "Policy names must consist of alphanumeric characters and dashes (-)".
+        assert!(POLICY_NAME.chars().all(|character| character.is_ascii_alphanumeric() || character == '-'));
+    }
 }

@@ -234,8 +234,11 @@ impl Resource for Group {
             self.settle(cloud, group).await?;
         }
         if changed.tags() {
-            let tag = cloud.scaling.create_or_update_tags().set_tags(Some(self.tags(cloud)));
-            tag.send().await.map_err(aws("CreateOrUpdateTags"))?;
+            until_visible("the Auto Scaling group", || async {
+                let tag = cloud.scaling.create_or_update_tags().set_tags(Some(self.tags(cloud)));
+                tag.send().await.map_err(aws("CreateOrUpdateTags"))
+            })
+            .await?;
         }
         Ok(())
     }

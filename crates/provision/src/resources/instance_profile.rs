@@ -8,7 +8,7 @@ use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws};
 use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use crate::settle::{until_detached, until_visible};
 use crate::world;
 
 /// The profile of a role; it has the role's name.
@@ -111,8 +111,12 @@ impl Resource for InstanceProfile {
 
     async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
         self.remove_roles(cloud, found).await?;
-        let delete = cloud.iam.delete_instance_profile().instance_profile_name(self.name(cloud));
-        delete.send().await.map_err(aws("DeleteInstanceProfile"))?;
+        let name = self.name(cloud);
+        until_detached("the instance profile", || async {
+            let delete = cloud.iam.delete_instance_profile().instance_profile_name(&name);
+            delete.send().await.map_err(aws("DeleteInstanceProfile"))
+        })
+        .await?;
         Ok(())
     }
 }

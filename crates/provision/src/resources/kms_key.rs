@@ -2,13 +2,13 @@
 
 use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 
-use super::marks;
-use crate::Cloud;
+use super::{marks, rds};
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::names::Names;
 use crate::plan::{Changed, Fields};
 use crate::settle::until_visible;
+use crate::{Cloud, Mode};
 
 /// KMS deletes keys only after a waiting period; this is the shortest, in days.
 const SHORTEST_WAIT_DAYS: i32 = 7;
@@ -102,6 +102,33 @@ impl KmsKey {
     }
 }
 
+impl KmsKey {
+    /// Whether the key stays when everything else goes, because database snapshots that an earlier destroy has kept can be opened
+    /// with nothing else; says so. A plan says it, too, before anybody is asked.
+    async fn is_needed_by_snapshots(self, cloud: &Cloud, key: &str) -> Result<bool, Error> {
+        let goes = matches!(cloud.mode(), Mode::Destroy { delete_data: true, .. });
+        if !goes || self != Self::Cluster {
+            return Ok(false);
+        }
+        let snapshots = rds::snapshots_under(cloud, key).await?;
+        if let Some(note) = kept_for(&self.alias(cloud), &snapshots) {
+            cloud.note(note);
+        }
+        Ok(!snapshots.is_empty())
+    }
+}
+
+/// What to do about a key that stays; nothing when no snapshot needs it.
+fn kept_for(alias: &str, snapshots: &[String]) -> Option<String> {
+    let first = snapshots.first()?;
+    Some(format!(
+        "the KMS key {alias} stays: without it nobody could open the database snapshot{} {} again; to delete them, too, run `aws rds delete-db-snapshot --db-snapshot-identifier {first}`{} and this command again",
+        if snapshots.len() == 1 { "" } else { "s" },
+        snapshots.join(", "),
+        if snapshots.len() == 1 { "" } else { ", the same for the others," },
+    ))
+}
+
 /// A key behind its alias, and whether it rotates.
 pub(crate) struct Found {
     arn: String,
@@ -147,6 +174,9 @@ impl Resource for KmsKey {
             Err(error) if error.is(&["KMSInvalidStateException"]) => false,
             Err(error) => return Err(error.into()),
         };
+        if self.is_needed_by_snapshots(cloud, key).await? {
+            return Ok(None);
+        }
         let state = if rotates { KeyState::Enabled } else { self.state(cloud, key).await? };
         let Names { region, account, .. } = &cloud.names;
         let arn = format!("arn:{}:kms:{region}:{account}:key/{key}", cloud.names.partition());
@@ -215,4 +245,33 @@ async fn rotate(cloud: &Cloud, key: &str) -> Result<(), Error> {
     })
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_stays_names_every_snapshot_and_the_command_that_deletes_it() {
+        let snapshots = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(kept_for("alias/a", &[]), None);
+        let one = kept_for("alias/a", &snapshots(&["db-final-1"])).unwrap();
+        assert!(
+            one.contains(
+                "the KMS key alias/a stays: without it nobody could open the database snapshot db-final-1 again"
+            ),
+            "{one}"
+        );
+        assert!(
+            one.ends_with(
+                "run `aws rds delete-db-snapshot --db-snapshot-identifier db-final-1` and this command again"
+            ),
+            "{one}"
+        );
+        let two = kept_for("alias/a", &snapshots(&["db-final-1", "mine"])).unwrap();
+        assert!(
+            two.contains("the database snapshots db-final-1, mine again") && two.contains("the same for the others"),
+            "{two}"
+        );
+    }
 }

@@ -80,9 +80,13 @@ impl Listener {
 
     async fn add_certificates(&self, cloud: &Cloud, arn: &str, there: &[String]) -> Result<(), Error> {
         for other in self.certificates(cloud).into_iter().skip(1).filter(|other| !there.contains(other)) {
-            let certificate = ListenerCertificate::builder().certificate_arn(other).build();
-            let add = cloud.balancing.add_listener_certificates().listener_arn(arn).certificates(certificate);
-            add.send().await.map_err(aws("AddListenerCertificates"))?;
+            // A certificate that was just issued is unknown for a while (hashicorp/terraform-provider-aws pull request 10294).
+            until_visible("the certificate", || async {
+                let certificate = ListenerCertificate::builder().certificate_arn(&other).build();
+                let add = cloud.balancing.add_listener_certificates().listener_arn(arn).certificates(certificate);
+                add.send().await.map_err(aws("AddListenerCertificates"))
+            })
+            .await?;
         }
         Ok(())
     }
@@ -238,7 +242,8 @@ impl Resource for Listener {
                 }
                 None => modify,
             };
-            modify.send().await.map_err(aws("ModifyListener"))?;
+            until_visible("the certificate", || async { modify.clone().send().await.map_err(aws("ModifyListener")) })
+                .await?;
         }
         if marks::differs(changed) {
             target_group::add_tags(cloud, &arn, &Resource::part(self)).await?;

@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::vpc;
 use crate::engine::Resource;
-use crate::error::{Error, aws};
+use crate::error::Error;
 use crate::plan::{Changed, Fields};
-use crate::{Cloud, world};
+use crate::{Cloud, ec2_tags, world};
 
 const PART: &str = "marks";
 const TAGS: &str = "futuswarm:tags";
@@ -136,8 +136,7 @@ impl Resource for Marks {
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let request = cloud.ec2.create_tags().resources(cloud.need(vpc::PART)?).set_tags(Some(new(cloud).collect()));
-        request.send().await.map_err(aws("CreateTags"))?;
+        ec2_tags::put(&cloud.ec2, &cloud.need(vpc::PART)?, new(cloud).collect()).await?;
         Ok(PART.to_owned())
     }
 

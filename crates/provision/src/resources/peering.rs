@@ -9,13 +9,13 @@ use aws_sdk_ec2::types::{
 use futuswarm_aws::at_most_one;
 use futuswarm_spec::Peering as Wanted;
 
-use super::vpc;
+use super::{role, vpc};
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::names::{CLUSTER_TAG, PART_TAG};
 use crate::plan::{Changed, Fields};
 use crate::settle::{self, until_visible};
-use crate::{Cloud, Mode, world};
+use crate::{Cloud, Mode, ec2_tags, world};
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
@@ -420,9 +420,7 @@ impl Resource for Peering {
         }
         if changed.any(&[ROLE]) {
             match self.role_tag() {
-                Some(tag) => {
-                    cloud.ec2.create_tags().resources(&id).tags(tag).send().await.map_err(aws("CreateTags"))?;
-                }
+                Some(tag) => ec2_tags::put(&cloud.ec2, &id, vec![tag]).await?,
                 None => {
                     let tag = Tag::builder().key(ROLE_TAG).build();
                     cloud.ec2.delete_tags().resources(&id).tags(tag).send().await.map_err(aws("DeleteTags"))?;
@@ -462,7 +460,8 @@ async fn delete_routes(
         let Some(destination) = route.destination_cidr_block() else { continue };
         if network.is_none_or(|network| network == destination) {
             let delete = ec2.delete_route().set_route_table_id(table.route_table_id.clone());
-            delete.destination_cidr_block(destination).send().await.map_err(aws("DeleteRoute"))?;
+            let deleted = delete.destination_cidr_block(destination).send().await;
+            role::or_gone(deleted.map_err(aws("DeleteRoute")))?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ mod subnets;
 
 use std::time::Duration;
 
-use aws_sdk_rds::types::{DbInstance, Tag};
+use aws_sdk_rds::types::{DbInstance, DbSnapshot, Tag};
 use futuswarm_spec::Rds as Wanted;
 
 use super::kms_key::KmsKey;
@@ -52,6 +52,21 @@ async fn find(cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The database snapshots of this region that are encrypted under a key, by name: those that a destroy has kept, and whatever else
+/// somebody has made or copied under it. RDS names keys by their ARN.
+pub(super) async fn snapshots_under(cloud: &Cloud, key: &str) -> Result<Vec<String>, Error> {
+    let mut pages = cloud.rds.describe_db_snapshots().into_paginator().send();
+    let mut names = Vec::new();
+    while let Some(page) = pages.next().await {
+        let snapshots = page.map_err(aws("DescribeDBSnapshots"))?.db_snapshots.unwrap_or_default();
+        let under =
+            |snapshot: &DbSnapshot| snapshot.kms_key_id().is_some_and(|arn| arn.rsplit('/').next() == Some(key));
+        names.extend(snapshots.into_iter().filter(under).filter_map(|snapshot| snapshot.db_snapshot_identifier));
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// States in which a server serves and takes changes, or does so in a moment.

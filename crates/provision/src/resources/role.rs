@@ -1,5 +1,7 @@
 //! IAM roles of the nodes, each with its one inline policy.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_iam::types::{RoleDetail, Tag};
 use futuswarm_spec::Role as NodeRole;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use super::kms_key::KmsKey;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use crate::settle::{until_detached, until_visible};
 use crate::{Cloud, policies};
 
 /// The name of the one inline policy.
@@ -140,14 +142,24 @@ impl Resource for Role {
 
     async fn delete(&self, cloud: &Cloud, found: &RoleDetail) -> Result<(), Error> {
         let name = self.name(cloud);
-        for policy in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
+        for policy in policies_to_delete(found) {
             let delete = cloud.iam.delete_role_policy().role_name(&name).policy_name(policy);
-            delete.send().await.map_err(aws("DeleteRolePolicy"))?;
+            or_gone(delete.send().await.map_err(aws("DeleteRolePolicy")))?;
         }
         detach_policies(cloud, &name, found).await?;
-        cloud.iam.delete_role().role_name(&name).send().await.map_err(aws("DeleteRole"))?;
+        until_detached("the role", || async {
+            cloud.iam.delete_role().role_name(&name).send().await.map_err(aws("DeleteRole"))
+        })
+        .await?;
         Ok(())
     }
+}
+
+/// The inline policies of a role that goes. Ours is among them even when it was not listed: the list of a role that was just made
+/// may be older than its policy.
+fn policies_to_delete(found: &RoleDetail) -> BTreeSet<&str> {
+    let listed = found.role_policy_list().iter().filter_map(|policy| policy.policy_name());
+    listed.chain([POLICY]).collect()
 }
 
 async fn detach_policies(cloud: &Cloud, name: &str, found: &RoleDetail) -> Result<(), Error> {
@@ -158,7 +170,8 @@ async fn detach_policies(cloud: &Cloud, name: &str, found: &RoleDetail) -> Resul
     Ok(())
 }
 
-/// That a policy is gone already must not pass for the role's being gone.
+/// That a policy, a route or another thing of a resource is gone already must not pass for the whole resource's being gone: what
+/// deletes a resource takes NotFound of the resource itself for success.
 pub(super) fn or_gone<T>(outcome: Result<T, futuswarm_aws::Error>) -> Result<(), futuswarm_aws::Error> {
     match outcome {
         Err(error) if !error.is_not_found() => Err(error),
@@ -169,6 +182,31 @@ pub(super) fn or_gone<T>(outcome: Result<T, futuswarm_aws::Error>) -> Result<(),
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_policy_is_deleted_even_when_it_was_not_listed() {
+        let policy = |name: &str| aws_sdk_iam::types::PolicyDetail::builder().policy_name(name).build();
+        let role = RoleDetail::builder().role_policy_list(policy("extra")).build();
+        assert_eq!(policies_to_delete(&role).into_iter().collect::<Vec<_>>(), ["extra", POLICY]);
+        let role = RoleDetail::builder().role_policy_list(policy(POLICY)).build();
+        assert_eq!(policies_to_delete(&role).into_iter().collect::<Vec<_>>(), [POLICY]);
+    }
+
+    #[test]
+    fn only_not_found_is_gone() {
+        let error = |code: &str| -> futuswarm_aws::Error {
+            futuswarm_aws::Failure {
+                operation: "DeleteRolePolicy",
+                code: Some(code.to_owned()),
+                message: String::new(),
+                request_id: None,
+                status: Some(400),
+            }
+            .into()
+        };
+        assert!(or_gone(Ok(())).is_ok() && or_gone::<()>(Err(error("NoSuchEntity"))).is_ok());
+        assert!(or_gone::<()>(Err(error("AccessDenied"))).is_err());
+    }
 
     #[test]
     fn documents_are_decoded_and_written_anew() {

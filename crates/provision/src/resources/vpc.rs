@@ -3,12 +3,11 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tag, Vpc as Found};
 
 use super::marks;
-use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
 use crate::settle::{until_free, until_visible};
-use crate::world;
+use crate::{Cloud, ec2_tags, world};
 
 pub(crate) const PART: &str = "vpc";
 /// A tag that says that the VPC gives its instances names: asking EC2 for the attribute would be a request of its own.
@@ -98,6 +97,5 @@ async fn name_hosts(cloud: &Cloud, id: &str, mut tags: Vec<Tag>) -> Result<(), E
     })
     .await?;
     tags.push(Tag::builder().key(HOSTNAMES).value("on").build());
-    cloud.ec2.create_tags().resources(id).set_tags(Some(tags)).send().await.map_err(aws("CreateTags"))?;
-    Ok(())
+    ec2_tags::put(&cloud.ec2, id, tags).await
 }

@@ -17,7 +17,7 @@ fn agent(name: &'static str) -> HeaderMap {
 }
 
 fn asked<'a>(service: &'a str, action: Option<&'a str>, headers: &'a HeaderMap) -> Asked<'a> {
-    Asked { service, action, path: "/bucket/cluster/genesis", caller: Caller::Node, headers }
+    Asked { service, region: "eu-west-1", action, path: "/bucket/cluster/genesis", caller: Caller::Node, headers }
 }
 
 fn refused(code: &str) -> ApiFault {
@@ -27,7 +27,7 @@ fn refused(code: &str) -> ApiFault {
 #[test]
 fn only_the_calls_that_are_meant_are_hit_and_only_so_many() {
     let injected = injected(
-        r#"{"fault":{"kind":"throttle"},"service":"s3","caller":"node","path":"/cluster/","agent":"app/agent","after":1,"count":2}"#,
+        r#"{"fault":{"kind":"throttle"},"service":"s3","caller":"node","path":"/cluster/","region":"eu-west-1","agent":"app/agent","after":1,"count":2}"#,
     );
     let (ours, other) = (agent("aws-sdk-rust/1.3 app/agent"), agent("curl"));
     let ask = asked("s3", None, &ours);
@@ -36,6 +36,7 @@ fn only_the_calls_that_are_meant_are_hit_and_only_so_many() {
         asked("s3", None, &other),
         Asked { caller: Caller::Owner, ..ask },
         Asked { path: "/bucket/apps/x", ..ask },
+        Asked { region: "us-east-1", ..ask },
     ] {
         assert_eq!(injected.next(&stranger), Verdict::default(), "{stranger:?}");
     }

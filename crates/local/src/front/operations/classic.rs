@@ -12,8 +12,14 @@ use crate::front::form::Form;
 
 /// The classic load balancer's version of the API.
 pub const VERSION: &str = "2012-06-01";
+/// What a listener with TLS has when nobody has given it another: "If you create an HTTPS/SSL listener without associating a security
+/// policy, Elastic Load Balancing associates the default predefined security policy" (User Guide for Classic Load Balancers).
+const DEFAULT_POLICY: &str = "ELBSecurityPolicy-2016-08";
 /// As in the emulator's answers about the other load balancers.
 const HOSTED_ZONE: &str = "Z2P70J7EXAMPLE";
+
+/// As the emulator shows a listener without policies.
+const NO_POLICIES: &str = "<PolicyNames/>";
 
 /// What was said of listeners: load balancer and port → protocol of its instances.
 #[derive(Default)]
@@ -91,6 +97,11 @@ impl Classic {
                 }
                 _ => out.push_str(whole),
             }
+            let speaks_tls = content(whole, "Protocol").is_some_and(|protocol| ["HTTPS", "SSL"].contains(&protocol));
+            if let Some(later) = rest.strip_prefix(NO_POLICIES).filter(|_| speaks_tls) {
+                out.push_str(&format!("<PolicyNames><member>{DEFAULT_POLICY}</member></PolicyNames>"));
+                rest = later;
+            }
         }
         out.push_str(rest);
         let zone =
@@ -124,5 +135,20 @@ mod tests {
         };
         let zone = "<CanonicalHostedZoneNameID>Z2P70J7EXAMPLE</CanonicalHostedZoneNameID>";
         assert_eq!(classic.complete(&answer("HTTPS", "SSL", "")), answer("HTTP", "TCP", zone));
+    }
+
+    #[test]
+    fn a_listener_with_tls_and_no_policy_has_the_default_of_aws() {
+        let answer = |https: &str, http: &str, ours: &str| {
+            let listener = |protocol: &str, policies: &str| {
+                format!("<member><Listener><Protocol>{protocol}</Protocol></Listener>{policies}</member>")
+            };
+            listener("HTTPS", https) + &listener("HTTP", http) + &listener("SSL", ours)
+        };
+        let default = "<PolicyNames><member>ELBSecurityPolicy-2016-08</member></PolicyNames>";
+        let ours = "<PolicyNames><member>ours</member></PolicyNames>";
+        let zone = "<CanonicalHostedZoneNameID>";
+        let complete = Classic::default().complete(&(answer(NO_POLICIES, NO_POLICIES, ours) + zone));
+        assert_eq!(complete, answer(default, NO_POLICIES, ours) + zone);
     }
 }

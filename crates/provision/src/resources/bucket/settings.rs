@@ -8,6 +8,9 @@ use aws_sdk_s3::types::{
     ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
 };
 
+use futuswarm_spec::Retention;
+use futuswarm_store::keys;
+
 use super::super::kms_key::KmsKey;
 use super::PART;
 use crate::error::{Error, aws, incomplete};
@@ -22,6 +25,9 @@ pub(super) const TRANSPORT: &str = "policy";
 pub(super) const EXPIRY: &str = "expiry ";
 /// Days after which the parts of an upload that was never finished go.
 const UNFINISHED_DAYS: i32 = 7;
+/// Days after which older versions of heartbeats go: the fewest that S3 takes. One a minute of fifty nodes makes 72,000 versions a
+/// day.
+const HEARTBEAT_DAYS: i32 = 1;
 
 pub(super) fn unbuilt(_: BuildError) -> Error {
     incomplete("a request about the bucket", "required field")()
@@ -31,28 +37,77 @@ pub(super) fn unbuilt(_: BuildError) -> Error {
 struct Expiry {
     name: &'static str,
     prefix: &'static str,
-    /// Days for current objects, or for older versions.
+    /// After how many days objects go.
     current: Option<i32>,
+    /// After how many days older versions go.
     older: Option<i32>,
+    /// After how many days the parts of an upload that was never finished go.
+    unfinished: Option<i32>,
+    /// Whether a delete marker goes once no version is left behind it. S3 takes no days for it, nor for objects beside it
+    /// (Amazon S3 API Reference, LifecycleExpiration).
+    markers: bool,
 }
 
-fn expiries(cloud: &Cloud) -> [Expiry; 3] {
-    let retention = &cloud.spec.retention;
+impl Expiry {
+    const fn new(name: &'static str, prefix: &'static str) -> Self {
+        Self { name, prefix, current: None, older: None, unfinished: None, markers: false }
+    }
+
+    /// For objects that every node writes again and again, and whose past nobody reads. Where several rules fit a version, S3
+    /// follows the shortest (Amazon S3 User Guide, "Examples of S3 Lifecycle configurations", overlapping filters).
+    const fn of_heartbeats(name: &'static str, prefix: &'static str) -> Self {
+        Self { older: Some(HEARTBEAT_DAYS), markers: true, ..Self::new(name, prefix) }
+    }
+}
+
+fn expiries(retention: &Retention) -> [Expiry; 5] {
     let days = |days: u32| i32::try_from(days).ok();
+    let unfinished = Some(UNFINISHED_DAYS);
     [
-        Expiry { name: "older-versions", prefix: "", current: None, older: days(retention.versions_days) },
-        Expiry { name: "backups", prefix: "backup/", current: days(retention.backup_days), older: None },
-        Expiry { name: "audit", prefix: "audit/", current: days(retention.audit_days), older: None },
+        Expiry { older: days(retention.versions_days), unfinished, ..Expiry::new("older-versions", "") },
+        Expiry { current: days(retention.backup_days), ..Expiry::new("backups", "backup/") },
+        Expiry { current: days(retention.audit_days), ..Expiry::new("audit", "audit/") },
+        Expiry::of_heartbeats("nodes", keys::NODES),
+        Expiry::of_heartbeats("managers", keys::MANAGERS),
     ]
 }
 
 /// A rule in words, the same for one that is wanted and one that was found.
-fn in_words(prefix: &str, current: Option<i32>, older: Option<i32>, unfinished: Option<i32>) -> String {
+fn in_words(rule: &LifecycleRule) -> String {
+    let prefix = rule.filter().and_then(|filter| filter.prefix()).unwrap_or_default();
+    let expiration = rule.expiration();
+    let older = rule.noncurrent_version_expiration().and_then(|expiration| expiration.noncurrent_days());
+    let unfinished = rule.abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation());
+    let after = |days: i32| if days == 1 { "after a day".to_owned() } else { format!("after {days} days") };
     let mut words = vec![if prefix.is_empty() { "everything".to_owned() } else { prefix.to_owned() }];
-    words.extend(current.map(|days| format!("after {days} days")));
-    words.extend(older.map(|days| format!("older versions after {days} days")));
-    words.extend(unfinished.map(|days| format!("unfinished uploads after {days} days")));
+    words.extend(expiration.and_then(|expiration| expiration.days()).map(after));
+    words.extend(older.map(|days| format!("older versions {}", after(days))));
+    words.extend(unfinished.map(|days| format!("unfinished uploads {}", after(days))));
+    if expiration.is_some_and(|expiration| expiration.expired_object_delete_marker() == Some(true)) {
+        words.push("delete markers with nothing behind them".to_owned());
+    }
     words.join(", ")
+}
+
+fn rule(expiry: &Expiry) -> Result<LifecycleRule, Error> {
+    let markers = expiry.markers.then(|| LifecycleExpiration::builder().expired_object_delete_marker(true).build());
+    let current = expiry.current.map(|days| LifecycleExpiration::builder().days(days).build());
+    let older = expiry.older.map(|days| NoncurrentVersionExpiration::builder().noncurrent_days(days).build());
+    let unfinished =
+        expiry.unfinished.map(|days| AbortIncompleteMultipartUpload::builder().days_after_initiation(days).build());
+    LifecycleRule::builder()
+        .id(expiry.name)
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix(expiry.prefix).build())
+        .set_expiration(current.or(markers))
+        .set_noncurrent_version_expiration(older)
+        .set_abort_incomplete_multipart_upload(unfinished)
+        .build()
+        .map_err(unbuilt)
+}
+
+fn rules(retention: &Retention) -> Result<Vec<LifecycleRule>, Error> {
+    expiries(retention).iter().map(rule).collect()
 }
 
 /// The policy that is wanted, if any. Behind an endpoint without TLS it would do what it says, and lock everybody out.
@@ -60,18 +115,16 @@ fn policy(cloud: &Cloud) -> Option<String> {
     (!cloud.is_without_tls()).then(|| policies::bucket(&cloud.names).to_string())
 }
 
-pub(super) fn wanted(cloud: &Cloud) -> Fields {
+pub(super) fn wanted(cloud: &Cloud) -> Result<Fields, Error> {
     let mut fields = Fields::new()
         .with(PUBLIC, "blocked")
         .with(VERSIONING, BucketVersioningStatus::Enabled.as_str())
         .with(ENCRYPTION, cloud.id_or_unknown(KmsKey::Cluster.part_name()))
         .with_some(TRANSPORT, policy(cloud));
-    for expiry in expiries(cloud) {
-        let unfinished = expiry.older.map(|_| UNFINISHED_DAYS);
-        let words = in_words(expiry.prefix, expiry.current, expiry.older, unfinished);
-        fields = fields.with(format!("{EXPIRY}{}", expiry.name), words);
+    for rule in rules(&cloud.spec.retention)? {
+        fields = fields.with(format!("{EXPIRY}{}", rule.id().unwrap_or_default()), in_words(&rule));
     }
-    fields
+    Ok(fields)
 }
 
 /// All settings, or nothing when there is no bucket.
@@ -151,17 +204,7 @@ async fn read_expiry(cloud: &Cloud, name: &str) -> Result<Vec<(String, String)>,
     let answer = or_unset(answer.map_err(aws("GetBucketLifecycleConfiguration")), "NoSuchLifecycleConfiguration")?;
     let rules = answer.and_then(|answer| answer.rules).unwrap_or_default();
     let in_force = rules.iter().filter(|rule| *rule.status() == ExpirationStatus::Enabled);
-    Ok(in_force
-        .map(|rule| {
-            let words = in_words(
-                rule.filter().and_then(|filter| filter.prefix()).unwrap_or_default(),
-                rule.expiration().and_then(|expiration| expiration.days()),
-                rule.noncurrent_version_expiration().and_then(|expiration| expiration.noncurrent_days()),
-                rule.abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation()),
-            );
-            (rule.id().unwrap_or_default().to_owned(), words)
-        })
-        .collect())
+    Ok(in_force.map(|rule| (rule.id().unwrap_or_default().to_owned(), in_words(rule))).collect())
 }
 
 async fn read_tags(cloud: &Cloud, name: &str) -> Result<Vec<(String, String)>, Error> {
@@ -218,29 +261,45 @@ pub(super) async fn require_tls(cloud: &Cloud, name: &str) -> Result<(), Error> 
 }
 
 pub(super) async fn expire(cloud: &Cloud, name: &str) -> Result<(), Error> {
-    let mut rules = Vec::new();
-    for expiry in expiries(cloud) {
-        let rule = LifecycleRule::builder()
-            .id(expiry.name)
-            .status(ExpirationStatus::Enabled)
-            .filter(LifecycleRuleFilter::builder().prefix(expiry.prefix).build());
-        let rule = match expiry.current {
-            Some(days) => rule.expiration(LifecycleExpiration::builder().days(days).build()),
-            None => rule,
-        };
-        let rule = match expiry.older {
-            Some(days) => rule
-                .noncurrent_version_expiration(NoncurrentVersionExpiration::builder().noncurrent_days(days).build())
-                .abort_incomplete_multipart_upload(
-                    AbortIncompleteMultipartUpload::builder().days_after_initiation(UNFINISHED_DAYS).build(),
-                ),
-            None => rule,
-        };
-        rules.push(rule.build().map_err(unbuilt)?);
-    }
+    let rules = rules(&cloud.spec.retention)?;
     let lifecycle = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().map_err(unbuilt)?;
     let put = cloud.s3.put_bucket_lifecycle_configuration().bucket(name).lifecycle_configuration(lifecycle);
     until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketLifecycleConfiguration")) })
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_heartbeats_and_their_delete_markers_go_after_a_day_and_everything_else_as_the_spec_says() {
+        let retention = Retention { versions_days: 90, backup_days: 30, audit_days: 365 };
+        let rules = rules(&retention).unwrap();
+        let words: Vec<String> =
+            rules.iter().map(|rule| format!("{}: {}", rule.id().unwrap(), in_words(rule))).collect();
+        assert_eq!(
+            words,
+            [
+                "older-versions: everything, older versions after 90 days, unfinished uploads after 7 days",
+                "backups: backup/, after 30 days",
+                "audit: audit/, after 365 days",
+                "nodes: cluster/nodes/, older versions after a day, delete markers with nothing behind them",
+                "managers: cluster/managers/, older versions after a day, delete markers with nothing behind them",
+            ]
+        );
+        // S3 refuses a rule that names both ("MalformedXML").
+        for rule in rules.iter().filter_map(LifecycleRule::expiration) {
+            assert!(rule.days().is_none() || rule.expired_object_delete_marker().is_none(), "{rule:?}");
+        }
+        for key in ["cluster/nodes/AROA:i-1", "cluster/managers/n1"] {
+            let fits = |rule: &&LifecycleRule| {
+                rule.filter().and_then(|filter| filter.prefix()).is_some_and(|prefix| key.starts_with(prefix))
+            };
+            let days =
+                rules.iter().filter(fits).filter_map(|rule| rule.noncurrent_version_expiration()?.noncurrent_days());
+            assert_eq!(days.min(), Some(1), "{key}");
+        }
+    }
 }

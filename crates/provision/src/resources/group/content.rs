@@ -11,7 +11,7 @@ use super::super::{target_group, template};
 use crate::Cloud;
 use crate::error::{Error, aws};
 use crate::plan::Fields;
-use crate::settle::until_visible;
+use crate::settle::{until_free, until_visible};
 
 /// The hook that holds an ending instance until its node has handed over its tasks.
 const HOOK_NAME: &str = "futuswarm-drain";
@@ -139,8 +139,11 @@ pub(super) async fn put_hook(cloud: &Cloud, group: &str) -> Result<(), Error> {
 
 /// Switches off what would end a manager that is well.
 pub(super) async fn keep_managers(cloud: &Cloud, group: &str) -> Result<(), Error> {
-    let suspend = cloud.scaling.suspend_processes().auto_scaling_group_name(group).scaling_processes(REBALANCE);
-    suspend.send().await.map_err(aws("SuspendProcesses"))?;
+    until_visible("the Auto Scaling group", || async {
+        let suspend = cloud.scaling.suspend_processes().auto_scaling_group_name(group).scaling_processes(REBALANCE);
+        suspend.send().await.map_err(aws("SuspendProcesses"))
+    })
+    .await?;
     Ok(())
 }
 
@@ -158,7 +161,8 @@ pub(super) async fn unprotect(cloud: &Cloud, group: &AutoScalingGroup) -> Result
     }
     let lift = cloud.scaling.set_instance_protection().set_instance_ids(Some(protected));
     let lift = lift.set_auto_scaling_group_name(group.auto_scaling_group_name.clone()).protected_from_scale_in(false);
-    lift.send().await.map_err(aws("SetInstanceProtection"))?;
+    until_free("the Auto Scaling group", || async { lift.clone().send().await.map_err(aws("SetInstanceProtection")) })
+        .await?;
     Ok(())
 }
 
@@ -166,19 +170,31 @@ pub(super) async fn unprotect(cloud: &Cloud, group: &AutoScalingGroup) -> Result
 pub(super) async fn attach(cloud: &Cloud, found: &AutoScalingGroup, part: &str, behind: &str) -> Result<(), Error> {
     let name = found.auto_scaling_group_name().unwrap_or_default();
     for arn in found.target_group_arns().iter().filter(|arn| *arn != behind) {
-        let detach = cloud.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
-        detach.target_group_arns(arn).send().await.map_err(aws("DetachLoadBalancerTargetGroups"))?;
+        until_free("the Auto Scaling group", || async {
+            let detach = cloud.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
+            detach.target_group_arns(arn).send().await.map_err(aws("DetachLoadBalancerTargetGroups"))
+        })
+        .await?;
     }
     for other in found.load_balancer_names().iter().filter(|other| *other != behind) {
-        let detach = cloud.scaling.detach_load_balancers().auto_scaling_group_name(name);
-        detach.load_balancer_names(other).send().await.map_err(aws("DetachLoadBalancers"))?;
+        until_free("the Auto Scaling group", || async {
+            let detach = cloud.scaling.detach_load_balancers().auto_scaling_group_name(name);
+            detach.load_balancer_names(other).send().await.map_err(aws("DetachLoadBalancers"))
+        })
+        .await?;
     }
     if part == target_group::PART {
-        let attach = cloud.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
-        attach.target_group_arns(behind).send().await.map_err(aws("AttachLoadBalancerTargetGroups"))?;
+        until_visible("the target group", || async {
+            let attach = cloud.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
+            attach.target_group_arns(behind).send().await.map_err(aws("AttachLoadBalancerTargetGroups"))
+        })
+        .await?;
     } else {
-        let attach = cloud.scaling.attach_load_balancers().auto_scaling_group_name(name);
-        attach.load_balancer_names(behind).send().await.map_err(aws("AttachLoadBalancers"))?;
+        until_visible("the load balancer", || async {
+            let attach = cloud.scaling.attach_load_balancers().auto_scaling_group_name(name);
+            attach.load_balancer_names(behind).send().await.map_err(aws("AttachLoadBalancers"))
+        })
+        .await?;
     }
     Ok(())
 }
