@@ -1,9 +1,4 @@
 //! `futuswarm-bake`: the command line of the image pipeline, behind `cargo xtask bake`.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the bake's one printer: data on stdout, talk on stderr"
-)]
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -17,6 +12,7 @@ use futuswarm_bake::base::LockPolicy;
 use futuswarm_bake::inputs::Inputs;
 use futuswarm_bake::pipeline::{Request, bake};
 use futuswarm_bake::stages::Event;
+use futuswarm_output::{eprint, eprintln, println};
 
 const UNBUILT: &str = "the programs that go into the image are not named; run `cargo xtask bake`, which builds them";
 
@@ -70,7 +66,15 @@ struct Arguments {
 }
 
 fn main() -> std::process::ExitCode {
-    match run() {
+    // With 1, as every other mistake: 2 says elsewhere that a plan has changes.
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            let _unprinted = futuswarm_output::end_if_reader_gone(usage.print());
+            return std::process::ExitCode::from(u8::from(usage.use_stderr()));
+        }
+    };
+    match run(arguments) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nerror: {error:#}");
@@ -79,8 +83,7 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn run() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.tools_only {
         let mut progress = Progress::default();
         let tools = futuswarm_tools::ToolsTree::ensure(arguments.mirror.as_deref(), &mut || {

@@ -1,9 +1,4 @@
 //! `futuswarm-local`: the command line of the local cloud, behind `cargo xtask … --local`.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the local cloud's one printer: data on stdout, talk on stderr"
-)]
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use futuswarm_local::commands::{self, doctor};
 use futuswarm_local::{Accel, EXEC_CHILD, EXEC_CONFINED, Extent};
+use futuswarm_output::{eprintln, println};
 
 #[derive(Debug, Parser)]
 #[command(name = "futuswarm-local")]
@@ -112,6 +108,9 @@ enum Verb {
         /// The API and databases, but no machines.
         #[arg(long, conflicts_with = "api_only")]
         no_machines: bool,
+        /// Ports of the API, the load balancer, and its TLS listener, as `up` has chosen them.
+        #[arg(long, value_delimiter = ',')]
+        ports: Vec<u16>,
     },
 }
 
@@ -128,7 +127,7 @@ fn main() -> std::process::ExitCode {
         return std::process::ExitCode::from(127);
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| futuswarm_output::Log).with_ansi(false).init();
     // One thread: children ask the kernel to die with the thread that started them.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -141,7 +140,7 @@ fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // With 1, as every other mistake: 2 says elsewhere that a plan has changes.
-            let _closed = error.print();
+            let _unprinted = futuswarm_output::end_if_reader_gone(error.print());
             return std::process::ExitCode::from(u8::from(error.use_stderr()));
         }
     };
@@ -158,7 +157,14 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Up { cluster, api_only, no_machines } => {
             eprintln!("starting the local cloud");
-            let cloud = commands::up(&cluster.spec, cluster.accel, Extent::of(api_only, no_machines)).await?;
+            let commands::Up { cloud, moved } =
+                commands::up(&cluster.spec, cluster.accel, Extent::of(api_only, no_machines)).await?;
+            for commands::Moved { key, usual, port } in moved {
+                eprintln!(
+                    "port {usual} of 127.0.0.1 is in use{}, so {port} is used; {key} under [local] of the spec sets another",
+                    commands::ports::owner(usual)
+                );
+            }
             eprintln!(
                 "the local cloud {} is up: AWS API at {}, log in {}/daemon.log",
                 cloud.cluster, cloud.api_endpoint, cloud.state_dir
@@ -191,8 +197,9 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             report(&checks, before_start, json)?;
         }
         Verb::NaiveJoin(cluster) => println!("{:.1}", futuswarm_local::naive_join(&cluster.spec, cluster.accel).await?),
-        Verb::Daemon { cluster, api_only, no_machines } => {
-            commands::run_daemon(&cluster.spec, cluster.accel, Extent::of(api_only, no_machines)).await?;
+        Verb::Daemon { cluster, api_only, no_machines, ports } => {
+            let (extent, ports) = (Extent::of(api_only, no_machines), ports.try_into().ok());
+            commands::run_daemon(&cluster.spec, cluster.accel, extent, ports).await?;
         }
     }
     Ok(())

@@ -31,16 +31,22 @@ const LOG: &str = "info,aws_config=error,aws_smithy_runtime=error";
 // One thread: the agent waits for others almost all of its life, and each worker thread would cost memory.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::try_parse().unwrap_or_else(|usage| {
+        let _unprinted = futuswarm_output::end_if_reader_gone(usage.print());
+        std::process::exit(usage.exit_code());
+    });
     let filter = EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
     // The journal adds the time; the serial console shows the kernel's own.
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // The journal may be away for a moment; the agent goes on, and a failure to log must not become a panic.
+        .log_internal_errors(false)
         .with_ansi(false)
         .with_target(false)
         .without_time()
         .init();
-    match Arguments::parse().command {
+    match arguments.command {
         Command::Agent { docker_socket } => {
             futuswarm_agent::run(Options { docker_socket, files: Files::default() }).await?;
         }

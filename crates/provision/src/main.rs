@@ -1,9 +1,4 @@
 //! `futuswarm-provision`: from a spec to AWS, behind `cargo xtask deploy-cluster`, `destroy-cluster` and `status`.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is provisioning's one printer: data on stdout, talk on stderr"
-)]
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -13,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use futuswarm_output::{eprint, eprintln, print, println};
 use futuswarm_provision::cloud::Listener;
 use futuswarm_provision::{Cloud, Extras, Report, resources, show, status, wait};
 use futuswarm_spec::Spec;
@@ -111,12 +107,13 @@ fn pair(text: &str) -> Result<(String, String), String> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "warn".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| futuswarm_output::Log);
+    log.with_ansi(futuswarm_output::colours()).without_time().init();
     // 2 stands for changes, so wrong usage, which is 2 with clap, is a failure like others.
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(usage) => {
-            let _unprinted = usage.print();
+            let _unprinted = futuswarm_output::end_if_reader_gone(usage.print());
             return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };

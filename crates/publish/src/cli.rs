@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use futuswarm_output::{eprintln, print, println};
 use futuswarm_publish::debris::Debris;
 use futuswarm_publish::image::LocalImage;
 use futuswarm_publish::lease::LONGEST_UPLOAD;

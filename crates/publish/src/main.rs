@@ -1,15 +1,11 @@
 //! `futuswarm-publish`: the command line behind `cargo xtask publish` and `cargo xtask image`.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is publishing's one printer: data on stdout, talk on stderr"
-)]
 
 mod cli;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use futuswarm_output::eprintln;
 use futuswarm_publish::debris::Debris;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,10 +13,22 @@ use tokio::signal::unix::{SignalKind, signal};
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FUTUSWARM_LOG").unwrap_or_else(|_| "error".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| futuswarm_output::Log)
+        .with_ansi(futuswarm_output::colours());
+    log.without_time().init();
+    // With 1, as every other mistake: 2 says elsewhere that a plan has changes.
+    let arguments = match cli::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            let _unprinted = futuswarm_output::end_if_reader_gone(usage.print());
+            return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
     let debris = Debris::default();
     let outcome = tokio::select! {
-        outcome = cli::run(cli::Arguments::parse(), &debris) => outcome,
+        outcome = cli::run(arguments, &debris) => outcome,
         signal = interrupted() => Err(anyhow::anyhow!("stopped by {signal}")),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };

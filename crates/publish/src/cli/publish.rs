@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futuswarm_output::{eprintln, println};
 use futuswarm_publish::debris::Debris;
 use futuswarm_publish::image::LocalImage;
 use futuswarm_publish::lease::{Lease, leases};

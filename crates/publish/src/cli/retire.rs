@@ -1,6 +1,7 @@
 //! `image retire`: what goes is shown first, and what could not go is told at the end.
 
 use anyhow::bail;
+use futuswarm_output::{eprintln, println};
 use futuswarm_publish::retire::{self, Listed};
 use serde_json::json;
 

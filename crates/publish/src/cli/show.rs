@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futuswarm_output::eprintln;
 use futuswarm_publish::blocks::BLOCK;
 use futuswarm_publish::progress::Event;
 use futuswarm_publish::publish::Published;
