@@ -3,6 +3,7 @@
 //! Everything goes through the standard environment (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, SSO, instance role),
 //! so the local cloud is nothing but another endpoint.
 
+mod loopback;
 mod profile;
 
 use std::fmt::{Debug, Display};
@@ -14,6 +15,7 @@ pub use aws_config::{BehaviorVersion, Region, SdkConfig};
 pub use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 pub use aws_smithy_runtime_api::client::result::SdkError;
 pub use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+pub use loopback::direct;
 
 /// Time for a TCP and TLS handshake; a healthy endpoint answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -42,7 +44,7 @@ pub async fn config(region: Option<&str>, endpoint: Option<&str>) -> SdkConfig {
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    loader.load().await
+    direct(loader.load().await)
 }
 
 /// A failed AWS operation in one line: operation, service code, message and request id. Never the request itself.

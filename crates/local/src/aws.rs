@@ -46,7 +46,7 @@ pub struct Clients {
 
 /// SDK settings for the emulator at `endpoint`.
 pub async fn config(endpoint: &str, region: &str, keys: &Keys) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+    let config = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .endpoint_url(endpoint)
         .credentials_provider(Credentials::new(&keys.id, &keys.secret, None, None, "local cloud"))
@@ -54,7 +54,8 @@ pub async fn config(endpoint: &str, region: &str, keys: &Keys) -> SdkConfig {
             TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(ATTEMPT * 2).build(),
         )
         .load()
-        .await
+        .await;
+    futuswarm_aws::direct(config)
 }
 
 impl Clients {

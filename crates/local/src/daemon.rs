@@ -41,6 +41,8 @@ use crate::{moto, venv};
 const LOOK: Duration = Duration::from_secs(2);
 /// Port of the AWS API inside the namespace.
 const NODE_API_PORT: u16 = 4566;
+/// Hosts of the local cloud, as a client's list of exceptions from its proxy.
+const NO_PROXY: &str = "127.0.0.1,localhost,.localhost";
 /// Making a key takes milliseconds.
 const KEY_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -273,6 +275,9 @@ fn describe(
         // The operator's own profile must not reach into the local cloud, nor the other way round.
         ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
+        // Loopback never goes through a proxy; clients differ in which of the two they read first.
+        ("NO_PROXY", NO_PROXY.to_owned()),
+        ("no_proxy", NO_PROXY.to_owned()),
     ];
     CloudInfo {
         cluster: config.cluster.clone(),
