@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::config::{Accel, CloudConfig, Extent};
+pub use ports::Moved;
+
+use crate::config::{Accel, CloudConfig, Extent, PORT_KEYS};
 use crate::control;
 use crate::daemon::{self, CloudInfo};
 use crate::error::{Error, Result, file};
@@ -20,7 +22,7 @@ use crate::layout::{Layout, read_json};
 const START_DEADLINE: Duration = Duration::from_secs(900);
 /// Killing machines and removing the namespace takes a second.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
-/// Variable in the environment of the daemon and all its children: the cluster's name.
+/// Variable in the environment of the daemon and all its children: the cluster's state folder.
 const CLUSTER_MARK: &str = "FUTUSWARM_LOCAL_CLUSTER";
 const POLL: Duration = Duration::from_millis(100);
 
@@ -34,22 +36,35 @@ pub fn open(spec: &Path, accel: Accel) -> Result<(CloudConfig, Layout)> {
     Ok((config, layout))
 }
 
+/// A cloud that runs, and the ports that it was given just now instead of the usual ones.
+#[derive(Debug)]
+pub struct Up {
+    /// What it says of itself.
+    pub cloud: CloudInfo,
+    /// Empty when it ran already.
+    pub moved: Vec<Moved>,
+}
+
 /// Starts the daemon unless it runs already; returns when everything answers. `extent` says what there is behind the API.
 ///
 /// # Errors
-/// When it does not start, or one with other settings runs.
-pub async fn up(spec: &Path, accel: Accel, extent: Extent) -> Result<CloudInfo> {
+/// When it does not start, a port that the spec sets is taken, or one with other settings runs.
+pub async fn up(spec: &Path, accel: Accel, extent: Extent) -> Result<Up> {
     let (config, layout) = open(spec, accel)?;
     let _command = layout.command_lock()?;
     if layout.daemon_lock()?.is_none() {
         return match (read_json::<CloudConfig>(&layout.config())?, read_json(&layout.cloud())?) {
-            (Some(running), Some(cloud)) if same_place(&running, &config) => Ok(cloud),
+            (Some(running), Some(cloud)) if same_place(&running, &config) => Ok(Up { cloud, moved: Vec::new() }),
             (Some(_), Some(_)) => Err(Error::Config(format!(
                 "the local cloud {} runs with other settings under [local] or [network]; run `cargo xtask destroy-cluster --local` first",
                 config.cluster
             ))),
-            _ => wait_until_up(&layout, None).await,
+            _ => Ok(Up { cloud: wait_until_up(&layout, None).await?, moved: Vec::new() }),
         };
+    }
+    let (ports, moved) = ports::choose(config.ports(), |key| config.set_ports.contains(key), ports::is_free);
+    for (port, key) in ports.into_iter().zip(PORT_KEYS) {
+        daemon::check_port(port, key)?;
     }
     std::fs::create_dir_all(&layout.dir).map_err(file("cannot create", &layout.dir))?;
     let log = std::fs::File::create(layout.log()).map_err(file("cannot create", &layout.log()))?;
@@ -67,23 +82,25 @@ pub async fn up(spec: &Path, accel: Accel, extent: Extent) -> Result<CloudInfo> 
         .arg(spec)
         .args((extent == Extent::Api).then_some("--api-only"))
         .args((extent == Extent::Databases).then_some("--no-machines"))
+        .arg("--ports")
+        .args([ports.map(|port| port.to_string()).join(",")])
         // Every child inherits it, so that whoever looks for leftovers finds them all.
-        .env(CLUSTER_MARK, &config.cluster)
+        .env(CLUSTER_MARK, &layout.dir)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::from(log))
         .stderr(Stdio::from(errors))
         .spawn()
         .map_err(|error| Error::Config(format!("cannot start the daemon: {error}")))?;
-    wait_until_up(&layout, Some(daemon)).await
+    Ok(Up { cloud: wait_until_up(&layout, Some(daemon)).await?, moved })
 }
 
-/// Sizes of machines may change while the cloud runs; ports and addresses may not.
-fn same_place(running: &CloudConfig, wanted: &CloudConfig) -> bool {
-    let place = |config: &CloudConfig| {
-        (config.region.clone(), config.network, config.api_port, config.http_port, config.https_port)
-    };
-    place(running) == place(wanted)
+/// Sizes of machines may change while the cloud runs; addresses and ports that the spec sets may not.
+fn same_place(running: &CloudConfig, desired: &CloudConfig) -> bool {
+    let ports = running.ports().into_iter().zip(desired.ports()).zip(PORT_KEYS);
+    let same_ports =
+        ports.into_iter().all(|((running, port), key)| running == port || !desired.set_ports.contains(key));
+    same_ports && running.region == desired.region && running.network == desired.network
 }
 
 async fn wait_until_up(layout: &Layout, mut daemon: Option<std::process::Child>) -> Result<CloudInfo> {
@@ -172,13 +189,14 @@ fn end_process(layout: &Layout, signal: rustix::process::Signal) {
     }
 }
 
-/// The daemon itself, in the foreground.
+/// The daemon itself, in the foreground. `ports` are those that [`up`] has chosen, in the order of [`PORT_KEYS`].
 ///
 /// # Errors
 /// See [`daemon::run`].
-pub async fn run_daemon(spec: &Path, accel: Accel, extent: Extent) -> Result<()> {
+pub async fn run_daemon(spec: &Path, accel: Accel, extent: Extent, ports: Option<[u16; 3]>) -> Result<()> {
     let (config, layout) = open(spec, accel)?;
-    daemon::run(config, layout, extent).await
+    let ports = ports.unwrap_or(config.ports());
+    daemon::run(config.with_ports(ports), layout, extent).await
 }
 
 /// Makes the next answers of the metadata service fail; `faults` is its JSON form.
@@ -200,4 +218,20 @@ pub async fn inject_api(spec: &Path, faults: Option<&str>) -> Result<Progress> {
         control::call::<()>(&layout, "POST", "/api-faults", faults).await?;
     }
     control::call(&layout, "GET", "/api-faults", "").await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cloud_that_got_other_ports_than_the_usual_ones_is_found_again() {
+        let text = include_str!("../../../clusters/local.toml");
+        let config = |text: &str| CloudConfig::parse("x.toml", text, Accel::Tcg).unwrap();
+        let running = config(text).with_ports([4567, 8081, 8444]);
+        assert!(same_place(&running, &config(text)));
+        assert!(same_place(&running, &config(&text.replace("# api_port = 4566 ", "api_port = 4567 "))));
+        assert!(!same_place(&running, &config(&text.replace("# api_port = 4566 ", "api_port = 4566 "))));
+        assert!(!same_place(&running, &config(&text.replace("10.42.0.0/16", "10.43.0.0/16"))));
+    }
 }

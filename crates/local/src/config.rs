@@ -1,5 +1,6 @@
 //! What the daemon must know of a cluster spec.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use futuswarm_spec::Spec;
@@ -43,6 +44,9 @@ impl Extent {
     }
 }
 
+/// Keys under `[local]` that are loopback ports.
+pub const PORT_KEYS: [&str; 3] = ["api_port", "http_port", "https_port"];
+
 /// The settings of one local cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloudConfig {
@@ -61,6 +65,9 @@ pub struct CloudConfig {
     pub http_port: u16,
     /// Loopback port of the load balancer's TLS listener.
     pub https_port: u16,
+    /// Keys of the ports that the spec sets. The others are only usual: where they are taken, free ones are used.
+    #[serde(default)]
+    pub set_ports: BTreeSet<String>,
     /// Memory of a virtual machine in MiB.
     pub memory_mib: u32,
     /// Virtual CPUs of a virtual machine.
@@ -72,6 +79,17 @@ pub struct CloudConfig {
 }
 
 impl CloudConfig {
+    /// The ports, in the order of [`PORT_KEYS`].
+    pub fn ports(&self) -> [u16; 3] {
+        [self.api_port, self.http_port, self.https_port]
+    }
+
+    /// The same settings with these ports, in the order of [`PORT_KEYS`].
+    #[must_use]
+    pub fn with_ports(self, [api_port, http_port, https_port]: [u16; 3]) -> Self {
+        Self { api_port, http_port, https_port, ..self }
+    }
+
     /// Reads a cluster spec.
     ///
     /// # Errors
@@ -81,7 +99,7 @@ impl CloudConfig {
         Self::parse(&spec.display().to_string(), &text, accel)
     }
 
-    fn parse(file: &str, text: &str, accel: Accel) -> Result<Self> {
+    pub(crate) fn parse(file: &str, text: &str, accel: Accel) -> Result<Self> {
         let spec = Spec::parse(file, text).map_err(|problems| Error::Config(problems.to_string()))?;
         if spec.cluster != "local" && !spec.cluster.starts_with("local-") {
             return Err(Error::Config(format!(
@@ -97,12 +115,21 @@ impl CloudConfig {
             api_port: spec.local.api_port,
             http_port: spec.local.http_port,
             https_port: spec.local.https_port,
+            set_ports: set_ports(text),
             memory_mib: spec.local.memory_mib,
             cpus: spec.local.cpus,
             accel,
             machines: spec.groups.values().map(|group| group.min).sum(),
         })
     }
+}
+
+/// The ports that a spec, which has been read before, sets itself.
+fn set_ports(text: &str) -> BTreeSet<String> {
+    let table: Option<toml::Table> = text.parse().ok();
+    let local = table.as_ref().and_then(|table| table.get("local")?.as_table());
+    let keys = local.into_iter().flat_map(toml::Table::keys);
+    keys.filter(|key| PORT_KEYS.contains(&key.as_str())).cloned().collect()
 }
 
 #[cfg(test)]
@@ -118,6 +145,10 @@ mod tests {
         let config = parse("local").unwrap();
         assert_eq!((config.api_port, config.http_port, config.https_port, config.machines), (4566, 8080, 8443, 3));
         assert_eq!(config.domains, ["apps.localhost"]);
+        assert_eq!(config.set_ports, BTreeSet::new());
+        let set = text.replace("# http_port = 8080 ", "http_port = 8080 ");
+        let set = CloudConfig::parse("x.toml", &set, Accel::Tcg).unwrap();
+        assert_eq!((set.http_port, set.set_ports), (8080, ["http_port".to_owned()].into()));
         assert!(parse("local-2").is_ok());
         let message = parse("prod").unwrap_err().to_string();
         assert!(message.starts_with("x.toml: the cluster \"prod\" is not a local one"), "{message}");

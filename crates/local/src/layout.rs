@@ -83,7 +83,7 @@ impl Layout {
     }
     /// The name of the network namespace.
     pub fn netns(&self) -> String {
-        format!("fsw-{}", self.cluster)
+        futuswarm_paths::network_namespace(&self.dir, &self.cluster)
     }
     /// Locks live beside the folder, so that removing the folder does not remove a lock somebody holds.
     fn lock_path(&self, which: &str) -> PathBuf {

@@ -6,7 +6,7 @@ use futuswarm_tools::ToolsTree;
 use serde::Serialize;
 
 use crate::child::{self, argv};
-use crate::config::{Accel, CloudConfig};
+use crate::config::{Accel, CloudConfig, PORT_KEYS};
 use crate::layout::Layout;
 use crate::{daemon, http_client, venv};
 
@@ -59,7 +59,7 @@ pub async fn run(spec: &Path, before_start: bool) -> Vec<Check> {
     let (config, layout) = match super::open(spec, Accel::Auto) {
         Ok(opened) => opened,
         Err(error) => {
-            checks.push(bad("cluster spec", error.to_string(), format!("mend {}", spec.display())));
+            checks.push(bad("cluster spec", error.to_string(), format!("correct {}", spec.display())));
             return checks;
         }
     };
@@ -67,10 +67,11 @@ pub async fn run(spec: &Path, before_start: bool) -> Vec<Check> {
     let running = matches!(layout.daemon_lock(), Ok(None));
     checks.push(disk());
     checks.push(memory(&config, running));
-    for (port, key) in
-        [(config.api_port, "api_port"), (config.http_port, "http_port"), (config.https_port, "https_port")]
-    {
-        checks.push(port_check(port, key, running));
+    // A cloud that runs may have others than the usual ones.
+    let used: Option<CloudConfig> = crate::layout::read_json(&layout.config()).ok().flatten().filter(|_| running);
+    let ports = used.as_ref().unwrap_or(&config).ports();
+    for (port, key) in ports.into_iter().zip(PORT_KEYS) {
+        checks.push(port_check(port, key, config.set_ports.contains(key), running));
     }
     if !before_start {
         checks.extend([acceleration(), tools_tree(), emulator_environment()]);
@@ -158,29 +159,46 @@ fn disk() -> Check {
 
 fn memory(config: &CloudConfig, running: bool) -> Check {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).unwrap_or_default();
-    let free: u64 = line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 10;
+    let mib = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 10
+    };
+    memory_of(mib("MemTotal:"), mib("MemAvailable:"), config, running)
+}
+
+fn memory_of(total: u64, free: u64, config: &CloudConfig, running: bool) -> Check {
     let needed = u64::from(config.machines) * (u64::from(config.memory_mib) + PER_MACHINE_MIB);
+    let there = format!("{free} of {total} MiB are available");
     match running || free >= needed {
-        true => good("memory", format!("{free} MiB available")),
+        true if running => good("memory", there),
+        true => good("memory", format!("{there}, {} machines take {needed} MiB", config.machines)),
         false => bad(
             "memory",
-            format!("{free} MiB available, {} machines need {needed} MiB", config.machines),
+            format!("{there}, {} machines need {needed} MiB", config.machines),
             "close something, or lower memory_mib under [local] or the counts in the cluster spec",
         ),
     }
 }
 
-fn port_check(port: u16, key: &'static str, running: bool) -> Check {
-    let name = if key == "api_port" { "port of the AWS API" } else { "port of the load balancer" };
+fn port_check(port: u16, key: &'static str, is_set: bool, running: bool) -> Check {
+    let name = match key {
+        "api_port" => "port of the AWS API",
+        "http_port" => "port of the balancer",
+        _ => "TLS port of the balancer",
+    };
     if running {
         return good(name, format!("{port}, used by the local cloud that runs"));
     }
     match daemon::check_port(port, key) {
         Ok(()) => good(name, format!("{port} is free")),
-        Err(error) => {
+        Err(error) if is_set => {
             bad(name, error.to_string(), format!("set {key} under [local] in the cluster spec to a free port"))
         }
+        Err(_) => note(
+            name,
+            format!("{port} of 127.0.0.1 is in use{}", super::ports::owner(port)),
+            format!("nothing; the next free port is used, or the one that {key} under [local] sets"),
+        ),
     }
 }
 
@@ -194,7 +212,7 @@ fn acceleration() -> Check {
         (true, None) => note("acceleration", "/dev/kvm is there and was not tried yet", ""),
         (false, _) => note(
             "acceleration",
-            "no /dev/kvm: machines are emulated in software and boot in minutes",
+            "no /dev/kvm: machines are emulated in software; three are Ready after about two minutes",
             "use a machine with virtualisation to be faster",
         ),
     }
@@ -266,4 +284,37 @@ async fn cloud(layout: &Layout, running: bool) -> Vec<Check> {
         Err(error) => bad("machines", error.to_string(), format!("start again: {again}")),
     });
     checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_a_failure_only_where_the_spec_sets_it() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let check = |is_set, running| port_check(port, "http_port", is_set, running);
+        let failed = check(true, false);
+        assert_eq!(failed.outcome, Outcome::Bad);
+        assert!(failed.found.contains(&format!("(pid {})", std::process::id())), "{}", failed.found);
+        assert!(failed.remedy.contains("set http_port under [local]"), "{}", failed.remedy);
+        let noted = check(false, false);
+        assert_eq!(noted.outcome, Outcome::Note);
+        assert!(noted.found.contains(&format!("(pid {})", std::process::id())), "{}", noted.found);
+        assert_eq!(check(true, true).outcome, Outcome::Good);
+        drop(listener);
+        assert_eq!(check(true, false).outcome, Outcome::Good);
+    }
+
+    #[test]
+    fn memory_is_told_with_what_the_machines_need() {
+        let text = include_str!("../../../../clusters/local.toml");
+        let config = CloudConfig::parse("x.toml", text, Accel::Tcg).unwrap();
+        let short = memory_of(7900, 5000, &config, false);
+        assert_eq!(short.outcome, Outcome::Bad);
+        assert_eq!(short.found, "5000 of 7900 MiB are available, 3 machines need 5808 MiB");
+        assert_eq!(memory_of(24000, 20000, &config, false).outcome, Outcome::Good);
+        assert_eq!(memory_of(7900, 1000, &config, true).outcome, Outcome::Good);
+    }
 }
