@@ -261,6 +261,8 @@ impl Account {
         let _borrowed = Borrowed::take(&netns, address);
         let mut command = Command::new("ip");
         command
+            .env("NO_PROXY", "*")
+            .env("no_proxy", "*")
             .args(["netns", "exec", &netns])
             .arg(self.text("python"))
             .arg(self.cluster.root().join("tests/as_node.py"));
@@ -291,7 +293,8 @@ impl Account {
         for (key, value) in self.cloud["environment"].as_object().into_iter().flatten() {
             command.env(key, value.as_str().unwrap_or_default());
         }
-        command.stdin(Stdio::null());
+        // What is started here asks addresses of the local cloud only, loopback or inside its namespace.
+        command.env("NO_PROXY", "*").env("no_proxy", "*").stdin(Stdio::null());
         command
     }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod image;
+mod run;
 
 pub use api::{Account, Ended};
 pub use image::Image;
@@ -22,6 +23,7 @@ pub struct Cluster {
     spec: PathBuf,
     name: String,
     root: PathBuf,
+    state: PathBuf,
 }
 
 /// What a cluster has left on the machine.
@@ -37,7 +39,8 @@ pub struct Leftovers {
 }
 
 impl Cluster {
-    /// The cluster `name` of the spec `tests/specs/<name>.toml`. Nothing is started.
+    /// The cluster `name` of the spec `tests/specs/<name>.toml`, with free ports and a state folder of this process's own, so that
+    /// it matters to nobody what else runs. Nothing is started.
     ///
     /// # Panics
     /// When the clone cannot be found.
@@ -45,7 +48,11 @@ impl Cluster {
     pub fn of(name: &str) -> Self {
         // Not where this was compiled: a build may be kept from another clone.
         let root = futuswarm_paths::workspace_root().expect("the clone");
-        Self { spec: root.join("tests/specs").join(format!("{name}.toml")), name: name.to_owned(), root }
+        let program =
+            std::env::var_os("FUTUSWARM_XTASK").map(|xtask| Path::new(&xtask).with_file_name("futuswarm-local"));
+        let state = run::state(program.as_deref()).to_owned();
+        let spec = run::spec(&state, name, &root.join("tests/specs").join(format!("{name}.toml")));
+        Self { spec, name: name.to_owned(), root, state }
     }
 
     /// Runs `cargo xtask` with these words, and the cluster's spec changed so.
@@ -81,6 +88,7 @@ impl Cluster {
         };
         let (before, after) = words.split_at(words.iter().position(|word| *word == "--").unwrap_or(words.len()));
         command.current_dir(&self.root).env("FUTUSWARM_WORKSPACE", &self.root).args(before);
+        command.env(futuswarm_paths::STATE_VARIABLE, &self.state);
         command.arg("--local").arg("--spec").arg(spec).args(after).stdin(Stdio::null());
         command.output().expect("xtask runs")
     }
@@ -112,7 +120,8 @@ impl Cluster {
     /// When it cannot be run or fails.
     pub fn local(&self, words: &[&str]) -> String {
         let mut command = Command::new(self.program("futuswarm-local"));
-        command.env("FUTUSWARM_WORKSPACE", &self.root).arg(words[0]).arg("--spec").arg(&self.spec).args(&words[1..]);
+        command.env("FUTUSWARM_WORKSPACE", &self.root).env(futuswarm_paths::STATE_VARIABLE, &self.state);
+        command.arg(words[0]).arg("--spec").arg(&self.spec).args(&words[1..]);
         let output = command.stdin(Stdio::null()).output().expect("futuswarm-local runs");
         assert!(output.status.success(), "futuswarm-local {}: {:?}", words.join(" "), texts(&output));
         texts(&output).0
@@ -168,20 +177,15 @@ impl Cluster {
     /// The cluster's state folder.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {
-        let state = std::env::var_os("FUTUSWARM_STATE").map(PathBuf::from);
-        let state =
-            state.or_else(|| std::env::var_os("XDG_STATE_HOME").map(|dir| PathBuf::from(dir).join("futuswarm")));
-        let state = state.unwrap_or_else(|| {
-            PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/state/futuswarm")
-        });
-        state.join("local").join(&self.name)
+        self.state.join("local").join(&self.name)
     }
 
     /// What is left of the cluster on this machine.
     #[must_use]
     pub fn leftovers(&self) -> Leftovers {
-        let (netns, dir) = (format!("fsw-{}", self.name), self.state_dir().display().to_string());
-        let mark = format!("FUTUSWARM_LOCAL_CLUSTER={}", self.name);
+        let netns = futuswarm_paths::network_namespace(&self.state_dir(), &self.name);
+        let dir = self.state_dir().display().to_string();
+        let mark = format!("FUTUSWARM_LOCAL_CLUSTER={dir}");
         let mut left = Leftovers::default();
         let inode = |path: &str| std::fs::metadata(path).ok().map(|found| std::os::unix::fs::MetadataExt::ino(&found));
         let ours = inode(&format!("/run/netns/{netns}"));
