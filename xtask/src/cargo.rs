@@ -1,14 +1,23 @@
 //! Building the programs behind the verbs, with cargo, into the target folder that xtask itself came from.
 
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futuswarm_output::eprintln;
 
+use crate::machine::{self, Memory};
 use crate::process;
 
 /// The target of the static programs.
 const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// A build that took less had nothing to do, and says nothing.
+const NOTHING_TO_DO: Duration = Duration::from_secs(2);
+/// The locale of every program we start: one that glibc always has, and in which text is UTF-8 whatever the operator's own is.
+pub const LOCALE: (&str, &str) = ("LC_ALL", "C.UTF-8");
 
 /// The workspace and where its programs are built.
 pub struct Workspace {
@@ -31,7 +40,12 @@ impl Workspace {
     /// A cargo command in the clone.
     pub fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(&self.root).args(arguments).env("CARGO_TARGET_DIR", &self.target);
+        command.current_dir(&self.root).args(arguments).env("CARGO_TARGET_DIR", &self.target).env(LOCALE.0, LOCALE.1);
+        // Who says how many jobs there shall be is right.
+        let jobs = Memory::read().and_then(|memory| memory.jobs(self.is_compiled()));
+        if let (Some(jobs), None) = (jobs, std::env::var_os("CARGO_BUILD_JOBS")) {
+            command.env("CARGO_BUILD_JOBS", jobs.to_string());
+        }
         // A build that is kept from another clone would look for the snapshots there.
         command.env("INSTA_WORKSPACE_ROOT", &self.root);
         // The variables that cargo sets for xtask would make it build some crates again.
@@ -47,23 +61,30 @@ impl Workspace {
     /// Builds programs of the workspace. Features are those of the whole workspace, whichever program is asked for:
     /// another feature set would compile the AWS SDK again.
     pub fn build(&self, programs: &[&str]) -> anyhow::Result<()> {
-        let mut command = self.cargo(&["build", "--quiet", "--workspace"]);
+        let mut command = self.cargo(&["build", "--workspace"]);
         for program in programs {
             command.args(["--bin", program]);
         }
-        if programs.iter().any(|program| *program != "futuswarm-bake") && !self.program(programs[0]).exists() {
-            eprintln!(
-                "building {} (the first time takes ten minutes or more: it compiles the AWS SDK)",
-                programs.join(", ")
-            );
-        }
-        process::run(&mut command)
+        compile(&mut command)
+    }
+
+    /// Whether the AWS SDK, which is most of the first build, was compiled once.
+    pub fn is_compiled(&self) -> bool {
+        self.program("futuswarm-provision").exists()
+    }
+
+    /// Says what this machine has, and what the first build takes.
+    ///
+    /// # Errors
+    /// When it cannot succeed here.
+    pub fn announce(&self) -> anyhow::Result<()> {
+        machine::announce(self.is_compiled())
     }
 
     /// A program that [`Self::build`] has built, told where the clone is.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.program(program));
-        command.env("FUTUSWARM_WORKSPACE", &self.root);
+        command.env("FUTUSWARM_WORKSPACE", &self.root).env(LOCALE.0, LOCALE.1);
         command
     }
 
@@ -78,12 +99,81 @@ impl Workspace {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .current_dir(&self.root)
-            .args(["build", "--quiet", "--profile", "tiny", "--target", STATIC_TARGET])
+            .args(["build", "--profile", "tiny", "--target", STATIC_TARGET])
             .args(["-p", "futuswarm-initrd", "-p", "futuswarm-mainpage", "--target-dir"])
             .arg(&target)
-            .env("RUSTFLAGS", format!("-Ctarget-feature=+crt-static --remap-path-prefix={}=.", self.root.display()))
-            .env_remove("CARGO_ENCODED_RUSTFLAGS");
-        process::run(&mut command)?;
+            .env(LOCALE.0, LOCALE.1)
+            .env("CARGO_ENCODED_RUSTFLAGS", static_flags(&self.root))
+            .env_remove("RUSTFLAGS");
+        compile(&mut command)?;
         Ok(target.join(STATIC_TARGET).join("tiny"))
+    }
+}
+
+/// Flags of the static programs as cargo splits them: at this character and not at spaces, which a folder may have in its name.
+fn static_flags(root: &Path) -> OsString {
+    let mut flags = OsString::from("-Ctarget-feature=+crt-static\u{1f}--remap-path-prefix=");
+    flags.push(root);
+    flags.push("=.");
+    flags
+}
+
+/// Runs a build and shows cargo's own progress; one that has nothing to do shows nothing.
+///
+/// # Errors
+/// When it fails; cargo has said why.
+pub fn compile(command: &mut Command) -> anyhow::Result<()> {
+    let started = Instant::now();
+    if std::io::stderr().is_terminal() {
+        // Its bar is for a terminal of its own. Its last line stays only when there was something to wait for.
+        process::run(command)?;
+        if started.elapsed() < NOTHING_TO_DO {
+            let _unerased = std::io::stderr().write_all(b"\x1b[1A\x1b[2K");
+        }
+        return Ok(());
+    }
+    let mut build = command.stderr(Stdio::piped()).spawn().context("cannot run cargo")?;
+    for line in BufReader::new(build.stderr.take().context("cargo has no standard error")?).split(b'\n') {
+        let line = line.context("cargo's progress")?;
+        let line = String::from_utf8_lossy(&line);
+        if !is_end(&line) {
+            eprintln!("{line}");
+        }
+    }
+    let status = build.wait().context("cargo")?;
+    process::outcome("cargo", status)
+}
+
+/// Whether a line of cargo only says that the build has ended, which everything that follows says, too.
+fn is_end(line: &str) -> bool {
+    line.trim_start().starts_with("Finished `")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_spaces_is_one_flag() {
+        let flags = static_flags(Path::new("/home/ada/my clones/futuswarm"));
+        let flags: Vec<String> = flags.to_str().unwrap().split('\u{1f}').map(str::to_owned).collect();
+        assert_eq!(flags, ["-Ctarget-feature=+crt-static", "--remap-path-prefix=/home/ada/my clones/futuswarm=."]);
+    }
+
+    #[test]
+    fn only_the_end_of_a_build_is_left_out() {
+        assert!(is_end("    Finished `dev` profile [optimized + debuginfo] target(s) in 0.22s"));
+        for line in ["   Compiling aws-sdk-ec2 v1.274.0", "warning: unused variable: `Finished`", "error: x", ""] {
+            assert!(!is_end(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn programs_are_started_in_a_locale_with_utf_8() {
+        let workspace = Workspace { root: "/clone".into(), target: "/target".into() };
+        for command in [workspace.command("futuswarm-bake"), workspace.cargo(&["build"])] {
+            let locale = command.get_envs().find(|(key, _)| *key == "LC_ALL").and_then(|(_, value)| value);
+            assert_eq!(locale, Some(std::ffi::OsStr::new("C.UTF-8")), "{command:?}");
+        }
     }
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
+use futuswarm_output::eprintln;
 
+use crate::cargo::LOCALE;
 use crate::process;
 
 /// A program or file, and the Debian package that brings it.
@@ -72,7 +74,8 @@ pub fn prepare(install: bool) -> anyhow::Result<()> {
         if !root {
             command.args(["-n", "apt-get"]);
         }
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").env(LOCALE.0, LOCALE.1);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     };
     // A list of packages that is too old names files which the mirror no longer has.

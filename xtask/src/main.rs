@@ -1,18 +1,16 @@
 //! `cargo xtask`: one thin verb per file. Each builds what it needs and hands over to a crate's binary.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "xtask talks to people on stderr and gives data on stdout"
-)]
 
 mod cargo;
 mod host;
+mod machine;
+mod preconditions;
 mod process;
 #[cfg(test)]
 mod tidy;
 mod verbs;
 
 use clap::{Parser, Subcommand};
+use futuswarm_output::eprintln;
 
 /// Futuswarm's one entry point: bake the image, deploy a cluster, look after it, test everything.
 #[derive(Debug, Parser)]
@@ -66,7 +64,7 @@ fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help goes to standard output, a mistake to standard error. Not with clap's 2, which says that a plan has changes.
-            let _closed = error.print();
+            let _unprinted = futuswarm_output::end_if_reader_gone(error.print());
             return std::process::ExitCode::from(u8::from(error.use_stderr()));
         }
     };

@@ -1,7 +1,8 @@
 //! Running the programs behind the verbs; their output is ours.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::Context as _;
 
@@ -25,21 +26,25 @@ impl std::error::Error for Failed {}
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let program = name(command);
     let status = command.status().with_context(|| format!("cannot run {program}"))?;
+    outcome(&program, status)
+}
+
+/// What a program's exit status means for us.
+pub fn outcome(program: &str, status: ExitStatus) -> anyhow::Result<()> {
     if status.success() {
         return Ok(());
     }
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Err(Failed { code, program }.into())
+    // A program that a signal has ended has no exit code, and has said nothing: a shell adds 128 to the signal's number.
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Err(Failed { code, program: program.to_owned() }.into())
 }
 
 /// Runs a program and returns its standard output; its talk stays on our standard error.
 pub fn capture(command: &mut Command) -> anyhow::Result<String> {
     let program = name(command);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {program}"))?;
-    if !output.status.success() {
-        let code = output.status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-        return Err(Failed { code, program }.into());
-    }
+    outcome(&program, output.status)?;
     String::from_utf8(output.stdout).with_context(|| format!("{program} printed something that is not text"))
 }
 

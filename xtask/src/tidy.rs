@@ -1,4 +1,7 @@
-//! Tests of the repository itself: the arrows between the rooms, headers, sizes.
+//! Tests of the repository itself: the arrows between the rooms, headers, sizes, lists of tests.
+
+mod dependencies;
+mod documents;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

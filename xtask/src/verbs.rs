@@ -23,10 +23,26 @@ pub struct Target {
 }
 
 impl Target {
+    /// Refuses before any work what cannot succeed: only root has a local cloud. Returns the workspace.
+    ///
+    /// # Errors
+    /// When we are not root, or caches and state cannot be kept.
+    pub fn begin(&self) -> anyhow::Result<crate::cargo::Workspace> {
+        if self.local {
+            crate::preconditions::root()?;
+            crate::preconditions::folders()?;
+        }
+        crate::cargo::Workspace::find()
+    }
+
     /// The spec's path, made absolute.
     pub fn spec(&self, workspace: &crate::cargo::Workspace, positional: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
         match positional.or(self.spec.as_ref()) {
-            Some(path) => Ok(std::path::absolute(path)?),
+            Some(path) => {
+                // Before anything is compiled for it.
+                anyhow::ensure!(path.exists(), "there is no cluster spec {}", path.display());
+                Ok(std::path::absolute(path)?)
+            }
             None if self.local => Ok(workspace.root.join("clusters/local.toml")),
             None => anyhow::bail!("name a cluster spec, for example clusters/example.toml, or use --local"),
         }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use crate::cargo::Workspace;
-use crate::{host, process};
+use crate::{host, preconditions, process};
 
 /// The arguments are the pipeline's own; its `--help` has them.
 #[derive(Debug, Args)]
@@ -24,6 +24,8 @@ impl Bake {
             workspace.build(&["futuswarm-bake"])?;
             return process::run(workspace.command("futuswarm-bake").arg("--help"));
         }
+        preconditions::folders()?;
+        workspace.announce()?;
         host::prepare(true)?;
         bake(&workspace, &self.arguments)
     }

@@ -12,11 +12,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use futuswarm_output::{eprintln, println};
 use serde_json::{Value, json};
 
 use crate::cargo::Workspace;
 use crate::verbs::{bake, deploy};
-use crate::{host, process};
+use crate::{host, preconditions, process};
 
 /// Measure speed and size; fails when a bar is missed.
 #[derive(Debug, Args)]
@@ -68,7 +69,10 @@ struct Figure {
 impl Bench {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
+        preconditions::root()?;
+        preconditions::folders()?;
         let workspace = Workspace::find()?;
+        workspace.announce()?;
         host::prepare(true)?;
         let all = What::value_variants();
         let what = if self.what.is_empty() { all } else { &self.what };

@@ -28,7 +28,7 @@ pub struct Status {
 impl Status {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
-        let workspace = Workspace::find()?;
+        let workspace = self.target.begin()?;
         let spec = self.target.spec(&workspace, self.positional.as_ref())?;
         workspace.build(&["futuswarm-provision", "futuswarm-local"])?;
         let mut command = match self.target.local {
@@ -143,7 +143,8 @@ fn local(target: &Target, verb: &str) -> anyhow::Result<std::process::Command> {
     if !target.local {
         bail!("`{verb}` knows only the local cloud so far: add --local");
     }
-    let workspace = Workspace::find()?;
+    // `doctor` is for whoever lacks something: it says so itself, with everything else.
+    let workspace = if verb == "doctor" { Workspace::find()? } else { target.begin()? };
     let spec = target.spec(&workspace, None)?;
     workspace.build(&["futuswarm-local"])?;
     let mut command = workspace.command("futuswarm-local");

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
+use futuswarm_output::{eprintln, println};
 
 use crate::cargo::Workspace;
 use crate::verbs::Target;
@@ -53,7 +54,7 @@ impl Deploy {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
         let started = Instant::now();
-        let workspace = Workspace::find()?;
+        let workspace = self.target.begin()?;
         let spec = self.target.spec(&workspace, self.positional.as_ref())?;
         if !self.target.local {
             workspace.build(&["futuswarm-provision"])?;
@@ -63,6 +64,7 @@ impl Deploy {
             apply.args(self.yes.then_some("--yes"));
             return process::run(self.options(&mut apply));
         }
+        workspace.announce()?;
         host::prepare(!self.no_install)?;
         workspace.build(&[
             "futuswarm-bake",
@@ -171,7 +173,7 @@ pub struct Destroy {
 impl Destroy {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
-        let workspace = Workspace::find()?;
+        let workspace = self.target.begin()?;
         let spec = self.target.spec(&workspace, self.positional.as_ref())?;
         if self.target.local {
             workspace.build(&["futuswarm-local", "futuswarm-provision"])?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cargo::Workspace;
 use crate::verbs::{bake, deploy};
-use crate::{host, process};
+use crate::{host, preconditions, process};
 
 /// The arguments are the publishing program's own; its `--help` has them.
 #[derive(Debug, Args)]
@@ -31,9 +31,12 @@ pub struct Image {
 impl Publish {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
-        let workspace = Workspace::find()?;
         let passed = Passed::read(self.arguments)?;
+        passed.begin()?;
+        let workspace = Workspace::find()?;
         if !passed.asks_for_help && !passed.rest.iter().any(|word| is(word, "--image")) {
+            preconditions::folders()?;
+            workspace.announce()?;
             host::prepare(true)?;
             // What goes to AWS is what the lock says; a rehearsal takes what Debian has today.
             let newer = passed.local.is_some() || passed.rest.iter().any(|word| word == "--rehearsal");
@@ -46,7 +49,9 @@ impl Publish {
 impl Image {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
-        Passed::read(self.arguments)?.run(&Workspace::find()?, "image")
+        let passed = Passed::read(self.arguments)?;
+        passed.begin()?;
+        passed.run(&Workspace::find()?, "image")
     }
 }
 
@@ -77,6 +82,14 @@ impl Passed {
         }
         anyhow::ensure!(local || spec.is_none(), "--spec names the spec of a local cloud; say --local, too");
         Ok(Self { local: local.then(|| spec.unwrap_or_default()), asks_for_help, rest })
+    }
+
+    /// Only root has a local cloud.
+    fn begin(&self) -> anyhow::Result<()> {
+        match self.local.is_some() && !self.asks_for_help {
+            true => preconditions::root(),
+            false => Ok(()),
+        }
     }
 
     fn run(self, workspace: &Workspace, verb: &str) -> anyhow::Result<()> {

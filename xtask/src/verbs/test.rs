@@ -1,11 +1,13 @@
 //! `cargo xtask test` and `cargo xtask lint`.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use futuswarm_output::eprintln;
 
-use crate::cargo::Workspace;
-use crate::{host, process, verbs};
+use crate::cargo::{Workspace, compile};
+use crate::{host, preconditions, process, verbs};
 
 /// Files of `tests/tests/` whose ignored tests belong to every `cargo xtask test`, and so to CI: with everything else they end
 /// within an hour on two cores with an empty cache, and within half an hour with a warm one. A tidy test compares both lists with
@@ -20,6 +22,9 @@ pub const LONG: &[&str] = &[];
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
 /// The step of [`SHORT`]; `--long` kills after every call, which takes five minutes more.
 const SHORT_KILL_STEP: &str = "3";
+
+/// The line of `clusters/local.toml` that names the cluster.
+const USUAL_NAME: &str = "cluster = \"local\"";
 
 /// Run the tests: unit, snapshot, integration, BATS, and the end-to-end test with real virtual machines.
 #[derive(Debug, Args)]
@@ -42,14 +47,22 @@ pub struct Test {
 impl Test {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
+        if self.filter.is_none() {
+            preconditions::root()?;
+        }
+        preconditions::folders()?;
         let workspace = Workspace::find()?;
+        workspace.announce()?;
         host::prepare(true)?;
-        step("formatting", || process::run(workspace.cargo(&["fmt"]).args(["--all", "--check"])))?;
+        formatting(&workspace)?;
         let mut tools = String::new();
         step("tools tree", || {
             workspace.build(&["futuswarm-bake"])?;
             tools = process::capture(workspace.command("futuswarm-bake").arg("--tools-only"))?;
             Ok(())
+        })?;
+        step("compiling the programs and their tests", || {
+            compile(&mut workspace.cargo(&["build", "--workspace", "--bins", "--tests"]))
         })?;
         step("unit, snapshot and integration tests", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
@@ -58,15 +71,14 @@ impl Test {
         if self.filter.is_some() {
             return Ok(());
         }
-        step("what an operator types", || {
-            workspace.build(&["futuswarm-bake", "futuswarm-local", "futuswarm-provision", "futuswarm-publish"])?;
-            let mut bats = std::process::Command::new("bash");
-            bats.arg(std::path::Path::new(tools.trim()).join("usr/bin/bats")).arg("bats").current_dir(&workspace.root);
-            process::run(bats.env("FUTUSWARM_XTASK", std::env::current_exe()?))
-        })?;
         if self.quick {
-            return Ok(());
+            return step("what an operator types", || operator(&workspace, &tools, None));
         }
+        lints(&workspace)?;
+        step("what an operator types, beside a local cloud that runs", || {
+            let beside = Beside::start(&workspace)?;
+            operator(&workspace, &tools, Some(&beside))
+        })?;
         step("the image", || verbs::bake::bake(&workspace, &["--allow-newer".into()]))?;
         step("an emulated account, killed bakes, and clusters of virtual machines", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
@@ -82,19 +94,81 @@ impl Test {
     }
 }
 
+/// The tests under `bats/`.
+fn operator(workspace: &Workspace, tools: &str, beside: Option<&Beside<'_>>) -> anyhow::Result<()> {
+    let mut bats = std::process::Command::new("bash");
+    bats.arg(Path::new(tools.trim()).join("usr/bin/bats")).arg("bats").current_dir(&workspace.root);
+    bats.env_remove("FUTUSWARM_BESIDE");
+    if let Some(beside) = beside {
+        bats.env("FUTUSWARM_BESIDE", &beside.spec);
+    }
+    process::run(bats.env("FUTUSWARM_XTASK", std::env::current_exe()?))
+}
+
+/// A local cloud without machines that has the usual ports, or whichever are free, and ends with this: no test may care.
+struct Beside<'a> {
+    workspace: &'a Workspace,
+    spec: PathBuf,
+}
+
+impl<'a> Beside<'a> {
+    fn start(workspace: &'a Workspace) -> anyhow::Result<Self> {
+        let usual = std::fs::read_to_string(workspace.root.join("clusters/local.toml"))?;
+        let name = format!("cluster = \"local-beside-{}\"", std::process::id());
+        anyhow::ensure!(usual.contains(USUAL_NAME), "clusters/local.toml has no line {USUAL_NAME}");
+        let spec = std::env::temp_dir().join(format!("futuswarm-beside.{}.toml", std::process::id()));
+        std::fs::write(&spec, usual.replace(USUAL_NAME, &name))?;
+        let beside = Self { workspace, spec };
+        beside.local(&["up", "--api-only"])?;
+        Ok(beside)
+    }
+
+    fn local(&self, words: &[&str]) -> anyhow::Result<()> {
+        process::run(self.workspace.command("futuswarm-local").args(words).arg("--spec").arg(&self.spec))
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.local(&["down"]) {
+            eprintln!("the local cloud of the tests stays behind: {error:#}");
+        }
+        let _only_a_file = std::fs::remove_file(&self.spec);
+    }
+}
+
 /// Formatting and lints.
 pub fn lint() -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
-    step("formatting", || process::run(workspace.cargo(&["fmt"]).args(["--all", "--check"])))?;
-    step("clippy", || {
-        process::run(workspace.cargo(&["clippy", "--quiet", "--workspace", "--all-targets"]).args(["--", "-Dwarnings"]))
+    formatting(&workspace)?;
+    lints(&workspace)?;
+    step("dependencies and documents", || {
+        process::run(workspace.cargo(&["test", "--quiet", "--package", "xtask", "--bins"]).arg("tidy::"))
     })
 }
 
-fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn formatting(workspace: &Workspace) -> anyhow::Result<()> {
+    step("formatting", || process::run(workspace.cargo(&["fmt"]).args(["--all", "--check"])))
+}
+
+/// Clippy, and cargo-deny where it is installed: what it checks without a network, the tidy tests check everywhere.
+fn lints(workspace: &Workspace) -> anyhow::Result<()> {
+    step("clippy", || {
+        compile(workspace.cargo(&["clippy", "--workspace", "--all-targets"]).args(["--", "-Dwarnings"]))
+    })?;
+    if process::on_path("cargo-deny") {
+        return step("cargo deny", || process::run(&mut workspace.cargo(&["deny", "check"])));
+    }
+    eprintln!(
+        "not checked: advisories and yanked versions, since cargo-deny is not installed (`cargo install --locked cargo-deny`); the tests check licences, sources and bans"
+    );
+    Ok(())
+}
+
+fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     eprintln!("== {name}");
     let started = Instant::now();
-    work()?;
+    let done = work()?;
     eprintln!("== {name}: passed in {:.0} s", started.elapsed().as_secs_f64());
-    Ok(())
+    Ok(done)
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use futuswarm_output::eprintln;
 use serde_json::{Value, json};
 
 use crate::cargo::Workspace;
