@@ -22,20 +22,19 @@ pub struct Dnsmasq {
     region: String,
     program: Argv,
     process: Option<Child>,
-    vpc: Ipv4Net,
 }
 
 impl Dnsmasq {
     /// A name server that keeps its files in `dir`; it is started with the first subnets.
-    pub fn new(dir: PathBuf, network: Network, region: String, vpc: Ipv4Net, tools: &ToolsTree) -> Result<Self> {
+    pub fn new(dir: PathBuf, network: Network, region: String, tools: &ToolsTree) -> Result<Self> {
         std::fs::create_dir_all(&dir).map_err(file("cannot create", &dir))?;
-        Ok(Self { dir, network, region, program: host_argv(tools, "dnsmasq")?, process: None, vpc })
+        Ok(Self { dir, network, region, program: host_argv(tools, "dnsmasq")?, process: None })
     }
 
     /// Starts it anew for a set of subnets: ranges are read at start only, and subnets exist before instances do.
     pub async fn set_subnets(&mut self, subnets: &BTreeSet<Ipv4Net>) -> Result<()> {
         let config = self.dir.join("dnsmasq.conf");
-        let text = render(subnets, &self.region, self.vpc, &self.dir.to_string_lossy());
+        let text = render(subnets, &self.region, &self.dir.to_string_lossy());
         write_atomically(&config, text.as_bytes())?;
         for file in ["hosts", "names"].map(|name| self.dir.join(name)).iter().filter(|file| !file.exists()) {
             write_atomically(file, b"")?;
@@ -107,19 +106,20 @@ pub fn host_name(address: Ipv4Addr) -> String {
 }
 
 /// dnsmasq.conf for these subnets.
-fn render(subnets: &BTreeSet<Ipv4Net>, region: &str, vpc: Ipv4Net, dir: &str) -> String {
+fn render(subnets: &BTreeSet<Ipv4Net>, region: &str, dir: &str) -> String {
     let domain = format!("{region}.compute.internal");
     let mut text = format!(
         "# DHCP and DNS of the local cloud. Names outside the VPC are refused at once: nothing here reaches the outside.\n\
          keep-in-foreground\nlog-facility=-\nuser=root\ngroup=root\npid-file=\nno-hosts\nno-resolv\nno-poll\ninterface=vpc\nexcept-interface=lo\n\
-         domain={domain}\nlocal=/{domain}/\nsynth-domain={domain},{vpc},ip-\n\
+         domain={domain}\nlocal=/{domain}/\n\
          dhcp-authoritative\nno-ping\nquiet-dhcp\ndhcp-rapid-commit\ndhcp-leasefile={dir}/leases\ndhcp-hostsfile={dir}/hosts\naddn-hosts={dir}/names\n\
          dhcp-option=option:dns-server,{DNS}\ndhcp-option=option:domain-name,{domain}\n"
     );
     for (index, subnet) in subnets.iter().enumerate() {
         let _infallible = write!(
             text,
-            "dhcp-range=set:s{index},{},static,{},infinite\ndhcp-option=tag:s{index},option:router,{}\n",
+            "dhcp-range=set:s{index},{},static,{},infinite\ndhcp-option=tag:s{index},option:router,{}\n\
+             synth-domain={domain},{subnet},ip-\n",
             subnet.network(),
             subnet.netmask(),
             gateway(*subnet)
@@ -134,8 +134,9 @@ mod tests {
 
     #[test]
     fn every_subnet_has_its_range_and_router() {
-        let subnets = ["10.42.0.0/20", "10.42.16.0/20"].map(|subnet| subnet.parse().unwrap()).into();
-        insta::assert_snapshot!(render(&subnets, "eu-west-1", "10.42.0.0/16".parse().unwrap(), "/state"));
+        // Those of two clusters: every machine has a name, not only those of the first VPC.
+        let subnets = ["10.42.0.0/20", "10.42.16.0/20", "10.43.0.0/20"].map(|subnet| subnet.parse().unwrap()).into();
+        insta::assert_snapshot!(render(&subnets, "eu-west-1", "/state"));
     }
 
     #[test]

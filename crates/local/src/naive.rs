@@ -46,7 +46,7 @@ pub async fn naive_join(spec: &Path, accel: Accel) -> Result<f64> {
     let bare = image(&cache).await?;
     let mut hypervisor = Hypervisor::new(&tools, accel, config.memory_mib, config.cpus)?;
     hypervisor.choose_accel(&cache.join("accel")).await;
-    let network = Network::named("fsw-naive");
+    let network = Network::named(&futuswarm_paths::network_namespace(&cache.join("floor"), "floor"));
     // An earlier run that was ended by force may have left it.
     network.destroy().await?;
     let dir = cache.join("floor").join(format!("run.{}", std::process::id()));
@@ -74,7 +74,7 @@ async fn join(hypervisor: &Hypervisor, network: &Network, bare: &Bare, dir: &Pat
         let kernel_arguments = format!(
             "root=/dev/nvme0n1 rw console=ttyS0 quiet net.ifnames=0 naive.number={number} naive.machines={machines}"
         );
-        let mac = format!("02:79:00:00:00:1{number}");
+        let mac = format!("02:79:00:00:01:{number:02x}");
         let mut words = hypervisor.bare_argv(disk, &tap(number), &mac);
         words.extend(argv(["-kernel"]));
         words.push(bare.kernel.clone().into());

@@ -1,6 +1,8 @@
 //! The VPC on this machine: a network namespace with one bridge that carries every subnet's gateway and the link-local
 //! services. Nothing routes out of it.
 
+pub mod names;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
@@ -103,7 +105,8 @@ impl Network {
             self.ip(&["addr", "del", &gateway_cidr(*subnet), "dev", BRIDGE]).await?;
         }
         for subnet in new.difference(old) {
-            self.ip(&["addr", "add", &gateway_cidr(*subnet), "dev", BRIDGE]).await?;
+            // Not `add`: what an attempt that broke off has done must not stop the next one.
+            self.ip(&["addr", "replace", &gateway_cidr(*subnet), "dev", BRIDGE]).await?;
         }
         Ok(())
     }
