@@ -8,7 +8,7 @@ use crate::Error;
 use crate::tree::{Index, Kind};
 
 /// Modules that a node needs sooner or later: network adapter of Nitro and of the local cloud, overlay networks, IPVS for
-/// services with a virtual address, packet filtering, the verified root.
+/// services with a virtual address, packet filtering, the verified root, the power button.
 const REQUIRED_MODULES: &[&str] = &[
     "ena",
     "virtio_net",
@@ -26,6 +26,8 @@ const REQUIRED_MODULES: &[&str] = &[
     "xt_conntrack",
     "xt_MASQUERADE",
     "xt_addrtype",
+    "button",
+    "evdev",
 ];
 
 /// Paths that must not exist, because every node needs its own.
