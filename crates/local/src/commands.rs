@@ -208,6 +208,18 @@ pub async fn inject(spec: &Path, faults: &str) -> Result<()> {
     control::call(&layout, "POST", "/faults", faults).await
 }
 
+/// Records the requests of the AWS API at the end of a file, or ceases to.
+///
+/// # Errors
+/// When the cloud does not run, or the file cannot be opened.
+pub async fn record(spec: &Path, path: Option<&Path>) -> Result<()> {
+    let (_, layout) = open(spec, Accel::Auto)?;
+    // The daemon's folder is another one than the caller's.
+    let path = path.map(|path| std::path::absolute(path).map_err(file("cannot find", path))).transpose()?;
+    let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+    control::call(&layout, "POST", "/record", &path).await
+}
+
 /// Makes the next calls of the AWS API fail; `faults` is their JSON form. Without it only says how far the last have come.
 ///
 /// # Errors

@@ -15,11 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result, file};
 use crate::front::faults::{self, Injected};
+use crate::front::record::Recorder;
 use crate::front::{Body, full};
 use crate::http_client;
 use crate::imds::{Faults, Imds};
 use crate::layout::Layout;
-use crate::vms::VmStatus;
+use crate::vms::powered::VmStatus;
 
 /// Machines that are told to end take a moment.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,40 +36,54 @@ pub enum Ask {
     Shutdown(oneshot::Sender<()>),
 }
 
-/// Serves the socket until the daemon ends.
-pub async fn serve(socket: &Path, asks: mpsc::Sender<Ask>, imds: Arc<Imds>, api: Arc<Injected>) -> Result<()> {
+/// What the socket's requests are about.
+pub struct Subjects {
+    /// The daemon's loop.
+    pub asks: mpsc::Sender<Ask>,
+    /// The metadata service.
+    pub imds: Arc<Imds>,
+    /// Faults of the API.
+    pub faults: Arc<Injected>,
+    /// The record of the API's requests.
+    pub recorder: Arc<Recorder>,
+}
+
+/// Takes the socket.
+pub fn listen(socket: &Path) -> Result<UnixListener> {
     // A socket of a daemon that was killed; ours is the only one, because we hold the lock.
     match std::fs::remove_file(socket) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(file("cannot remove", socket)(error)),
     }
-    let listener = UnixListener::bind(socket).map_err(file("cannot listen on", socket))?;
-    tokio::spawn(async move {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
-            let (asks, imds, api) = (asks.clone(), Arc::clone(&imds), Arc::clone(&api));
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let (asks, imds, api) = (asks.clone(), Arc::clone(&imds), Arc::clone(&api));
-                    async move { Ok::<_, std::convert::Infallible>(answer(request, &asks, &imds, &api).await) }
-                });
-                let mut server = hyper::server::conn::http1::Builder::new();
-                server.timer(TokioTimer::new());
-                if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                    tracing::debug!(%error, "a control connection ended early");
-                }
-            });
-        }
-    });
-    Ok(())
+    UnixListener::bind(socket).map_err(file("cannot listen on", socket))
 }
 
-async fn answer(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imds, api: &Injected) -> Response<Body> {
-    let (status, body) = match route(request, asks, imds, api).await {
+/// Serves the socket until the daemon ends.
+pub async fn serve(listener: UnixListener, subjects: Subjects) {
+    let subjects = Arc::new(subjects);
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let subjects = Arc::clone(&subjects);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let subjects = Arc::clone(&subjects);
+                async move { Ok::<_, std::convert::Infallible>(answer(request, &subjects).await) }
+            });
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new());
+            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+                tracing::debug!(%error, "a control connection ended early");
+            }
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, subjects: &Subjects) -> Response<Body> {
+    let (status, body) = match route(request, subjects).await {
         Ok(value) => (StatusCode::OK, value),
         Err(detail) => (StatusCode::BAD_REQUEST, serde_json::Value::String(detail)),
     };
@@ -77,12 +92,8 @@ async fn answer(request: Request<Incoming>, asks: &mpsc::Sender<Ask>, imds: &Imd
     response
 }
 
-async fn route(
-    request: Request<Incoming>,
-    asks: &mpsc::Sender<Ask>,
-    imds: &Imds,
-    api: &Injected,
-) -> Result<serde_json::Value, String> {
+async fn route(request: Request<Incoming>, subjects: &Subjects) -> Result<serde_json::Value, String> {
+    let Subjects { asks, imds, faults: api, recorder } = subjects;
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, LIMIT).collect().await.map_err(|error| error.to_string())?.to_bytes();
     let text = || String::from_utf8(body.to_vec()).map_err(|error| error.to_string());
@@ -102,6 +113,13 @@ async fn route(
             Ok(serde_json::Value::Null)
         }
         (&Method::GET, "/api-faults") => json(&api.progress()),
+        (&Method::POST, "/record") => {
+            let path = text()?;
+            recorder
+                .write_to(Some(Path::new(&path)).filter(|path| !path.as_os_str().is_empty()))
+                .map_err(|error| format!("cannot record into {path}: {error}"))?;
+            Ok(serde_json::Value::Null)
+        }
         (&Method::POST, "/shutdown") => json(&ask(asks, Ask::Shutdown).await?),
         (method, path) => Err(format!("the daemon knows no {method} {path}")),
     }

@@ -1,5 +1,7 @@
 //! The daemon of one local cloud: starts everything, keeps it in step with the emulator, and takes everything down.
 
+mod keepers;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use futuswarm_tools::ToolsTree;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::authority::Authority;
 use crate::aws::{self, Clients};
@@ -28,17 +30,19 @@ use crate::front::iam::{Guard, Issued};
 use crate::front::operations::Operations;
 use crate::front::operations::image_calls::ImageCalls;
 use crate::front::operations::lifecycle::Leaving;
+use crate::front::operations::reboots::Reboots;
+use crate::front::record::Recorder;
 use crate::front::{self, Caller, Front};
 use crate::images::Images;
 use crate::imds::Imds;
 use crate::layout::{Layout, write_atomically, write_json};
 use crate::network::{self, Network};
 use crate::qemu::Hypervisor;
-use crate::vms::Vms;
+use crate::tasks::Tasks;
+use crate::vms::powered::Powered;
+use crate::vms::{Surroundings, Vms};
 use crate::{moto, venv};
 
-/// Between two looks when nobody said that something changed.
-const LOOK: Duration = Duration::from_secs(2);
 /// Port of the AWS API inside the namespace.
 const NODE_API_PORT: u16 = 4566;
 /// Hosts of the local cloud, as a client's list of exceptions from its proxy.
@@ -139,6 +143,8 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     let tools = ToolsTree::locate()?;
     let python = venv::ensure(&cache).await?;
     let mut emulator = moto::start(&python, &config.region, &layout.dir.join("moto.log")).await?;
+    // None of these ever ends by itself; they end with this function.
+    let mut tasks = Tasks::default();
 
     let images = Arc::new(RwLock::new(Images::default()));
     let view = Arc::default();
@@ -155,52 +161,65 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     let inner = Clients::new(&aws::config(&format!("http://{by_hand}"), &config.region, &emulator.keys).await);
     let ebs = Ebs::new(Snapshots::new(layout.snapshots()), inner.clone(), emulator.account.clone());
     let calls = ImageCalls::new(Arc::clone(&images), ebs.clone(), layout.vms());
-    let leaving = Leaving::default();
+    let (leaving, reboots) = (Leaving::default(), Reboots::default());
     let catalogue = Catalogue::new(extent != Extent::Api);
-    let operations = Operations::new(calls, inner.clone(), catalogue.clone(), leaving.clone());
-    let faults = Arc::new(Injected::default());
+    let operations = Operations::new(calls, inner.clone(), catalogue.clone(), leaving.clone(), reboots.clone());
+    let (faults, recorder) = (Arc::new(Injected::default()), Arc::new(Recorder::default()));
     let behind =
         front::Emulator { address: emulator.address, keys: emulator.keys.clone(), region: config.region.clone() };
     let guard = Guard::new(issued.clone(), inner.clone(), by_hand, emulator.account.clone(), config.region.clone());
-    let front = Arc::new(Front::new(behind, operations, ebs, Arc::clone(&changed), guard, Arc::clone(&faults)));
+    let (notify, shared) = (Arc::clone(&changed), (Arc::clone(&faults), Arc::clone(&recorder)));
+    let front = Arc::new(Front::new(behind, operations, ebs, notify, guard, shared.0, shared.1));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
-    tokio::spawn(Arc::clone(&front).serve(api, Caller::Owner));
-    tokio::spawn(Arc::clone(&front).serve(straight, Caller::Daemon));
+    tasks.spawn("the API endpoint of this machine", Arc::clone(&front).serve(api, Caller::Owner));
+    tasks.spawn("the API endpoint of the local cloud itself", Arc::clone(&front).serve(straight, Caller::Daemon));
     make_zones(&inner, config).await?;
 
     network.create().await?;
-    tokio::spawn(front.serve(network.listen(network::API, NODE_API_PORT).await?, Caller::Node));
+    let nodes = network.listen(network::API, NODE_API_PORT).await?;
+    tasks.spawn("the API endpoint of nodes", front.serve(nodes, Caller::Node));
     // Straight, too: while it borrows a role's trust, every other way to IAM waits.
     let imds =
         Imds::new(config.region.clone(), emulator.account.clone(), inner.clone(), Arc::clone(&view), issued, leaving);
     let imds = Arc::new(imds);
-    tokio::spawn(Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
+    tasks.spawn("the metadata service", Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
 
     let mut hypervisor = Hypervisor::new(&tools, config.accel, config.memory_mib, config.cpus)?;
     hypervisor.choose_accel(&cache.join("accel")).await;
-    let dnsmasq =
-        Dnsmasq::new(layout.dir.join("dnsmasq"), network.clone(), config.region.clone(), config.network, &tools)?;
-    let mut vms = Vms::new(
-        clients.clone(),
-        layout.clone(),
-        network.clone(),
+    let dnsmasq = Dnsmasq::new(layout.dir.join("dnsmasq"), network.clone(), config.region.clone(), &tools)?;
+    let dnsmasq = Arc::new(Mutex::new(dnsmasq));
+    let powered = Powered::default();
+    let around = Surroundings {
+        clients: clients.clone(),
+        layout: layout.clone(),
+        network: network.clone(),
         hypervisor,
-        dnsmasq,
-        Arc::clone(&images),
-        Arc::clone(&view),
-    );
+        dnsmasq: Arc::clone(&dnsmasq),
+        images: Arc::clone(&images),
+        view: Arc::clone(&view),
+        reboots,
+    };
+    let vms = Vms::new(around, powered.clone());
     let authority = Arc::new(Authority::make(&layout.authority(), &config.cluster)?);
     let ports = Ports { http: config.http_port, https: config.https_port };
     let dir = layout.dir.join("balancer");
-    let mut balancer =
-        Balancer::new(clients.clone(), view, dir, layout.netns(), ports, Arc::clone(&authority), &tools)?;
+    let mut balancer = Balancer::new(clients, view, dir, layout.netns(), ports, Arc::clone(&authority), &tools)?;
     balancer.reconcile().await?;
-    let mut databases = Databases::new(inner, catalogue, layout, network.clone(), Arc::clone(&authority), &tools)?;
+    let databases = Databases::new(inner, catalogue, layout, network.clone(), Arc::clone(&authority), &tools)?;
     make_ssh_key(layout, &tools).await?;
 
+    // Each keeps its own pace: a database that starts, or a balancer that cannot ask, holds back nothing else.
+    let wakes: [Arc<Notify>; 3] = Default::default();
+    tasks.spawn("the keeper of the machines", keepers::machines(vms, extent, Arc::clone(&imds), Arc::clone(&wakes[0])));
+    tasks.spawn("the keeper of the load balancers", keepers::balancer(balancer, Arc::clone(&wakes[1])));
+    if extent != Extent::Api {
+        let databases = keepers::databases(databases, dnsmasq, Arc::clone(&wakes[2]));
+        tasks.spawn("the keeper of the databases", databases);
+    }
     let (asks, mut asked) = mpsc::channel(16);
-    control::serve(&layout.control(), asks, Arc::clone(&imds), faults).await?;
+    let subjects = control::Subjects { asks, imds, faults, recorder };
+    tasks.spawn("the control socket", control::serve(control::listen(&layout.control())?, subjects));
     write_json(&layout.cloud(), &describe(config, layout, &emulator, &python, &authority))?;
     tracing::info!(cluster = config.cluster, "the local cloud is up");
 
@@ -212,49 +231,29 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 return Err(Error::Command { command: "the AWS emulator (moto)".to_owned(), detail: format!("ended with {status}; what it knew is lost, so the cluster goes, too") });
             }
+            error = tasks.ended() => return Err(error),
             ask = asked.recv() => match ask {
                 None => break,
                 Some(Ask::Shutdown(reply)) => {
-                    vms.end().await;
+                    powered.cut_all().await;
                     let _asker_gone = reply.send(());
                     break;
                 }
-                Some(Ask::Machines(reply)) => { let _asker_gone = reply.send(vms.status()); }
+                Some(Ask::Machines(reply)) => { let _asker_gone = reply.send(powered.status(&images)); }
                 Some(Ask::Kill(instance, reply)) => {
-                    let _asker_gone = reply.send(vms.cut_power(&instance));
-                    changed.notify_one();
+                    tracing::info!(instance, "power cut asked for");
+                    let _asker_gone = reply.send(powered.cut(&instance));
+                    wakes[0].notify_one();
                 }
             },
-            () = look(&changed) => {
-                imds.prepare();
-                let machines = match extent {
-                    Extent::Api => vms.look().await.map(|_| ()),
-                    Extent::Databases => vms.look_and_connect().await,
-                    Extent::Machines => vms.reconcile().await,
-                };
-                let served = match extent {
-                    Extent::Api => Ok(()),
-                    _ => match databases.reconcile().await {
-                        Ok(names) => names.map_or(Ok(()), |names| vms.set_names(&names)),
-                        Err(error) => Err(error),
-                    },
-                };
-                for outcome in [machines, served, balancer.reconcile().await] {
-                    if let Err(error) = outcome {
-                        tracing::warn!(%error, "a look at the emulator failed; will look again");
-                    }
-                }
-            }
+            () = changed.notified() => wakes.iter().for_each(|wake| wake.notify_one()),
         }
     }
-    vms.end().await;
+    // Nobody is to start another machine, or to tell the emulator of those that end now.
+    drop(tasks);
+    powered.cut_all().await;
     tracing::info!("the local cloud ends");
     Ok(())
-}
-
-async fn look(changed: &Notify) {
-    // Whatever comes first; the timeout is the ordinary case.
-    let _either = tokio::time::timeout(LOOK, changed.notified()).await;
 }
 
 fn describe(

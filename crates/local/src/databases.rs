@@ -104,7 +104,14 @@ impl Databases {
                 std::fs::remove_file(&path).map_err(file("cannot remove", &path))?;
             }
         }
-        let mut changed = false;
+        // Its life ends only when it is told to; one that ended otherwise has taken its server with it.
+        let lost = |(_, kept): &(&String, &Kept)| kept.task.is_finished();
+        let lost: Vec<String> = self.kept.iter().filter(lost).map(|(id, _)| id.clone()).collect();
+        let mut changed = !lost.is_empty();
+        for id in lost {
+            tracing::error!(database = id, "the database's task has ended; starting it again");
+            self.kept.remove(&id);
+        }
         // Also what was deleted and made anew between two looks.
         let same = |(id, kept): &(&String, &Kept)| {
             wanted.get(*id).is_some_and(|found| found.instance_create_time().copied() == kept.made)

@@ -14,6 +14,7 @@ use ipnet::Ipv4Net;
 use crate::aws::Clients;
 use crate::error::{Error, Result};
 use crate::images::Images;
+use crate::network::names;
 
 /// AWS's root volume when nobody says otherwise.
 const DEFAULT_ROOT_GIB: u64 = 8;
@@ -64,16 +65,16 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The MAC of an address: locally administered, stable, unique in the VPC.
+    /// The MAC of an address: locally administered, stable, and as unique on the bridge as the address, which two machines
+    /// never have at a time. A lease that a machine leaves behind is thus its successor's.
     fn mac_of(address: Ipv4Addr) -> String {
         let [a, b, c, d] = address.octets();
         format!("0a:f5:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
     }
 
-    /// The interface's name in the namespace; Linux allows 15 bytes.
+    /// The interface's name in the namespace.
     pub fn tap(&self) -> String {
-        let [_, _, c, d] = self.address.octets();
-        format!("tap-{c}-{d}")
+        names::tap(&self.id)
     }
 }
 
@@ -86,12 +87,16 @@ pub struct View {
     pub running: BTreeMap<String, Machine>,
     /// Instances that are stopping or stopped.
     pub stopped: BTreeSet<String>,
+    /// Instances that no longer run and whose machines are shutting down still; they keep their addresses until then.
+    pub ending: BTreeMap<String, Machine>,
 }
 
 impl View {
-    /// The instance with this address.
+    /// The instance that has this address. The emulator gives the address of an instance that it ends to the next one at once,
+    /// whose machine is not switched on before the old one is gone: until then it is the old one that asks.
     pub fn by_address(&self, address: Ipv4Addr) -> Option<&Machine> {
-        self.running.values().find(|machine| machine.address == address)
+        let has = |machine: &&Machine| machine.address == address;
+        self.ending.values().find(has).or_else(|| self.running.values().find(has))
     }
 }
 
@@ -305,4 +310,55 @@ async fn shutdown_terminates(clients: &Clients, id: &str) -> Result<bool> {
         .map_err(|error| AwsError::new("DescribeInstanceAttribute", error))?;
     let behaviour = answer.instance_initiated_shutdown_behavior().and_then(|value| value.value());
     Ok(behaviour == Some("terminate"))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A running instance.
+    pub(crate) fn machine(id: &str, address: &str) -> Machine {
+        let address = address.parse().unwrap();
+        Machine {
+            id: id.to_owned(),
+            ami: "ami-1".to_owned(),
+            instance_type: "t3.small".to_owned(),
+            address,
+            mac: Machine::mac_of(address),
+            zone: "eu-west-1a".to_owned(),
+            subnet: "subnet-1".to_owned(),
+            subnet_cidr: Ipv4Net::new(address, 20).unwrap().trunc(),
+            vpc: "vpc-1".to_owned(),
+            interface: "eni-1".to_owned(),
+            groups: Vec::new(),
+            profile: None,
+            tags: BTreeMap::new(),
+            public_key: None,
+            user_data: Vec::new(),
+            volume: "vol-1".to_owned(),
+            root_gib: 8,
+            terminates_on_shutdown: true,
+            launched: "2026-01-01T00:00:00Z".to_owned(),
+            reservation: "r-1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn machines_of_two_clusters_with_the_same_last_octets_share_nothing() {
+        let (one, other) = (machine("i-0123456789abcdef0", "10.42.0.9"), machine("i-0123456789abcdef1", "10.43.0.9"));
+        assert_ne!(one.tap(), other.tap());
+        assert_ne!(one.mac, other.mac);
+    }
+
+    #[test]
+    fn a_machine_that_is_shutting_down_keeps_its_address() {
+        let (old, new) = (machine("i-1", "10.42.0.9"), machine("i-2", "10.42.0.9"));
+        let mut view = View::default();
+        view.running.insert(new.id.clone(), new);
+        view.ending.insert(old.id.clone(), old);
+        let of = |view: &View| view.by_address("10.42.0.9".parse().unwrap()).map(|machine| machine.id.clone());
+        assert_eq!(of(&view).as_deref(), Some("i-1"));
+        view.ending.clear();
+        assert_eq!(of(&view).as_deref(), Some("i-2"));
+    }
 }

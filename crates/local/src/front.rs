@@ -10,6 +10,7 @@ pub mod faults;
 pub mod form;
 pub mod iam;
 pub mod operations;
+pub mod record;
 mod resign;
 mod wording;
 
@@ -17,11 +18,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, EXPECT, HeaderName, IF_MATCH, IF_NONE_MATCH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
@@ -37,6 +38,7 @@ use faults::{ApiFault, Injected};
 use iam::{Guard, Verdict};
 use operations::answer::Asked;
 use operations::{Call, Operations};
+use record::Recorder;
 
 /// From the end of a request to the head of its answer; RunInstances of a whole group takes a second or two.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
@@ -77,7 +79,7 @@ enum Arrived {
     /// All of it, and the operation that it names.
     Whole(Bytes, Option<Call>),
     /// A body as long as it likes.
-    Stream(Incoming),
+    Stream(Body),
 }
 
 impl Arrived {
@@ -112,6 +114,7 @@ pub struct Front {
     changed: Arc<Notify>,
     guard: Guard,
     faults: Arc<Injected>,
+    recorder: Arc<Recorder>,
     /// Held by whoever writes to S3; alone by those who write on a condition, because the emulator looks and writes in two steps.
     writes: RwLock<()>,
 }
@@ -130,12 +133,13 @@ impl Front {
         changed: Arc<Notify>,
         guard: Guard,
         faults: Arc<Injected>,
+        recorder: Arc<Recorder>,
     ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_DEADLINE));
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { emulator, client, operations, ebs, changed, guard, faults, writes: RwLock::default() }
+        Self { emulator, client, operations, ebs, changed, guard, faults, recorder, writes: RwLock::default() }
     }
 
     /// Serves a listener until the daemon ends.
@@ -189,6 +193,7 @@ impl Front {
         }
         let scope = resign::Scope::of(&request);
         let (mut parts, body) = request.into_parts();
+        let body: Body = body.map_err(Into::into).boxed();
         strip_hop_by_hop(&mut parts.headers);
         if caller == Caller::Node && scope.is_none() {
             let detail = "the request is not signed; nodes sign with the credentials of their instance role".to_owned();
@@ -196,14 +201,7 @@ impl Front {
         }
         let scope =
             scope.unwrap_or_else(|| resign::Scope { region: self.emulator.region.clone(), service: "s3".to_owned() });
-        let arrived = match operations::is_small(&scope.service) {
-            true => {
-                let bytes = read(body, QUERY_LIMIT).await?;
-                let call = Call::parse(&scope.service, &parts, &bytes);
-                Arrived::Whole(bytes, call)
-            }
-            false => Arrived::Stream(body),
-        };
+        let arrived = self.arrive(&parts, body, caller, &scope).await?;
         let verdict = self.verdict(&scope, &arrived, &parts, caller);
         tokio::time::sleep(verdict.late).await;
         if let Some(fault) = verdict.fault.as_ref().filter(|fault| fault.replaces_the_call()) {
@@ -242,6 +240,32 @@ impl Front {
         let action = arrived.action().or(told.as_deref());
         let (path, headers) = (parts.uri.path(), &parts.headers);
         self.faults.next(&faults::Asked { service, region, action, path, caller, headers })
+    }
+
+    /// Reads what must be known of a request before it is made, and notes it where requests are recorded.
+    async fn arrive(
+        &self,
+        parts: &http::request::Parts,
+        body: Body,
+        caller: Caller,
+        scope: &resign::Scope,
+    ) -> Result<Arrived, (StatusCode, String)> {
+        let recorded = caller != Caller::Daemon && self.recorder.is_on();
+        let arrived = if operations::is_small(&scope.service) {
+            let bytes = read(body, QUERY_LIMIT).await?;
+            let call = Call::parse(&scope.service, parts, &bytes);
+            Arrived::Whole(bytes, call)
+        } else if recorded && record::is_short(&parts.headers) {
+            let bytes = read(body, record::BODY_LIMIT).await?;
+            self.recorder.note(parts, Some(&bytes), caller, scope);
+            return Ok(Arrived::Stream(full(bytes)));
+        } else {
+            Arrived::Stream(body)
+        };
+        if recorded {
+            self.recorder.note(parts, arrived.bytes(), caller, scope);
+        }
+        Ok(arrived)
     }
 
     /// Makes a call that no fault has stopped.
@@ -319,7 +343,7 @@ impl Front {
     async fn stream(
         &self,
         parts: http::request::Parts,
-        body: Incoming,
+        body: Body,
         caller: Caller,
         scope: &resign::Scope,
     ) -> Result<Response<Body>, (StatusCode, String)> {
@@ -330,7 +354,7 @@ impl Front {
             keys = read(body, QUERY_LIMIT).await?;
             full(keys.clone())
         } else {
-            body.map_err(Into::into).boxed()
+            body
         };
         if guarded {
             match self.guard.s3(&parts, &keys).await {
@@ -428,11 +452,17 @@ async fn collected(answer: Response<Body>) -> Result<(http::response::Parts, Byt
 }
 
 /// The whole body of a request that has a limit.
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, (StatusCode, String)> {
-    let collected = Limited::new(body, limit).collect().await;
-    let collected =
-        collected.map_err(|error| (StatusCode::BAD_REQUEST, format!("the request's body did not arrive: {error}")))?;
-    Ok(collected.to_bytes())
+async fn read(mut body: Body, limit: usize) -> Result<Bytes, (StatusCode, String)> {
+    let refused = |detail: String| (StatusCode::BAD_REQUEST, format!("the request's body did not arrive: {detail}"));
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| refused(error.to_string()))?.into_data() else { continue };
+        if whole.len() + data.len() > limit {
+            return Err(refused(format!("it is longer than {limit} bytes")));
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
 }
 
 /// Headers that belong to one connection (RFC 9110, 7.6.1). hyper answers `Expect: 100-continue` itself.

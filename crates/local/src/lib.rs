@@ -25,6 +25,7 @@ mod moto;
 mod naive;
 mod network;
 mod qemu;
+mod tasks;
 mod venv;
 mod vms;
 

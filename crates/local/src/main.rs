@@ -86,6 +86,14 @@ enum Verb {
         cluster: Cluster,
         faults: Option<String>,
     },
+    /// Record every request of the AWS API into a file, a line of JSON each, or cease to when no file is named.
+    ///
+    /// For whoever holds them against AWS's descriptions of its services. Signatures and credentials are left out.
+    Record {
+        #[command(flatten)]
+        cluster: Cluster,
+        file: Option<PathBuf>,
+    },
     /// Check this machine and the cloud.
     Doctor {
         #[command(flatten)]
@@ -192,6 +200,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::ApiFaults { cluster, faults } => {
             println!("{}", serde_json::to_string(&commands::inject_api(&cluster.spec, faults.as_deref()).await?)?);
         }
+        Verb::Record { cluster, file } => commands::record(&cluster.spec, file.as_deref()).await?,
         Verb::Doctor { cluster, before_start, json } => {
             let checks = doctor::run(&cluster.spec, before_start).await;
             report(&checks, before_start, json)?;

@@ -265,7 +265,7 @@ async fn cloud(layout: &Layout, running: bool) -> Vec<Check> {
         Ok(_) => good("AWS API", info.api_endpoint.clone()),
         Err(reason) => bad("AWS API", reason, format!("start again: {again}")),
     });
-    let machines: crate::error::Result<Vec<crate::vms::VmStatus>> =
+    let machines: crate::error::Result<Vec<crate::vms::powered::VmStatus>> =
         crate::control::call(layout, "GET", "/machines", "").await;
     checks.push(match machines {
         Ok(machines) => {

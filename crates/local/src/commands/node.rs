@@ -15,7 +15,7 @@ use crate::dnsmasq::host_argv;
 use crate::error::{Error, Result, file};
 use crate::layout::Layout;
 use crate::network::Network;
-use crate::vms::VmStatus;
+use crate::vms::powered::VmStatus;
 
 /// A growing console is looked at this often.
 const FOLLOW: Duration = Duration::from_millis(200);

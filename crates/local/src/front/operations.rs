@@ -10,6 +10,7 @@ mod describe_images;
 pub mod image_calls;
 mod launch_templates;
 pub mod lifecycle;
+pub mod reboots;
 mod records;
 mod register_image;
 mod snapshots;
@@ -31,6 +32,7 @@ use databases::DatabaseCalls;
 use image_calls::ImageCalls;
 use launch_templates::Added;
 use lifecycle::Leaving;
+use reboots::Reboots;
 use zones::Zones;
 
 /// One call of a service whose bodies are small.
@@ -99,18 +101,20 @@ pub struct Operations {
     certificates: Certificates,
     classic: Classic,
     databases: DatabaseCalls,
+    reboots: Reboots,
     templates: Added,
     zones: Zones,
 }
 
 impl Operations {
     /// Operations that know the images and ask the emulator straight.
-    pub fn new(images: ImageCalls, inner: Clients, catalogue: Catalogue, leaving: Leaving) -> Self {
+    pub fn new(images: ImageCalls, inner: Clients, catalogue: Catalogue, leaving: Leaving, reboots: Reboots) -> Self {
         Self {
             images,
             certificates: Certificates::new(inner.clone()),
             classic: Classic::default(),
             databases: DatabaseCalls::new(inner.clone(), catalogue),
+            reboots,
             templates: Added::default(),
             zones: Zones::new(inner, leaving),
         }

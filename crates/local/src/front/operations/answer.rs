@@ -103,7 +103,10 @@ impl Operations {
                 Some(answer) => Ok(Some(answer)),
                 None => match self.templates.answer(asked).await? {
                     Some(answer) => Ok(Some(answer)),
-                    None => self.zones.answer(asked).await,
+                    None => match self.reboots.answer(asked).await? {
+                        Some(answer) => Ok(Some(answer)),
+                        None => self.zones.answer(asked).await,
+                    },
                 },
             },
             "autoscaling" => match self.zones.lifecycle.answer(asked).await? {
