@@ -1,5 +1,7 @@
 //! What the local cloud answers beyond the emulator, seen by an independent client: boto3 scripts under `tests/emulator/`.
 
+use std::time::{Duration, Instant};
+
 use futuswarm_testkit::{Account, Leftovers, texts};
 use futuswarm_tools::ToolsTree;
 use serde_json::{Value, json};
@@ -116,4 +118,32 @@ fn a_database_is_a_real_one() {
     assert!(servers(&account) > 0, "{:?}", account.cluster().leftovers());
     account.cluster().local(&["down"]);
     assert_eq!(account.cluster().leftovers(), Leftovers::default());
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn nobody_waits_for_a_look_that_takes_long() {
+    let account = Account::without_image("local-emulator");
+    // The load balancers' keeper cannot learn anything for a while.
+    let late = json!({ "fault": { "kind": "late", "milliseconds": 15_000 }, "service": "elasticloadbalancing", "count": 1000 });
+    account.faults(&late);
+    let started = Instant::now();
+    while account.progress()["seen"] == 0 {
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "nobody asks about load balancers: {}",
+            account.progress()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Its question is on the way now, and stays there.
+    let asked = Instant::now();
+    let cluster = account.cluster();
+    assert_eq!(cluster.local(&["machines"]).trim(), "[]");
+    assert!(asked.elapsed() < Duration::from_secs(5), "answered after {:?}", asked.elapsed());
+    // Nor does the end of the cloud.
+    let ended = Instant::now();
+    cluster.local(&["down"]);
+    assert!(ended.elapsed() < Duration::from_secs(10), "ended after {:?}", ended.elapsed());
+    assert_eq!(cluster.leftovers(), Leftovers::default());
 }

@@ -68,6 +68,15 @@ impl Account {
         let cluster = Cluster::of(name);
         cluster.local(&["down"]);
         cluster.local(&["up", extent]);
+        Self::of(cluster)
+    }
+
+    /// The account of a cluster whose local cloud runs.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn of(cluster: Cluster) -> Self {
         let cloud = serde_json::from_str(&cluster.local(&["cloud"])).expect("the cloud describes itself");
         Self { cluster, cloud, cache: tempfile::tempdir().expect("a folder") }
     }

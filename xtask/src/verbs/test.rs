@@ -12,11 +12,21 @@ use crate::{host, preconditions, process, verbs};
 /// Files of `tests/tests/` whose ignored tests belong to every `cargo xtask test`, and so to CI: with everything else they end
 /// within an hour on two cores with an empty cache, and within half an hour with a warm one. A tidy test compares both lists with
 /// the folder.
-pub const SHORT: &[&str] =
-    &["account", "provision", "variants", "refusals", "emulator", "least_privilege", "publish", "bake", "cluster"];
+pub const SHORT: &[&str] = &[
+    "account",
+    "provision",
+    "variants",
+    "refusals",
+    "emulator",
+    "least_privilege",
+    "publish",
+    "bake",
+    "cluster",
+    "contract",
+];
 
 /// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs [`SHORT`] before them.
-pub const LONG: &[&str] = &[];
+pub const LONG: &[&str] = &["power"];
 
 /// What `tests/tests/account.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
