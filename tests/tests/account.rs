@@ -21,6 +21,9 @@ const ROUNDS: usize = 15;
 /// An apply and a destroy of everything make at least so many calls: with fewer the rounds would test next to nothing.
 const FEWEST_CALLS: u32 = 90;
 
+/// A run that looks less often for what it waits for ends so many calls earlier; in the last rounds it may be through.
+const SLACK: u32 = 5;
+
 /// An account, what is in it with nothing and with everything, and how many calls lie between.
 struct Rehearsal {
     name: &'static str,
@@ -69,7 +72,11 @@ impl Rehearsal {
     fn kill_applies(&mut self) {
         for (round, calls) in (1..=self.calls_of_apply).step_by(step()).enumerate() {
             self.refresh(round);
-            assert_eq!(self.account().kill_after(calls, APPLY), Ended::Killed, "at call {calls} of apply");
+            let ended = self.account().kill_after(calls, APPLY);
+            assert!(
+                ended == Ended::Killed || calls + SLACK > self.calls_of_apply,
+                "not killed at call {calls} of apply"
+            );
             let talk = self.account().must_provision(APPLY);
             assert_eq!(
                 self.account().inventory(),
@@ -88,7 +95,11 @@ impl Rehearsal {
         for (round, calls) in (1..=self.calls_of_destroy).step_by(step()).enumerate() {
             self.refresh(round);
             self.account().must_provision(APPLY);
-            assert_eq!(self.account().kill_after(calls, DESTROY), Ended::Killed, "at call {calls} of destroy");
+            let ended = self.account().kill_after(calls, DESTROY);
+            assert!(
+                ended == Ended::Killed || calls + SLACK > self.calls_of_destroy,
+                "not killed at call {calls} of destroy"
+            );
             let talk = self.account().must_provision(DESTROY);
             assert_eq!(
                 self.account().inventory(),

@@ -426,6 +426,30 @@ fn what_a_former_spec_asked_for_goes_and_what_others_use_stays() {
     assert_eq!(kinds, ["record"], "{left}");
 }
 
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn as_many_and_as_long_tags_as_a_spec_may_have_are_taken_by_both_balancers() {
+    let account = Account::start("local-provision");
+    let nothing = account.inventory();
+    // Seven beside ours are what a classic balancer takes, and letters of two bytes are one character.
+    let tags: String =
+        (0..7).map(|index| format!("\"{index}{}\" = \"{}\"\n", "ä".repeat(126), "ß".repeat(255))).collect();
+    let application = format!("[tags]\n{tags}\n[rds]");
+    let classic = format!("[load_balancer]\nkind = \"classic\"\nhttp = \"forward\"\n{application}");
+    for spec in [&application, &classic] {
+        let spec = [("[rds]", spec.as_str())];
+        ended(&account.provision_with(APPLY, &spec), 0);
+        ended(&account.provision_with(PLAN, &spec), 0);
+    }
+    // The rehearsal would see one that is too long.
+    let long = json!([{ "Key": "k".repeat(128), "Value": "v" }]);
+    let long = json!({ "LoadBalancerNames": ["fsw-local-provision"], "Tags": long });
+    let refused = account.call(&json!([["elb", null, "add_tags", long]])).remove(0);
+    assert_eq!(refused["error"], "ValidationError", "{refused}");
+    ended(&account.provision_with(DESTROY, &[("[rds]", classic.as_str())]), 0);
+    assert_eq!(account.inventory(), nothing);
+}
+
 /// An inventory without the versions of templates, which only ever grow.
 fn without_versions(mut inventory: Value) -> Value {
     for template in inventory["launch template"].as_array_mut().into_iter().flatten() {

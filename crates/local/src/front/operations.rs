@@ -1,6 +1,7 @@
 //! Operations that the emulator lacks or answers incompletely: each is one file under `operations/`.
 
 pub mod answer;
+mod balancer_tags;
 mod bucket_configuration;
 mod certificates;
 mod classic;

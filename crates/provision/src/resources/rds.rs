@@ -55,18 +55,26 @@ async fn find(cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
 }
 
 /// The database snapshots of this region that are encrypted under a key, by name: those that a destroy has kept, and whatever else
-/// somebody has made or copied under it. RDS names keys by their ARN.
+/// somebody has made or copied under it. Automated ones go with their database. RDS names keys by their ARN.
 pub(super) async fn snapshots_under(cloud: &Cloud, key: &str) -> Result<Vec<String>, Error> {
     let mut pages = cloud.rds.describe_db_snapshots().into_paginator().send();
     let mut names = Vec::new();
     while let Some(page) = pages.next().await {
         let snapshots = page.map_err(aws("DescribeDBSnapshots"))?.db_snapshots.unwrap_or_default();
-        let under =
-            |snapshot: &DbSnapshot| snapshot.kms_key_id().is_some_and(|arn| arn.rsplit('/').next() == Some(key));
-        names.extend(snapshots.into_iter().filter(under).filter_map(|snapshot| snapshot.db_snapshot_identifier));
+        names.extend(
+            snapshots
+                .into_iter()
+                .filter(|one| is_kept_under(one, key))
+                .filter_map(|snapshot| snapshot.db_snapshot_identifier),
+        );
     }
     names.sort_unstable();
     Ok(names)
+}
+
+fn is_kept_under(snapshot: &DbSnapshot, key: &str) -> bool {
+    snapshot.snapshot_type() != Some("automated")
+        && snapshot.kms_key_id().is_some_and(|arn| arn.rsplit('/').next() == Some(key))
 }
 
 /// States in which a server serves and takes changes, or does so in a moment.
@@ -322,5 +330,25 @@ impl Resource for Rds {
         settle::until_free("the database", || async { delete.clone().send().await.map_err(aws("DeleteDBInstance")) })
             .await?;
         until_gone(cloud).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_that_outlive_their_database_keep_its_key() {
+        let arn = |key: &str| format!("arn:aws:kms:eu-west-1:123456789012:key/{key}");
+        for (kind, key, kept) in [
+            ("manual", Some("ours"), true),
+            ("awsbackup", Some("ours"), true),
+            ("automated", Some("ours"), false),
+            ("manual", Some("ours-too"), false),
+            ("manual", None, false),
+        ] {
+            let snapshot = DbSnapshot::builder().snapshot_type(kind).set_kms_key_id(key.map(arn)).build();
+            assert_eq!(is_kept_under(&snapshot, "ours"), kept, "{kind} {key:?}");
+        }
     }
 }

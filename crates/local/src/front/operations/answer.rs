@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{Response, StatusCode, response};
 
 use super::super::{Body, Caller, Front, full, resign};
-use super::{Call, Operations, records};
+use super::{Call, Operations, balancer_tags, records};
 
 /// An answer, or what kept the front from giving one.
 pub type Outcome<T> = Result<T, (StatusCode, String)>;
@@ -117,9 +117,12 @@ impl Operations {
             "route53" => Self::records(asked).await,
             "rds" => self.databases.answer(asked).await,
             "secretsmanager" => self.databases.secret(asked).await,
-            "elasticloadbalancing" => match self.certificates.answer(asked).await? {
-                Some(answer) => Ok(Some(answer)),
-                None => self.classic.answer(asked).await,
+            "elasticloadbalancing" => match balancer_tags::refusal(asked.call) {
+                Some(refusal) => Ok(Some(refusal)),
+                None => match self.certificates.answer(asked).await? {
+                    Some(answer) => Ok(Some(answer)),
+                    None => self.classic.answer(asked).await,
+                },
             },
             _ => Ok(None),
         }
