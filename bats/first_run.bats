@@ -42,6 +42,9 @@ refused_in_one_line() {
     echo "$output"
     refused_in_one_line
     [[ "$output" == *"the cache folder /proc/1/.cache/futuswarm cannot be written"*"FUTUSWARM_CACHE"* ]]
+    run env FUTUSWARM_STATE="$BATS_TEST_TMPDIR/two words" $XTASK deploy-cluster --local --spec "$SPEC"
+    refused_in_one_line
+    [[ "$output" == *"two words has the character ' ' in its path"*"set FUTUSWARM_STATE"* ]]
     run env FUTUSWARM_STATE=/proc/1/state $XTASK status --local --spec "$SPEC"
     refused_in_one_line
     [[ "$output" == *"the state folder /proc/1/state cannot be written"*"FUTUSWARM_STATE"* ]]

@@ -78,13 +78,16 @@ impl Workspace {
     /// # Errors
     /// When it cannot succeed here.
     pub fn announce(&self) -> anyhow::Result<()> {
-        machine::announce(self.is_compiled())
+        machine::announce(&self.target, self.is_compiled())
     }
 
     /// A program that [`Self::build`] has built, told where the clone is.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.program(program));
         command.env("FUTUSWARM_WORKSPACE", &self.root).env(LOCALE.0, LOCALE.1);
+        // apt, pip and whatever else our programs start know only these; clients differ in which of the two they read first.
+        let exceptions = without_proxy(["no_proxy", "NO_PROXY"].map(|key| std::env::var(key).ok()));
+        command.env("no_proxy", &exceptions).env("NO_PROXY", &exceptions);
         command
     }
 
@@ -108,6 +111,12 @@ impl Workspace {
         compile(&mut command)?;
         Ok(target.join(STATIC_TARGET).join("tiny"))
     }
+}
+
+/// The operator's exceptions from proxies, and loopback: the local cloud and packages that a bake hands to apt are there.
+fn without_proxy(set: [Option<String>; 2]) -> String {
+    let set = set.into_iter().flatten().find(|hosts| !hosts.is_empty());
+    set.into_iter().chain(["127.0.0.1,localhost".to_owned()]).collect::<Vec<_>>().join(",")
 }
 
 /// Flags of the static programs as cargo splits them: at this character and not at spaces, which a folder may have in its name.
@@ -158,6 +167,14 @@ mod tests {
         let flags = static_flags(Path::new("/home/ada/my clones/futuswarm"));
         let flags: Vec<String> = flags.to_str().unwrap().split('\u{1f}').map(str::to_owned).collect();
         assert_eq!(flags, ["-Ctarget-feature=+crt-static", "--remap-path-prefix=/home/ada/my clones/futuswarm=."]);
+    }
+
+    #[test]
+    fn loopback_is_added_to_the_exceptions_from_proxies() {
+        let some = |hosts: &str| Some(hosts.to_owned());
+        assert_eq!(without_proxy([None, None]), "127.0.0.1,localhost");
+        assert_eq!(without_proxy([some("a.example"), some("b.example")]), "a.example,127.0.0.1,localhost");
+        assert_eq!(without_proxy([some(""), some("b.example")]), "b.example,127.0.0.1,localhost");
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! This machine's memory and processors, and what they mean for a build.
 
+use std::path::Path;
+use std::process::Command;
+
 use futuswarm_output::eprintln;
 
 /// Two compilers of the AWS SDK's larger crates fit beside each other from here on: `aws-sdk-ec2` alone was seen to take 6.9 GiB,
@@ -11,6 +14,8 @@ const KEPT_BY_KERNEL_MIB: u64 = 512;
 const TWO_COMPILERS_NOW_MIB: u64 = 9 * 1024;
 /// What one compiler needs, with swap.
 const ONE_COMPILER_MIB: u64 = 7 * 1024;
+/// The target folder after the first build of the programs, measured.
+const FIRST_BUILD_DISK_MIB: u64 = 7 * 1024;
 /// Processor time of the first build, measured (`docs/benchmarks.md`).
 const FIRST_BUILD_MINUTES: f64 = 17.0;
 /// `aws-sdk-ec2`, what it needs and what needs it come one after the other, however many processors there are.
@@ -73,6 +78,30 @@ impl Memory {
     }
 }
 
+/// What runs virtual machines here: whether there is a device says less than whether a guest has booted with it.
+fn virtualisation(device: bool, probed: Option<&str>) -> &'static str {
+    match (device, probed) {
+        (true, Some("kvm")) => "KVM",
+        (true, None) => "KVM, if guests boot in it",
+        (true, Some(_)) => "no KVM that works: virtual machines are emulated in software",
+        (false, _) => "no KVM: virtual machines are emulated in software",
+    }
+}
+
+/// Why the disk under the target folder cannot take the first build, if so; `df` is what `df -Pk` prints of it.
+fn too_full(df: &str) -> Option<String> {
+    let fields: Vec<&str> = df.lines().nth(1)?.split_whitespace().collect();
+    let [.., available, _, mount] = fields.as_slice() else { return None };
+    let available = available.parse::<u64>().ok()? >> 10;
+    (available < FIRST_BUILD_DISK_MIB).then(|| {
+        format!(
+            "{} are free on {mount}, and what is compiled takes {}; make room, or set CARGO_TARGET_DIR to a folder on a larger disk",
+            gib(available),
+            gib(FIRST_BUILD_DISK_MIB)
+        )
+    })
+}
+
 /// Minutes of the first build with so many jobs.
 fn first_build_minutes(jobs: f64) -> f64 {
     (FIRST_BUILD_MINUTES / jobs).max(FIRST_BUILD_AT_LEAST_MINUTES)
@@ -86,23 +115,24 @@ fn processors() -> usize {
 /// Says what this machine has and, before the first build, how long that takes.
 ///
 /// # Errors
-/// When the first build cannot succeed here.
-pub fn announce(compiled: bool) -> anyhow::Result<()> {
+/// When the first build into the folder `target` cannot succeed here.
+pub fn announce(target: &Path, compiled: bool) -> anyhow::Result<()> {
     let Some(memory) = Memory::read() else { return Ok(()) };
+    // What the local cloud found out when it last tried.
+    let probed = futuswarm_paths::cache_dir().ok().and_then(|cache| std::fs::read_to_string(cache.join("accel")).ok());
     eprintln!(
         "this machine: {} processor(s), {} of memory ({} available), {}",
         processors(),
         gib(memory.total),
         gib(memory.available),
-        match std::path::Path::new("/dev/kvm").exists() {
-            true => "KVM",
-            false => "no KVM: virtual machines are emulated in software",
-        }
+        virtualisation(Path::new("/dev/kvm").exists(), probed.as_deref().map(str::trim))
     );
     if compiled {
         return Ok(());
     }
-    if let Some(reason) = memory.too_small() {
+    let df = Command::new("df").arg("-Pk").arg(target).output().ok();
+    let df = df.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    if let Some(reason) = memory.too_small().or_else(|| too_full(&df)) {
         anyhow::bail!("{reason}");
     }
     let jobs = memory.jobs(compiled).map_or(processors() as f64, f64::from);
@@ -164,6 +194,27 @@ mod tests {
             text.contains("3.8 GiB of memory and 1.0 GiB of swap") && text.contains("add memory or swap"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_device_alone_is_no_virtualisation() {
+        assert_eq!(virtualisation(true, Some("kvm")), "KVM");
+        assert_eq!(virtualisation(true, None), "KVM, if guests boot in it");
+        assert!(virtualisation(true, Some("tcg")).starts_with("no KVM that works"));
+        assert!(virtualisation(false, Some("kvm")).starts_with("no KVM:"));
+    }
+
+    #[test]
+    fn a_disk_that_is_too_full_is_named() {
+        let df = |kib: u64| {
+            format!("Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/vda1 99 9 {kib} 9% /srv\n")
+        };
+        assert_eq!(too_full(&df(8 << 20)), None);
+        let text = too_full(&df(3 << 20)).unwrap();
+        assert!(text.starts_with("3.0 GiB are free on /srv") && text.contains("7.0 GiB"), "{text}");
+        // Whatever else df prints stops nobody.
+        assert_eq!(too_full(""), None);
+        assert_eq!(too_full("x\ny"), None);
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub fn folders() -> anyhow::Result<()> {
         ("state", futuswarm_paths::state_dir()?, futuswarm_paths::STATE_VARIABLE),
     ];
     for (what, dir, variable) in folders {
+        if let Some(character) = misread(&dir) {
+            bail!(
+                "the {what} folder {} has the character {character:?} in its path, which HAProxy, QEMU or a search path would misread: set {variable} to a folder without",
+                dir.display()
+            );
+        }
         writable(&dir).with_context(|| {
             format!(
                 "the {what} folder {} cannot be written: make it writable, or set {variable} to a folder that is",
@@ -65,6 +71,14 @@ pub fn folders() -> anyhow::Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// The first character of a path that one of our programs would misread: HAProxy's configuration ends words at spaces and knows
+/// quotes and comments, QEMU's options end at commas, lists of libraries at colons.
+fn misread(path: &Path) -> Option<char> {
+    let text = path.to_string_lossy();
+    text.chars()
+        .find(|character| character.is_whitespace() || character.is_control() || ",:;#$'\"\\".contains(*character))
 }
 
 /// Makes a folder and a file in it, and removes the file.
@@ -90,6 +104,21 @@ mod tests {
             as_root(&["test".into(), "".into()], None),
             r#"sudo env "PATH=$PATH" CARGO_TARGET_DIR=/root/.cache/futuswarm/target cargo xtask test ''"#
         );
+    }
+
+    #[test]
+    fn characters_that_would_be_misread_are_named() {
+        for (path, character) in [
+            ("/root/.cache/futuswarm", None),
+            ("/home/bücher/a_b-c.d+e@f", None),
+            ("/home/ada/my files", Some(' ')),
+            ("/srv/a,b", Some(',')),
+            ("/srv/a:b", Some(':')),
+            ("/srv/it's", Some('\'')),
+            ("/srv/tab\there", Some('\t')),
+        ] {
+            assert_eq!(misread(Path::new(path)), character, "{path}");
+        }
     }
 
     #[test]

@@ -150,3 +150,21 @@ fn every_ignored_test_is_run_by_cargo_xtask_test() {
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn programs_print_in_one_way() {
+    let mut files = Vec::new();
+    sources(&root().join("crates"), &mut files);
+    sources(&root().join("xtask"), &mut files);
+    // What runs as the first process or alone in a container has no reader that could go.
+    let alone = ["crates/initrd", "crates/mainpage"].map(|crate_dir| root().join(crate_dir));
+    // In two parts, or this file would be found.
+    let lint = concat!("clippy::", "print_std");
+    let others: Vec<String> = files
+        .iter()
+        .filter(|file| !alone.iter().any(|dir| file.starts_with(dir)))
+        .filter(|file| std::fs::read_to_string(file).unwrap().contains(lint))
+        .map(|file| file.display().to_string())
+        .collect();
+    assert!(others.is_empty(), "print with the macros of crates/output instead: {}", others.join(", "));
+}

@@ -39,7 +39,7 @@ const USUAL_NAME: &str = "cluster = \"local\"";
 /// Run the tests: unit, snapshot, integration, BATS, and the end-to-end test with real virtual machines.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask test                 everything; boots the baked image as a three-node cluster
+  cargo xtask test                 what CI runs; boots the baked image as a three-node cluster
   cargo xtask test --long          also what takes hours: every way to fail, in virtual machines
   cargo xtask test --quick         no virtual machines and no bake
   cargo xtask test --quick genesis only tests with this in their name")]
