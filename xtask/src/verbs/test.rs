@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::Context as _;
 use clap::Args;
 use futuswarm_output::eprintln;
 
@@ -124,10 +125,8 @@ struct Beside<'a> {
 impl<'a> Beside<'a> {
     fn start(workspace: &'a Workspace) -> anyhow::Result<Self> {
         let usual = std::fs::read_to_string(workspace.root.join("clusters/local.toml"))?;
-        let name = format!("cluster = \"local-beside-{}\"", std::process::id());
-        anyhow::ensure!(usual.contains(USUAL_NAME), "clusters/local.toml has no line {USUAL_NAME}");
         let spec = std::env::temp_dir().join(format!("futuswarm-beside.{}.toml", std::process::id()));
-        std::fs::write(&spec, usual.replace(USUAL_NAME, &name))?;
+        std::fs::write(&spec, renamed(&usual, std::process::id()).context("clusters/local.toml names no cluster")?)?;
         let beside = Self { workspace, spec };
         beside.local(&["up", "--api-only"])?;
         Ok(beside)
@@ -145,6 +144,12 @@ impl Drop for Beside<'_> {
         }
         let _only_a_file = std::fs::remove_file(&self.spec);
     }
+}
+
+/// The usual spec with a name that no other process uses; it says nothing of ports.
+fn renamed(usual: &str, pid: u32) -> Option<String> {
+    let name = format!("cluster = \"local-beside-{pid}\"");
+    usual.contains(USUAL_NAME).then(|| usual.replacen(USUAL_NAME, &name, 1))
 }
 
 /// Formatting and lints.
@@ -181,4 +186,20 @@ fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
     let done = work()?;
     eprintln!("== {name}: passed in {:.0} s", started.elapsed().as_secs_f64());
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cloud_beside_has_the_usual_spec_under_another_name() {
+        let usual = include_str!("../../../clusters/local.toml");
+        let spec: toml::Table = renamed(usual, 4_194_304).unwrap().parse().unwrap();
+        // Names end at 24 characters.
+        assert_eq!(spec["cluster"].as_str(), Some("local-beside-4194304"));
+        let ports = spec["local"].as_table().unwrap().keys().filter(|key| key.ends_with("_port")).count();
+        assert_eq!(ports, 0, "a port that is set would be refused where it is taken");
+        assert_eq!(renamed("cluster = \"prod\"", 1), None);
+    }
 }
