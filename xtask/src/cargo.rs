@@ -133,7 +133,9 @@ fn static_flags(root: &Path) -> OsString {
 /// When it fails; cargo has said why.
 pub fn compile(command: &mut Command) -> anyhow::Result<()> {
     let started = Instant::now();
-    if std::io::stderr().is_terminal() {
+    // Whoever has told cargo to be quiet in general still wants to know why nothing happens for minutes.
+    command.env("CARGO_TERM_QUIET", "false");
+    if std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|terminal| terminal != "dumb") {
         // Its bar is for a terminal of its own. Its last line stays only when there was something to wait for.
         process::run(command)?;
         if started.elapsed() < NOTHING_TO_DO {
