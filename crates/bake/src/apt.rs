@@ -175,6 +175,9 @@ fn configuration(dir: &Path, dump: &str) -> Result<String, Error> {
         ("Acquire::Languages", "none".to_owned()),
         // What --print-uris shows.
         ("Acquire::ForceHash", "SHA256".to_owned()),
+        // Loopback never goes through a proxy.
+        ("Acquire::http::Proxy::127.0.0.1", "DIRECT".to_owned()),
+        ("Acquire::http::Proxy::localhost", "DIRECT".to_owned()),
         // We try again ourselves.
         ("Acquire::Retries", "0".to_owned()),
         ("Acquire::http::Timeout", TIMEOUT_SECONDS.to_string()),
