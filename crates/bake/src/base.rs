@@ -76,7 +76,7 @@ pub fn base(
     let dir = cache.join("base");
     std::fs::create_dir_all(&dir).map_err(Error::file(&dir))?;
     // The newer packages that a rehearsal went on with stay the same until the lock changes.
-    let mut newer = None;
+    let (mut newer, mut stood_in) = (None, None);
     if let (Some(locked), true) = (&locked, policy != LockPolicy::Update) {
         asked_for(locked, &wanted)?;
         let path = tar_path(&dir, &wanted, locked);
@@ -89,13 +89,18 @@ pub fn base(
             if tar.exists() {
                 return Ok((Base { tar, drift: locked.difference(&lock), lock }, true));
             }
+            stood_in = Some(Choice { drift: locked.difference(&lock), lock });
         }
         newer = Some(record);
     }
     let work = workshop()?;
     let debs = Debs::new(cache.join("debs"));
     debs.sweep();
-    let choice = choose(work.path(), &wanted, locked.as_ref(), policy, archives, &debs, tell)?;
+    let choice = match stood_in {
+        // No network is needed for these either, unless the locked ones are here again.
+        Some(choice) if debs.missing(&choice.lock)?.is_empty() && !here(&debs, locked.as_ref())? => choice,
+        _ => choose(work.path(), &wanted, locked.as_ref(), policy, archives, &debs, tell)?,
+    };
     let tar = work.path().join("base.tar");
     install(work.path(), &wanted, &choice.lock, &debs, &tar, tell)?;
     let path = tar_path(&dir, &wanted, &choice.lock);
@@ -170,6 +175,10 @@ pub fn choose(
         LockPolicy::Update => Ok(Choice { lock, drift: Vec::new() }),
         LockPolicy::Exact | LockPolicy::AllowNewer => Ok(Choice { drift: locked.difference(&lock), lock }),
     }
+}
+
+fn here(debs: &Debs, locked: Option<&Lock>) -> Result<bool, Error> {
+    locked.map_or(Ok(false), |locked| Ok(debs.missing(locked)?.is_empty()))
 }
 
 /// Today's packages, in the cache.

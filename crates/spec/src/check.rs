@@ -256,15 +256,6 @@ fn check_group(root: &mut Table, name: &str, group: &Group, network: Option<&Net
     if group.min > group.max {
         root.wrong_below(&key("min"), format!("{} is more than `max`, which is {}", group.min, group.max));
     }
-    let other = group.instance_types.iter().find(|kind| crate::Architecture::of(kind) != group.architecture());
-    if let Some(other) = other {
-        let message = format!(
-            "{} is {}, and {other} is not; an image, and so a group, is of one architecture",
-            group.instance_types[0],
-            group.architecture()
-        );
-        root.wrong_below(&key("instance_types"), message);
-    }
     for (name, list) in [("zones", &group.zones), ("instance_types", &group.instance_types)] {
         if let Some((_, twice)) = list.iter().enumerate().find(|(index, one)| list[..*index].contains(one)) {
             root.wrong_below(&key(name), format!("{twice:?} is there twice"));

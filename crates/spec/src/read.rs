@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::instance_type::is_instance_type;
+use crate::instance_type::{Architecture, is_instance_type};
 use crate::reader::Table;
 use crate::{
     BalancerKind, Group, Ldap, LoadBalancer, Local, Network, Peering, PlainHttp, Rds, Retention, Role, Spec, Ssh, Swarm,
@@ -232,6 +232,11 @@ fn group(table: &mut Table, all_zones: &[String]) -> Option<Group> {
         }
         false
     });
+    if let Some(arm) = types.iter().flatten().find(|name| Architecture::of(name) == Architecture::Arm64) {
+        let key = if table.has("instance_types") { "instance_types" } else { "instance_type" };
+        let reason = "has a Graviton processor (arm64), and images are baked for x86_64 only: it could not boot one";
+        table.wrong(key, format!("{arm} {reason}; take a type with an Intel or AMD processor such as \"t3.small\""));
+    }
     let disk_gib = table.integer("disk_gib", Some(20), LEAST_DISK_GIB..=16384);
     let zones = table.strings("zones").map(|zones| if zones.is_empty() { all_zones.to_vec() } else { zones });
     let spot = table.flag("spot", false);

@@ -76,7 +76,9 @@ impl Deb {
             self.name, self.version, self.fields
         );
         std::fs::write(control, text).unwrap();
+        // The same package is the same file whenever it is made.
         let mut build = Command::new("dpkg-deb");
+        build.env("SOURCE_DATE_EPOCH", "1760000000");
         build.args(["--build", "--root-owner-group", "-Zgzip", "-z1"]).arg(tree.path()).arg(path);
         assert!(build.stdout(Stdio::null()).status().unwrap().success());
     }
