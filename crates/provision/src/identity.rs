@@ -25,7 +25,13 @@ fn always_enabled(region: &str) -> &'static str {
 /// knows nothing of the account, and says what it says of credentials that do not exist (aws/aws-sdk-ruby issue 2850,
 /// turbot/steampipe-plugin-aws issue 75).
 fn may_be_the_region(error: &futuswarm_aws::Error) -> bool {
-    error.is(&["InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "OptInRequired", "RegionDisabled"])
+    error.is(&[
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "AuthFailure",
+        "OptInRequired",
+        "RegionDisabledException",
+    ])
 }
 
 /// Asks AWS who we are, in the cluster's region.
