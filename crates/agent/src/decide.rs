@@ -15,13 +15,13 @@ pub(crate) struct Observed<'a> {
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// There is no Swarm and no claim: claim its founding.
-    Claim,
+    /// `deploy-cluster` has opened an epoch that nobody has claimed: claim its founding.
+    Claim { open: Versioned<Genesis> },
     /// The claim is ours: found the Swarm.
     Found,
     /// We have founded a Swarm: put its id under our claim and publish how to join.
     Confirm { swarm_id: String },
-    /// Somebody else founds the Swarm.
+    /// Somebody else opens the epoch or founds its Swarm.
     AwaitGenesis,
     /// Join the Swarm.
     Join { swarm_id: String },
@@ -38,20 +38,21 @@ pub(crate) enum Step {
 pub(crate) fn decide(seen: &Observed<'_>) -> Step {
     let (node, membership) = (seen.node, seen.membership);
     let config = &node.config;
-    let Some(genesis) = seen.genesis.map(|genesis| &genesis.value) else {
-        return match (config.role, membership.state) {
+    let Some(record) = seen.genesis else {
+        return match membership.state {
             // A bucket that forgot its Swarm is an accident; founding a second Swarm beside a living one would be another.
-            (_, LocalState::Active) => Step::Refuse {
+            LocalState::Active => Step::Refuse {
                 reason: format!(
-                    "this node is in a Swarm, but the bucket {} has no record of one: restore `{}` from an older version",
+                    "this node is in a Swarm, but the bucket {} says that it has no record of one; when that lasts, restore `{}` from an older version",
                     config.bucket,
                     futuswarm_store::keys::GENESIS
                 ),
             },
-            (Role::Manager, _) => Step::Claim,
-            (Role::Worker, _) => Step::AwaitGenesis,
+            // `deploy-cluster` writes it before the first node starts, so an answer that there is none says nothing.
+            _ => Step::AwaitGenesis,
         };
     };
+    let genesis = &record.value;
     if genesis.cluster != config.cluster {
         return Step::Refuse {
             reason: format!(
@@ -60,9 +61,12 @@ pub(crate) fn decide(seen: &Observed<'_>) -> Step {
             ),
         };
     }
-    let ours = genesis.founder == node.instance;
+    let ours = genesis.founder.as_deref() == Some(node.instance.as_str());
     match (membership.state, &genesis.swarm_id) {
         (LocalState::Inactive, None) if ours => Step::Found,
+        (LocalState::Inactive, None) if genesis.founder.is_none() && config.role == Role::Manager => {
+            Step::Claim { open: record.clone() }
+        }
         (LocalState::Inactive, None) => Step::AwaitGenesis,
         (LocalState::Inactive, Some(swarm_id)) => Step::Join { swarm_id: swarm_id.clone() },
         (LocalState::Pending, _) => Step::AwaitEngine,
@@ -73,13 +77,24 @@ pub(crate) fn decide(seen: &Observed<'_>) -> Step {
             Some(swarm_id) if ours => Step::Confirm { swarm_id: swarm_id.clone() },
             // A founder between init and the first election does not know its Swarm's id yet.
             None if ours => Step::AwaitEngine,
+            // An epoch is opened only when no manager of the last one runs; a manager that does must not end its Swarm.
+            _ if genesis.founder.is_none() && membership.controls => Step::Refuse {
+                reason: format!(
+                    "the epoch {} is open, but this node is a manager of the Swarm {}: it stays in it; end this instance to found anew",
+                    genesis.epoch,
+                    membership.swarm.as_deref().unwrap_or("of an earlier one")
+                ),
+            },
+            _ if genesis.founder.is_none() => {
+                Step::Leave { reason: format!("the epoch {} begins, and its Swarm is not founded yet", genesis.epoch) }
+            }
             _ => Step::Leave { reason: "somebody else founds the cluster's Swarm".to_owned() },
         },
         (LocalState::Active, Some(right)) => match &membership.swarm {
-            Some(found) if found != right => {
-                Step::Leave { reason: format!("this engine is in the Swarm {found}, and the cluster's is {right}") }
+            Some(current) if current != right => {
+                Step::Leave { reason: format!("this engine is in the Swarm {current}, and the cluster's is {right}") }
             }
-            // A worker's engine does not say which Swarm it is in; its join token carried that Swarm's certificate.
+            // A worker's certificate could not be read; its join token carried that Swarm's certificate authority.
             _ => Step::Serve,
         },
     }
@@ -90,27 +105,28 @@ mod tests {
     use super::*;
     use crate::records::tests::node;
 
-    fn step(role: Role, state: LocalState, swarm: Option<&str>, genesis: Option<(&str, &str, Option<&str>)>) -> Step {
-        let membership =
-            Membership { state, node: None, controls: false, swarm: swarm.map(str::to_owned), error: None };
-        let genesis = genesis.map(|(cluster, founder, swarm_id)| Versioned {
-            value: Genesis {
-                cluster: cluster.to_owned(),
-                epoch: 1,
-                founder: founder.to_owned(),
-                swarm_id: swarm_id.map(str::to_owned),
-                claimed_at: 0,
-            },
-            etag: "e".to_owned(),
+    fn genesis(cluster: &str, founder: Option<&str>, swarm_id: Option<&str>) -> Versioned<Genesis> {
+        let (founder, swarm_id) = (founder.map(str::to_owned), swarm_id.map(str::to_owned));
+        let value = Genesis { cluster: cluster.to_owned(), epoch: 2, founder, swarm_id, claimed_at: 0 };
+        Versioned { value, etag: "e".to_owned() }
+    }
+
+    /// `record` is cluster, founder and Swarm; a manager controls the Swarm that its engine is in.
+    fn step(role: Role, state: LocalState, swarm: Option<&str>, record: Option<(&str, &str, Option<&str>)>) -> Step {
+        let record = record.map(|(cluster, founder, swarm_id)| {
+            genesis(cluster, Some(founder).filter(|founder| *founder != "nobody"), swarm_id)
         });
-        decide(&Observed { node: &node("i-me", role), membership: &membership, genesis: genesis.as_ref() })
+        let controls = role == Role::Manager && state == LocalState::Active;
+        let membership = Membership { state, node: None, controls, swarm: swarm.map(str::to_owned), error: None };
+        decide(&Observed { node: &node("i-me", role), membership: &membership, genesis: record.as_ref() })
     }
 
     #[test]
     fn the_way_of_a_founder() {
         use LocalState::{Active, Inactive};
         let mine = |swarm_id| Some(("prod", "i-me", swarm_id));
-        assert_eq!(step(Role::Manager, Inactive, None, None), Step::Claim);
+        let open = Step::Claim { open: genesis("prod", None, None) };
+        assert_eq!(step(Role::Manager, Inactive, None, Some(("prod", "nobody", None))), open);
         assert_eq!(step(Role::Manager, Inactive, None, mine(None)), Step::Found);
         assert_eq!(step(Role::Manager, Active, None, mine(None)), Step::AwaitEngine);
         assert_eq!(step(Role::Manager, Active, Some("s"), mine(None)), Step::Confirm { swarm_id: "s".to_owned() });
@@ -121,14 +137,38 @@ mod tests {
     fn the_way_of_everybody_else() {
         use LocalState::{Active, Error, Inactive, Pending};
         let theirs = |swarm_id| Some(("prod", "i-other", swarm_id));
-        assert_eq!(step(Role::Worker, Inactive, None, None), Step::AwaitGenesis);
+        assert_eq!(step(Role::Worker, Inactive, None, Some(("prod", "nobody", None))), Step::AwaitGenesis);
         for role in [Role::Manager, Role::Worker] {
             assert_eq!(step(role, Inactive, None, theirs(None)), Step::AwaitGenesis);
             assert_eq!(step(role, Inactive, None, theirs(Some("s"))), Step::Join { swarm_id: "s".to_owned() });
             assert_eq!(step(role, Pending, None, theirs(Some("s"))), Step::AwaitEngine);
             assert_eq!(step(role, Active, None, theirs(Some("s"))), Step::Serve);
+            assert_eq!(step(role, Active, Some("s"), theirs(Some("s"))), Step::Serve);
             assert!(matches!(step(role, Error, None, theirs(Some("s"))), Step::Leave { .. }));
         }
+    }
+
+    #[test]
+    fn a_record_that_is_said_not_to_exist_makes_nobody_found_or_leave() {
+        use LocalState::{Active, Error, Inactive, Pending};
+        for role in [Role::Manager, Role::Worker] {
+            for state in [Inactive, Pending, Error] {
+                assert_eq!(step(role, state, None, None), Step::AwaitGenesis, "{role} {state:?}");
+            }
+            assert!(matches!(step(role, Active, Some("x"), None), Step::Refuse { .. }), "{role}");
+        }
+    }
+
+    #[test]
+    fn a_new_epoch_is_joined_by_workers_of_the_last_and_never_costs_a_living_manager_its_swarm() {
+        use LocalState::Active;
+        let open = Some(("prod", "nobody", None));
+        assert!(matches!(step(Role::Worker, Active, Some("last"), open), Step::Leave { .. }));
+        assert!(matches!(step(Role::Worker, Active, None, open), Step::Leave { .. }));
+        assert!(matches!(step(Role::Manager, Active, Some("last"), open), Step::Refuse { .. }));
+        assert!(matches!(step(Role::Manager, Active, None, open), Step::Refuse { .. }));
+        let founded = Some(("prod", "i-other", Some("new")));
+        assert!(matches!(step(Role::Worker, Active, Some("last"), founded), Step::Leave { .. }));
     }
 
     #[test]
@@ -139,7 +179,5 @@ mod tests {
         assert!(matches!(step(Role::Manager, Active, Some("x"), Some(("prod", "i-o", Some("s")))), Step::Leave { .. }));
         // Lost the claim after having founded a Swarm of its own.
         assert!(matches!(step(Role::Manager, Active, Some("x"), Some(("prod", "i-o", None))), Step::Leave { .. }));
-        // The bucket lost its memory while the Swarm lives.
-        assert!(matches!(step(Role::Manager, Active, Some("x"), None), Step::Refuse { .. }));
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::files::{self, Files};
+use crate::supervision::Supervisor;
 use crate::trouble::Trouble;
 
 const NAME: &str = "futuswarm-edge";
@@ -26,9 +27,14 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Starts the edge's own loop; the receiver says whether it has routes to serve.
-pub(crate) fn start<B: Bucket + 'static>(engine: Engine, store: Store<B>, files: Files) -> watch::Receiver<bool> {
+pub(crate) fn start<B: Bucket + 'static>(
+    tasks: &Supervisor,
+    engine: Engine,
+    store: Store<B>,
+    files: Files,
+) -> watch::Receiver<bool> {
     let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
+    tasks.spawn("the edge", async move {
         let (mut edge, mut trouble) = (Edge::new(files), Trouble::default());
         loop {
             let pause = match edge.round(&engine, &store).await {
@@ -44,6 +50,11 @@ pub(crate) fn start<B: Bucket + 'static>(engine: Engine, store: Store<B>, files:
         }
     });
     receiver
+}
+
+/// Removes the edge's container; its loop makes it again.
+pub(crate) async fn stop(engine: &Engine) -> Result<(), Error> {
+    Ok(engine.remove_container(NAME).await?)
 }
 
 struct Edge {

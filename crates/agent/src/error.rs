@@ -30,6 +30,14 @@ pub enum Error {
     /// Something that others must do first.
     #[error("{0}")]
     Waiting(String),
+    /// A task that runs as long as the process does.
+    #[error("{name} has ended: {reason}")]
+    TaskEnded {
+        /// What it does.
+        name: &'static str,
+        /// How it ended.
+        reason: String,
+    },
     /// A file on this node.
     #[error("{path}: {reason}")]
     File {

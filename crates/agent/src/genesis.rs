@@ -1,10 +1,14 @@
-//! The founding of the Swarm: exactly one manager wins a conditional write, whoever else tries at the same time.
+//! The founding of an epoch's Swarm: exactly one manager wins a conditional write, whoever else tries at the same time.
+//!
+//! `deploy-cluster` opens an epoch before the first node starts. A manager claims it, founds the Swarm, and confirms the claim
+//! with the Swarm's id. Only a record that names another founder says that a claim is lost: neither a refusal, which may be of a
+//! second attempt after a lost answer, nor an answer that the record does not exist.
 
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
 use futuswarm_aws::SdkConfig;
-use futuswarm_store::{Bucket, Genesis, Role, Store, Versioned, keys, unix_millis};
+use futuswarm_store::{Bucket, Genesis, Role, Store, Swap, Versioned, keys, unix_millis};
 use futuswarm_swarm::Engine;
 
 use crate::Error;
@@ -12,12 +16,26 @@ use crate::identity::Node;
 
 /// A founder that is alive needs seconds. After this long its claim may be taken over even if EC2 still lists it.
 const ABANDONED: Duration = Duration::from_secs(15 * 60);
+/// So often a confirmation is tried at once; each refusal means that the record has changed in between.
+const CONFIRMATIONS: u32 = 3;
 
-/// Tries to claim the founding. `true` for exactly one of any number of managers.
-pub(crate) async fn claim<B: Bucket>(store: &Store<B>, node: &Node) -> Result<bool, Error> {
-    let won = store.create(keys::GENESIS, &claim_of(node, 1)).await?.is_some();
-    tracing::info!(won, "genesis: the claim to found the Swarm");
+/// Tries to claim the founding of an open epoch. `true` for exactly one of any number of managers.
+pub(crate) async fn claim<B: Bucket>(store: &Store<B>, node: &Node, open: &Versioned<Genesis>) -> Result<bool, Error> {
+    let (claim, epoch) = (claim_of(node, open.value.epoch), open.value.epoch);
+    let won = store.replace(keys::GENESIS, &claim, &open.etag).await?.is_some();
+    tracing::info!(won, epoch, "genesis: the claim to found the Swarm");
     Ok(won)
+}
+
+/// What came of confirming a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Confirmation {
+    /// The record says that this Swarm is the cluster's.
+    Confirmed,
+    /// The record names another founder.
+    TakenOver { founder: String },
+    /// Anything else: to be looked at again.
+    Unknown { reason: String },
 }
 
 /// Puts the Swarm's id under our claim. When the claim was taken over in the meantime, the Swarm that we founded is left
@@ -28,23 +46,52 @@ pub(crate) async fn confirm<B: Bucket>(
     engine: &Engine,
     swarm_id: &str,
 ) -> Result<(), Error> {
-    if confirmed(store, node, swarm_id).await? {
-        tracing::info!(swarm_id, "genesis: the Swarm is founded");
-        return Ok(());
+    match confirmation(store, node, swarm_id).await? {
+        Confirmation::Confirmed => {
+            tracing::info!(swarm_id, "genesis: the Swarm is founded");
+            Ok(())
+        }
+        Confirmation::TakenOver { founder } => {
+            engine.leave_swarm(true).await?;
+            Err(Error::Waiting(format!(
+                "{founder} has taken the founding of the Swarm over; left the one that was founded here"
+            )))
+        }
+        Confirmation::Unknown { reason } => {
+            Err(Error::Waiting(format!("the founding of the Swarm {swarm_id} is not confirmed yet: {reason}")))
+        }
     }
-    engine.leave_swarm(true).await?;
-    Err(Error::Waiting(
-        "another manager has taken the founding of the Swarm over; left the one founded here".to_owned(),
-    ))
 }
 
-async fn confirmed<B: Bucket>(store: &Store<B>, node: &Node, swarm_id: &str) -> Result<bool, Error> {
-    let Some(current) = store.get::<Genesis>(keys::GENESIS).await? else { return Ok(false) };
-    if current.value.founder != node.instance {
-        return Ok(false);
+async fn confirmation<B: Bucket>(store: &Store<B>, node: &Node, swarm_id: &str) -> Result<Confirmation, Error> {
+    let mut current: Option<Versioned<Genesis>> = store.get(keys::GENESIS).await?;
+    for _ in 0..CONFIRMATIONS {
+        let Some(record) = current else {
+            let reason = format!("{} is said not to exist", keys::GENESIS);
+            return Ok(Confirmation::Unknown { reason });
+        };
+        match (record.value.founder.as_deref(), record.value.swarm_id.as_deref()) {
+            (Some(founder), _) if founder != node.instance => {
+                return Ok(Confirmation::TakenOver { founder: founder.to_owned() });
+            }
+            (Some(_), Some(recorded)) if recorded == swarm_id => return Ok(Confirmation::Confirmed),
+            (Some(_), Some(recorded)) => {
+                let reason = format!("this instance has confirmed the Swarm {recorded} before");
+                return Ok(Confirmation::Unknown { reason });
+            }
+            (None, _) => {
+                let reason = format!("nobody has claimed the epoch {}", record.value.epoch);
+                return Ok(Confirmation::Unknown { reason });
+            }
+            (Some(_), None) => {}
+        }
+        let confirmed = Genesis { swarm_id: Some(swarm_id.to_owned()), ..record.value };
+        match store.swap(keys::GENESIS, &confirmed, Some(&record.etag)).await? {
+            Swap::Applied(_) => return Ok(Confirmation::Confirmed),
+            Swap::Refused(now) => current = now,
+        }
     }
-    let value = Genesis { swarm_id: Some(swarm_id.to_owned()), ..current.value };
-    Ok(store.replace(keys::GENESIS, &value, &current.etag).await?.is_some())
+    Ok(Confirmation::Unknown { reason: "the record changes all the time".to_owned() })
 }
 
 /// Takes the claim over when its owner is gone, so that a founder that dies in between does not block the cluster for ever.
@@ -55,7 +102,8 @@ pub(crate) async fn take_over_if_abandoned<B: Bucket>(
     genesis: Versioned<Genesis>,
 ) -> Result<(), Error> {
     let claim = &genesis.value;
-    if node.config.role != Role::Manager || claim.swarm_id.is_some() || claim.founder == node.instance {
+    let Some(founder) = claim.founder.as_deref().filter(|founder| *founder != node.instance) else { return Ok(()) };
+    if node.config.role != Role::Manager || claim.swarm_id.is_some() {
         return Ok(());
     }
     let age = Duration::from_millis(unix_millis().saturating_sub(claim.claimed_at));
@@ -63,7 +111,7 @@ pub(crate) async fn take_over_if_abandoned<B: Bucket>(
     if age < Duration::from_secs(30) {
         return Ok(());
     }
-    if age < ABANDONED && !is_gone(sdk, &claim.founder).await? {
+    if age < ABANDONED && !is_gone(sdk, founder).await? {
         return Ok(());
     }
     take_over(store, node, &genesis).await.map(|_| ())
@@ -71,7 +119,8 @@ pub(crate) async fn take_over_if_abandoned<B: Bucket>(
 
 async fn take_over<B: Bucket>(store: &Store<B>, node: &Node, genesis: &Versioned<Genesis>) -> Result<bool, Error> {
     let won = store.replace(keys::GENESIS, &claim_of(node, genesis.value.epoch), &genesis.etag).await?.is_some();
-    tracing::info!(won, abandoned_by = genesis.value.founder, "genesis: the claim of a founder that is gone");
+    let abandoned_by = genesis.value.founder.as_deref().unwrap_or("nobody");
+    tracing::info!(won, abandoned_by, "genesis: the claim of a founder that is gone");
     Ok(won)
 }
 
@@ -92,68 +141,8 @@ pub(crate) async fn is_gone(sdk: &SdkConfig, instance: &str) -> Result<bool, Err
 }
 
 fn claim_of(node: &Node, epoch: u64) -> Genesis {
-    Genesis {
-        cluster: node.config.cluster.clone(),
-        epoch,
-        founder: node.instance.clone(),
-        swarm_id: None,
-        claimed_at: unix_millis(),
-    }
+    Genesis { founder: Some(node.instance.clone()), ..Genesis::open(&node.config.cluster, epoch) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::records::tests::node;
-    use futuswarm_store::MemoryBucket;
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn of_many_managers_that_race_exactly_one_founds() {
-        for race in 0..500 {
-            let bucket = MemoryBucket::default();
-            let racers = (0..3).map(|index| {
-                let (store, node) = (Store::new(bucket.clone()), node(&format!("i-{index}"), Role::Manager));
-                tokio::spawn(async move {
-                    if fastrand::bool() {
-                        tokio::task::yield_now().await;
-                    }
-                    let won = claim(&store, &node).await.unwrap();
-                    (won, confirmed(&store, &node, "swarm-of-winner").await.unwrap())
-                })
-            });
-            let mut outcomes = Vec::new();
-            for racer in racers.collect::<Vec<_>>() {
-                outcomes.push(racer.await.unwrap());
-            }
-            assert_eq!(outcomes.iter().filter(|(won, _)| *won).count(), 1, "race {race}");
-            assert!(outcomes.iter().all(|(won, confirmed)| won == confirmed), "race {race}: {outcomes:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_founder_whose_claim_was_taken_over_cannot_confirm() {
-        let store = Store::new(MemoryBucket::default());
-        let (slow, fast) = (node("i-slow", Role::Manager), node("i-fast", Role::Manager));
-        assert!(claim(&store, &slow).await.unwrap());
-        let abandoned = store.get(keys::GENESIS).await.unwrap().unwrap();
-        assert!(take_over(&store, &fast, &abandoned).await.unwrap());
-        assert!(
-            !take_over(&store, &node("i-third", Role::Manager), &abandoned).await.unwrap(),
-            "the version has moved on"
-        );
-        assert!(!confirmed(&store, &slow, "swarm-of-slow").await.unwrap());
-        assert!(confirmed(&store, &fast, "swarm-of-fast").await.unwrap());
-        let genesis: Genesis = store.get(keys::GENESIS).await.unwrap().unwrap().value;
-        assert_eq!(genesis.swarm_id.as_deref(), Some("swarm-of-fast"));
-    }
-
-    #[tokio::test]
-    async fn a_throttled_bucket_is_an_error_and_not_a_lost_race() {
-        let bucket = MemoryBucket::default();
-        bucket.fail_next(vec![MemoryBucket::slow_down("PutObject")]);
-        let store = Store::new(bucket);
-        let error = claim(&store, &node("i-1", Role::Manager)).await.unwrap_err();
-        assert!(error.to_string().contains("SlowDown"), "{error}");
-        assert!(claim(&store, &node("i-1", Role::Manager)).await.unwrap(), "the next round wins");
-    }
-}
+mod tests;

@@ -2,28 +2,42 @@
 //! manager stands ready to do the same.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futuswarm_aws::SdkConfig;
 use futuswarm_edge::Routes;
 use futuswarm_store::{Bucket, NodeRecord, Store, keys};
 use futuswarm_swarm::{Engine, NodeView};
 
+use crate::duties::Duties;
 use crate::files::Files;
 use crate::identity::Node;
 use crate::{Error, core, removal, tokens};
 
-/// Tokens are looked at this often: they change only when somebody rotates them.
-const TOKENS: Duration = Duration::from_secs(600);
-/// Instances are looked up at EC2 this often, and only while a node is down.
-const REMOVAL: Duration = Duration::from_secs(10);
+/// The duties of the leader, with the time between two good runs: tokens change only when somebody rotates them, and EC2 is
+/// asked only while a node is down; zero stands for every round.
+const DUTIES: &[(&str, Duration)] = &[
+    (TOKENS, Duration::from_secs(600)),
+    (LABELS, Duration::ZERO),
+    (CORE, Duration::ZERO),
+    (ROUTES, Duration::ZERO),
+    (REMOVAL, Duration::from_secs(10)),
+    (RECORDS, Duration::from_secs(3600)),
+];
+const TOKENS: &str = "join tokens";
+const LABELS: &str = "labels of nodes";
+const CORE: &str = "core services";
+const ROUTES: &str = "routes";
+const REMOVAL: &str = "removal of dead nodes";
+const RECORDS: &str = "records of instances that are gone";
 
 pub(crate) struct Leader {
     node: Node,
+    sdk: SdkConfig,
     ec2: aws_sdk_ec2::Client,
     files: Files,
-    tokens_checked: Option<Instant>,
-    removal_checked: Option<Instant>,
+    duties: Duties,
     leads: bool,
 }
 
@@ -31,43 +45,74 @@ impl Leader {
     pub(crate) fn new(sdk: &SdkConfig, node: &Node, files: Files) -> Self {
         Self {
             node: node.clone(),
+            sdk: sdk.clone(),
             ec2: aws_sdk_ec2::Client::new(sdk),
             files,
-            tokens_checked: None,
-            removal_checked: None,
+            duties: Duties::new(DUTIES),
             leads: false,
         }
     }
 
-    pub(crate) async fn round<B: Bucket>(
+    /// The duties that fail, in one line.
+    pub(crate) fn failing(&self) -> Option<String> {
+        self.duties.failing()
+    }
+
+    /// Starts the duties that are due, when this node leads, and notes how earlier ones have ended. It waits for none of them.
+    ///
+    /// # Errors
+    /// When the Swarm's nodes cannot be listed, or a duty panicked.
+    pub(crate) async fn round<B: Bucket + Clone + 'static>(
         &mut self,
         engine: &Engine,
         store: &Store<B>,
-        sdk: &SdkConfig,
         swarm_id: &str,
     ) -> Result<(), Error> {
-        let nodes = engine.nodes().await?;
+        self.duties.collect()?;
+        let nodes = Arc::new(engine.nodes().await?);
         let leads = nodes.iter().any(|node| node.leader && node.hostname == self.node.instance);
         if leads != self.leads {
             tracing::info!(leads, "leadership of the Swarm");
             self.leads = leads;
-            self.tokens_checked = None;
+            self.duties.reset();
         }
         if !leads {
             return Ok(());
         }
-        if self.tokens_checked.is_none_or(|at| at.elapsed() > TOKENS) {
-            tokens::publish(store, sdk, &self.node, engine, swarm_id).await?;
-            self.tokens_checked = Some(Instant::now());
-        }
-        label(engine, store, &nodes).await?;
-        core::ensure(engine, &self.files, &self.node.config.domain).await?;
-        publish_routes(engine, store).await?;
-        if self.removal_checked.is_none_or(|at| at.elapsed() > REMOVAL) {
-            removal::round(engine, store, &self.ec2, &nodes).await?;
-            self.removal_checked = Some(Instant::now());
+        for duty in self.duties.due() {
+            let (engine, store, nodes) = (engine.clone(), store.clone(), Arc::clone(&nodes));
+            match duty {
+                TOKENS => {
+                    let (sdk, node, swarm_id) = (self.sdk.clone(), self.node.clone(), swarm_id.to_owned());
+                    let run = async move { tokens::publish(&store, &sdk, &node, &engine, &swarm_id).await };
+                    self.duties.start(duty, run);
+                }
+                LABELS => self.duties.start(duty, async move { label(&engine, &store, &nodes).await }),
+                CORE => {
+                    let (files, domain) = (self.files.clone(), self.node.config.domain.clone());
+                    self.duties.start(duty, async move { core::ensure(&engine, &files, &domain).await });
+                }
+                ROUTES => self.duties.start(duty, async move { publish_routes(&engine, &store).await }),
+                REMOVAL => {
+                    let ec2 = self.ec2.clone();
+                    self.duties.start(duty, async move { removal::round(&engine, &store, &ec2, &nodes).await });
+                }
+                _ => {
+                    let ec2 = self.ec2.clone();
+                    self.duties.start(duty, async move { removal::sweep(&store, &ec2).await });
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Ends the duties of one who is no manager any more.
+    pub(crate) fn step_down(&mut self) {
+        if self.leads {
+            tracing::info!(leads = false, "leadership of the Swarm");
+            self.leads = false;
+            self.duties.reset();
+        }
     }
 }
 

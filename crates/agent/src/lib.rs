@@ -3,8 +3,10 @@
 //! Nothing is remembered that cannot be looked up: who the node is comes from the metadata service, what the cluster is
 //! from S3, and what the node is part of from its Docker Engine. An agent that is killed anywhere carries on from there.
 
+mod certificate;
 mod core;
 mod decide;
+mod duties;
 mod edge;
 pub mod engine_config;
 mod error;
@@ -16,15 +18,17 @@ mod membership;
 mod notify;
 mod records;
 mod removal;
+mod supervision;
 mod tokens;
 mod trouble;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futuswarm_imds::Imds;
-use futuswarm_store::{NodeState, S3Bucket, Store};
-use futuswarm_swarm::Engine;
+use futuswarm_store::{Genesis, NodeState, S3Bucket, Store, Versioned};
+use futuswarm_swarm::{Engine, LocalState, Membership};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use decide::{Observed, Step};
 pub use error::Error;
@@ -33,6 +37,7 @@ pub use identity::Node;
 use leader::Leader;
 use notify::Notify;
 use records::Records;
+use supervision::Supervisor;
 use trouble::Trouble;
 
 /// A round while the node is on its way into the Swarm: half a second is what a person does not notice.
@@ -46,6 +51,11 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// And this long after, whatever has gone wrong.
 const SETTLE_AT_LAST: Duration = Duration::from_secs(120);
 
+/// A member that has read the record of its Swarm before waits so long for it.
+const GENESIS_DEADLINE: Duration = Duration::from_secs(15);
+/// A heartbeat that takes longer is given up: nothing else may wait for it.
+const HEARTBEAT_DEADLINE: Duration = Duration::from_secs(10);
+
 /// What the agent talks to.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -58,7 +68,7 @@ pub struct Options {
 /// Runs the agent until its process ends.
 ///
 /// # Errors
-/// Only when it cannot even begin; everything later is tried again.
+/// When it cannot even begin, or a task beside its loop has ended; everything else is tried again.
 pub async fn run(options: Options) -> Result<(), Error> {
     let notify = Notify::new();
     let imds = Imds::new()?;
@@ -68,7 +78,10 @@ pub async fn run(options: Options) -> Result<(), Error> {
 
     let sdk = futuswarm_aws::config(Some(&node.config.region), node.config.endpoint_url.as_deref()).await;
     let store = Store::new(S3Bucket::new(&sdk, &node.config.bucket));
+    let (tasks, mut ends) = supervision::supervisor();
     let mut agent = Agent {
+        tasks,
+        genesis: None,
         records: Records::new(&node),
         edge: None,
         leader: Leader::new(&sdk, &node, options.files.clone()),
@@ -83,10 +96,18 @@ pub async fn run(options: Options) -> Result<(), Error> {
         notify,
         files: options.files,
     };
-    agent.forever().await
+    tokio::select! {
+        biased;
+        // Whatever the loop is waiting for: it tells systemd nothing more.
+        error = ends.first() => Err(error),
+        ended = agent.forever() => ended,
+    }
 }
 
 struct Agent {
+    tasks: Supervisor,
+    /// The record as it was read last, for as long as S3 does not answer.
+    genesis: Option<Versioned<Genesis>>,
     node: Node,
     imds: Imds,
     sdk: futuswarm_aws::SdkConfig,
@@ -112,9 +133,13 @@ impl Agent {
                     trouble.over();
                     pause
                 }
+                Err(error @ Error::TaskEnded { .. }) => return Err(error),
                 Err(error) => {
                     let reason = error.to_string();
                     self.records.reason = Some(reason.clone());
+                    if let (false, Err(error)) = (matches!(error, Error::Store(_)), self.heartbeat(None).await) {
+                        tracing::debug!(%error, "the heartbeat comes later");
+                    }
                     trouble.failed("a round failed", &reason)
                 }
             };
@@ -126,13 +151,13 @@ impl Agent {
     /// One look and one step. Returns how long to wait before the next look.
     async fn round(&mut self) -> Result<Duration, Error> {
         let (engine, membership) = membership::look(&mut self.engine, &self.docker_socket).await?;
-        let genesis = self.store.get(futuswarm_store::keys::GENESIS).await?;
+        let genesis = self.genesis(&membership).await?;
         let observed = Observed { node: &self.node, membership: &membership, genesis: genesis.as_ref() };
         match decide::decide(&observed) {
-            Step::Claim => {
+            Step::Claim { open } => {
                 self.records.enter(NodeState::Genesis, "claims the founding of the Swarm");
-                genesis::claim(&self.store, &self.node).await?;
-                Ok(Duration::ZERO)
+                let won = genesis::claim(&self.store, &self.node, &open).await?;
+                Ok(if won { Duration::ZERO } else { JOINING_ROUND })
             }
             Step::Found => {
                 self.records.enter(NodeState::Genesis, "founds the Swarm");
@@ -163,7 +188,10 @@ impl Agent {
             }
             Step::Leave { reason } => {
                 tracing::warn!(reason, "leaves the Swarm that this engine is in, and joins the cluster's own");
+                // The edge holds networks of that Swarm; its loop starts it again, and may do so while the engine leaves.
+                edge::stop(&engine).await?;
                 engine.leave_swarm(true).await?;
+                edge::stop(&engine).await?;
                 Ok(Duration::ZERO)
             }
             Step::Refuse { reason } => Err(Error::Refused(reason)),
@@ -177,24 +205,63 @@ impl Agent {
         self.records.write_manager(&self.store, &self.node, swarm_id).await
     }
 
-    /// A member's duties.
-    async fn serve(&mut self, engine: &Engine, membership: &futuswarm_swarm::Membership) -> Result<Duration, Error> {
-        let since = *self.ready_since.get_or_insert_with(Instant::now);
-        self.records.node = membership.node.clone();
-        self.records.reason = None;
-        self.records.enter(NodeState::Ready, "is a member of the Swarm");
-        self.records.write_if_due(&self.store).await?;
-        let managed = membership.swarm.as_ref().filter(|_| membership.controls).cloned();
-        if let Some(swarm_id) = &managed {
-            self.records.write_manager_if_due(&self.store, &self.node, swarm_id).await?;
+    /// The record of the cluster's Swarm. A member goes by the last one while S3 does not answer: what it does for the Swarm
+    /// needs no bucket.
+    async fn genesis(&mut self, membership: &Membership) -> Result<Option<Versioned<Genesis>>, Error> {
+        let last = self.genesis.as_ref().filter(|genesis| is_settled(membership, &genesis.value));
+        let read = self.store.get(futuswarm_store::keys::GENESIS);
+        let answer = match last {
+            Some(_) => tokio::time::timeout(GENESIS_DEADLINE, read).await,
+            None => Ok(read.await),
+        };
+        match (answer, last) {
+            (Ok(Ok(genesis)), _) => {
+                self.genesis.clone_from(&genesis);
+                Ok(genesis)
+            }
+            (Ok(Err(error)), Some(last)) if error.is_transient() => {
+                tracing::debug!(%error, "goes by the record that was read last");
+                Ok(Some(last.clone()))
+            }
+            (Ok(Err(error)), _) => Err(error.into()),
+            (Err(_), last) => Ok(last.cloned()),
         }
+    }
+
+    /// Says that the node lives, and for a manager of `swarm_id` where others can join.
+    async fn heartbeat(&mut self, swarm_id: Option<&str>) -> Result<(), Error> {
+        let write = async {
+            self.records.write_if_due(&self.store).await?;
+            match swarm_id {
+                Some(swarm_id) => self.records.write_manager_if_due(&self.store, &self.node, swarm_id).await,
+                None => Ok(()),
+            }
+        };
+        let late =
+            || Error::Waiting(format!("the heartbeat was not written within {} s", HEARTBEAT_DEADLINE.as_secs()));
+        tokio::time::timeout(HEARTBEAT_DEADLINE, write).await.map_err(|_| late())?
+    }
+
+    /// A member's duties.
+    async fn serve(&mut self, engine: &Engine, membership: &Membership) -> Result<Duration, Error> {
+        let since = *self.ready_since.get_or_insert_with(Instant::now);
+        let managed = membership.swarm.as_ref().filter(|_| membership.controls).cloned();
+        if managed.is_none() {
+            self.leader.step_down();
+        }
+        self.records.node = membership.node.clone();
+        self.records.reason = self.leader.failing();
+        self.records.enter(NodeState::Ready, "is a member of the Swarm");
+        // It is told at the end: nothing here waits for S3.
+        let heartbeat = self.heartbeat(managed.as_deref()).await;
         // The others first: containers that start here slow the joins of nodes on the same machine, and serve nobody yet.
         if since.elapsed() < YIELD {
-            return Ok(JOINING_ROUND);
+            return heartbeat.map(|()| JOINING_ROUND);
         }
         // A loop of its own: starting a container takes long on a slow machine, and a leader has more to do than wait for it.
-        let serves =
-            self.edge.get_or_insert_with(|| edge::start(engine.clone(), self.store.clone(), self.files.clone()));
+        let serves = self
+            .edge
+            .get_or_insert_with(|| edge::start(&self.tasks, engine.clone(), self.store.clone(), self.files.clone()));
         let serves = *serves.borrow();
         // Before anything that may fail: a node in trouble is the one that somebody wants to log in to.
         if !self.settled && since.elapsed() > if serves { SETTLE } else { SETTLE_AT_LAST } {
@@ -202,9 +269,9 @@ impl Agent {
         }
         if let Some(swarm_id) = &managed {
             self.notify.alive(&self.records.summary());
-            self.leader.round(engine, &self.store, &self.sdk, swarm_id).await?;
+            self.leader.round(engine, &self.store, swarm_id).await?;
         }
-        Ok(READY_ROUND)
+        heartbeat.map(|()| READY_ROUND)
     }
 
     /// What can wait until the node is Ready and the others have had their turn: SSH keys and cloud-init.
@@ -219,4 +286,10 @@ impl Agent {
             Err(error) => tracing::warn!(%error, "could not write the SSH keys; will try again"),
         }
     }
+}
+
+/// Whether a node is in the very Swarm that the record names.
+fn is_settled(membership: &Membership, genesis: &Genesis) -> bool {
+    let is_its = |swarm: &String| genesis.swarm_id.as_ref() == Some(swarm);
+    membership.state == LocalState::Active && genesis.swarm_id.is_some() && membership.swarm.as_ref().is_none_or(is_its)
 }

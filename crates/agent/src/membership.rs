@@ -2,10 +2,10 @@
 
 use futuswarm_aws::SdkConfig;
 use futuswarm_store::{Bucket, ManagerRecord, Store, keys, unix_millis};
-use futuswarm_swarm::{Engine, InitOptions, Membership};
+use futuswarm_swarm::{Engine, InitOptions, LocalState, Membership};
 
 use crate::identity::Node;
-use crate::{Error, records, tokens};
+use crate::{Error, certificate, records, tokens};
 
 /// Looks at the engine, connecting and agreeing on an API version first; it fails until dockerd is up.
 pub(crate) async fn look(engine: &mut Option<Engine>, socket: &str) -> Result<(Engine, Membership), Error> {
@@ -13,7 +13,10 @@ pub(crate) async fn look(engine: &mut Option<Engine>, socket: &str) -> Result<(E
         Some(engine) => engine,
         None => Engine::at(socket)?.negotiated().await?,
     };
-    let membership = connected.membership().await?;
+    let mut membership = connected.membership().await?;
+    if membership.state == LocalState::Active && membership.swarm.is_none() && !membership.controls {
+        membership.swarm = certificate::swarm_of(certificate::PATH.as_ref());
+    }
     *engine = Some(connected.clone());
     Ok((connected, membership))
 }

@@ -1,17 +1,14 @@
 //! The node's heartbeats in the bucket: its record, and for managers the address at which they accept joins.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
-use futuswarm_store::{Bucket, ManagerRecord, NodeRecord, NodeState, Store, keys, unix_millis};
+use futuswarm_store::{Bucket, FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, Store, keys, unix_millis};
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::identity::Node;
+use crate::trouble::without_request_id;
 
-/// Time between two heartbeats that say the same.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(20);
-/// A manager whose last heartbeat is older is not asked first.
-pub(crate) const FRESH: Duration = Duration::from_secs(90);
 /// The Swarm's port for joins and raft.
 const SWARM_PORT: u16 = 2377;
 
@@ -31,11 +28,16 @@ pub(crate) struct Records {
     ready_at: Option<u64>,
     /// Swarm node id.
     pub(crate) node: Option<String>,
-    /// Why the last round failed.
+    /// Why the last round failed, or which duties do.
     pub(crate) reason: Option<String>,
-    written: Option<(Instant, NodeState)>,
-    manager_written: Option<Instant>,
+    /// When, and what of it may change.
+    written: Option<(Instant, Content)>,
+    /// When, and for which Swarm.
+    manager_written: Option<(Instant, String)>,
 }
+
+/// What may change in a node's record: state, Swarm node id, and reason.
+type Content = (NodeState, Option<String>, Option<String>);
 
 impl Records {
     pub(crate) fn new(node: &Node) -> Self {
@@ -80,10 +82,14 @@ impl Records {
         }
     }
 
-    /// Writes the node's record when its state changed or the heartbeat is due.
+    fn content(&self) -> Content {
+        (self.state, self.node.clone(), self.reason.as_deref().map(without_request_id))
+    }
+
+    /// Writes the node's record when something in it changed or the heartbeat is due.
     pub(crate) async fn write_if_due<B: Bucket>(&mut self, store: &Store<B>) -> Result<(), Error> {
-        let due = self.written.is_none_or(|(at, state)| state != self.state || at.elapsed() >= HEARTBEAT);
-        if !due {
+        let content = self.content();
+        if self.written.as_ref().is_some_and(|(at, written)| *written == content && at.elapsed() < HEARTBEAT) {
             return Ok(());
         }
         let record = NodeRecord {
@@ -103,7 +109,7 @@ impl Records {
             updated_at: unix_millis(),
         };
         store.put(&keys::node(&self.role_id, &self.instance), &record).await?;
-        self.written = Some((Instant::now(), self.state));
+        self.written = Some((Instant::now(), content));
         Ok(())
     }
 
@@ -121,18 +127,19 @@ impl Records {
             updated_at: unix_millis(),
         };
         store.put(&keys::manager(&node.instance), &record).await?;
-        self.manager_written = Some(Instant::now());
+        self.manager_written = Some((Instant::now(), swarm_id.to_owned()));
         Ok(())
     }
 
-    /// Writes the manager's record when its heartbeat is due.
+    /// Writes the manager's record when it is for another Swarm or its heartbeat is due.
     pub(crate) async fn write_manager_if_due<B: Bucket>(
         &mut self,
         store: &Store<B>,
         node: &Node,
         swarm_id: &str,
     ) -> Result<(), Error> {
-        if self.manager_written.is_some_and(|at| at.elapsed() < HEARTBEAT) {
+        let written = self.manager_written.as_ref();
+        if written.is_some_and(|(at, swarm)| swarm == swarm_id && at.elapsed() < HEARTBEAT) {
             return Ok(());
         }
         self.write_manager(store, node, swarm_id).await
@@ -204,21 +211,56 @@ pub(crate) mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_heartbeat_is_written_once_per_state_until_it_is_due() {
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_is_written_when_something_changed_and_every_minute() {
         let bucket = MemoryBucket::default();
         let store = Store::new(bucket.clone());
         let mut records = Records::new(&node("i-1", Role::Worker));
-        let read = || async { store.get::<NodeRecord>("cluster/nodes/AROA1:i-1").await.unwrap().unwrap() };
+        let read = || async { store.get::<NodeRecord>("cluster/nodes/AROA1:i-1").await.unwrap().unwrap().value };
         records.enter(NodeState::Joining, "joins");
         records.write_if_due(&store).await.unwrap();
-        let first = read().await;
         records.write_if_due(&store).await.unwrap();
-        assert_eq!(read().await.etag, first.etag, "nothing new, nothing written");
+        assert_eq!(bucket.writes(), 1, "nothing new, nothing written");
         records.enter(NodeState::Ready, "ready");
         records.write_if_due(&store).await.unwrap();
-        let second = read().await.value;
-        assert_eq!(second.state, NodeState::Ready);
-        assert!(second.ready_at.is_some());
+        let ready = read().await;
+        assert_eq!((bucket.writes(), ready.state), (2, NodeState::Ready));
+        assert!(ready.ready_at.is_some());
+        records.node = Some("n1".to_owned());
+        records.write_if_due(&store).await.unwrap();
+        assert_eq!((bucket.writes(), read().await.node.as_deref()), (3, Some("n1")));
+
+        // A duty that fails is told once, not at every attempt, whose requests all have other ids.
+        for attempt in 0..9 {
+            records.reason = Some(format!("tokens: Decrypt answered Throttling: busy (request {attempt})"));
+            records.write_if_due(&store).await.unwrap();
+            tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        }
+        assert_eq!(bucket.writes(), 4);
+        assert!(read().await.reason.unwrap().contains("busy"));
+
+        // An hour of rounds.
+        for _ in 0..1200 {
+            records.write_if_due(&store).await.unwrap();
+            tokio::time::advance(std::time::Duration::from_secs(3)).await;
+        }
+        let written = bucket.writes() - 4;
+        assert!((59..=61).contains(&written), "{written} in an hour in which nothing changed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_managers_address_is_written_for_its_swarm_at_once_and_then_every_minute() {
+        let bucket = MemoryBucket::default();
+        let (store, node) = (Store::new(bucket.clone()), node("i-1", Role::Manager));
+        let mut records = Records::new(&node);
+        for swarm in ["first", "first", "second", "second"] {
+            records.write_manager_if_due(&store, &node, swarm).await.unwrap();
+        }
+        assert_eq!(bucket.writes(), 2);
+        tokio::time::advance(HEARTBEAT).await;
+        records.write_manager_if_due(&store, &node, "second").await.unwrap();
+        assert_eq!(bucket.writes(), 3);
+        let record: ManagerRecord = store.get("cluster/managers/i-1").await.unwrap().unwrap().value;
+        assert_eq!(record.swarm_id, "second");
     }
 }

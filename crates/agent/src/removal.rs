@@ -8,6 +8,9 @@ use futuswarm_swarm::{Engine, NodeState, NodeView};
 
 use crate::Error;
 
+/// DescribeInstances takes so many values per filter.
+const IDS_PER_FILTER: usize = 200;
+
 /// What is to be done about one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Removal {
@@ -19,17 +22,43 @@ pub(crate) enum Removal {
     KeepForQuorum,
 }
 
+/// What removal asks of the Swarm: the two changes of its list of nodes.
+pub(crate) trait NodeList: Sync {
+    /// Takes a manager out of raft.
+    fn demote(&self, node: &NodeView) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Takes a node off the list.
+    fn remove(&self, node: &NodeView) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// What removal asks of EC2.
+pub(crate) trait Instances: Sync {
+    /// Those of the instances that run or are about to.
+    fn alive(&self, instances: &[String]) -> impl Future<Output = Result<BTreeSet<String>, Error>> + Send;
+}
+
+impl NodeList for Engine {
+    async fn demote(&self, node: &NodeView) -> Result<(), Error> {
+        Ok(self.demote_node(node).await?)
+    }
+
+    async fn remove(&self, node: &NodeView) -> Result<(), Error> {
+        Ok(self.remove_node(&node.id, true).await?)
+    }
+}
+
 pub(crate) async fn round<B: Bucket>(
-    engine: &Engine,
+    list: &impl NodeList,
     store: &Store<B>,
-    ec2: &aws_sdk_ec2::Client,
+    instances: &impl Instances,
     nodes: &[NodeView],
 ) -> Result<(), Error> {
     let silent: Vec<&NodeView> = nodes.iter().filter(|node| may_be_gone(node)).collect();
     if silent.is_empty() {
         return Ok(());
     }
-    let alive = alive(ec2, silent.iter().map(|node| node.hostname.as_str())).await?;
+    let names: Vec<String> = silent.iter().map(|node| node.hostname.clone()).collect();
+    let alive = instances.alive(&names).await?;
+    let mut gone = BTreeSet::new();
     for node in silent {
         // An instance that rejoined after losing its disk is listed twice: the silent entry is its earlier life.
         let reborn = nodes
@@ -46,17 +75,35 @@ pub(crate) async fn round<B: Bucket>(
                 );
             }
             Removal::Demote => {
-                engine.demote_node(node).await?;
+                list.demote(node).await?;
                 tracing::info!(instance = node.hostname, "demoted a manager whose instance is gone");
+                // Only one change of raft's members at a time: what the others count is known in the next round.
+                break;
             }
             Removal::Remove => {
-                engine.remove_node(&node.id, true).await?;
+                list.remove(node).await?;
                 tracing::info!(instance = node.hostname, node = node.id, "removed a node whose instance is gone");
                 if !reborn {
-                    futuswarm_store::forget_node(store, &node.hostname).await?;
+                    gone.insert(node.hostname.clone());
                 }
             }
         }
+    }
+    if !gone.is_empty() {
+        futuswarm_store::forget_nodes(store, &gone).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the records of instances that are gone: those that died before they were in the Swarm, or while nobody led it. A record
+/// that is deleted although its instance runs is written again within a minute.
+pub(crate) async fn sweep<B: Bucket>(store: &Store<B>, instances: &impl Instances) -> Result<(), Error> {
+    let recorded = futuswarm_store::recorded_instances(store).await?;
+    let alive = instances.alive(&recorded.iter().cloned().collect::<Vec<_>>()).await?;
+    let gone = &recorded - &alive;
+    if !gone.is_empty() {
+        let records = futuswarm_store::forget_nodes(store, &gone).await?;
+        tracing::info!(records, instances = gone.len(), "deleted the records of instances that are gone");
     }
     Ok(())
 }
@@ -83,27 +130,32 @@ pub(crate) fn decide(node: &NodeView, nodes: &[NodeView]) -> Removal {
     }
 }
 
-/// Those of the instances that EC2 says run or are about to.
-async fn alive(ec2: &aws_sdk_ec2::Client, instances: impl Iterator<Item = &str>) -> Result<BTreeSet<String>, Error> {
-    // A filter, not ids: an id that EC2 has forgotten would fail the whole call.
-    let filter = Filter::builder().name("instance-id").set_values(Some(instances.map(str::to_owned).collect())).build();
-    let mut pages = ec2.describe_instances().filters(filter).into_paginator().send();
-    let mut alive = BTreeSet::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| futuswarm_aws::Error::new("DescribeInstances", error))?;
-        for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
-            let state = instance.state().and_then(|state| state.name());
-            let gone = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
-            if let (false, Some(id)) = (gone, instance.instance_id()) {
-                alive.insert(id.to_owned());
+impl Instances for aws_sdk_ec2::Client {
+    async fn alive(&self, instances: &[String]) -> Result<BTreeSet<String>, Error> {
+        let mut alive = BTreeSet::new();
+        for ids in instances.chunks(IDS_PER_FILTER) {
+            // A filter, not ids: an id that EC2 has forgotten would fail the whole call.
+            let filter = Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build();
+            let mut pages = self.describe_instances().filters(filter).into_paginator().send();
+            while let Some(page) = pages.next().await {
+                let page = page.map_err(|error| futuswarm_aws::Error::new("DescribeInstances", error))?;
+                for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
+                    let state = instance.state().and_then(|state| state.name());
+                    let gone = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
+                    alive.extend(instance.instance_id().filter(|_| !gone).map(str::to_owned));
+                }
             }
         }
+        Ok(alive)
     }
-    Ok(alive)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use futuswarm_store::{MemoryBucket, keys};
+
     use super::*;
 
     fn manager(id: &str, reachable: bool) -> NodeView {
@@ -138,5 +190,93 @@ mod tests {
         assert_eq!(decide(&dead, &with(std::slice::from_ref(&a))), Removal::KeepForQuorum, "1 of 2");
         assert_eq!(decide(&dead, &with(&[a.clone(), b, c, down.clone()])), Removal::Demote, "3 of 5");
         assert_eq!(decide(&dead, &with(&[a, down])), Removal::KeepForQuorum, "1 of 3");
+    }
+
+    /// A Swarm and the instances under it, as its leader and EC2 know them.
+    struct Cluster {
+        nodes: Mutex<Vec<NodeView>>,
+        alive: BTreeSet<String>,
+        store: Store<MemoryBucket>,
+    }
+
+    impl NodeList for Cluster {
+        async fn demote(&self, node: &NodeView) -> Result<(), Error> {
+            let mut nodes = self.nodes.lock().unwrap();
+            let managers = nodes.iter().filter(|other| other.manager).count();
+            let reachable = nodes.iter().filter(|other| other.manager && other.reachable).count();
+            assert!(reachable > managers / 2, "raft has a majority that can decide it");
+            nodes.iter_mut().filter(|other| other.id == node.id).for_each(|other| other.manager = false);
+            Ok(())
+        }
+
+        async fn remove(&self, node: &NodeView) -> Result<(), Error> {
+            assert!(!node.manager, "Swarm refuses to remove a manager");
+            self.nodes.lock().unwrap().retain(|other| other.id != node.id);
+            Ok(())
+        }
+    }
+
+    impl Instances for Cluster {
+        async fn alive(&self, instances: &[String]) -> Result<BTreeSet<String>, Error> {
+            Ok(instances.iter().filter(|instance| self.alive.contains(*instance)).cloned().collect())
+        }
+    }
+
+    impl Cluster {
+        /// Managers by their ids, of which these have died, instance and all.
+        async fn of(managers: &[&str], dead: &[&str]) -> Self {
+            let store = Store::new(MemoryBucket::default());
+            for id in managers {
+                store.put(&keys::manager(&format!("i-{id}")), &0).await.unwrap();
+            }
+            let nodes = managers.iter().map(|id| manager(id, !dead.contains(id))).collect();
+            let alive = managers.iter().filter(|id| !dead.contains(id)).map(|id| format!("i-{id}")).collect();
+            Self { nodes: Mutex::new(nodes), alive, store }
+        }
+
+        async fn round(&self) -> Vec<String> {
+            let nodes = self.nodes.lock().unwrap().clone();
+            round(self, &self.store, self, &nodes).await.unwrap();
+            let nodes = self.nodes.lock().unwrap();
+            nodes.iter().map(|node| format!("{}{}", node.id, if node.manager { "*" } else { "" })).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dead_leader_is_demoted_then_removed_and_forgotten() {
+        let cluster = Cluster::of(&["a", "b", "c"], &["a"]).await;
+        assert_eq!(cluster.round().await, ["a", "b*", "c*"]);
+        assert_eq!(cluster.round().await, ["b*", "c*"]);
+        assert_eq!(cluster.store.list(keys::MANAGERS).await.unwrap(), ["cluster/managers/i-b", "cluster/managers/i-c"]);
+        assert_eq!(cluster.round().await, ["b*", "c*"], "and nothing more");
+    }
+
+    #[tokio::test]
+    async fn of_five_two_that_are_dead_go_one_after_the_other() {
+        let cluster = Cluster::of(&["a", "b", "c", "d", "e"], &["a", "b"]).await;
+        assert_eq!(cluster.round().await, ["a", "b*", "c*", "d*", "e*"]);
+        assert_eq!(cluster.round().await, ["b", "c*", "d*", "e*"]);
+        assert_eq!(cluster.round().await, ["c*", "d*", "e*"]);
+    }
+
+    #[tokio::test]
+    async fn one_of_two_waits_for_its_replacement() {
+        let cluster = Cluster::of(&["a", "b"], &["a"]).await;
+        assert_eq!(cluster.round().await, ["a*", "b*"], "b alone is no majority of two");
+        cluster.nodes.lock().unwrap().push(manager("c", true));
+        assert_eq!(cluster.round().await, ["a", "b*", "c*"]);
+        assert_eq!(cluster.round().await, ["b*", "c*"]);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_only_cut_off_stays() {
+        let mut cluster = Cluster::of(&["a", "b", "c"], &["a"]).await;
+        cluster.alive.insert("i-a".to_owned());
+        assert_eq!(cluster.round().await, ["a*", "b*", "c*"]);
+        sweep(&cluster.store, &cluster).await.unwrap();
+        assert_eq!(cluster.store.list(keys::MANAGERS).await.unwrap().len(), 3);
+        cluster.alive.remove("i-a");
+        sweep(&cluster.store, &cluster).await.unwrap();
+        assert_eq!(cluster.store.list(keys::MANAGERS).await.unwrap().len(), 2, "records of what is gone go");
     }
 }

@@ -1,7 +1,7 @@
 //! Join tokens: sealed by managers with the key of their role, opened by those who may.
 
 use futuswarm_aws::SdkConfig;
-use futuswarm_store::{Bucket, Role, SealedToken, Store, keys};
+use futuswarm_store::{Bucket, Role, SealedToken, Store, Swap, keys};
 use futuswarm_swarm::Engine;
 use futuswarm_vault::{Context, Secret, Vault};
 
@@ -20,20 +20,34 @@ pub(crate) async fn publish<B: Bucket>(
     for (role, token) in [(Role::Worker, &tokens.worker), (Role::Manager, &tokens.manager)] {
         let vault = vault(sdk, node, role)?;
         let context = context(node, role);
-        if let Some(stored) = store.get::<SealedToken>(&keys::token(role)).await?
+        let stored = store.get::<SealedToken>(&keys::token(role)).await?;
+        if let Some(stored) = &stored
             && stored.value.swarm_id == swarm_id
-            && vault
-                .open(&context, &stored.value.ciphertext)
-                .await
-                .is_ok_and(|opened| opened.expose() == token.expose())
+            && opens_to(&vault, &context, &stored.value.ciphertext, token).await?
         {
             continue;
         }
         let sealed = SealedToken { swarm_id: swarm_id.to_owned(), ciphertext: vault.seal(&context, token).await? };
-        store.put(&keys::token(role), &sealed).await?;
-        tracing::info!(%role, "published the sealed join token");
+        // Not over what another manager has written in the meantime: a leader that was deposed knows older tokens.
+        match store.swap(&keys::token(role), &sealed, stored.as_ref().map(|stored| stored.etag.as_str())).await? {
+            Swap::Applied(_) => tracing::info!(%role, "published the sealed join token"),
+            Swap::Refused(_) => {
+                let reason = format!("another manager has just written the join token of {role}s; looks again");
+                return Err(Error::Waiting(reason));
+            }
+        }
     }
     Ok(())
+}
+
+/// Whether what is stored is this token. One that cannot be opened under this key and context is another; a KMS that does not
+/// answer says nothing.
+async fn opens_to(vault: &Vault, context: &Context, stored: &str, token: &Secret) -> Result<bool, Error> {
+    match vault.open(context, stored).await {
+        Ok(opened) => Ok(opened.expose() == token.expose()),
+        Err(error) if error.is_transient() => Err(error.into()),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Opens the token of this node's own role; only one that was made for `swarm_id` counts.

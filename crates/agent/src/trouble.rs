@@ -25,7 +25,8 @@ impl Trouble {
     /// Notes a failure; returns how long to wait before the next attempt.
     pub(crate) fn failed(&mut self, what: &str, reason: &str) -> Duration {
         self.attempts += 1;
-        if reason != self.said || self.attempts.is_multiple_of(AGAIN) {
+        // Each answer of AWS has an id of its own; the reason is the same.
+        if without_request_id(reason) != without_request_id(&self.said) || self.attempts.is_multiple_of(AGAIN) {
             tracing::warn!(attempts = self.attempts, %reason, "{what}; will try again");
             reason.clone_into(&mut self.said);
         }
@@ -41,6 +42,18 @@ impl Trouble {
     }
 }
 
+/// A reason without the ids of the requests that it is about, for comparisons.
+pub(crate) fn without_request_id(reason: &str) -> String {
+    let mut text = String::new();
+    let mut rest = reason;
+    while let Some((before, after)) = rest.split_once(" (request ") {
+        text.push_str(before);
+        rest = after.split_once(')').map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +67,18 @@ mod tests {
         }
         trouble.over();
         assert!(trouble.failed("asks", "no answer") <= PAUSES.first);
+    }
+
+    #[test]
+    fn a_reason_is_the_same_whatever_the_request() {
+        let of =
+            |id: &str| format!("tokens: Decrypt answered KMSInternalException: away (request {id}); labels: no leader");
+        assert_eq!(without_request_id(&of("a-1")), without_request_id(&of("b-2")));
+        assert_eq!(
+            without_request_id(&of("a-1")),
+            "tokens: Decrypt answered KMSInternalException: away; labels: no leader"
+        );
+        assert_eq!(without_request_id("no id (status 404)"), "no id (status 404)");
+        assert_eq!(without_request_id("cut off (request a"), "cut off");
     }
 }

@@ -4,6 +4,7 @@ mod bucket;
 mod certificate;
 mod classic;
 mod dns;
+mod genesis;
 mod group;
 mod image;
 mod instance_profile;
@@ -82,6 +83,7 @@ fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
         step(kms_key::KmsKey::Managers),
         step(bucket::Bucket),
         step(spec_object::SpecObject),
+        step(genesis::Epoch),
         step(vpc::Vpc),
         step(internet_gateway::InternetGateway),
         step(s3_endpoint::S3Endpoint),

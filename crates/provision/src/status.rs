@@ -6,15 +6,12 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
 use futuswarm_spec::{PlainHttp, Role};
-use futuswarm_store::{NodeRecord, NodeState, unix_millis};
+use futuswarm_store::{FRESH, NodeRecord, NodeState, unix_millis};
 use serde::Serialize;
 
 use crate::error::{Error, aws};
 use crate::names::PART_TAG;
 use crate::{Cloud, resources};
-
-/// A node whose last heartbeat is older is not counted as ready, in milliseconds.
-const FRESH_MILLIS: u64 = 90_000;
 
 /// A cluster's state; its JSON form is an interface.
 #[derive(Debug, Serialize)]
@@ -125,7 +122,7 @@ fn node(cloud: &Cloud, instance: &Instance, records: &BTreeMap<String, NodeRecor
             instance.state().and_then(|state| state.name()).map_or("unknown", |name| name.as_str()).to_owned()
         }
     };
-    let fresh = |record: &NodeRecord| now.saturating_sub(record.updated_at) < FRESH_MILLIS;
+    let fresh = |record: &NodeRecord| u128::from(now.saturating_sub(record.updated_at)) < FRESH.as_millis();
     Node {
         instance: id.to_owned(),
         node: record.and_then(|record| record.node.clone()),

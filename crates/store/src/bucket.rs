@@ -1,4 +1,4 @@
-//! The boundary to object storage: five operations in domain words and the errors any bucket can have.
+//! The boundary to object storage: six operations in domain words and the errors any bucket can have.
 
 use std::future::Future;
 
@@ -53,6 +53,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An object that this process has read or written is said not to exist.
+    #[error(
+        "{key} in the cluster's bucket is said not to exist, although it was there before: S3 may say so for 15 minutes after versioning was enabled; when it lasts longer, somebody has deleted it: restore an older version of it"
+    )]
+    Vanished {
+        /// The key.
+        key: String,
+    },
+    /// Some of many objects could not be deleted.
+    #[error("s3://{bucket}/{key}: DeleteObjects: {reason}")]
+    Undeleted {
+        /// The bucket.
+        bucket: String,
+        /// The first key that is still there.
+        key: String,
+        /// What the service said about it.
+        reason: String,
+    },
     /// An unconditional write was refused.
     #[error("{key} in the cluster's bucket could not be written: the condition of the write did not hold")]
     Refused {
@@ -65,7 +83,11 @@ impl Error {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Service { source, .. } if source.is_transient())
+        match self {
+            Self::Service { source, .. } => source.is_transient(),
+            Self::Vanished { .. } => true,
+            Self::Malformed { .. } | Self::Undeleted { .. } | Self::Refused { .. } => false,
+        }
     }
 }
 
@@ -79,4 +101,6 @@ pub trait Bucket: Send + Sync {
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
     /// Deletes one object; deleting what is not there succeeds.
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Deletes many objects, with one request per thousand; deleting what is not there succeeds.
+    fn delete_all(&self, keys: &[String]) -> impl Future<Output = Result<(), Error>> + Send;
 }

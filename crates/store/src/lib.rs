@@ -9,15 +9,32 @@ mod memory;
 mod nodes;
 mod objects;
 mod s3;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use bucket::{Bucket, Condition, Error, Object, Put};
 pub use memory::MemoryBucket;
-pub use nodes::{forget_node, node_records};
-pub use objects::{Genesis, ManagerRecord, NodeRecord, NodeState, Role, SealedToken, unix_millis};
+pub use nodes::{forget_nodes, node_records, recorded_instances};
+pub use objects::{FRESH, Genesis, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, Role, SealedToken, unix_millis};
 pub use s3::S3Bucket;
 
+use futuswarm_retry::Policy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// How an object is asked for again that is said not to exist although it did before.
+const REREAD: Policy = Policy {
+    first: Duration::from_millis(100),
+    cap: Duration::from_secs(1),
+    total: Duration::from_secs(4),
+    attempt: Duration::MAX,
+};
+/// So often, before it is an error.
+const REREADS: u32 = 4;
 
 /// A document and the version it was read at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,20 +45,58 @@ pub struct Versioned<T> {
     pub etag: String,
 }
 
+/// What came of a write on a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swap<T> {
+    /// It is written, at this ETag; perhaps by an earlier attempt, whose answer was lost.
+    Applied(String),
+    /// Somebody else was faster; this is there now. Nothing was written.
+    Refused(Option<Versioned<T>>),
+}
+
 /// JSON documents over a bucket.
 #[derive(Debug, Clone)]
 pub struct Store<B> {
     bucket: B,
+    /// What this process has read or written and not deleted: that it is gone takes more than one answer.
+    known: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl<B: Bucket> Store<B> {
     /// A store over `bucket`.
     pub fn new(bucket: B) -> Self {
-        Self { bucket }
+        Self { bucket, known: Arc::default() }
     }
 
     /// The document under `key`, or `None` when there is none.
+    ///
+    /// An object that was there before is asked for again before it counts as gone, which is an error then: in the first
+    /// 15 minutes after versioning is enabled, S3 may answer NoSuchKey for objects that exist.
+    ///
+    /// # Errors
+    /// When the bucket does not answer, the document is not a `T`, or it was there before and is not any more.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Versioned<T>>, Error> {
+        for attempt in 0.. {
+            if let Some(document) = self.peek(key).await? {
+                self.known().insert(key.to_owned());
+                return Ok(Some(document));
+            }
+            if !self.known().contains(key) {
+                break;
+            }
+            if attempt == REREADS {
+                return Err(Error::Vanished { key: key.to_owned() });
+            }
+            tokio::time::sleep(REREAD.delay(attempt)).await;
+        }
+        Ok(None)
+    }
+
+    /// The document under `key`, asked for once; for what others delete at any time.
+    ///
+    /// # Errors
+    /// When the bucket does not answer, or the document is not a `T`.
+    pub async fn peek<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Versioned<T>>, Error> {
         let Some(object) = self.bucket.get(key).await? else { return Ok(None) };
         let value = serde_json::from_slice(&object.body)
             .map_err(|source| Error::Malformed { key: key.to_owned(), reason: source.to_string() })?;
@@ -49,34 +104,83 @@ impl<B: Bucket> Store<B> {
     }
 
     /// Writes the document whatever is there; for objects that have a single writer, such as a node's own heartbeat.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
     pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<String, Error> {
         match self.bucket.put(key, encode(key, value)?, Condition::None).await? {
-            Put::Stored(etag) => Ok(etag),
+            Put::Stored(etag) => {
+                self.known().insert(key.to_owned());
+                Ok(etag)
+            }
             Put::Refused => Err(Error::Refused { key: key.to_owned() }),
         }
     }
 
-    /// Writes the document only if there is none: `Some(etag)` for exactly one of any number of writers.
-    pub async fn create<T: Serialize>(&self, key: &str, value: &T) -> Result<Option<String>, Error> {
-        Ok(stored(self.bucket.put(key, encode(key, value)?, Condition::Absent).await?))
+    /// Writes the document if what is there is still at `etag`, or if there is nothing and `etag` is `None`.
+    ///
+    /// A refusal is read again before it counts: when the answer of a write is lost, the SDK sends it once more, and S3 refuses
+    /// that because the first one was applied. So what different writers write must differ.
+    ///
+    /// # Errors
+    /// When the bucket does not answer: the write may have been applied or not, and has to be read.
+    pub async fn swap<T>(&self, key: &str, value: &T, etag: Option<&str>) -> Result<Swap<T>, Error>
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
+        let condition = etag.map_or(Condition::Absent, |etag| Condition::At(etag.to_owned()));
+        if let Put::Stored(etag) = self.bucket.put(key, encode(key, value)?, condition).await? {
+            self.known().insert(key.to_owned());
+            return Ok(Swap::Applied(etag));
+        }
+        match self.get::<T>(key).await {
+            Ok(Some(current)) if current.value == *value => Ok(Swap::Applied(current.etag)),
+            Ok(current) => Ok(Swap::Refused(current)),
+            // Not what we write, so not ours.
+            Err(Error::Malformed { .. }) => Ok(Swap::Refused(None)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Replaces the document only if it is still at `etag`; `None` when somebody else was faster.
-    pub async fn replace<T: Serialize>(&self, key: &str, value: &T, etag: &str) -> Result<Option<String>, Error> {
-        Ok(stored(self.bucket.put(key, encode(key, value)?, Condition::At(etag.to_owned())).await?))
+    /// [`Store::swap`] where nothing is: `Some(etag)` for exactly one of any number of writers.
+    ///
+    /// # Errors
+    /// As [`Store::swap`].
+    pub async fn create<T>(&self, key: &str, value: &T) -> Result<Option<String>, Error>
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
+        Ok(applied(self.swap(key, value, None).await?))
+    }
+
+    /// [`Store::swap`] of what is at `etag`; `None` when somebody else was faster.
+    ///
+    /// # Errors
+    /// As [`Store::swap`].
+    pub async fn replace<T>(&self, key: &str, value: &T, etag: &str) -> Result<Option<String>, Error>
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
+        Ok(applied(self.swap(key, value, Some(etag)).await?))
     }
 
     /// All keys under `prefix`, sorted.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
         self.bucket.list(prefix).await
     }
 
     /// All documents under `prefix`. One that cannot be read as `T` is skipped with a warning: a single bad record must
     /// not blind the whole cluster.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
     pub async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Error> {
         let mut found = Vec::new();
         for key in self.list(prefix).await? {
-            match self.get(&key).await {
+            match self.peek(&key).await {
                 Ok(Some(document)) => found.push(document.value),
                 // Deleted between the listing and now.
                 Ok(None) => {}
@@ -88,8 +192,25 @@ impl<B: Bucket> Store<B> {
     }
 
     /// Deletes the document; no error when there is none.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        self.known().remove(key);
         self.bucket.delete(key).await
+    }
+
+    /// Deletes these documents with one request per thousand; no error when there are none.
+    ///
+    /// # Errors
+    /// When the bucket does not answer, or refuses to delete one of them.
+    pub async fn delete_all(&self, keys: &[String]) -> Result<(), Error> {
+        self.known().retain(|key| !keys.contains(key));
+        self.bucket.delete_all(keys).await
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,48 +219,9 @@ fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, Error> {
         .map_err(|source| Error::Malformed { key: key.to_owned(), reason: source.to_string() })
 }
 
-fn stored(put: Put) -> Option<String> {
-    match put {
-        Put::Stored(etag) => Some(etag),
-        Put::Refused => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn store() -> Store<MemoryBucket> {
-        Store::new(MemoryBucket::default())
-    }
-
-    #[tokio::test]
-    async fn only_one_of_many_creates_wins() {
-        let store = store();
-        let mut winners = 0;
-        for writer in 0..20 {
-            winners += u32::from(store.create("cluster/genesis", &writer).await.unwrap().is_some());
-        }
-        assert_eq!(winners, 1);
-        assert_eq!(store.get::<i32>("cluster/genesis").await.unwrap().unwrap().value, 0);
-    }
-
-    #[tokio::test]
-    async fn a_replacement_at_an_old_version_is_refused_and_changes_nothing() {
-        let store = store();
-        let first = store.put("k", &1).await.unwrap();
-        let second = store.replace("k", &2, &first).await.unwrap().expect("nobody else wrote");
-        assert_eq!(store.replace("k", &3, &first).await.unwrap(), None);
-        assert_eq!(store.get::<i32>("k").await.unwrap().unwrap(), Versioned { value: 2, etag: second });
-    }
-
-    #[tokio::test]
-    async fn one_garbled_record_does_not_hide_the_others() {
-        let store = store();
-        store.put("cluster/managers/i-1", &7).await.unwrap();
-        store.put("cluster/managers/i-2", &"not a number").await.unwrap();
-        assert_eq!(store.all::<i32>("cluster/managers/").await.unwrap(), [7]);
-        let message = store.get::<i32>("cluster/managers/i-2").await.unwrap_err().to_string();
-        assert!(message.starts_with("cluster/managers/i-2 in the cluster's bucket cannot be read: "), "{message}");
+fn applied<T>(swap: Swap<T>) -> Option<String> {
+    match swap {
+        Swap::Applied(etag) => Some(etag),
+        Swap::Refused(_) => None,
     }
 }

@@ -1,5 +1,7 @@
 //! The heartbeats of all nodes. A node can write only under its own key, so a record that names another instance is a lie.
 
+use std::collections::BTreeSet;
+
 use crate::bucket::{Bucket, Error};
 use crate::objects::NodeRecord;
 use crate::{Store, keys};
@@ -11,7 +13,7 @@ use crate::{Store, keys};
 pub async fn node_records<B: Bucket>(store: &Store<B>) -> Result<Vec<NodeRecord>, Error> {
     let mut found = Vec::new();
     for key in store.list(keys::NODES).await? {
-        match store.get::<NodeRecord>(&key).await {
+        match store.peek::<NodeRecord>(&key).await {
             Ok(Some(record)) if keys::instance_of(&key) == Some(&record.value.instance) => found.push(record.value),
             Ok(Some(record)) => {
                 tracing::warn!(
@@ -29,17 +31,37 @@ pub async fn node_records<B: Bucket>(store: &Store<B>) -> Result<Vec<NodeRecord>
     Ok(found)
 }
 
-/// Deletes what an instance has left: its heartbeats, and its record as a manager.
+/// The instances that have left records, by their keys.
 ///
 /// # Errors
 /// When the bucket does not answer.
-pub async fn forget_node<B: Bucket>(store: &Store<B>, instance: &str) -> Result<(), Error> {
-    for key in store.list(keys::NODES).await? {
-        if keys::instance_of(&key) == Some(instance) {
-            store.delete(&key).await?;
-        }
-    }
-    store.delete(&keys::manager(instance)).await
+pub async fn recorded_instances<B: Bucket>(store: &Store<B>) -> Result<BTreeSet<String>, Error> {
+    let keys = records(store).await?;
+    Ok(keys.iter().filter_map(|key| instance_of(key)).map(str::to_owned).collect())
+}
+
+/// Deletes what these instances have left, their heartbeats and their records as managers, with one request for all.
+/// Returns how many records went.
+///
+/// # Errors
+/// When the bucket does not answer.
+pub async fn forget_nodes<B: Bucket>(store: &Store<B>, instances: &BTreeSet<String>) -> Result<usize, Error> {
+    let mut keys = records(store).await?;
+    keys.retain(|key| instance_of(key).is_some_and(|instance| instances.contains(instance)));
+    store.delete_all(&keys).await?;
+    Ok(keys.len())
+}
+
+/// Keys of all heartbeats and managers' records.
+async fn records<B: Bucket>(store: &Store<B>) -> Result<Vec<String>, Error> {
+    let mut keys = store.list(keys::NODES).await?;
+    keys.extend(store.list(keys::MANAGERS).await?);
+    Ok(keys)
+}
+
+/// The instance that a record is of.
+fn instance_of(key: &str) -> Option<&str> {
+    keys::instance_of(key).or_else(|| key.strip_prefix(keys::MANAGERS))
 }
 
 #[cfg(test)]
@@ -77,7 +99,13 @@ mod tests {
             found.into_iter().map(|record| record.instance).collect::<Vec<_>>()
         };
         assert_eq!(seen().await, ["i-1", "i-11"]);
-        forget_node(&store, "i-1").await.unwrap();
+        store.put(&keys::manager("i-1"), &0).await.unwrap();
+        store.put(&keys::manager("i-11"), &0).await.unwrap();
+        let all: Vec<String> = recorded_instances(&store).await.unwrap().into_iter().collect();
+        assert_eq!(all, ["i-1", "i-11", "i-2"]);
+        let gone = BTreeSet::from(["i-1".to_owned(), "i-never".to_owned()]);
+        assert_eq!(forget_nodes(&store, &gone).await.unwrap(), 2);
         assert_eq!(seen().await, ["i-11"], "a longer id is another instance");
+        assert_eq!(store.list(keys::MANAGERS).await.unwrap(), [keys::manager("i-11")]);
     }
 }

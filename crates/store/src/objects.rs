@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+/// Time between two heartbeats that say the same. The bucket is versioned: each of them is kept until its lifecycle ends.
+pub const HEARTBEAT: Duration = Duration::from_secs(60);
+/// A node whose last heartbeat is older is not counted as ready: three heartbeats in a row did not arrive.
+pub const FRESH: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 
 /// A node's part in the Swarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,7 +72,7 @@ pub struct NodeRecord {
     pub role: Role,
     /// Its state.
     pub state: NodeState,
-    /// Why it is not ready, in one line.
+    /// Why it is not ready, or which of a leader's duties fail, in one line.
     pub reason: Option<String>,
     /// Primary private address.
     pub address: String,
@@ -92,19 +97,29 @@ pub struct NodeRecord {
     pub updated_at: u64,
 }
 
-/// The birth certificate of a Swarm under [`crate::keys::GENESIS`], created by exactly one manager.
+/// The birth certificate of a Swarm under [`crate::keys::GENESIS`]: written by `deploy-cluster` for a new epoch before the
+/// first node starts, claimed by exactly one manager, and confirmed by it. It is changed only by compare-and-swap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Genesis {
     /// The cluster, so that a bucket given to the wrong cluster is noticed.
     pub cluster: String,
-    /// Counts the Swarms that this cluster has had; a new one is formed only after a disaster.
+    /// Counts the lives of the cluster, from 1: each has a Swarm of its own. `deploy-cluster` begins one, and a new one when
+    /// the Swarm of the last has ended.
     pub epoch: u64,
-    /// Instance that founds, or founded, this Swarm.
-    pub founder: String,
+    /// Instance that founds, or founded, this epoch's Swarm; `None` while no manager has claimed that.
+    pub founder: Option<String>,
     /// The Swarm's own id, once `swarm init` has succeeded.
     pub swarm_id: Option<String>,
-    /// When the claim was made, in milliseconds since 1970.
+    /// When the claim was made, or the epoch was opened, in milliseconds since 1970.
     pub claimed_at: u64,
+}
+
+impl Genesis {
+    /// An epoch that no manager has claimed yet.
+    #[must_use]
+    pub fn open(cluster: &str, epoch: u64) -> Self {
+        Self { cluster: cluster.to_owned(), epoch, founder: None, swarm_id: None, claimed_at: unix_millis() }
+    }
 }
 
 /// A live manager under [`crate::keys::MANAGERS`].

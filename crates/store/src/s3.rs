@@ -3,9 +3,14 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use futuswarm_aws::SdkConfig;
 
 use crate::bucket::{Bucket, Condition, Error, Object, Put};
+
+/// DeleteObjects takes so many keys
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>).
+const KEYS_PER_DELETION: usize = 1000;
 
 /// An S3 bucket.
 #[derive(Debug, Clone)]
@@ -87,6 +92,30 @@ impl Bucket for S3Bucket {
     async fn delete(&self, key: &str) -> Result<(), Error> {
         let answer = self.client.delete_object().bucket(&self.name).key(key).send().await;
         answer.map_err(|error| self.error(key, futuswarm_aws::Error::new("DeleteObject", error)))?;
+        Ok(())
+    }
+
+    async fn delete_all(&self, keys: &[String]) -> Result<(), Error> {
+        for keys in keys.chunks(KEYS_PER_DELETION) {
+            let first = keys.first().map(String::as_str).unwrap_or_default();
+            let undeleted = |key: &str, reason: &str| Error::Undeleted {
+                bucket: self.name.clone(),
+                key: key.to_owned(),
+                reason: reason.to_owned(),
+            };
+            let objects: Result<Vec<_>, _> =
+                keys.iter().map(|key| ObjectIdentifier::builder().key(key).build()).collect();
+            let delete = objects.and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build());
+            let delete = delete.map_err(|error| undeleted(first, &error.to_string()))?;
+            let answer = self.client.delete_objects().bucket(&self.name).delete(delete).send().await;
+            let answer =
+                answer.map_err(|error| self.error(first, futuswarm_aws::Error::new("DeleteObjects", error)))?;
+            // Each key has an outcome of its own in an answer that is a success.
+            if let Some(failed) = answer.errors().first() {
+                let reason = failed.message().or(failed.code()).unwrap_or("no reason given");
+                return Err(undeleted(failed.key().unwrap_or(first), reason));
+            }
+        }
         Ok(())
     }
 }

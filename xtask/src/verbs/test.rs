@@ -15,11 +15,13 @@ use crate::{host, preconditions, process, verbs};
 /// the folder.
 pub const SHORT: &[&str] = &[
     "account",
+    "epochs",
     "provision",
     "variants",
     "refusals",
     "emulator",
     "least_privilege",
+    "vault",
     "publish",
     "bake",
     "cluster",
@@ -27,7 +29,7 @@ pub const SHORT: &[&str] = &[
 ];
 
 /// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs [`SHORT`] before them.
-pub const LONG: &[&str] = &["power"];
+pub const LONG: &[&str] = &["power", "failures"];
 
 /// What `tests/tests/account.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";

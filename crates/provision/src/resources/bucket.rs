@@ -19,7 +19,37 @@ const FIRST_REGION: &str = "us-east-1";
 /// The bucket.
 pub(crate) struct Bucket;
 
+/// A setting of the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Setting {
+    Versioning,
+    PublicAccess,
+    Encryption,
+    Policy,
+    Lifecycle,
+    Tags,
+}
+
+impl Setting {
+    /// Versioning first: in the minutes after it is enabled, S3 may deny what is written
+    /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html>), so it begins as long as possible
+    /// before the first object. New buckets are closed to the public without being told.
+    const IN_ORDER: [Self; 6] =
+        [Self::Versioning, Self::PublicAccess, Self::Encryption, Self::Policy, Self::Lifecycle, Self::Tags];
+}
+
 impl Bucket {
+    async fn put(&self, cloud: &Cloud, name: &str, setting: Setting) -> Result<(), Error> {
+        match setting {
+            Setting::Versioning => settings::version(cloud, name).await,
+            Setting::PublicAccess => settings::close_to_the_public(cloud, name).await,
+            Setting::Encryption => settings::encrypt(cloud, name).await,
+            Setting::Policy => settings::require_tls(cloud, name).await,
+            Setting::Lifecycle => settings::expire(cloud, name).await,
+            Setting::Tags => self.put_tags(cloud, name).await,
+        }
+    }
+
     async fn put_tags(&self, cloud: &Cloud, name: &str) -> Result<(), Error> {
         let mut tags = Vec::new();
         for (key, value) in cloud.tags(PART) {
@@ -87,35 +117,27 @@ impl Resource for Bucket {
             create.clone().send().await.map_err(aws("CreateBucket"))
         })
         .await?;
-        // Closed first. One after the other: S3 refuses settings that are made at the same time.
-        settings::close_to_the_public(cloud, &name).await?;
-        settings::version(cloud, &name).await?;
-        settings::encrypt(cloud, &name).await?;
-        settings::require_tls(cloud, &name).await?;
-        settings::expire(cloud, &name).await?;
-        self.put_tags(cloud, &name).await?;
+        // One after the other: S3 refuses settings that are made at the same time.
+        for setting in Setting::IN_ORDER {
+            self.put(cloud, &name, setting).await?;
+        }
         Ok(PART.to_owned())
     }
 
     async fn update(&self, cloud: &Cloud, _: &Fields, changed: Changed<'_>) -> Result<(), Error> {
         let name = cloud.names.bucket();
-        if changed.any(&[settings::PUBLIC]) {
-            settings::close_to_the_public(cloud, &name).await?;
-        }
-        if changed.any(&[settings::VERSIONING]) {
-            settings::version(cloud, &name).await?;
-        }
-        if changed.any(&[settings::ENCRYPTION]) {
-            settings::encrypt(cloud, &name).await?;
-        }
-        if changed.any(&[settings::TRANSPORT]) {
-            settings::require_tls(cloud, &name).await?;
-        }
-        if changed.any_with_prefix(settings::EXPIRY) {
-            settings::expire(cloud, &name).await?;
-        }
-        if changed.tags() {
-            self.put_tags(cloud, &name).await?;
+        for setting in Setting::IN_ORDER {
+            let differs = match setting {
+                Setting::Versioning => changed.any(&[settings::VERSIONING]),
+                Setting::PublicAccess => changed.any(&[settings::PUBLIC]),
+                Setting::Encryption => changed.any(&[settings::ENCRYPTION]),
+                Setting::Policy => changed.any(&[settings::TRANSPORT]),
+                Setting::Lifecycle => changed.any_with_prefix(settings::EXPIRY),
+                Setting::Tags => changed.tags(),
+            };
+            if differs {
+                self.put(cloud, &name, setting).await?;
+            }
         }
         Ok(())
     }

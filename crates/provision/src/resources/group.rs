@@ -7,7 +7,7 @@ use futuswarm_spec::{Group as Wanted, Role};
 
 use super::security_group::SecurityGroup;
 use super::subnet::Tier;
-use super::{load_balancer, spec_object, target_group, template};
+use super::{genesis, load_balancer, spec_object, target_group, template};
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -128,8 +128,9 @@ impl Resource for Group {
                 template::part(&self.name),
             ];
         };
-        // The spec is in the bucket before the first node starts.
-        let mut needs = vec![template::part(&self.name), self.behind.to_owned(), spec_object::PART.to_owned()];
+        // Spec and epoch are in the bucket before the first node starts.
+        let mut needs = vec![template::part(&self.name), self.behind.to_owned()];
+        needs.extend([spec_object::PART.to_owned(), genesis::PART.to_owned()]);
         needs.extend(group.zones.iter().map(|zone| Tier::Public.part(zone)));
         needs
     }
