@@ -24,6 +24,12 @@ pub enum Error {
     /// The edge's configuration.
     #[error(transparent)]
     Edge(#[from] futuswarm_edge::RenderError),
+    /// The node's firewall.
+    #[error("{0}")]
+    Firewall(String),
+    /// The specification that the firewall goes by.
+    #[error(transparent)]
+    Specification(#[from] futuswarm_firewall::Error),
     /// Something that must not be done, whatever else is true.
     #[error("{0}")]
     Refused(String),

@@ -11,6 +11,7 @@ mod edge;
 pub mod engine_config;
 mod error;
 pub mod files;
+mod firewall;
 mod genesis;
 mod identity;
 mod leader;
@@ -79,6 +80,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
     let sdk = futuswarm_aws::config(Some(&node.config.region), node.config.endpoint_url.as_deref()).await;
     let store = Store::new(S3Bucket::new(&sdk, &node.config.bucket));
     let (tasks, mut ends) = supervision::supervisor();
+    let networks = firewall::first_networks(&node.config);
+    tasks.spawn("the firewall", firewall::keep(store.clone(), networks, options.files.clone()));
     let mut agent = Agent {
         tasks,
         genesis: None,

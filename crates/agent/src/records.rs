@@ -181,6 +181,8 @@ pub(crate) mod tests {
                 address_pool: "10.128.0.0/9".to_owned(),
                 address_pool_mask: 24,
                 bridge_pool: None,
+                vpc_cidr: None,
+                node_subnets: Vec::new(),
                 domain: "example.com".to_owned(),
                 expected_managers: 1,
                 endpoint_url: None,

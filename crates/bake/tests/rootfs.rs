@@ -7,7 +7,8 @@ use std::process::Command;
 use futuswarm_tools::ToolsTree;
 
 /// Programs that our units start and packages bring; the pipeline itself asserts that they are in the image.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
+    "usr/sbin/nft",
     "usr/bin/futuswarm-node",
     "usr/sbin/dockerd",
     "usr/bin/containerd",
@@ -18,7 +19,8 @@ const PROGRAMS: [&str; 9] = [
     "usr/bin/systemd-repart",
     "usr/bin/udevadm",
 ];
-const UNITS: [&str; 6] = [
+const UNITS: [&str; 7] = [
+    "futuswarm-firewall.service",
     "futuswarm-agent.service",
     "docker.service",
     "containerd.service",
@@ -81,6 +83,7 @@ fn systemd_accepts_our_units() {
 fn our_units_as_they_are() {
     for unit in [
         "futuswarm-agent.service",
+        "futuswarm-firewall.service",
         "futuswarm-cloud-init.service",
         "futuswarm-cloud-init.path",
         "futuswarm-cloud-init.timer",

@@ -59,6 +59,8 @@ pub struct CloudInfo {
     pub api_endpoint: String,
     /// The AWS API as nodes reach it.
     pub node_endpoint: String,
+    /// From where the operator's SSH reaches nodes.
+    pub operator_network: String,
     /// The load balancer.
     pub url: String,
     /// The pretended account.
@@ -282,6 +284,7 @@ fn describe(
         cluster: config.cluster.clone(),
         api_endpoint,
         node_endpoint: format!("http://{}:{NODE_API_PORT}", network::API),
+        operator_network: format!("{}/32", network::OPERATOR),
         url: format!("http://localhost:{}", config.http_port),
         account: emulator.account.clone(),
         region: config.region.clone(),

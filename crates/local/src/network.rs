@@ -19,6 +19,8 @@ pub const BRIDGE: &str = "vpc";
 pub const IMDS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The AWS API for nodes.
 pub const API: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 250);
+/// Where the operator's SSH comes from: this machine is the world to the nodes, and not a part of their VPC.
+pub const OPERATOR: Ipv4Addr = API;
 /// DNS.
 pub const DNS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// `ip` answers in milliseconds.

@@ -66,6 +66,9 @@ struct Apply {
     /// The endpoint that nodes use instead of AWS's own.
     #[arg(long, env = "FUTUSWARM_NODE_ENDPOINT")]
     node_endpoint: Option<String>,
+    /// One more network from which nodes accept SSH, beside the spec's; the local cloud's operator has no other.
+    #[arg(long, env = "FUTUSWARM_OPERATOR_NETWORK", value_name = "CIDR")]
+    operator_network: Option<ipnet::Ipv4Net>,
     /// SSH public key for the nodes, instead of the spec's.
     #[arg(long, env = "FUTUSWARM_SSH_PUBLIC_KEY", value_name = "FILE")]
     ssh_public_key: Option<PathBuf>,
@@ -181,7 +184,8 @@ fn carry_on(error: futuswarm_provision::Error, left: &str) -> anyhow::Error {
 
 async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let spec = load(&apply.spec)?;
+    let mut spec = load(&apply.spec)?;
+    spec.ssh.allowed_cidrs.extend(apply.operator_network);
     let ssh_public_key = match &apply.ssh_public_key {
         Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?),
         None => None,

@@ -34,6 +34,7 @@ const PACKAGES: &[&str] = &[
     // Checking what goes into it.
     "systemd",
     "cloud-init",
+    "nftables",
     // The local cloud.
     "qemu-system-x86",
     "qemu-utils",

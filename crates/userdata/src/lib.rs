@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 pub use futuswarm_store::Role;
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 /// Where cloud-init puts the node's section.
@@ -51,6 +52,12 @@ pub struct NodeConfig {
     /// Addresses of the node's own bridges, in CIDR notation; absent for [`DEFAULT_BRIDGE_POOL`], which the image has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge_pool: Option<String>,
+    /// The VPC's addresses, from which the node's firewall accepts what the Swarm's nodes and the load balancer say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_cidr: Option<Ipv4Net>,
+    /// The subnets that nodes are in, which its containers do not reach. Later ones are in the specification in the bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_subnets: Vec<Ipv4Net>,
     /// The cluster's domain; services live below it.
     pub domain: String,
     /// How many managers the cluster should have.

@@ -17,6 +17,8 @@ fn config(role: Role) -> NodeConfig {
         address_pool: "10.128.0.0/9".to_owned(),
         address_pool_mask: 24,
         bridge_pool: None,
+        vpc_cidr: Some("10.42.0.0/16".parse().unwrap()),
+        node_subnets: ["10.42.0.0/20", "10.42.16.0/20"].map(|subnet| subnet.parse().unwrap()).to_vec(),
         domain: "apps.example.com".to_owned(),
         expected_managers: 3,
         endpoint_url: None,

@@ -137,6 +137,7 @@ pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyh
     }
     for (flag, key) in [
         ("FUTUSWARM_NODE_ENDPOINT", "node_endpoint"),
+        ("FUTUSWARM_OPERATOR_NETWORK", "operator_network"),
         ("FUTUSWARM_URL", "url"),
         ("FUTUSWARM_SSH_PUBLIC_KEY", "ssh_public_key"),
     ] {

@@ -24,12 +24,13 @@ pub const SHORT: &[&str] = &[
     "vault",
     "publish",
     "bake",
+    "firewall",
     "cluster",
     "contract",
 ];
 
 /// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs [`SHORT`] before them.
-pub const LONG: &[&str] = &["power", "failures"];
+pub const LONG: &[&str] = &["power", "failures", "isolation"];
 
 /// What `tests/tests/account.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";

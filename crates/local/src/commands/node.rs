@@ -14,7 +14,7 @@ use crate::control;
 use crate::dnsmasq::host_argv;
 use crate::error::{Error, Result, file};
 use crate::layout::Layout;
-use crate::network::Network;
+use crate::network::{Network, OPERATOR};
 use crate::vms::powered::VmStatus;
 
 /// A growing console is looked at this often.
@@ -114,7 +114,10 @@ pub async fn ssh(spec: &Path, name: &str, command: &[String]) -> Result<()> {
     ] {
         ssh.args(["-o", option]);
     }
-    ssh.args(["-F", "/dev/null", "-i"]).arg(layout.ssh_key()).arg(format!("admin@{}", machine.address)).args(command);
+    ssh.args(["-b", &OPERATOR.to_string(), "-F", "/dev/null", "-i"])
+        .arg(layout.ssh_key())
+        .arg(format!("admin@{}", machine.address))
+        .args(command);
     let error = ssh.exec();
     Err(Error::Command { command: "ssh".to_owned(), detail: error.to_string() })
 }

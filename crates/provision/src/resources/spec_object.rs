@@ -102,4 +102,16 @@ mod tests {
         let texts: Vec<String> = fields(&new).differences(&fields(&old)).iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["account: 1 is missing", "groups.workers.max: 2 → 3"]);
     }
+
+    #[test]
+    fn nodes_find_the_networks_of_their_firewall_in_it() {
+        let text = include_str!("../../../../clusters/example.toml")
+            .replace("# allowed_cidrs = []", "allowed_cidrs = [\"203.0.113.7/32\"]");
+        let spec = Spec::parse("example", &text).unwrap();
+        let networks = futuswarm_firewall::Networks::of_specification(serde_json::to_value(&spec).unwrap()).unwrap();
+        assert_eq!(networks.vpc, [spec.network.cidr]);
+        assert_eq!((&networks.nodes, networks.nodes.len()), (&spec.network.public_subnets, 3));
+        assert_eq!(networks.ssh, ["203.0.113.7/32".parse().unwrap()]);
+        assert!(!networks.internal_balancer);
+    }
 }

@@ -42,6 +42,8 @@ fn user_data(cloud: &Cloud, group_name: &str, group: &Group) -> Result<String, E
         // Left out when it is the image's own, so that the templates of clusters that never asked for it stay as they are.
         bridge_pool: Some(spec.swarm.bridge_pool.to_string())
             .filter(|pool| pool != futuswarm_userdata::DEFAULT_BRIDGE_POOL),
+        vpc_cidr: Some(spec.network.cidr),
+        node_subnets: spec.network.public_subnets.clone(),
         domain: spec.domain.clone(),
         expected_managers: spec.count_of(Role::Manager),
         endpoint_url: cloud.extras.node_endpoint.clone(),
