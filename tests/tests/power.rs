@@ -105,7 +105,7 @@ fn lone_worker(power: &Power) -> String {
         "KeyName": data["KeyName"],
         "UserData": { "base64": data["UserData"] },
         "IamInstanceProfile": { "Name": data["IamInstanceProfile"]["Name"] },
-        "SecurityGroupIds": data["NetworkInterfaces"][0]["Groups"],
+        "SecurityGroupIds": data["SecurityGroupIds"],
         "SubnetId": subnet,
     });
     let ran = power.call("ec2", "run_instances", run);
