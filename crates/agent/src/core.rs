@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futuswarm_edge::Reserved;
 use futuswarm_swarm::{Engine, WantedService};
 
 use crate::Error;
@@ -10,19 +11,31 @@ use crate::files::Files;
 /// The network of the core services.
 pub(crate) const NETWORK: &str = "futuswarm-core";
 
+/// The service that has the cluster's bare domain.
+const MAINPAGE: &str = "mainpage";
+
+/// Host names that belong to core services: the bare domain, and what a local cloud's page is asked for by.
+pub(crate) fn reserved(domain: &str) -> Reserved {
+    Reserved { hosts: hosts(domain), owner: MAINPAGE.to_owned() }
+}
+
+fn hosts(domain: &str) -> Vec<String> {
+    vec![domain.to_owned(), "localhost".to_owned()]
+}
+
 /// Makes the core services what they should be.
 pub(crate) async fn ensure(engine: &Engine, files: &Files, domain: &str) -> Result<(), Error> {
     let images = files.container_images()?;
-    let Some(image) = images.get("mainpage") else { return Ok(()) };
+    let Some(image) = images.get(MAINPAGE) else { return Ok(()) };
     let label = |name: &str, value: &str| (format!("com.df.{name}"), value.to_owned());
     let mainpage = WantedService {
-        name: "mainpage".to_owned(),
+        name: MAINPAGE.to_owned(),
         image: image.clone(),
         environment: vec![format!("DOMAIN={domain}")],
         labels: HashMap::from([
             label("notify", "true"),
             label("distribute", "false"),
-            label("serviceDomain", &format!("{domain},localhost")),
+            label("serviceDomain", &hosts(domain).join(",")),
             label("servicePath", "/"),
             label("port", "8080"),
         ]),

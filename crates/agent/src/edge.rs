@@ -1,48 +1,60 @@
 //! This node's edge: a container of the agent's own, outside of the Swarm's scheduler, so that a network can be attached
 //! without starting it anew.
 
+mod config;
+
 use std::collections::BTreeSet;
-use std::process::Stdio;
 use std::time::Duration;
 
-use futuswarm_edge::{LISTEN_PORT, Routes, render};
+use futuswarm_edge::{CONFIG_FILE, LISTEN_PORT, MASTER_SOCKET, Refusal, Route, Routes};
 use futuswarm_store::{Bucket, Store, keys};
 use futuswarm_swarm::{Container, Engine, LocalNetwork};
-
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::Error;
-use crate::files::{self, Files};
+use crate::files::Files;
 use crate::supervision::Supervisor;
 use crate::trouble::Trouble;
+use config::Config;
 
+/// The container, and the bridge network that it starts on.
 const NAME: &str = "futuswarm-edge";
 const HAPROXY: &str = "/usr/sbin/haproxy";
-const CONFIG: &str = "haproxy.cfg";
-/// HAProxy checks a configuration in milliseconds; in an emulated machine in a second.
-const CHECK_DEADLINE: Duration = Duration::from_secs(30);
+/// Between two rounds: until the edge serves, and from then on.
+const FIRST_INTERVAL: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(5);
+/// A new edge says that it is not complete for at most this long because of a network that it cannot join: one broken network
+/// must not keep every edge of the cluster away from the load balancer.
+const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Between two looks at the routes: until there are any, and from then on.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_secs(5);
+/// What the edge serves, for the node's record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Serving {
+    /// Whether it has every route that it can have.
+    pub(crate) complete: bool,
+    /// Which services it cannot serve on this node, and why.
+    pub(crate) reason: Option<String>,
+}
 
-/// Starts the edge's own loop; the receiver says whether it has routes to serve.
+/// Starts the edge's own loop; the receiver says what it serves.
 pub(crate) fn start<B: Bucket + 'static>(
     tasks: &Supervisor,
     engine: Engine,
     store: Store<B>,
     files: Files,
-) -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
+) -> watch::Receiver<Serving> {
+    let (sender, receiver) = watch::channel(Serving::default());
     tasks.spawn("the edge", async move {
         let (mut edge, mut trouble) = (Edge::new(files), Trouble::default());
         loop {
             let pause = match edge.round(&engine, &store).await {
-                Ok(serves) => {
+                Ok(serving) => {
                     trouble.over();
+                    let pause = if serving.complete { INTERVAL } else { FIRST_INTERVAL };
                     // The agent's own loop never ends before its process does.
-                    let _nobody_listens = sender.send(serves);
-                    if serves { LOOK } else { FIRST_LOOK }
+                    let _nobody_listens = sender.send(serving);
+                    pause
                 }
                 Err(error) => trouble.failed("the edge is not as it should be", &error.to_string()),
             };
@@ -59,21 +71,22 @@ pub(crate) async fn stop(engine: &Engine) -> Result<(), Error> {
 
 struct Edge {
     files: Files,
+    config: Config,
     images_loaded: bool,
-    /// What the running HAProxy serves.
-    current: Option<String>,
-    /// A configuration that HAProxy refused, so that it is said once.
-    refused: Option<String>,
-    attached: BTreeSet<String>,
+    /// Since when the container has lacked routes; `None` once it had all of them.
+    incomplete_since: Option<Instant>,
+    /// What could not be served in the last round, so that it is said once.
+    refused: Vec<Refusal>,
 }
 
 impl Edge {
     fn new(files: Files) -> Self {
-        Self { files, images_loaded: false, current: None, refused: None, attached: BTreeSet::new() }
+        let config = Config::new(&files);
+        Self { files, config, images_loaded: false, incomplete_since: Some(Instant::now()), refused: Vec::new() }
     }
 
-    /// Makes the edge serve the routes in the bucket. Returns whether there were any.
-    async fn round<B: Bucket>(&mut self, engine: &Engine, store: &Store<B>) -> Result<bool, Error> {
+    /// Makes the edge serve the routes in the bucket.
+    async fn round<B: Bucket>(&mut self, engine: &Engine, store: &Store<B>) -> Result<Serving, Error> {
         let images = self.files.container_images()?;
         if !self.images_loaded {
             for (part, name) in &images {
@@ -83,95 +96,150 @@ impl Edge {
             }
             self.images_loaded = true;
         }
-        let routes = store.get::<Routes>(keys::ROUTES).await?;
-        let published = routes.is_some();
-        let routes = routes.map(|routes| routes.value).unwrap_or_default();
-        self.configure(engine, &routes).await?;
-        if let Some(image) = images.get("edge") {
-            self.run(engine, image).await?;
-            self.attach(engine, &routes).await?;
+        let published = store.get::<Routes>(keys::ROUTES).await?.map(|routes| routes.value);
+        let wanted = published.clone().unwrap_or_default().routes;
+        let Some(image) = images.get("edge") else { return Ok(Serving::default()) };
+
+        let mut attached = networks(engine).await?;
+        if attached.is_empty() {
+            // A new container: what an earlier one had must not make this one look healthy.
+            self.incomplete_since = Some(Instant::now());
         }
-        Ok(published)
+        if attached.is_empty() || !self.config.exists() {
+            self.config.put(Vec::new(), false).await?;
+        }
+        if self.run(engine, image).await? {
+            tracing::info!("the edge's container started");
+            self.config.started();
+            // It may be another container, which is on none of the networks that the one before it was on.
+            attached = networks(engine).await?;
+            self.incomplete_since = Some(Instant::now());
+        }
+        let (routes, mut refused) = self.attach(engine, wanted, &attached).await;
+        let patient = self.incomplete_since.is_some_and(|since| since.elapsed() < PATIENCE);
+        let complete = published.is_some() && (refused.is_empty() || !patient);
+        refused.extend(self.config.put(routes.clone(), complete).await?);
+        self.config.load().await?;
+        if complete {
+            self.incomplete_since = None;
+        }
+        self.leave(engine, &routes, &attached).await;
+        self.tell(&refused);
+        let reason = refused.first().map(|first| match refused.len() {
+            1 => format!("the edge does not serve {}: {}", first.service, first.reason),
+            count => format!("the edge does not serve {} and {} more: {}", first.service, count - 1, first.reason),
+        });
+        Ok(Serving { complete, reason })
     }
 
-    /// Renders, checks and reloads. A configuration that HAProxy refuses changes nothing: the last good one is served.
-    async fn configure(&mut self, engine: &Engine, routes: &Routes) -> Result<(), Error> {
-        let text = render(routes)?;
-        if self.current.as_ref() == Some(&text) || self.refused.as_ref() == Some(&text) {
-            return Ok(());
-        }
-        let dir = self.files.edge_dir();
-        std::fs::create_dir_all(&dir).map_err(files::file(&dir))?;
-        let candidate = dir.join("candidate.cfg");
-        files::replace(&candidate, text.as_bytes())?;
-        if let Err(reason) = check(&candidate).await {
-            tracing::warn!(reason, "HAProxy refuses the new configuration; the old one stays");
-            self.refused = Some(text);
-            return Ok(());
-        }
-        let first = !dir.join(CONFIG).exists();
-        files::replace(&dir.join(CONFIG), text.as_bytes())?;
-        // USR2 makes HAProxy's master load the configuration and hand the listeners over without losing a connection.
-        if !first && let Err(error) = engine.signal_container(NAME, "SIGUSR2").await {
-            tracing::debug!(%error, "no edge to reload; it will start with the new configuration");
-        }
-        tracing::info!(services = routes.routes.len(), "the edge serves");
-        self.current = Some(text);
-        Ok(())
-    }
-
-    async fn run(&mut self, engine: &Engine, image: &str) -> Result<(), Error> {
+    async fn run(&mut self, engine: &Engine, image: &str) -> Result<bool, Error> {
         engine.ensure_bridge(&LocalNetwork(NAME.to_owned())).await?;
         let dir = self.files.edge_dir().display().to_string();
+        let run_dir = self.files.edge_run_dir().display().to_string();
+        let config = format!("{dir}/{}/{CONFIG_FILE}", config::CURRENT);
+        // The agent is root without capabilities, and another user to HAProxy; only the folder keeps others out.
+        let master = format!("{run_dir}/{MASTER_SOCKET},mode,666");
         let wanted = Container {
             name: NAME.to_owned(),
             image: image.to_owned(),
-            command: [HAPROXY, "-W", "-db", "-f", &format!("{dir}/{CONFIG}")].map(str::to_owned).to_vec(),
+            command: [HAPROXY, "-W", "-db", "-S", &master, "-f", &config].map(str::to_owned).to_vec(),
             // HAProxy is the node's own, from the verified root.
             mounts: vec![("/usr".to_owned(), "/usr".to_owned()), (dir.clone(), dir)],
+            writable: vec![run_dir],
             ports: vec![(80, LISTEN_PORT)],
             network: NAME.to_owned(),
             memory_bytes: 128 << 20,
         };
-        if engine.ensure_container(&wanted).await? {
-            tracing::info!("the edge's container started");
-            self.attached.clear();
-        }
-        Ok(())
+        Ok(engine.ensure_container(&wanted).await?)
     }
 
-    /// Attaches the edge to the networks of its services.
-    async fn attach(&mut self, engine: &Engine, routes: &Routes) -> Result<(), Error> {
-        let wanted: BTreeSet<String> = routes.routes.iter().map(|route| route.network.clone()).collect();
-        if wanted.is_subset(&self.attached) {
-            return Ok(());
+    /// Attaches the edge to the networks of its services. Returns the routes whose network it is on; one network that cannot be
+    /// joined holds back none of the others.
+    async fn attach(
+        &self,
+        engine: &Engine,
+        wanted: Vec<Route>,
+        attached: &BTreeSet<String>,
+    ) -> (Vec<Route>, Vec<Refusal>) {
+        let mut attached = attached.clone();
+        let (mut failed, mut routes, mut refused) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for route in wanted {
+            let network = &route.network;
+            if !attached.contains(network) && !failed.contains(network) {
+                match engine.connect(NAME, network).await {
+                    Ok(()) => {
+                        tracing::info!(network, "the edge is attached");
+                        attached.insert(network.clone());
+                    }
+                    Err(error) => {
+                        failed.insert(network.clone());
+                        let reason = format!("the network {network} cannot be joined: {error}");
+                        refused.push(Refusal { service: route.service, reason });
+                        continue;
+                    }
+                }
+            }
+            match attached.contains(network) {
+                true => routes.push(route),
+                false => {
+                    let reason = format!("the network {network} cannot be joined");
+                    refused.push(Refusal { service: route.service, reason });
+                }
+            }
         }
-        self.attached = engine.container_networks(NAME).await?.into_iter().collect();
-        for network in wanted.difference(&self.attached.clone()) {
-            engine.connect(NAME, network).await?;
-            tracing::info!(network, "the edge is attached");
-            self.attached.insert(network.clone());
+        (routes, refused)
+    }
+
+    /// Leaves networks that no service needs any more: nobody could remove them otherwise.
+    async fn leave(&self, engine: &Engine, routes: &[Route], attached: &BTreeSet<String>) {
+        for network in unneeded(routes, attached) {
+            match engine.disconnect(NAME, network).await {
+                Ok(()) => tracing::info!(network, "the edge has left"),
+                // It is tried again in the next round, and hurts nobody until then.
+                Err(error) => tracing::warn!(network, %error, "the edge cannot leave a network; will try again"),
+            }
         }
-        Ok(())
+    }
+
+    /// Says what is not served, once per reason.
+    fn tell(&mut self, refused: &[Refusal]) {
+        for Refusal { service, reason } in refused.iter().filter(|one| !self.refused.contains(one)) {
+            tracing::warn!(service, reason, "not served by this node");
+        }
+        self.refused = refused.to_vec();
     }
 }
 
-async fn check(config: &std::path::Path) -> Result<(), String> {
-    let run = tokio::process::Command::new(HAPROXY)
-        .arg("-c")
-        .arg("-f")
-        .arg(config)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(CHECK_DEADLINE, run)
-        .await
-        .map_err(|_| format!("no answer within {} s", CHECK_DEADLINE.as_secs()))?
-        .map_err(|error| format!("{HAPROXY}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
+/// Networks that the edge's container is on; none when there is no such container.
+async fn networks(engine: &Engine) -> Result<BTreeSet<String>, Error> {
+    match engine.container_networks(NAME).await {
+        Ok(networks) => Ok(networks.into_iter().collect()),
+        Err(error) if error.is_not_found() => Ok(BTreeSet::new()),
+        Err(error) => Err(error.into()),
     }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let alert = text.lines().find(|line| line.contains("ALERT")).unwrap_or("no reason given");
-    Err(alert.trim().to_owned())
+}
+
+/// Networks that the edge is on and that none of its routes needs; its own bridge is for the world.
+fn unneeded<'a>(routes: &[Route], attached: &'a BTreeSet<String>) -> Vec<&'a String> {
+    let needed = |network: &String| network == NAME || routes.iter().any(|route| route.network == *network);
+    attached.iter().filter(|network| !needed(network)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edge_leaves_what_it_no_longer_serves_and_nothing_else() {
+        let route = |network: &str| Route {
+            service: "a".to_owned(),
+            prefixes: Vec::new(),
+            port: 80,
+            network: network.to_owned(),
+            slots: 8,
+        };
+        let attached = BTreeSet::from([NAME.to_owned(), "used".to_owned(), "old".to_owned()]);
+        assert_eq!(unneeded(&[route("used")], &attached), ["old"]);
+        assert_eq!(unneeded(&[], &attached), ["old", "used"]);
+    }
 }

@@ -30,6 +30,9 @@ pub enum Error {
     /// The specification that the firewall goes by.
     #[error(transparent)]
     Specification(#[from] futuswarm_firewall::Error),
+    /// HAProxy goes on with the configuration before the newest.
+    #[error("HAProxy has not loaded its new configuration: {0}")]
+    Reload(String),
     /// Something that must not be done, whatever else is true.
     #[error("{0}")]
     Refused(String),

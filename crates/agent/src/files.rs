@@ -27,6 +27,12 @@ impl Files {
         self.run.join("edge")
     }
 
+    /// The folder that HAProxy in the edge container may write to; tmpfiles makes it for its user and our group.
+    #[must_use]
+    pub fn edge_run_dir(&self) -> PathBuf {
+        self.run.join("edge-run")
+    }
+
     /// Names of the core containers' images by part (`edge`, `mainpage`).
     ///
     /// # Errors

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futuswarm_aws::SdkConfig;
-use futuswarm_edge::Routes;
-use futuswarm_store::{Bucket, NodeRecord, Store, keys};
+use futuswarm_store::{Bucket, NodeRecord, Store};
 use futuswarm_swarm::{Engine, NodeView};
 
 use crate::duties::Duties;
 use crate::files::Files;
 use crate::identity::Node;
-use crate::{Error, core, removal, tokens};
+use crate::{Error, core, removal, routes, tokens};
 
 /// The duties of the leader, with the time between two good runs: tokens change only when somebody rotates them, and EC2 is
 /// asked only while a node is down; zero stands for every round.
@@ -92,7 +91,11 @@ impl Leader {
                     let (files, domain) = (self.files.clone(), self.node.config.domain.clone());
                     self.duties.start(duty, async move { core::ensure(&engine, &files, &domain).await });
                 }
-                ROUTES => self.duties.start(duty, async move { publish_routes(&engine, &store).await }),
+                ROUTES => {
+                    let domain = self.node.config.domain.clone();
+                    let run = async move { routes::publish(&engine, &store, &domain, nodes.len()).await };
+                    self.duties.start(duty, run);
+                }
                 REMOVAL => {
                     let ec2 = self.ec2.clone();
                     self.duties.start(duty, async move { removal::round(&engine, &store, &ec2, &nodes).await });
@@ -148,31 +151,5 @@ async fn label<B: Bucket>(engine: &Engine, store: &Store<B>, nodes: &[NodeView])
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
-}
-
-/// Writes what every node's edge serves, when it changed.
-async fn publish_routes<B: Bucket>(engine: &Engine, store: &Store<B>) -> Result<(), Error> {
-    let names = engine.overlay_names().await?;
-    let mut found = Vec::new();
-    for service in engine.services().await? {
-        let network = service.networks.iter().find_map(|id| names.get(id));
-        let Some(network) = network else { continue };
-        match futuswarm_edge::from_labels(&service.name, network, &service.labels) {
-            Ok(Some(route)) => found.push(route),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "a service cannot be served"),
-        }
-    }
-    let (routes, clashes) = futuswarm_edge::without_conflicts(found);
-    for (service, owner) in clashes {
-        tracing::warn!(service, owner, "not served: another service has its host name");
-    }
-    let current = store.get::<Routes>(keys::ROUTES).await?;
-    if current.is_some_and(|current| current.value == routes) {
-        return Ok(());
-    }
-    tracing::info!(routes = routes.routes.len(), "published the routes");
-    store.put(keys::ROUTES, &routes).await?;
     Ok(())
 }

@@ -19,6 +19,7 @@ mod membership;
 mod notify;
 mod records;
 mod removal;
+mod routes;
 mod supervision;
 mod tokens;
 mod trouble;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use decide::{Observed, Step};
+use edge::Serving;
 pub use error::Error;
 use files::Files;
 pub use identity::Node;
@@ -119,8 +121,8 @@ struct Agent {
     docker_socket: String,
     notify: Notify,
     records: Records,
-    /// Whether the edge serves, once its loop runs.
-    edge: Option<watch::Receiver<bool>>,
+    /// What the edge serves, once its loop runs.
+    edge: Option<watch::Receiver<Serving>>,
     leader: Leader,
     files: Files,
     ready_since: Option<Instant>,
@@ -265,9 +267,11 @@ impl Agent {
         let serves = self
             .edge
             .get_or_insert_with(|| edge::start(&self.tasks, engine.clone(), self.store.clone(), self.files.clone()));
-        let serves = *serves.borrow();
+        let serving = serves.borrow().clone();
+        self.records.reason = self.records.reason.take().or(serving.reason);
+        self.records.serves = serving.complete;
         // Before anything that may fail: a node in trouble is the one that somebody wants to log in to.
-        if !self.settled && since.elapsed() > if serves { SETTLE } else { SETTLE_AT_LAST } {
+        if !self.settled && since.elapsed() > if serving.complete { SETTLE } else { SETTLE_AT_LAST } {
             self.settle().await;
         }
         if let Some(swarm_id) = &managed {

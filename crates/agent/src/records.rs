@@ -30,14 +30,16 @@ pub(crate) struct Records {
     pub(crate) node: Option<String>,
     /// Why the last round failed, or which duties do.
     pub(crate) reason: Option<String>,
+    /// Whether its edge has every route that it can have.
+    pub(crate) serves: bool,
     /// When, and what of it may change.
     written: Option<(Instant, Content)>,
     /// When, and for which Swarm.
     manager_written: Option<(Instant, String)>,
 }
 
-/// What may change in a node's record: state, Swarm node id, and reason.
-type Content = (NodeState, Option<String>, Option<String>);
+/// What may change in a node's record: state, Swarm node id, reason, and whether its edge serves.
+type Content = (NodeState, Option<String>, Option<String>, bool);
 
 impl Records {
     pub(crate) fn new(node: &Node) -> Self {
@@ -56,6 +58,7 @@ impl Records {
             ready_at: None,
             node: None,
             reason: None,
+            serves: false,
             written: None,
             manager_written: None,
         }
@@ -83,7 +86,7 @@ impl Records {
     }
 
     fn content(&self) -> Content {
-        (self.state, self.node.clone(), self.reason.as_deref().map(without_request_id))
+        (self.state, self.node.clone(), self.reason.as_deref().map(without_request_id), self.serves)
     }
 
     /// Writes the node's record when something in it changed or the heartbeat is due.
@@ -98,6 +101,7 @@ impl Records {
             role: self.role,
             state: self.state,
             reason: self.reason.clone(),
+            serves: self.serves,
             address: self.address.clone(),
             zone: self.zone.clone(),
             image: self.image.clone(),

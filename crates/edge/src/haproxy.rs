@@ -1,105 +1,95 @@
-//! HAProxy's configuration from routes.
+//! HAProxy's configuration from routes: a short text, and a map of any number of hosts and paths beside it.
 
 use serde::Serialize;
 
-use crate::labels::Routes;
+use crate::routes::Routes;
 
 const TEMPLATE: &str = include_str!("templates/haproxy.cfg.hbs");
 /// Where HAProxy listens inside the edge container; published on the node's port 80.
 pub const LISTEN_PORT: u16 = 8080;
+/// Name of the configuration's file.
+pub const CONFIG_FILE: &str = "haproxy.cfg";
+/// Name of the map's file; it is in the configuration's own folder.
+pub const MAP_FILE: &str = "routes.map";
+/// Name of HAProxy's socket for the agent, in the folder that HAProxy may write to.
+pub const ADMIN_SOCKET: &str = "admin.sock";
+/// Name of the socket of HAProxy's master, which loads configurations, in the same folder.
+pub const MASTER_SOCKET: &str = "master.sock";
+/// Name of the file with the addresses of tasks that a new process begins with, beside the socket.
+pub const STATE_FILE: &str = "servers.state";
 
 /// The template and its data do not fit; a defect of this crate.
 #[derive(Debug, thiserror::Error)]
 #[error("the edge's HAProxy configuration cannot be rendered: {0}")]
 pub struct RenderError(#[from] Box<handlebars::RenderError>);
 
-#[derive(Serialize)]
-struct Model<'a> {
-    listen_port: u16,
-    /// The longest paths first, because the first rule that matches wins.
-    rules: Vec<Rule<'a>>,
-    backends: Vec<Backend<'a>>,
+/// What HAProxy reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The content of [`CONFIG_FILE`].
+    pub config: String,
+    /// The content of [`MAP_FILE`].
+    pub map: String,
 }
 
 #[derive(Serialize)]
-struct Rule<'a> {
-    service: &'a str,
-    domains: String,
-    /// Absent for `/`.
-    path: Option<&'a str>,
+struct Model<'a> {
+    listen_port: u16,
+    map_file: &'a str,
+    run_dir: &'a str,
+    admin_socket: &'a str,
+    state_file: &'a str,
+    complete: bool,
+    backends: Vec<Backend<'a>>,
 }
 
 #[derive(Serialize)]
 struct Backend<'a> {
     service: &'a str,
     port: u16,
+    slots: u32,
 }
 
-/// Renders HAProxy's configuration for these routes.
+/// Renders what HAProxy reads for these routes. An edge that is not `complete` lacks routes that it will have in a moment: it serves
+/// those that it has, and tells the load balancer not to choose it yet.
+/// `run_dir` is the folder that HAProxy may write to, as HAProxy sees it.
 ///
 /// # Errors
 /// When the template does not fit its data.
-pub fn render(routes: &Routes) -> Result<String, RenderError> {
-    let mut sorted: Vec<_> = routes.routes.iter().collect();
-    sorted.sort_by(|a, b| b.path.len().cmp(&a.path.len()).then_with(|| a.service.cmp(&b.service)));
-    let rules = sorted
+pub fn render(routes: &Routes, complete: bool, run_dir: &str) -> Result<Rendered, RenderError> {
+    let backends = routes
+        .routes
         .iter()
-        .map(|route| Rule {
-            service: &route.service,
-            domains: route.domains.join(" "),
-            path: Some(route.path.as_str()).filter(|path| *path != "/"),
-        })
+        .map(|route| Backend { service: &route.service, port: route.port, slots: route.slots })
         .collect();
-    let backends = routes.routes.iter().map(|route| Backend { service: &route.service, port: route.port }).collect();
     let mut engine = handlebars::Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
-    let model = Model { listen_port: LISTEN_PORT, rules, backends };
-    engine.render_template(TEMPLATE, &model).map_err(|error| RenderError(Box::new(error)))
+    let model = Model {
+        listen_port: LISTEN_PORT,
+        map_file: MAP_FILE,
+        run_dir,
+        admin_socket: ADMIN_SOCKET,
+        state_file: STATE_FILE,
+        complete,
+        backends,
+    };
+    let config = engine.render_template(TEMPLATE, &model).map_err(|error| RenderError(Box::new(error)))?;
+    Ok(Rendered { config, map: map(routes) })
+}
+
+/// One line per host and path: `host/path/` and the name of the backend. Every key ends with a slash, as does every request that
+/// is looked up, so that the longest key that a request begins with ends where a part of its path does.
+fn map(routes: &Routes) -> String {
+    let mut lines: Vec<String> = routes
+        .routes
+        .iter()
+        .flat_map(|route| route.prefixes.iter().map(move |prefix| (prefix, &route.service)))
+        .map(|(prefix, service)| format!("{}{}/ service-{service}\n", prefix.host, prefix.path.trim_end_matches('/')))
+        .collect();
+    lines.sort();
+    lines.concat()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::labels::Route;
-
-    pub(crate) fn routes() -> Routes {
-        let route = |service: &str, domains: &[&str], path: &str, port| Route {
-            service: service.to_owned(),
-            domains: domains.iter().map(|name| (*name).to_owned()).collect(),
-            path: path.to_owned(),
-            port,
-            network: "futuswarm-core".to_owned(),
-        };
-        Routes {
-            routes: vec![
-                route("blog", &["blog.apps.example.com", "www.example.com"], "/", 8000),
-                route("blog-api", &["blog.apps.example.com"], "/api", 9000),
-                route("mainpage", &["apps.example.com"], "/", 8080),
-            ],
-        }
-    }
-
-    #[test]
-    fn a_cluster_with_three_services() {
-        insta::assert_snapshot!(render(&routes()).unwrap());
-    }
-
-    #[test]
-    fn a_cluster_without_services() {
-        insta::assert_snapshot!(render(&Routes::default()).unwrap());
-    }
-
-    #[test]
-    fn haproxy_accepts_both() {
-        let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
-        let dir = tempfile::tempdir().unwrap();
-        for routes in [routes(), Routes::default()] {
-            let path = dir.path().join("haproxy.cfg");
-            std::fs::write(&path, render(&routes).unwrap()).unwrap();
-            let output = tools.command("haproxy").unwrap().args(["-c", "-f"]).arg(&path).output().unwrap();
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.success() && !text.contains("[WARNING]"), "{text}");
-        }
-    }
-}
+mod tests;

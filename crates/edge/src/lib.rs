@@ -1,7 +1,13 @@
 //! What the edge of a node serves: routes from service labels, and HAProxy's configuration from routes. No input or output.
 
+mod culprits;
 mod haproxy;
 mod labels;
+mod routes;
 
-pub use haproxy::{LISTEN_PORT, RenderError, render};
-pub use labels::{LabelError, Route, Routes, from_labels, without_conflicts};
+pub use culprits::without_culprits;
+pub use haproxy::{
+    ADMIN_SOCKET, CONFIG_FILE, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, RenderError, Rendered, STATE_FILE, render,
+};
+pub use labels::{LabelError, Request, request};
+pub use routes::{Network, Prefix, Refusal, Reserved, Route, Routes, Service, decide};

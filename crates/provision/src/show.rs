@@ -125,7 +125,12 @@ pub fn table(found: &Status) -> String {
     let mut text =
         format!("{:<20} {:<8} {:<9} {:<15} {:<12} {:>7}\n", "INSTANCE", "ROLE", "STATE", "ADDRESS", "ZONE", "JOINED");
     for node in &found.nodes {
-        let state = if node.state == "ready" && !node.ready { "silent" } else { &node.state };
+        let state = match node.state.as_str() {
+            // A member of the Swarm whose edge still lacks routes.
+            "ready" if !node.serves => "joined",
+            "ready" if !node.ready => "silent",
+            state => state,
+        };
         let joined = node.joined_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0} s"));
         let _infallible = writeln!(
             text,
@@ -139,6 +144,9 @@ pub fn table(found: &Status) -> String {
         if let Some(reason) = &node.reason {
             let _infallible = writeln!(text, "  {reason}");
         }
+    }
+    for refusal in &found.not_served {
+        let _infallible = writeln!(text, "not served: {}: {}", refusal.service, refusal.reason);
     }
     text
 }

@@ -5,6 +5,7 @@ mod launches;
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
+use futuswarm_edge::{Refusal, Routes};
 use futuswarm_spec::{PlainHttp, Role};
 use futuswarm_store::{FRESH, NodeRecord, NodeState, unix_millis};
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub struct Status {
     pub api_endpoint: Option<String>,
     /// Its nodes.
     pub nodes: Vec<Node>,
+    /// Services that ask to be served and are not, or not under every name, and why.
+    pub not_served: Vec<Refusal>,
 }
 
 /// One node.
@@ -37,8 +40,10 @@ pub struct Node {
     pub role: Role,
     /// `booting` until the node says something itself.
     pub state: String,
-    /// Whether it is Ready and was heard of lately.
+    /// Whether it is Ready, its edge has every route that it can have, and it was heard of lately.
     pub ready: bool,
+    /// Whether its edge has every route that it can have.
+    pub serves: bool,
     /// Primary private address.
     pub address: String,
     /// Availability zone.
@@ -103,7 +108,18 @@ pub async fn look(cloud: &Cloud, url: &str) -> Result<Status, Error> {
     };
     let now = unix_millis();
     let nodes = instances(cloud).await?.iter().map(|instance| node(cloud, instance, &records, now)).collect();
-    Ok(Status { cluster: cloud.spec.cluster.clone(), url: url.to_owned(), api_endpoint: cloud.endpoint.clone(), nodes })
+    // Without records there is no bucket, or nobody who could have written routes.
+    let routes = match records.is_empty() {
+        true => None,
+        false => cloud.store.get::<Routes>(futuswarm_store::keys::ROUTES).await?,
+    };
+    Ok(Status {
+        cluster: cloud.spec.cluster.clone(),
+        url: url.to_owned(),
+        api_endpoint: cloud.endpoint.clone(),
+        nodes,
+        not_served: routes.map(|routes| routes.value.refused).unwrap_or_default(),
+    })
 }
 
 fn node(cloud: &Cloud, instance: &Instance, records: &BTreeMap<String, NodeRecord>, now: u64) -> Node {
@@ -128,7 +144,9 @@ fn node(cloud: &Cloud, instance: &Instance, records: &BTreeMap<String, NodeRecor
         node: record.and_then(|record| record.node.clone()),
         role: role.unwrap_or(Role::Worker),
         state,
-        ready: running && record.is_some_and(|record| record.state == NodeState::Ready && fresh(record)),
+        ready: running
+            && record.is_some_and(|record| record.state == NodeState::Ready && record.serves && fresh(record)),
+        serves: record.is_some_and(|record| record.serves),
         address: instance.private_ip_address().unwrap_or_default().to_owned(),
         zone: instance.placement().and_then(|placement| placement.availability_zone()).unwrap_or_default().to_owned(),
         image: instance.image_id().unwrap_or_default().to_owned(),

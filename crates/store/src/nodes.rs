@@ -71,6 +71,7 @@ mod tests {
 
     fn record(instance: &str) -> NodeRecord {
         NodeRecord {
+            serves: true,
             instance: instance.to_owned(),
             node: None,
             role: Role::Worker,

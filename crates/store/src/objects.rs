@@ -74,6 +74,9 @@ pub struct NodeRecord {
     pub state: NodeState,
     /// Why it is not ready, or which of a leader's duties fail, in one line.
     pub reason: Option<String>,
+    /// Whether its edge has every route that it can have. Agents that did not say so yet are taken at their state.
+    #[serde(default = "yes")]
+    pub serves: bool,
     /// Primary private address.
     pub address: String,
     /// Availability zone.
@@ -95,6 +98,10 @@ pub struct NodeRecord {
     pub ready_at: Option<u64>,
     /// When this record was written, in milliseconds since 1970.
     pub updated_at: u64,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The birth certificate of a Swarm under [`crate::keys::GENESIS`]: written by `deploy-cluster` for a new epoch before the

@@ -6,11 +6,11 @@ use std::path::Path;
 use bollard::body_full;
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, NetworkConnectRequest, NetworkCreateRequest,
-    NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    NetworkDisconnectRequest, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ImportImageOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
-    KillContainerOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
 };
 use futures_util::StreamExt as _;
 
@@ -30,6 +30,8 @@ pub struct Container {
     pub command: Vec<String>,
     /// Read-only mounts, host path → container path.
     pub mounts: Vec<(String, String)>,
+    /// Folders that it may write to, at the same path as on the host.
+    pub writable: Vec<String>,
     /// Published ports, host port → container port. Host mode: the client's address is kept.
     pub ports: Vec<(u16, u16)>,
     /// The bridge network it starts on.
@@ -46,19 +48,21 @@ impl Container {
     fn definition(&self) -> String {
         // Readable on purpose: `docker inspect` then shows why a container was made anew.
         format!(
-            "{} {:?} {:?} {:?} {} {}",
-            self.image, self.command, self.mounts, self.ports, self.network, self.memory_bytes
+            "{} {:?} {:?} {:?} {:?} {} {}",
+            self.image, self.command, self.mounts, self.writable, self.ports, self.network, self.memory_bytes
         )
     }
 
     fn body(&self) -> ContainerCreateBody {
-        let mounts = self.mounts.iter().map(|(host, inside)| Mount {
+        let mount = |host: &String, inside: &String, read_only| Mount {
             target: Some(inside.clone()),
             source: Some(host.clone()),
             typ: Some(MountType::BIND),
-            read_only: Some(true),
+            read_only: Some(read_only),
             ..Mount::default()
-        });
+        };
+        let mounts = self.mounts.iter().map(|(host, inside)| mount(host, inside, true));
+        let mounts = mounts.chain(self.writable.iter().map(|dir| mount(dir, dir, false)));
         let ports = self.ports.iter().map(|(host, inside)| {
             let binding = PortBinding { host_ip: None, host_port: Some(host.to_string()) };
             (format!("{inside}/tcp"), Some(vec![binding]))
@@ -143,15 +147,6 @@ impl Engine {
         Ok(true)
     }
 
-    /// Sends a signal to a container's first process.
-    ///
-    /// # Errors
-    /// When there is no such container or it does not run.
-    pub async fn signal_container(&self, name: &str, signal: &str) -> Result<(), Error> {
-        let options = KillContainerOptionsBuilder::default().signal(signal).build();
-        self.docker.kill_container(name, Some(options)).await.map_err(|error| Error::call("container kill", error))
-    }
-
     /// Removes a container, running or not; no error when there is none.
     ///
     /// # Errors
@@ -185,6 +180,21 @@ impl Engine {
     pub async fn connect(&self, container: &str, network: &str) -> Result<(), Error> {
         let request = NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
         self.docker.connect_network(network, request).await.map_err(|error| Error::call("network connect", error))
+    }
+
+    /// Takes a container off a network; no error when either is gone.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn disconnect(&self, container: &str, network: &str) -> Result<(), Error> {
+        let request = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
+        match self.docker.disconnect_network(network, request).await {
+            Ok(()) => Ok(()),
+            Err(error) => match Error::call("network disconnect", error) {
+                error if error.is_not_found() => Ok(()),
+                error => Err(error),
+            },
+        }
     }
 
     /// Makes a bridge network on this node; nothing happens when it is there.

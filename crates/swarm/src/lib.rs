@@ -13,7 +13,7 @@ pub use containers::{Container, LocalNetwork};
 pub use error::Error;
 pub use membership::{InitOptions, JoinTokens, LocalState, Membership};
 pub use nodes::{NodeState, NodeView};
-pub use services::{ServiceView, WantedService};
+pub use services::{OverlayView, ServiceView, WantedService};
 
 pub use futuswarm_secret::Secret;
 

@@ -41,8 +41,21 @@ pub struct ServiceView {
     pub name: String,
     /// Its labels.
     pub labels: HashMap<String, String>,
-    /// Ids of the networks it is on.
+    /// Ids of the networks it is on, in its own order.
     pub networks: Vec<String>,
+    /// When it was created, RFC 3339 in UTC.
+    pub created_at: String,
+    /// How many tasks it should have; `None` for one on every node.
+    pub tasks: Option<u64>,
+}
+
+/// An overlay network as it is.
+#[derive(Debug, Clone)]
+pub struct OverlayView {
+    /// Its name.
+    pub name: String,
+    /// Whether a container that is no task may join it.
+    pub attachable: bool,
 }
 
 impl WantedService {
@@ -123,11 +136,17 @@ impl Engine {
             .into_iter()
             .filter_map(|service| {
                 let spec = service.spec?;
+                let replicated = spec.mode.as_ref().and_then(|mode| mode.replicated.as_ref());
+                // The engine leaves it out when it is one.
+                let tasks =
+                    replicated.map(|mode| mode.replicas.and_then(|tasks| u64::try_from(tasks).ok()).unwrap_or(1));
                 let networks = spec.task_template.and_then(|template| template.networks).unwrap_or_default();
                 Some(ServiceView {
                     name: spec.name?,
                     labels: spec.labels.unwrap_or_default(),
                     networks: networks.into_iter().filter_map(|network| network.target).collect(),
+                    created_at: service.created_at.unwrap_or_default(),
+                    tasks,
                 })
             })
             .collect())
@@ -185,16 +204,20 @@ impl Engine {
 }
 
 impl Engine {
-    /// Names of all networks of the Swarm by id.
+    /// All overlay networks of the Swarm by id.
     ///
     /// # Errors
     /// When the engine does not answer.
-    pub async fn overlay_names(&self) -> Result<HashMap<String, String>, Error> {
+    pub async fn overlays(&self) -> Result<HashMap<String, OverlayView>, Error> {
         let filters = HashMap::from([("scope", vec!["swarm"])]);
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let networks = self.docker.list_networks(Some(options)).await;
         let networks = networks.map_err(|error| Error::call("network ls", error))?;
-        Ok(networks.into_iter().filter_map(|network| Some((network.id?, network.name?))).collect())
+        let view = |network: bollard::models::Network| {
+            let attachable = network.attachable.unwrap_or(false);
+            Some((network.id?, OverlayView { name: network.name?, attachable }))
+        };
+        Ok(networks.into_iter().filter_map(view).collect())
     }
 }
 

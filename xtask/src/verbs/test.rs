@@ -30,7 +30,7 @@ pub const SHORT: &[&str] = &[
 ];
 
 /// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs [`SHORT`] before them.
-pub const LONG: &[&str] = &["power", "failures", "isolation"];
+pub const LONG: &[&str] = &["power", "failures", "isolation", "routing"];
 
 /// What `tests/tests/account.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";

@@ -1,0 +1,175 @@
+//! What is rendered, read by HAProxy itself, and what it does with requests.
+
+mod bench;
+mod random;
+
+use std::collections::BTreeSet;
+
+use bench::Edge;
+
+use super::*;
+use crate::routes::{Prefix, Route};
+
+pub(crate) fn route(service: &str, prefixes: &[(&str, &str)]) -> Route {
+    let prefix = |(host, path): &(&str, &str)| Prefix { host: (*host).to_owned(), path: (*path).to_owned() };
+    Route {
+        service: service.to_owned(),
+        prefixes: prefixes.iter().map(prefix).collect(),
+        port: 8000,
+        network: "futuswarm-core".to_owned(),
+        slots: 8,
+    }
+}
+
+pub(crate) fn routes(routes: Vec<Route>) -> Routes {
+    Routes { routes, refused: Vec::new() }
+}
+
+fn three() -> Routes {
+    routes(vec![
+        route("blog", &[("blog.apps.example.com", "/"), ("www.example.com", "/")]),
+        route("blog-api", &[("blog.apps.example.com", "/api")]),
+        route("mainpage", &[("apps.example.com", "/")]),
+    ])
+}
+
+fn text(rendered: &Rendered) -> String {
+    format!("{}\n== {MAP_FILE}\n{}", rendered.config, rendered.map)
+}
+
+#[test]
+fn a_cluster_with_three_services() {
+    insta::assert_snapshot!(text(&render(&three(), true, "/run/edge").unwrap()));
+}
+
+#[test]
+fn a_cluster_without_services() {
+    insta::assert_snapshot!(text(&render(&Routes::default(), false, "/run/edge").unwrap()));
+}
+
+#[test]
+fn haproxy_accepts_both() {
+    let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = dir.path().to_str().unwrap();
+    for rendered in [render(&three(), true, run_dir).unwrap(), render(&Routes::default(), false, run_dir).unwrap()] {
+        let path = dir.path().join(CONFIG_FILE);
+        std::fs::write(&path, &rendered.config).unwrap();
+        std::fs::write(dir.path().join(MAP_FILE), &rendered.map).unwrap();
+        let output = tools.command("haproxy").unwrap().args(["-c", "-f"]).arg(&path).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && !text.contains("[WARNING]"), "{text}");
+    }
+}
+
+/// Whatever gets past the checks of labels: HAProxy refuses it, and only it is left out, with HAProxy's own words.
+#[tokio::test]
+async fn only_what_haproxy_itself_refuses_is_left_out() {
+    let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
+    let dir = tempfile::tempdir().unwrap();
+    let mut all: Vec<Route> =
+        (0..9).map(|index| route(&format!("s{index}"), &[(&format!("{index}.com"), "/")])).collect();
+    all[4].service = "s4 and more".to_owned();
+    let check = |some: Vec<Route>| {
+        let rendered = render(&routes(some), true, dir.path().to_str().unwrap()).unwrap();
+        std::fs::write(dir.path().join(CONFIG_FILE), rendered.config).unwrap();
+        std::fs::write(dir.path().join(MAP_FILE), rendered.map).unwrap();
+        let check = tools.command("haproxy").unwrap().args(["-c", "-f"]).arg(dir.path().join(CONFIG_FILE)).output();
+        let (check, text) = check.map(|output| (output.status, String::from_utf8(output.stderr).unwrap())).unwrap();
+        std::future::ready(Ok::<_, String>((!check.success()).then_some(text)))
+    };
+    let (good, refused) = crate::without_culprits(all, check).await.unwrap();
+    assert_eq!(good.len(), 8);
+    let [culprit] = refused.as_slice() else { panic!("{refused:?}") };
+    assert!(culprit.service == "s4 and more" && culprit.reason.contains("ALERT"), "{culprit:?}");
+}
+
+#[test]
+fn a_path_matches_at_its_beginning_and_ends_at_a_slash() {
+    let all = routes(vec![
+        route("api", &[("x.com", "/api")]),
+        route("deep", &[("x.com", "/api/v2")]),
+        route("only", &[("y.com", "/only")]),
+        route("root", &[("x.com", "/")]),
+    ]);
+    let edge = Edge::start(&all, true, &[("api", 1), ("deep", 1), ("only", 1), ("root", 1)]);
+    for (host, path, expected) in [
+        ("x.com", "/", "root"),
+        ("x.com", "/api", "api"),
+        ("x.com", "/api/", "api"),
+        ("x.com", "/api/y?q=/api/v2", "api"),
+        ("x.com", "/api/v2", "deep"),
+        ("x.com", "/api/v2/y", "deep"),
+        ("x.com", "/api/v20", "api"),
+        ("x.com", "/apix", "root"),
+        ("x.com", "/x/api/y", "root"),
+        ("x.com", "/blog/api", "root"),
+        ("x.com", "//api", "root"),
+        ("X.COM:8080", "/api", "api"),
+        ("x.com.", "/api", "api"),
+        ("y.com", "/only/this", "only"),
+        ("y.com", "/", "404"),
+        ("y.com", "/onlythis", "404"),
+        ("z.x.com", "/", "404"),
+        ("com", "/", "404"),
+        ("", "/api", "404"),
+    ] {
+        assert_eq!(edge.get(host, path), expected, "{host} {path}");
+    }
+}
+
+#[test]
+fn any_number_of_host_names_and_later_services_are_served() {
+    let hosts: Vec<String> = (0..500).map(|index| format!("h{index}.example.com")).collect();
+    let prefixes: Vec<(&str, &str)> = hosts.iter().map(|host| (host.as_str(), "/")).collect();
+    let all = routes(vec![route("many", &prefixes), route("zz", &[("zz.com", "/")])]);
+    let edge = Edge::start(&all, true, &[("many", 1), ("zz", 1)]);
+    for host in ["h0.example.com", "h63.example.com", "h499.example.com"] {
+        assert_eq!(edge.get(host, "/x"), "many", "{host}");
+    }
+    assert_eq!(edge.get("zz.com", "/"), "zz");
+}
+
+#[test]
+fn every_one_of_twenty_tasks_is_served() {
+    let mut all = routes(vec![route("big", &[("big.com", "/")])]);
+    all.routes[0].slots = 32;
+    let edge = Edge::start(&all, true, &[("big", 20)]);
+    let mut tasks = BTreeSet::new();
+    edge.wait("all tasks", || {
+        tasks.insert(edge.task("big.com"));
+        tasks.len() == 20
+    });
+}
+
+#[test]
+fn only_a_complete_edge_that_reaches_tasks_is_healthy() {
+    let all = routes(vec![route("one", &[("one.com", "/")])]);
+    let edge = Edge::start(&all, false, &[("one", 1)]);
+    assert_eq!(edge.get("one.com", "/"), "one", "it serves what it has");
+    assert_eq!(edge.get("10.0.0.1", "/status"), "503");
+    edge.reload(&all, true);
+    edge.wait("a healthy edge", || edge.get("10.0.0.1", "/status") == "200");
+    let nobody = Edge::start(&all, true, &[]);
+    assert_eq!(nobody.get("10.0.0.1", "/status"), "503");
+}
+
+/// Requests without a pause while services come and go: none is lost, to whichever service.
+#[test]
+fn a_reload_under_traffic_loses_no_request() {
+    let with = |others: usize| {
+        let mut all = vec![route("steady", &[("steady.com", "/")])];
+        let names: Vec<String> = (0..others).map(|index| format!("t{index}")).collect();
+        all.extend(names.iter().map(|name| route(name, &[(&format!("{name}.com"), "/")])));
+        routes(all)
+    };
+    let edge = Edge::start(&with(0), true, &[("steady", 3)]);
+    let traffic = edge.traffic("steady.com");
+    for round in 0..6 {
+        edge.reload(&with(round % 3 + 1), true);
+        std::thread::sleep(std::time::Duration::from_millis(700));
+    }
+    let (served, lost) = traffic.end();
+    assert!(served > 200, "{served} requests are too few to tell");
+    assert_eq!(lost, Vec::<String>::new(), "of {}", served + lost.len());
+}
