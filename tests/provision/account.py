@@ -59,3 +59,12 @@ class Cluster:
     def listener(self, port):
         found = balancing.describe_listeners(LoadBalancerArn=self.balancer())["Listeners"]
         return next(listener for listener in found if listener["Port"] == port)["ListenerArn"]
+
+    def key_pair(self):
+        filters = [
+            {"Name": "tag:futuswarm:cluster", "Values": [self.name]},
+            {"Name": "tag:futuswarm:part", "Values": ["ssh"]},
+        ]
+        found = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]
+        assert len(found) == 1, f"{len(found)} key pairs"
+        return found[0]

@@ -128,15 +128,9 @@ def identities():
     kms.disable_key(KeyId=managers)
     expect("manager-key", "state", "Disabled", "Enabled")
 
-    name = cluster.group("ssh")
-    pair = ec2.describe_key_pairs(KeyNames=[name], IncludePublicKey=True)["KeyPairs"][0]
-    words = lambda key: " ".join(key.split()[:2])
-    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL8yNFHcVkVvm0CuEe8zWqkjXJcvCYQ0Dp0h3tmbxNqN"
-    ec2.delete_key_pair(KeyName=name)
-    ec2.import_key_pair(KeyName=name, PublicKeyMaterial=other.encode())
-    expect("ssh", "public key", other, words(pair["PublicKey"]))
-    for key, value in (("Name", name), ("futuswarm:cluster", cluster.name), ("futuswarm:part", "ssh")):
-        expect("ssh", f"tag {key}", None, value)
+    pair = cluster.key_pair()
+    ec2.delete_tags(Resources=[pair["KeyPairId"]], Tags=[{"Key": "Name"}])
+    expect("ssh", "tag Name", None, cluster.group("ssh"))
 
 
 def balancer():

@@ -40,7 +40,7 @@ for operation, key, kind in (
             check(kind, tag(one, "futuswarm:part"), one.get("Tags", []))
 gateway = ec2.describe_internet_gateways(InternetGatewayIds=[cluster.gateway()])["InternetGateways"][0]
 check("internet gateway", "", gateway["Tags"])
-check("key pair", "", ec2.describe_key_pairs(KeyNames=[cluster.group("ssh")])["KeyPairs"][0].get("Tags", []))
+check("key pair", "", cluster.key_pair().get("Tags", []))
 for group in ("managers", "workers"):
     template = cluster.group(group)
     found = ec2.describe_launch_templates(LaunchTemplateNames=[template])["LaunchTemplates"][0]

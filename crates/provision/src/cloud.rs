@@ -11,7 +11,7 @@ use futuswarm_store::{S3Bucket, Store};
 use crate::names::{CLUSTER_TAG, Names, PART_TAG};
 use crate::plan::{Change, Event, Report, UNKNOWN};
 use crate::world::World;
-use crate::{Error, identity};
+use crate::{Confirmed, Error, identity};
 
 /// What the command line adds to the spec.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +91,8 @@ pub struct Cloud {
     pub rds: aws_sdk_rds::Client,
     /// DNS.
     pub dns: aws_sdk_route53::Client,
+    /// Quotas.
+    pub quotas: aws_sdk_servicequotas::Client,
     /// Parameters.
     pub ssm: aws_sdk_ssm::Client,
     /// Roles of other accounts.
@@ -107,6 +109,8 @@ pub struct Cloud {
     report: Mutex<Report>,
     mode: Mutex<Mode>,
     stale_tags: AtomicBool,
+    /// Outside of it nothing is changed, if there is one.
+    confirmed: Option<Confirmed>,
     listener: Listener,
 }
 
@@ -126,10 +130,22 @@ impl Cloud {
                 spec.cluster, caller.arn
             )));
         }
+        Ok(Self::new(sdk, sts, account, spec, extras, listener))
+    }
+
+    /// The same without asking anybody who the account is.
+    fn new(
+        sdk: SdkConfig,
+        sts: aws_sdk_sts::Client,
+        account: String,
+        spec: Spec,
+        extras: Extras,
+        listener: Listener,
+    ) -> Self {
         let names = Names { cluster: spec.cluster.clone(), account, region: spec.region.clone() };
         let endpoint = sdk.endpoint_url().map(str::to_owned);
         let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(endpoint.is_some()).build();
-        Ok(Self {
+        Self {
             store: Store::new(S3Bucket::new(&sdk, &names.bucket())),
             acm: aws_sdk_acm::Client::new(&sdk),
             ec2: aws_sdk_ec2::Client::new(&sdk),
@@ -141,6 +157,7 @@ impl Cloud {
             classic: aws_sdk_elasticloadbalancing::Client::new(&sdk),
             rds: aws_sdk_rds::Client::new(&sdk),
             dns: aws_sdk_route53::Client::new(&sdk),
+            quotas: aws_sdk_servicequotas::Client::new(&sdk),
             ssm: aws_sdk_ssm::Client::new(&sdk),
             sts,
             spec,
@@ -153,8 +170,25 @@ impl Cloud {
             report: Mutex::default(),
             mode: Mutex::new(Mode::Apply { plan: true }),
             stale_tags: AtomicBool::new(false),
+            confirmed: None,
             listener,
-        })
+        }
+    }
+
+    /// Holds the run to changes that somebody has confirmed: any other one stops it.
+    #[must_use]
+    pub fn holding_to(mut self, confirmed: Confirmed) -> Self {
+        self.confirmed = Some(confirmed);
+        self
+    }
+
+    /// # Errors
+    /// When somebody has confirmed changes, and this is none of them.
+    pub(crate) fn refuse_unconfirmed(&self, change: &Change) -> Result<(), Error> {
+        match self.confirmed.as_ref().map(|confirmed| confirmed.check(change)) {
+            Some(Err(change)) => Err(Error::Unconfirmed(vec![format!("{change}: it was not shown")])),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     /// Tags of one part: the spec's own, and those by which we find it again.
@@ -263,4 +297,19 @@ impl Cloud {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+impl Cloud {
+    /// The place of the shipped local spec, for tests that ask nobody: its clients lead nowhere.
+    pub(crate) fn nowhere(extras: Extras, listener: Listener) -> Self {
+        let spec = Spec::parse("local", include_str!("../../../clusters/local.toml")).unwrap();
+        let sdk = SdkConfig::builder()
+            .behavior_version(futuswarm_aws::BehaviorVersion::latest())
+            .region(futuswarm_aws::Region::new(spec.region.clone()))
+            .endpoint_url("http://127.0.0.1:9")
+            .build();
+        let sts = aws_sdk_sts::Client::new(&sdk);
+        Self::new(sdk, sts, "123456789012".to_owned(), spec, extras, listener)
+    }
 }

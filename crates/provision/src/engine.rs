@@ -249,6 +249,9 @@ async fn make(
     change: Change,
     work: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), Error> {
+    if !mode.plans() {
+        cloud.refuse_unconfirmed(&change)?;
+    }
     cloud.tell(Event::Begun(&change));
     let started = Instant::now();
     let outcome = if mode.plans() { Ok(()) } else { work.await };
@@ -287,14 +290,16 @@ pub(crate) enum Direction {
 /// Runs all steps; each as soon as those it depends on are done.
 ///
 /// # Errors
-/// With every failure. Steps that depend on a failed one are not tried; all others are.
+/// Before anything is run when two steps make one part or steps wait for each other. Else with every failure: steps that depend
+/// on a failed one are not tried, all others are. After a change that nobody has confirmed no further step is begun.
 pub(crate) async fn run(cloud: &Cloud, steps: &[Box<dyn Step>], mode: Mode, direction: Direction) -> Result<(), Error> {
     let mut waits = order(steps, direction == Direction::Backwards)?;
     let mut running = FuturesUnordered::new();
-    let (mut errors, mut stuck) = (Vec::new(), Vec::new());
+    let (mut errors, mut halted) = (Vec::new(), false);
     loop {
-        let ready: Vec<usize> = waits.iter().filter(|(_, needs)| needs.is_empty()).map(|(step, _)| *step).collect();
-        for step in ready.into_iter().take(AT_A_TIME.saturating_sub(running.len())) {
+        let ready = waits.iter().filter(|(_, needs)| !halted && needs.is_empty()).map(|(step, _)| *step);
+        let ready: Vec<usize> = ready.take(AT_A_TIME.saturating_sub(running.len())).collect();
+        for step in ready {
             waits.remove(&step);
             running.push(async move { (step, steps[step].run(cloud, mode).await) });
         }
@@ -303,29 +308,75 @@ pub(crate) async fn run(cloud: &Cloud, steps: &[Box<dyn Step>], mode: Mode, dire
             Ok(()) => waits.values_mut().for_each(|needs| {
                 needs.remove(&step);
             }),
-            Err(error) => errors.push(error),
+            Err(error) => {
+                halted = halted || error.is_unconfirmed();
+                errors.push(error);
+            }
         }
     }
-    stuck.extend(waits.keys().map(|step| steps[*step].part()));
-    if errors.is_empty() { Ok(()) } else { Err(Error::Several { errors, stuck }) }
+    let stuck: Vec<String> = waits.keys().map(|step| steps[*step].part()).collect();
+    // `order` leaves no cycle; that everything was run is said here and not believed.
+    if errors.is_empty() && stuck.is_empty() { Ok(()) } else { Err(Error::Several { errors, stuck }) }
 }
 
 /// Step → the steps that must be done before it.
 fn order(steps: &[Box<dyn Step>], backwards: bool) -> Result<BTreeMap<usize, BTreeSet<usize>>, Error> {
-    let by_part: BTreeMap<String, usize> = steps.iter().enumerate().map(|(index, step)| (step.part(), index)).collect();
+    let mut by_part: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, step) in steps.iter().enumerate() {
+        by_part.entry(step.part()).or_default().push(index);
+    }
+    // What is deleted may be there twice: a balancer of either kind after a change of the kind that was interrupted.
+    if let Some((part, _)) = by_part.iter().find(|(_, steps)| !backwards && steps.len() > 1) {
+        return Err(Error::Missing(format!(
+            "two steps make the part {part}, which is a defect of Futuswarm; none of these steps was run"
+        )));
+    }
     let mut waits: BTreeMap<usize, BTreeSet<usize>> = (0..steps.len()).map(|index| (index, BTreeSet::new())).collect();
     for (index, step) in steps.iter().enumerate() {
         for need in step.needs() {
-            let Some(needed) = by_part.get(&need) else {
-                // What is deleted may have outlived what it needed.
-                if backwards {
-                    continue;
-                }
+            let needed = by_part.get(&need).map(Vec::as_slice).unwrap_or_default();
+            // What is deleted may have outlived what it needed.
+            if needed.is_empty() && !backwards {
                 return Err(Error::Missing(format!("{} needs {need}, which no step makes", step.part())));
-            };
-            let (first, then) = if backwards { (index, *needed) } else { (*needed, index) };
-            waits.entry(then).or_default().insert(first);
+            }
+            for needed in needed {
+                let (first, then) = if backwards { (index, *needed) } else { (*needed, index) };
+                waits.entry(then).or_default().insert(first);
+            }
         }
     }
-    Ok(waits)
+    match cycle(&waits) {
+        Some(cycle) => {
+            let parts: Vec<String> = cycle.iter().map(|step| steps[*step].part()).collect();
+            Err(Error::Missing(format!(
+                "these steps wait for each other, which is a defect of Futuswarm; none of them was run: {}",
+                parts.join(" → ")
+            )))
+        }
+        None => Ok(waits),
+    }
 }
+
+/// Steps of which each waits for the next and the last is the first again; nothing when there is an order.
+fn cycle(waits: &BTreeMap<usize, BTreeSet<usize>>) -> Option<Vec<usize>> {
+    let mut left = waits.clone();
+    while let Some(free) = left.iter().find(|(_, needs)| needs.is_empty()).map(|(step, _)| *step) {
+        left.remove(&free);
+        left.values_mut().for_each(|needs| {
+            needs.remove(&free);
+        });
+    }
+    // Everybody who is left waits for somebody who is left, so that whoever walks on meets a step again.
+    let mut path = vec![*left.keys().next()?];
+    loop {
+        let next = *left.get(path.last()?)?.first()?;
+        if let Some(first) = path.iter().position(|step| *step == next) {
+            path.push(next);
+            return Some(path.split_off(first));
+        }
+        path.push(next);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,12 @@ pub enum Error {
         /// Parts that were not tried because of them.
         stuck: Vec<String>,
     },
+    /// A change that whoever confirmed the plan has not seen.
+    #[error(
+        "the account has changed since the plan was shown\n  {}\n  nothing of this was done; run the command again and look at the new plan",
+        .0.join("\n  ")
+    )]
+    Unconfirmed(Vec<String>),
     /// It took too long.
     #[error("{0}")]
     Late(String),
@@ -78,7 +84,21 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether the run met a change that nobody has confirmed.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        match self {
+            Self::Unconfirmed(_) => true,
+            Self::Resource { cause, .. } => cause.is_unconfirmed(),
+            _ => false,
+        }
+    }
+}
+
 fn several(errors: &[Error], stuck: &[String]) -> String {
+    if errors.is_empty() {
+        return format!("steps were never run, which is a defect of Futuswarm: {}", stuck.join(", "));
+    }
     let mut text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
     if errors.len() > 1 {
         text = format!("{} things failed:\n  {text}", errors.len());
@@ -96,6 +116,10 @@ fn advice(error: &futuswarm_aws::Error) -> &'static str {
         return "; get new credentials (`aws sso login`, or set AWS_PROFILE), and run the command again";
     }
     match code {
+        // "This AWS account currently does not support creating load balancers": a new account's.
+        "OperationNotPermitted" if error.operation == "CreateLoadBalancer" => {
+            "; AWS has not released load balancers for this account yet, as for many new ones: run the command again in some hours, or open a case with AWS Support under \"Account and billing\""
+        }
         "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
             "; the credentials lack this permission: use an administrator's, or have it granted"
         }

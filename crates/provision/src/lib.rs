@@ -4,6 +4,7 @@
 //! machine can carry on where another one stopped, and a second run changes nothing.
 
 pub mod cloud;
+mod confirmed;
 mod ec2_tags;
 mod engine;
 mod error;
@@ -20,5 +21,6 @@ pub mod wait;
 mod world;
 
 pub use cloud::{Cloud, Extras, Mode};
+pub use confirmed::Confirmed;
 pub use error::Error;
 pub use plan::{Action, Change, Event, Report};

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use futuswarm_output::{eprint, eprintln, print, println};
 use futuswarm_provision::cloud::Listener;
-use futuswarm_provision::{Cloud, Extras, Report, resources, show, status, wait};
+use futuswarm_provision::{Cloud, Confirmed, Error, Extras, Report, resources, show, status, wait};
 use futuswarm_spec::Spec;
 
 /// Futuswarm's provisioning.
@@ -172,8 +172,8 @@ fn ask(question: &str, without: &str) -> anyhow::Result<String> {
 }
 
 /// Only a run that went on after a failure has changed something.
-fn carry_on(error: futuswarm_provision::Error, left: &str) -> anyhow::Error {
-    let went_on = matches!(error, futuswarm_provision::Error::Several { .. });
+fn carry_on(error: Error, left: &str) -> anyhow::Error {
+    let went_on = matches!(error, Error::Several { .. });
     let what = if went_on {
         format!("{left}; mend this and run the command again, it carries on")
     } else {
@@ -182,14 +182,39 @@ fn carry_on(error: futuswarm_provision::Error, left: &str) -> anyhow::Error {
     anyhow::Error::new(error).context(what)
 }
 
+/// A public key from its file.
+fn read_key(path: &Path) -> anyhow::Result<String> {
+    let key = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    match futuswarm_spec::ssh_key::check(&key) {
+        Ok(()) => Ok(key),
+        Err(needed) => bail!("{} cannot be used; {needed} is needed", path.display()),
+    }
+}
+
+/// What was confirmed, if the account is still as it was when the plan was shown: a person takes minutes to read it. What
+/// changes after this look stops the run at the first change that was not shown.
+fn still_so(shown: &Report, now: &Report) -> anyhow::Result<Confirmed> {
+    let confirmed = Confirmed::of(shown);
+    match confirmed.differences(now) {
+        same if same.is_empty() => Ok(confirmed),
+        lines => Err(anyhow::Error::new(Error::Unconfirmed(lines)).context("nothing was changed")),
+    }
+}
+
+/// The account, for a run that changes it; with `--yes` nothing was shown that it could be held to.
+async fn connect_to_change(spec: Spec, extras: Extras, confirmed: Option<Confirmed>) -> Result<Cloud, Error> {
+    let cloud = Cloud::connect(spec, extras, listener(false)).await?;
+    Ok(match confirmed {
+        Some(confirmed) => cloud.holding_to(confirmed),
+        None => cloud,
+    })
+}
+
 async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let mut spec = load(&apply.spec)?;
     spec.ssh.allowed_cidrs.extend(apply.operator_network);
-    let ssh_public_key = match &apply.ssh_public_key {
-        Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?),
-        None => None,
-    };
+    let ssh_public_key = apply.ssh_public_key.as_deref().map(read_key).transpose()?;
     let extras = Extras {
         image: apply.image.clone(),
         node_endpoint: apply.node_endpoint.clone(),
@@ -198,21 +223,29 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
         wait_for_certificates: !apply.no_wait,
     };
     eprintln!("{} the cluster {} in {}", if apply.plan { "planning" } else { "applying" }, spec.cluster, spec.region);
+    let mut confirmed = None;
     if apply.plan || !apply.yes {
-        let cloud = Cloud::connect(spec.clone(), extras.clone(), listener(true)).await?;
-        let report = resources::apply(&cloud, true).await?;
+        let plan = async || {
+            let cloud = Cloud::connect(spec.clone(), extras.clone(), listener(true)).await?;
+            resources::apply(&cloud, true).await
+        };
+        let report = plan().await?;
         let code = print_plan(&report, apply.plan && apply.json)?;
         if apply.plan {
             return Ok(code);
         }
-        if !report.changes.is_empty() {
-            let without = "nothing was changed: there is no terminal to ask at; say --yes";
-            if !["y", "yes"].contains(&ask("apply these changes? [y/N]", without)?.as_str()) {
-                bail!("nothing was changed");
+        confirmed = Some(match report.changes.is_empty() {
+            true => Confirmed::of(&report),
+            false => {
+                let without = "nothing was changed: there is no terminal to ask at; say --yes";
+                if !["y", "yes"].contains(&ask("apply these changes? [y/N]", without)?.as_str()) {
+                    bail!("nothing was changed");
+                }
+                still_so(&report, &plan().await?)?
             }
-        }
+        });
     }
-    let cloud = Cloud::connect(spec, extras, listener(false)).await?;
+    let cloud = connect_to_change(spec, extras, confirmed).await?;
     let report =
         resources::apply(&cloud, false).await.map_err(|error| carry_on(error, "what was made so far stays"))?;
     eprintln!("{} change(s) made in {:.1} s", report.changes.len(), started.elapsed().as_secs_f64());
@@ -296,10 +329,14 @@ async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()>
 async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
     let spec = load(&destroy.spec)?;
     let name = spec.cluster.clone();
+    let mut confirmed = None;
     if destroy.plan || !destroy.yes {
         eprintln!("this would go with the cluster {name} in {}:", spec.region);
-        let cloud = Cloud::connect(spec.clone(), Extras::default(), listener(true)).await?;
-        let report = resources::destroy(&cloud, true, destroy.delete_data).await?;
+        let plan = async || {
+            let cloud = Cloud::connect(spec.clone(), Extras::default(), listener(true)).await?;
+            resources::destroy(&cloud, true, destroy.delete_data).await
+        };
+        let report = plan().await?;
         let code = print_plan(&report, destroy.plan && destroy.json)?;
         if destroy.plan {
             return Ok(code);
@@ -321,8 +358,9 @@ async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
         if typed != name {
             bail!("nothing was deleted: {typed:?} is not the cluster's name");
         }
+        confirmed = Some(still_so(&report, &plan().await?)?);
     }
-    let cloud = Cloud::connect(spec, Extras::default(), listener(false)).await?;
+    let cloud = connect_to_change(spec, Extras::default(), confirmed).await?;
     let report = resources::destroy(&cloud, false, destroy.delete_data)
         .await
         .map_err(|error| carry_on(error, "what is left stays"))?;

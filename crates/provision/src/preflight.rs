@@ -1,51 +1,80 @@
-//! What can be known to fail before anything is made: zones and instance types that the region does not have.
+//! What can be known to fail before anything is made: zones and instance types that the region does not have or that the image
+//! cannot start on, quotas, and a key for volumes that Auto Scaling may not use.
+
+mod ebs_key;
+mod quotas;
+mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{Filter, LocationType};
+use futuswarm_spec::Group;
 
 use crate::Cloud;
 use crate::engine::Step;
 use crate::error::{Error, aws};
 
-/// Asks only when something is going to be started from the answer: when a zone's subnets or a template do not exist yet.
+/// Asks only when something is going to be started from the answer: when a zone's subnets, a template or a group do not exist
+/// yet, or a group grows.
 ///
 /// # Errors
-/// With everything that the region does not have; nothing was made.
+/// With everything that the region does not have or the account may not do; nothing was made.
 pub(crate) async fn check(cloud: &Cloud) -> Result<(), Error> {
-    let known: BTreeSet<String> = known_types(cloud).await?;
-    let wanted: BTreeSet<String> =
-        cloud.spec.groups.values().flat_map(|group| group.instance_types.iter().cloned()).collect();
-    let new_types: Vec<String> = wanted.difference(&known).cloned().collect();
+    let known_types: BTreeSet<String> = known_types(cloud).await?;
     // A zone with a subnet was checked when that was made.
     let subnets = cloud.world.subnets(cloud).await?;
     let known_zones: BTreeSet<&str> = subnets.iter().filter_map(|subnet| subnet.availability_zone()).collect();
-    let new_zones = cloud.spec.network.zones.iter().any(|zone| !known_zones.contains(zone.as_str()));
-    if !new_zones && new_types.is_empty() {
-        return Ok(());
-    }
+    let new_zones: Vec<&String> =
+        cloud.spec.network.zones.iter().filter(|zone| !known_zones.contains(zone.as_str())).collect();
+    let is_new = |group: &Group| {
+        group.instance_types.iter().any(|kind| !known_types.contains(kind))
+            || group.zones.iter().any(|zone| !known_zones.contains(zone.as_str()))
+    };
+    let new: BTreeMap<&str, &Group> = cloud
+        .spec
+        .groups
+        .iter()
+        .filter(|(_, group)| is_new(group))
+        .map(|(name, group)| (name.as_str(), group))
+        .collect();
+    let grows = grows(cloud).await?;
     let mut problems = Vec::new();
-    let zones = zones(cloud).await?;
-    for zone in cloud.spec.network.zones.iter().filter(|zone| !zones.contains(*zone)) {
-        problems.push(format!(
-            "the zone {zone} is not one that this account can use in {}: it has {}",
-            cloud.spec.region,
-            zones.iter().cloned().collect::<Vec<_>>().join(", ")
-        ));
+    if !new_zones.is_empty() {
+        let zones = zones(cloud).await?;
+        problems.extend(new_zones.into_iter().filter(|zone| !zones.contains(*zone)).map(|zone| {
+            format!(
+                "the zone {zone} is not one that this account can use in {}: it has {}",
+                cloud.spec.region,
+                zones.iter().cloned().collect::<Vec<_>>().join(", ")
+            )
+        }));
     }
-    if !new_types.is_empty() {
-        let offered = offered(cloud, &new_types).await?;
-        for kind in new_types.iter().filter(|kind| !offered.contains(*kind)) {
-            problems.push(format!("the instance type {kind} does not exist in {}", cloud.spec.region));
+    if problems.is_empty() && (!new.is_empty() || grows) {
+        let offered = types::offered(cloud, &cloud.spec.groups).await?;
+        let described = types::described(cloud, &cloud.spec.groups, &offered).await?;
+        problems.extend(types::problems(&cloud.spec.region, &new, &offered, &described));
+        if problems.is_empty() {
+            problems.extend(quotas::problems(cloud, &described).await);
+            problems.extend(ebs_key::problem(cloud).await);
         }
     }
     if problems.is_empty() {
         return Ok(());
     }
     Err(Error::Missing(format!(
-        "the spec cannot be applied; nothing was changed\n  {}\n  mend the spec and run the command again",
+        "the spec cannot be applied; nothing was changed\n  {}\n  mend this and run the command again",
         problems.join("\n  ")
     )))
+}
+
+/// Whether a group starts more nodes than it has by now.
+async fn grows(cloud: &Cloud) -> Result<bool, Error> {
+    let groups = cloud.world.groups(cloud).await?;
+    Ok(cloud.spec.groups.iter().any(|(name, group)| {
+        let name = cloud.names.of(name);
+        let there = groups.iter().find(|one| one.auto_scaling_group_name() == Some(&name));
+        let fewest = there.and_then(|there| there.min_size()).and_then(|size| u32::try_from(size).ok());
+        fewest.is_none_or(|fewest| fewest < group.min)
+    }))
 }
 
 /// Whether everything that is to be adopted can be the part that it is meant for; whether it exists is seen when it is looked at.
@@ -86,17 +115,4 @@ async fn known_types(cloud: &Cloud) -> Result<BTreeSet<String>, Error> {
 async fn zones(cloud: &Cloud) -> Result<BTreeSet<String>, Error> {
     let answer = cloud.ec2.describe_availability_zones().send().await.map_err(aws("DescribeAvailabilityZones"))?;
     Ok(answer.availability_zones().iter().filter_map(|zone| zone.zone_name().map(str::to_owned)).collect())
-}
-
-async fn offered(cloud: &Cloud, types: &[String]) -> Result<BTreeSet<String>, Error> {
-    let filter = Filter::builder().name("instance-type").set_values(Some(types.to_vec())).build();
-    let ask = cloud.ec2.describe_instance_type_offerings().location_type(LocationType::Region).filters(filter);
-    let mut pages = ask.into_paginator().send();
-    let mut offered = BTreeSet::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(aws("DescribeInstanceTypeOfferings"))?;
-        let types = page.instance_type_offerings().iter().filter_map(|offering| offering.instance_type());
-        offered.extend(types.map(|kind| kind.as_str().to_owned()));
-    }
-    Ok(offered)
 }

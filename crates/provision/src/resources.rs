@@ -90,10 +90,10 @@ fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
         step(security_group::SecurityGroup::Balancer),
         step(security_group::SecurityGroup::Nodes),
         step(security_group::SecurityGroup::Database),
-        step(key_pair::KeyPair::of(cloud)),
         step(rds::SubnetGroup { subnets: Tier::Private.parts(spec), wanted: spec.rds.is_some() }),
         step(rds::Rds(spec.rds.clone())),
     ];
+    steps.extend(key_pair::KeyPair::of(cloud).map(step));
     for role in [Role::Manager, Role::Worker] {
         steps.push(step(role::Role(role)));
         steps.push(step(instance_profile::InstanceProfile(role)));
@@ -132,7 +132,7 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
     }
 }
 
-/// What is there and the spec no longer asks for: groups, templates, zones, peerings, the other kind of balancer, domains.
+/// What is there and the spec no longer asks for: key pairs, groups, templates, zones, peerings, the other kind of balancer, domains.
 async fn strays(cloud: &Cloud, former: &marks::Former) -> Result<Vec<Box<dyn Step>>, Error> {
     let mut steps: Vec<Box<dyn Step>> = Vec::new();
     match former.balancer {
@@ -153,6 +153,7 @@ async fn strays(cloud: &Cloud, former: &marks::Former) -> Result<Vec<Box<dyn Ste
         steps.push(step_away(certificate::Certificate { part, domain: domain.clone() }));
         steps.push(step_away(dns::Names { part: dns, domain: domain.clone() }));
     }
+    steps.extend(key_pair::KeyPair::strays(cloud).await?.into_iter().map(step));
     steps.extend(group::Group::strays(cloud).await?.into_iter().map(step));
     steps.extend(template::Template::strays(cloud).await?.into_iter().map(step));
     steps.extend(subnet::Subnet::strays(cloud).await?.into_iter().map(step));

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use crate::status::Status;
@@ -32,6 +34,7 @@ pub async fn until_ready(
     let started = Instant::now();
     let wanted: u32 = cloud.spec.groups.values().map(|group| group.min).sum();
     let url = page.unwrap_or_default();
+    let page = page.map(|url| Page::new(url, &cloud.spec.domain)).transpose()?;
     let mut last;
     let (mut refused, mut asked) = (None, None::<Instant>);
     let mut all_since = None::<Instant>;
@@ -41,8 +44,8 @@ pub async fn until_ready(
                 let ready = found.nodes.iter().filter(|node| node.ready).count();
                 let all = u32::try_from(ready).is_ok_and(|ready| ready >= wanted)
                     && found.nodes.iter().all(|node| node.ready);
-                let page = match (all, page) {
-                    (true, Some(url)) => page_answers_everywhere(cloud, url, wanted).await,
+                let page = match (all, &page) {
+                    (true, Some(page)) => page.answers_everywhere(wanted).await,
                     (true, None) => Ok(()),
                     (false, _) => Err("not asked yet".to_owned()),
                 };
@@ -106,35 +109,107 @@ fn missing(found: &Status, wanted: u32, refused: Option<&str>) -> String {
     }
 }
 
-/// The load balancer takes its targets in turn, and a node's edge may be up before it knows the page's tasks: so as many
-/// answers in a row as there are nodes.
-async fn page_answers_everywhere(cloud: &Cloud, url: &str, nodes: u32) -> Result<(), String> {
-    for _ in 0..nodes.max(1) {
-        page_answers(cloud, url).await?;
-    }
-    Ok(())
+/// The page, and the one client that asks for it: reading the machine's root certificates for each of hundreds of questions
+/// would be most of the work.
+struct Page {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    url: String,
+    /// The cluster's own domain, under which it is asked for.
+    domain: String,
 }
 
-/// Asks for the page under the cluster's own domain.
-async fn page_answers(cloud: &Cloud, url: &str) -> Result<(), String> {
-    let tls = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
-        .map_err(|error| error.to_string())?;
-    let connector = tls.https_or_http().enable_http1().build();
-    let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
-    let request =
-        http::Request::builder().uri(format!("{}/", url.trim_end_matches('/'))).header("host", &cloud.spec.domain);
-    let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
-    let exchange = async {
-        let answer = client.request(request).await.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-        match status.is_success() {
-            true => Ok(()),
-            false => Err(format!("{status}: {}", String::from_utf8_lossy(&body).lines().next().unwrap_or_default())),
+impl Page {
+    /// # Errors
+    /// When this machine has no root certificates.
+    fn new(url: &str, domain: &str) -> Result<Self, Error> {
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
+            .map_err(|error| Error::Missing(format!("the page cannot be asked for: {error}")))?;
+        let connector = tls.https_or_http().enable_http1().build();
+        // A connection that is kept leads to the address that DNS once had.
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+        Ok(Self { client, url: format!("{}/", url.trim_end_matches('/')), domain: domain.to_owned() })
+    }
+
+    /// The load balancer takes its targets in turn, and a node's edge may be up before it knows the page's tasks: so as many
+    /// answers in a row as there are nodes.
+    async fn answers_everywhere(&self, nodes: u32) -> Result<(), String> {
+        for _ in 0..nodes.max(1) {
+            self.answers().await?;
         }
-    };
-    tokio::time::timeout(PAGE_DEADLINE, exchange)
-        .await
-        .map_err(|_| format!("no answer within {} s", PAGE_DEADLINE.as_secs()))?
+        Ok(())
+    }
+
+    async fn answers(&self) -> Result<(), String> {
+        let request = http::Request::builder().uri(&self.url).header("host", &self.domain);
+        let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
+        let exchange = async {
+            let answer = self.client.request(request).await.map_err(|error| error.to_string())?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+            match status.is_success() {
+                true => Ok(()),
+                false => {
+                    Err(format!("{status}: {}", String::from_utf8_lossy(&body).lines().next().unwrap_or_default()))
+                }
+            }
+        };
+        tokio::time::timeout(PAGE_DEADLINE, exchange)
+            .await
+            .map_err(|_| format!("no answer within {} s", PAGE_DEADLINE.as_secs()))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers each connection with the next of these; returns where it is and what it was asked.
+    async fn server(answers: &'static [&'static str]) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 2048];
+                let length = stream.read(&mut request).await.unwrap();
+                asked.push(String::from_utf8_lossy(&request[..length]).into_owned());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            asked
+        });
+        (url, asked)
+    }
+
+    const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    const BAD: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 18\r\n\r\nno task\nof the page";
+
+    #[tokio::test]
+    async fn the_page_is_asked_for_as_often_as_there_are_nodes_under_its_domain() {
+        let (url, asked) = server(&[GOOD, GOOD, GOOD]).await;
+        let page = Page::new(&format!("{url}/"), "apps.example.com").unwrap();
+        assert_eq!(page.answers_everywhere(3).await, Ok(()));
+        let asked = asked.await.unwrap();
+        assert_eq!(asked.len(), 3);
+        for request in asked {
+            let request = request.to_lowercase();
+            assert!(
+                request.starts_with("get / http/1.1") && request.contains("host: apps.example.com\r\n"),
+                "{request}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn one_node_that_does_not_serve_it_is_enough_to_wait_on() {
+        let (url, _asked) = server(&[GOOD, BAD]).await;
+        let page = Page::new(&url, "apps.example.com").unwrap();
+        assert_eq!(page.answers_everywhere(3).await.unwrap_err(), "503 Service Unavailable: no task");
+        let nobody = Page::new("http://127.0.0.1:9", "apps.example.com").unwrap();
+        assert!(nobody.answers().await.is_err());
+    }
 }

@@ -29,6 +29,8 @@ pub(crate) struct World {
     endpoints: OnceCell<Vec<VpcEndpoint>>,
     security_groups: OnceCell<Vec<SecurityGroup>>,
     peerings: OnceCell<Vec<VpcPeeringConnection>>,
+    /// Those of the nodes' `admin`; `key_pair.rs` asks.
+    pub(crate) key_pairs: OnceCell<Vec<aws_sdk_ec2::types::KeyPairInfo>>,
     templates: OnceCell<Vec<LaunchTemplateVersion>>,
     groups: OnceCell<Vec<AutoScalingGroup>>,
     roles: OnceCell<Vec<RoleDetail>>,

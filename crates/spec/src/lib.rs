@@ -5,6 +5,7 @@ mod instance_type;
 mod problem;
 mod read;
 mod reader;
+pub mod ssh_key;
 mod value;
 
 use std::collections::BTreeMap;

@@ -86,11 +86,7 @@ pub(crate) fn draft(root: &mut Table) -> Draft {
     });
     let ssh = root.table("ssh", |table| {
         let allowed = table.networks("allowed_cidrs", &[]);
-        let key = table.optional("public_key", |key| {
-            let words: Vec<&str> = key.split_whitespace().collect();
-            let good = words.len() >= 2 && ["ssh-ed25519", "ssh-rsa"].contains(&words[0]) && !key.contains('\n');
-            good.then_some(()).ok_or("the one line of an Ed25519 or RSA public key (EC2 takes no others)")
-        });
+        let key = table.optional("public_key", crate::ssh_key::check);
         Some(Ssh { allowed_cidrs: allowed?, public_key: key? })
     });
     let all_zones = network.as_ref().map(|network| network.zones.clone()).unwrap_or_default();

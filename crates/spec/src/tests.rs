@@ -308,3 +308,13 @@ fn what_is_no_toml_says_where() {
     assert!(message.starts_with("cluster.toml:2: this is not TOML: "), "{message}");
     assert!(problems("").starts_with("cluster.toml:1: cluster: this key is missing"));
 }
+
+#[test]
+fn an_ssh_key_with_characters_missing_is_refused_with_its_line() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL8yNFHcVkVvm0CuEe8zWqkjXJcvCYQ0Dp0h3tmbxNqN";
+    let with = |key: &str| format!("{LOCAL}\n[ssh]\npublic_key = \"{key} me@example.com\"\n");
+    assert_eq!(Spec::parse("c", &with(key)).unwrap().ssh.public_key.unwrap(), format!("{key} me@example.com"));
+    let cut = &key[..key.len() - 5];
+    let text = problems(&with(cut));
+    assert!(text.contains("ssh.public_key") && text.contains("this one is cut short or damaged"), "{text}");
+}

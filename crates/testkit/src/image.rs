@@ -60,7 +60,6 @@ fn register(name: &str, digest: &str, bytes: usize) -> Value {
         "EnaSupport": true,
         "SriovNetSupport": "simple",
         "BootMode": "uefi",
-        "TpmSupport": "v2.0",
         "ImdsSupport": "v2.0",
         "BlockDeviceMappings": [{
             "DeviceName": "/dev/xvda",

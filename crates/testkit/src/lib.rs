@@ -3,9 +3,11 @@
 mod api;
 mod image;
 mod run;
+mod terminal;
 
 pub use api::{Account, Ended};
 pub use image::Image;
+pub use terminal::Talk;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

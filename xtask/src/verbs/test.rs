@@ -19,6 +19,7 @@ pub const SHORT: &[&str] = &[
     "provision",
     "variants",
     "refusals",
+    "preflight",
     "emulator",
     "least_privilege",
     "vault",

@@ -6,6 +6,8 @@ mod condition;
 mod issued;
 mod kms;
 mod lookup;
+#[cfg(test)]
+mod node_policies;
 mod pattern;
 mod policy;
 mod s3;

@@ -8,9 +8,11 @@ mod classic;
 mod console_output;
 mod databases;
 mod describe_images;
+mod ebs_key;
 pub mod image_calls;
 mod launch_templates;
 pub mod lifecycle;
+mod quotas;
 pub mod reboots;
 mod records;
 mod register_image;
@@ -30,9 +32,11 @@ use crate::databases::catalogue::Catalogue;
 use certificates::Certificates;
 use classic::Classic;
 use databases::DatabaseCalls;
+use ebs_key::EbsKeys;
 use image_calls::ImageCalls;
 use launch_templates::Added;
 use lifecycle::Leaving;
+use quotas::Quotas;
 use reboots::Reboots;
 use zones::Zones;
 
@@ -62,6 +66,7 @@ pub fn is_small(service: &str) -> bool {
             | "route53"
             | "sts"
             | "ssm"
+            | "servicequotas"
     )
 }
 
@@ -102,6 +107,8 @@ pub struct Operations {
     certificates: Certificates,
     classic: Classic,
     databases: DatabaseCalls,
+    ebs_keys: EbsKeys,
+    quotas: Quotas,
     reboots: Reboots,
     templates: Added,
     zones: Zones,
@@ -115,6 +122,8 @@ impl Operations {
             certificates: Certificates::new(inner.clone()),
             classic: Classic::default(),
             databases: DatabaseCalls::new(inner.clone(), catalogue),
+            ebs_keys: EbsKeys::default(),
+            quotas: Quotas::default(),
             reboots,
             templates: Added::default(),
             zones: Zones::new(inner, leaving),

@@ -24,7 +24,7 @@ pub enum Protocol {
 pub fn protocol(service: &str) -> Protocol {
     match service {
         "ebs" => Protocol::RestJson,
-        "kms" | "acm" | "ssm" | "secretsmanager" => Protocol::Json,
+        "kms" | "acm" | "ssm" | "secretsmanager" | "servicequotas" => Protocol::Json,
         "s3" => Protocol::S3,
         "ec2" => Protocol::Ec2,
         _ => Protocol::Query,

@@ -57,6 +57,15 @@ fn tls_in_words(names: &[String], policies: &[PolicyDescription]) -> String {
     }
 }
 
+/// Whether a listener becomes another one by a certificate alone.
+fn is_but_for_its_certificate(former: &Listener, wanted: &Listener) -> bool {
+    wanted.ssl_certificate_id().is_some()
+        && former.protocol().eq_ignore_ascii_case(wanted.protocol())
+        && former.instance_port() == wanted.instance_port()
+        && former.instance_protocol().map(str::to_ascii_uppercase)
+            == wanted.instance_protocol().map(str::to_ascii_uppercase)
+}
+
 fn builder_error<E>(_: E) -> Error {
     incomplete("a request about the load balancer", "required field")()
 }
@@ -101,7 +110,7 @@ impl ClassicBalancer {
             listener.instance_protocol("HTTP").instance_port(EDGE_PORT)
         };
         let mut all = vec![listener("HTTP", 80).build().map_err(builder_error)?];
-        if let Some(arn) = validation::issued(cloud, self.certificate) {
+        if let Some(arn) = validation::issued_by_then(cloud, self.certificate) {
             all.push(listener("HTTPS", HTTPS_PORT).ssl_certificate_id(arn).build().map_err(builder_error)?);
         }
         Ok(all)
@@ -136,6 +145,45 @@ impl ClassicBalancer {
         })
         .await?;
         Ok(())
+    }
+
+    /// Brings what listens at a port about. AWS changes nothing but the certificate of a listener: another one takes its place,
+    /// and when AWS refuses that, the former one is put back.
+    async fn put_listener(&self, cloud: &Cloud, seen: &Seen, port: i32) -> Result<(), Error> {
+        let name = cloud.names.balancer();
+        let there = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
+        let former = there.filter(|one| one.load_balancer_port() == port).cloned().next();
+        let wanted = self.listeners(cloud)?.into_iter().find(|one| one.load_balancer_port() == port);
+        if let (Some(former), Some(wanted)) = (&former, &wanted)
+            && is_but_for_its_certificate(former, wanted)
+        {
+            until_visible("the certificate", || async {
+                let set = cloud.classic.set_load_balancer_listener_ssl_certificate().load_balancer_name(&name);
+                let set = set.load_balancer_port(port).set_ssl_certificate_id(wanted.ssl_certificate_id.clone());
+                set.send().await.map_err(aws("SetLoadBalancerListenerSSLCertificate"))
+            })
+            .await?;
+            return Ok(());
+        }
+        let create = async |listener: &Listener| {
+            until_visible("the certificate", || async {
+                let create = cloud.classic.create_load_balancer_listeners().load_balancer_name(&name);
+                create.listeners(listener.clone()).send().await.map_err(aws("CreateLoadBalancerListeners"))
+            })
+            .await
+        };
+        if former.is_some() {
+            let delete = cloud.classic.delete_load_balancer_listeners().load_balancer_name(&name);
+            delete.load_balancer_ports(port).send().await.map_err(aws("DeleteLoadBalancerListeners"))?;
+        }
+        let Some(wanted) = wanted else { return Ok(()) };
+        let Err(refused) = create(&wanted).await else { return Ok(()) };
+        if let Some(former) = &former
+            && let Err(error) = create(former).await
+        {
+            cloud.note(format!("the former listener at port {port} could not be put back: {error}"));
+        }
+        Err(refused.into())
     }
 
     fn ids(&self, cloud: &Cloud) -> Result<Vec<String>, Error> {
@@ -312,22 +360,9 @@ impl Resource for ClassicBalancer {
             apply.send().await.map_err(aws("ApplySecurityGroupsToLoadBalancer"))?;
         }
         if changed.any_with_prefix("listener ") {
-            for difference in changed.0.iter().filter(|difference| difference.field.starts_with("listener ")) {
-                let port = difference.field.trim_start_matches("listener ").parse().unwrap_or(0);
-                if difference.from.is_some() {
-                    let delete = cloud.classic.delete_load_balancer_listeners().load_balancer_name(&name);
-                    delete.load_balancer_ports(port).send().await.map_err(aws("DeleteLoadBalancerListeners"))?;
-                }
-                let wanted = self.listeners(cloud)?.into_iter().filter(|one| one.load_balancer_port() == port);
-                let wanted: Vec<Listener> = wanted.collect();
-                if !wanted.is_empty() {
-                    until_visible("the certificate", || async {
-                        let create = cloud.classic.create_load_balancer_listeners().load_balancer_name(&name);
-                        let create = create.set_listeners(Some(wanted.clone()));
-                        create.send().await.map_err(aws("CreateLoadBalancerListeners"))
-                    })
-                    .await?;
-                }
+            let changed = changed.0.iter().filter_map(|difference| difference.field.strip_prefix("listener "));
+            for port in changed.filter_map(|port| port.parse().ok()) {
+                self.put_listener(cloud, seen, port).await?;
             }
         }
         // A listener that was made anew has AWS's default policy.

@@ -70,11 +70,11 @@ impl Listener {
         Ok(Action::builder().r#type(ActionTypeEnum::Redirect).redirect_config(redirect).build())
     }
 
-    /// ARNs of the certificates that were issued, the default one first.
+    /// ARNs of the certificates that were issued, the default one first. A plan has those, too, that the run is going to get.
     fn certificates(&self, cloud: &Cloud) -> Vec<String> {
         match self {
             Self::Http => Vec::new(),
-            Self::Https(parts) => parts.iter().filter_map(|part| validation::issued(cloud, part)).collect(),
+            Self::Https(parts) => parts.iter().filter_map(|part| validation::issued_by_then(cloud, part)).collect(),
         }
     }
 
@@ -248,12 +248,14 @@ impl Resource for Listener {
         if marks::differs(changed) {
             target_group::add_tags(cloud, &arn, &Resource::part(self)).await?;
         }
+        // What serves their successors' names comes first.
+        self.add_certificates(cloud, &arn, &seen.others).await?;
         for doomed in &seen.doomed {
             let certificate = ListenerCertificate::builder().certificate_arn(doomed).build();
             let remove = cloud.balancing.remove_listener_certificates().listener_arn(&arn).certificates(certificate);
             remove.send().await.map_err(aws("RemoveListenerCertificates"))?;
         }
-        self.add_certificates(cloud, &arn, &seen.others).await
+        Ok(())
     }
 
     async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {

@@ -55,14 +55,19 @@ impl Table {
         let wanted = self.routes(cloud);
         for (destination, part) in &wanted {
             let target = cloud.need(part)?;
+            let gateway = part == internet_gateway::PART;
             match there.get(destination) {
                 Some(found) if *found == target => continue,
-                Some(_) => delete_route(cloud, id, destination).await?,
+                // In one step: no packet finds no way in between, and a target that EC2 refuses takes no route away.
+                Some(_) => {
+                    replace_route(cloud, id, destination, &target, gateway).await?;
+                    continue;
+                }
                 None => {}
             }
             until_visible("the route's target", || async {
                 let route = cloud.ec2.create_route().route_table_id(id).destination_cidr_block(destination);
-                let route = match part == internet_gateway::PART {
+                let route = match gateway {
                     true => route.gateway_id(&target),
                     false => route.vpc_peering_connection_id(&target),
                 };
@@ -115,6 +120,19 @@ fn targets(found: &Found) -> BTreeMap<String, String> {
 fn associations(found: &Found) -> BTreeMap<String, String> {
     let all = found.table.associations().iter();
     all.filter_map(|one| Some((one.subnet_id()?.to_owned(), one.route_table_association_id()?.to_owned()))).collect()
+}
+
+async fn replace_route(cloud: &Cloud, id: &str, destination: &str, target: &str, gateway: bool) -> Result<(), Error> {
+    until_visible("the route's target", || async {
+        let route = cloud.ec2.replace_route().route_table_id(id).destination_cidr_block(destination);
+        let route = match gateway {
+            true => route.gateway_id(target),
+            false => route.vpc_peering_connection_id(target),
+        };
+        route.send().await.map_err(aws("ReplaceRoute"))
+    })
+    .await?;
+    Ok(())
 }
 
 async fn delete_route(cloud: &Cloud, id: &str, destination: &str) -> Result<(), Error> {

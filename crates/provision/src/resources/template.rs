@@ -37,7 +37,7 @@ impl Template {
         let mut all = Vec::new();
         for (name, group) in &cloud.spec.groups {
             let image = image::find(cloud, group.architecture()).await?;
-            let key_pair = key_pair::KeyPair::of(cloud).is_wanted();
+            let key_pair = key_pair::is_wanted(cloud);
             all.push(Self { group: name.clone(), wanted: Some(group.clone()), key_pair, image });
         }
         Ok(all)

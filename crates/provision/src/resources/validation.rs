@@ -10,7 +10,7 @@ use super::dns;
 use crate::Cloud;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
+use crate::plan::{Changed, Fields, UNKNOWN};
 use crate::settle;
 
 /// ACM names the records within seconds of the request.
@@ -31,6 +31,12 @@ pub(crate) fn part(certificate: &str) -> String {
 /// The ARN of a certificate, once it was issued.
 pub(crate) fn issued(cloud: &Cloud, certificate: &str) -> Option<String> {
     cloud.id(&part(certificate)).filter(|arn| arn.starts_with("arn:"))
+}
+
+/// The same; in a plan also of a certificate that the run is going to get issued, whose ARN nobody knows yet.
+pub(crate) fn issued_by_then(cloud: &Cloud, certificate: &str) -> Option<String> {
+    issued(cloud, certificate)
+        .or_else(|| (cloud.mode().plans() && !is_elsewhere(cloud, certificate)).then(|| UNKNOWN.to_owned()))
 }
 
 /// The id of a validation that somebody else has to finish.

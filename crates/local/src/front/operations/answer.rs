@@ -105,10 +105,14 @@ impl Operations {
                     Some(answer) => Ok(Some(answer)),
                     None => match self.reboots.answer(asked).await? {
                         Some(answer) => Ok(Some(answer)),
-                        None => self.zones.answer(asked).await,
+                        None => match self.ebs_keys.answer(asked)? {
+                            Some(answer) => Ok(Some(answer)),
+                            None => self.zones.answer(asked).await,
+                        },
                     },
                 },
             },
+            "servicequotas" => self.quotas.answer(asked),
             "autoscaling" => match self.zones.lifecycle.answer(asked).await? {
                 Some(answer) => Ok(Some(answer)),
                 None => self.zones.answer(asked).await,

@@ -169,6 +169,19 @@ pub(super) async fn unprotect(cloud: &Cloud, group: &AutoScalingGroup) -> Result
 /// Puts the group behind this target group or classic load balancer, and no other.
 pub(super) async fn attach(cloud: &Cloud, found: &AutoScalingGroup, part: &str, behind: &str) -> Result<(), Error> {
     let name = found.auto_scaling_group_name().unwrap_or_default();
+    if part == target_group::PART {
+        until_visible("the target group", || async {
+            let attach = cloud.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
+            attach.target_group_arns(behind).send().await.map_err(aws("AttachLoadBalancerTargetGroups"))
+        })
+        .await?;
+    } else {
+        until_visible("the load balancer", || async {
+            let attach = cloud.scaling.attach_load_balancers().auto_scaling_group_name(name);
+            attach.load_balancer_names(behind).send().await.map_err(aws("AttachLoadBalancers"))
+        })
+        .await?;
+    }
     for arn in found.target_group_arns().iter().filter(|arn| *arn != behind) {
         until_free("the Auto Scaling group", || async {
             let detach = cloud.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
@@ -180,19 +193,6 @@ pub(super) async fn attach(cloud: &Cloud, found: &AutoScalingGroup, part: &str, 
         until_free("the Auto Scaling group", || async {
             let detach = cloud.scaling.detach_load_balancers().auto_scaling_group_name(name);
             detach.load_balancer_names(other).send().await.map_err(aws("DetachLoadBalancers"))
-        })
-        .await?;
-    }
-    if part == target_group::PART {
-        until_visible("the target group", || async {
-            let attach = cloud.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
-            attach.target_group_arns(behind).send().await.map_err(aws("AttachLoadBalancerTargetGroups"))
-        })
-        .await?;
-    } else {
-        until_visible("the load balancer", || async {
-            let attach = cloud.scaling.attach_load_balancers().auto_scaling_group_name(name);
-            attach.load_balancer_names(behind).send().await.map_err(aws("AttachLoadBalancers"))
         })
         .await?;
     }

@@ -17,7 +17,7 @@ use super::super::security_group::SecurityGroup;
 use super::super::{key_pair, role};
 use crate::Cloud;
 use crate::error::Error;
-use crate::plan::Fields;
+use crate::plan::{Fields, UNKNOWN};
 
 /// The root device of our images.
 const ROOT_DEVICE: &str = "/dev/xvda";
@@ -57,8 +57,17 @@ fn digest(text: &[u8]) -> String {
     format!("sha256 {}", &hex::encode(Sha256::digest(text))[..16])
 }
 
+/// In a plan it may not be there yet.
 fn key_pair_name(cloud: &Cloud) -> Option<String> {
-    cloud.id(key_pair::PART)
+    key_pair::is_wanted(cloud).then(|| cloud.id_or_unknown(key_pair::PART))
+}
+
+/// What a person wants to know of user data; nothing yet while it has an id that is not known yet.
+fn user_data_in_words(user_data: &str) -> String {
+    match user_data.contains(UNKNOWN) {
+        true => UNKNOWN.to_owned(),
+        false => digest(user_data.as_bytes()),
+    }
 }
 
 fn tags_in_words(tags: impl IntoIterator<Item = (String, String)>) -> String {
@@ -83,7 +92,7 @@ pub(super) fn wanted(cloud: &Cloud, group_name: &str, group: &Group, image: &str
         .with("root volume", format!("{} GiB gp3, encrypted", group.disk_gib))
         .with("metadata", format!("version 2, {HOPS} hop"))
         .with("shutdown", ShutdownBehavior::Terminate.as_str())
-        .with("user data", digest(user_data.as_bytes()))
+        .with("user data", user_data_in_words(&user_data))
         .with("tags", tags_in_words(instance_tags(cloud, group_name))))
 }
 
@@ -154,7 +163,7 @@ pub(super) fn data(
         .instance_type(InstanceType::from(group.instance_types[0].as_str()))
         .iam_instance_profile(profile)
         .security_group_ids(cloud.need(SecurityGroup::Nodes.part_name())?)
-        .set_key_name(key_pair_name(cloud))
+        .set_key_name(cloud.id(key_pair::PART))
         .block_device_mappings(root)
         .metadata_options(metadata)
         .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
