@@ -152,7 +152,8 @@ impl ClassicBalancer {
     async fn put_listener(&self, cloud: &Cloud, seen: &Seen, port: i32) -> Result<(), Error> {
         let name = cloud.names.balancer();
         let there = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
-        let former = there.filter(|one| one.load_balancer_port() == port).cloned().next();
+        let mut there = there.filter(|one| one.load_balancer_port() == port);
+        let former = there.next().cloned();
         let wanted = self.listeners(cloud)?.into_iter().find(|one| one.load_balancer_port() == port);
         if let (Some(former), Some(wanted)) = (&former, &wanted)
             && is_but_for_its_certificate(former, wanted)
