@@ -126,7 +126,8 @@ fn a_default_key_that_auto_scaling_may_not_use_is_named_before_anything_is_made(
         assert!(outcome["error"].is_null(), "{operation}: {outcome}");
         outcome
     };
-    let key = call("kms", "create_key", json!({}))["KeyMetadata"]["Arn"].clone();
+    let made = call("kms", "create_key", json!({}))["KeyMetadata"].clone();
+    let (key, id) = (made["Arn"].clone(), made["KeyId"].clone());
     call("ec2", "modify_ebs_default_kms_key_id", json!({ "KmsKeyId": key }));
     let before = account.inventory();
     let plan = || {
@@ -152,10 +153,10 @@ fn a_default_key_that_auto_scaling_may_not_use_is_named_before_anything_is_made(
     account.calm();
     assert!(code == Some(2) && talk.contains("note: whether Auto Scaling may use the key"), "{talk}");
 
-    call("kms", "disable_key", json!({ "KeyId": key }));
+    call("kms", "disable_key", json!({ "KeyId": id }));
     let (code, talk) = plan();
     assert!(code == Some(1) && talk.contains("is Disabled, so no volume can be made"), "{talk}");
-    call("kms", "enable_key", json!({ "KeyId": key }));
+    call("kms", "enable_key", json!({ "KeyId": id }));
     let operations = [
         "Encrypt",
         "Decrypt",

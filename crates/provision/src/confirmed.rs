@@ -103,8 +103,8 @@ fn covers(shown: &Difference, now: &Difference) -> bool {
 /// Whether a text is another one in which ids were not known yet. Lists are sorted, and an id sorts elsewhere than what stood
 /// for it: so words are compared without their order.
 fn fits(shown: &str, now: &str) -> bool {
-    if !shown.contains(UNKNOWN) {
-        return shown == now;
+    if !shown.contains(UNKNOWN) || shown == UNKNOWN {
+        return shown == UNKNOWN || shown == now;
     }
     // One word, whatever is glued to it.
     let shown = shown.replace(UNKNOWN, PLACEHOLDER);
@@ -157,6 +157,7 @@ mod tests {
         for (shown, now) in [
             ("a", "a"),
             (u, "vpc-1"),
+            (u, "sha256 0d3a1dfd284cd5cc"),
             (&format!("forward to {u}"), "forward to arn:aws:1"),
             (&format!("ingress tcp 80 from {u}"), "ingress tcp 80 from sg-1"),
             // Sorted with and without the ids: their order is another.
