@@ -289,10 +289,13 @@ fn a_cluster_that_is_deployed_again_over_its_bucket_is_founded_anew() {
 
     // A destroy that was killed when the managers were gone and the workers were not.
     let group = "futuswarm-local-lives-managers";
+    let unprotected =
+        json!({ "AutoScalingGroupName": group, "InstanceIds": [first[0]], "ProtectedFromScaleIn": false });
     let gone = account.call(&json!([
+        ["autoscaling", null, "set_instance_protection", unprotected],
         ["autoscaling", null, "delete_auto_scaling_group", { "AutoScalingGroupName": group, "ForceDelete": true }]
     ]));
-    assert!(gone[0]["error"].is_null(), "{gone:?}");
+    assert!(gone.iter().all(|outcome| outcome["error"].is_null()), "{gone:?}");
     cluster.wait("the end of the manager", PATIENCE, || !of_role(&cluster.status(), "manager").contains(&first[0]));
     cluster.must(&["deploy-cluster"]);
     let second = of_role(&cluster.status(), "manager");
