@@ -254,7 +254,7 @@ fn what_does_not_fit_together_is_refused() {
         (
             "instance_type = \"t3.small\"",
             "instance_types = [\"t3.small\", \"t4g.small\"]",
-            "groups.workers.instance_types: t4g.small has a Graviton processor (arm64)",
+            "groups.managers.instance_types: t4g.small has a Graviton processor (arm64)",
         ),
         ("instance_type = \"t3.small\"", "instance_type = \"m7g.large\"", "images are baked for x86_64 only"),
         (
