@@ -22,7 +22,7 @@ teardown_file() {
 endpoint() { "$LOCAL" cloud --spec "$1" | python3 -c 'import json,sys; print(json.load(sys.stdin)["api_endpoint"])'; }
 
 @test "the other cloud runs" {
-    run env -u FUTUSWARM_STATE "$LOCAL" cloud --spec "$FUTUSWARM_BESIDE"
+    run env FUTUSWARM_STATE="$FUTUSWARM_BESIDE_STATE" "$LOCAL" cloud --spec "$FUTUSWARM_BESIDE"
     [ "$status" -eq 0 ]
 }
 
@@ -47,7 +47,7 @@ END
     echo "$output"
     [ "$status" -eq 0 ]
     [[ "$output" =~ "of 127.0.0.1 is in use by futuswarm"[^,]*", so "[0-9]+" is used; api_port under [local] of the spec sets another" ]]
-    first=$(env -u FUTUSWARM_STATE "$LOCAL" cloud --spec "$FUTUSWARM_BESIDE" | python3 -c 'import json,sys; print(json.load(sys.stdin)["api_endpoint"])')
+    first=$(env FUTUSWARM_STATE="$FUTUSWARM_BESIDE_STATE" "$LOCAL" cloud --spec "$FUTUSWARM_BESIDE" | python3 -c 'import json,sys; print(json.load(sys.stdin)["api_endpoint"])')
     [ "$(endpoint "$SECOND")" != "$first" ]
     # Again: it is found, and nothing is said of ports.
     run "$LOCAL" up --api-only --spec "$SECOND"

@@ -104,7 +104,7 @@ impl Test {
             }
             // One after the other: each wants the whole machine.
             tests.args(["--", "--ignored", "--test-threads", "1", "--nocapture"]);
-            process::run(tests.env("FUTUSWARM_XTASK", std::env::current_exe()?))
+            process::run(tests.env("FUTUSWARM_XTASK", workspace.program("xtask")))
         })
     }
 }
@@ -115,9 +115,10 @@ fn operator(workspace: &Workspace, tools: &str, beside: Option<&Beside<'_>>) -> 
     bats.arg(Path::new(tools.trim()).join("usr/bin/bats")).arg("bats").current_dir(&workspace.root);
     bats.env_remove("FUTUSWARM_BESIDE");
     if let Some(beside) = beside {
-        bats.env("FUTUSWARM_BESIDE", &beside.spec);
+        bats.env("FUTUSWARM_BESIDE", &beside.spec).env("FUTUSWARM_BESIDE_STATE", futuswarm_paths::state_dir()?);
     }
-    process::run(bats.env("FUTUSWARM_XTASK", std::env::current_exe()?))
+    // Not the program that runs: compiling the whole workspace has put another one into its place.
+    process::run(bats.env("FUTUSWARM_XTASK", workspace.program("xtask")))
 }
 
 /// A local cloud without machines that has the usual ports, or whichever are free, and ends with this: no test may care.
