@@ -304,7 +304,10 @@ mod tests {
         assert!(noted.found.contains(&format!("(pid {})", std::process::id())), "{}", noted.found);
         assert_eq!(check(true, true).outcome, Outcome::Good);
         drop(listener);
-        assert_eq!(check(true, false).outcome, Outcome::Good);
+        // A child that another test starts at this moment has the socket, too, until it executes its program.
+        let free = || (check(true, false).outcome == Outcome::Good).then_some(());
+        let wait = |_: &u32| std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!((0..100).inspect(wait).find_map(|_| free()).is_some(), "{:?}", check(true, false));
     }
 
     #[test]
