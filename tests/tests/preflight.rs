@@ -41,6 +41,11 @@ fn what_the_region_does_not_have_is_said_before_anything_is_made() {
             "count = 100\ninstance_type = \"t3.xlarge\"",
             "the cluster needs 402, and 0 are there besides: ask for more with `aws service-quotas request-service-quota-increase --region eu-west-1 --service-code ec2 --quota-code L-1216C47A --desired-value 402`",
         ),
+        (
+            "count = 2\ninstance_type = \"t3.small\"",
+            "count = 2\ninstance_type = \"g4dn.xlarge\"",
+            "the account may have 0 vCPUs of running on-demand instances (G, VT) in eu-west-1; the cluster needs 8, and 0 are there besides",
+        ),
     ];
     let refuses = |before: &Value| {
         for (from, to, expected) in cases {

@@ -10,7 +10,7 @@ const PLAN: &[&str] = &["apply", "--image", "empty", "--plan", "--json"];
 /// What `tests/provision/drift.py` can change; each is one plan and one apply.
 const BATCHES: &[&str] = &["networks", "bucket", "identities", "balancer", "nodes", "data"];
 /// A plan without changes is made many times a day; it asks no more than this.
-const MOST_REQUESTS: u64 = 31;
+const MOST_REQUESTS: u64 = 30;
 /// With fewer, not all kinds of resources would have been looked at, or nobody would have counted.
 const FEWEST_REQUESTS: u64 = 20;
 
@@ -320,6 +320,27 @@ fn what_is_replaced_stays_until_its_successor_is_accepted() {
         }
     }
     assert!(routes().to_string().contains("igw-"), "{}", routes());
+
+    // A role of an instance profile, which has room for one: the former one is put back when ours is refused.
+    let profile = "futuswarm-local-provision-eu-west-1-worker";
+    let trust = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    call("iam", "create_role", json!({ "RoleName": "theirs", "AssumeRolePolicyDocument": trust }));
+    let named = |role: &str| json!({ "InstanceProfileName": profile, "RoleName": role });
+    call("iam", "remove_role_from_instance_profile", named(profile));
+    call("iam", "add_role_to_instance_profile", named("theirs"));
+    let roles = || {
+        let found = call("iam", "get_instance_profile", json!({ "InstanceProfileName": profile }));
+        let roles = found["InstanceProfile"]["Roles"].as_array().unwrap().clone();
+        roles.into_iter().map(|role| role["RoleName"].clone()).collect::<Vec<_>>()
+    };
+    refuse("iam", "AddRoleToInstanceProfile", 1);
+    let refused = account.provision_with(APPLY, &classic);
+    account.calm();
+    let (_, talk) = texts(&refused);
+    assert!(refused.status.code() == Some(1) && talk.contains("AddRoleToInstanceProfile"), "{talk}");
+    assert_eq!(roles(), ["theirs"], "the former one is back");
+    assert!(account.provision_with(APPLY, &classic).status.success());
+    assert_eq!(roles(), [profile]);
 
     // A classic listener: AWS can only put another one in its place.
     let name = "fsw-local-provision";

@@ -4,6 +4,7 @@
 //! so the local cloud is nothing but another endpoint.
 
 mod loopback;
+mod not_twice;
 mod profile;
 
 use std::fmt::{Debug, Display};
@@ -16,6 +17,7 @@ pub use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 pub use aws_smithy_runtime_api::client::result::SdkError;
 pub use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub use loopback::direct;
+pub use not_twice::NotTwice;
 
 /// Time for a TCP and TLS handshake; a healthy endpoint answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -143,6 +145,38 @@ impl Error {
             })
     }
 
+    /// Whether AWS says that it has such a thing already. Services name this in many ways.
+    #[must_use]
+    pub fn is_already_there(&self) -> bool {
+        const ENDS: [&str; 6] = [
+            "AlreadyExists",
+            "AlreadyExistsException",
+            "AlreadyExistsFault",
+            "AlreadyAssociated",
+            ".Duplicate",
+            ".Conflict",
+        ];
+        // Names of buckets are unique in all of AWS, so that it is somebody else's.
+        let code = self.code.as_deref().filter(|code| *code != "BucketAlreadyExists");
+        code.is_some_and(|code| {
+            // Of load balancers: DuplicateLoadBalancerName, DuplicateTargetGroupName, DuplicateListener.
+            code.starts_with("Duplicate") || ENDS.iter().any(|end| code.ends_with(end))
+        })
+    }
+
+    /// Whether nobody knows if the call was made: no answer came, or the service failed. A call that was throttled was not made.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        match self.code.as_deref() {
+            None => !self.is_expired_or_missing_credentials(),
+            Some(code) => {
+                self.status.is_some_and(|status| status >= 500)
+                    && !["SlowDown", "RequestLimitExceeded"].contains(&code)
+                    && !code.contains("Throttl")
+            }
+        }
+    }
+
     /// Whether there are no credentials, or they are no longer good.
     #[must_use]
     pub fn is_expired_or_missing_credentials(&self) -> bool {
@@ -261,6 +295,31 @@ mod tests {
         ] {
             let error = error(code, status);
             assert_eq!((error.is_not_found(), error.is_transient()), (not_found, transient), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_made_is_told_from_what_was_not() {
+        for (code, status, already, doubt) in [
+            (Some("InvalidSubnet.Conflict"), Some(400), true, false),
+            (Some("InvalidGroup.Duplicate"), Some(400), true, false),
+            (Some("InvalidLaunchTemplateName.AlreadyExistsException"), Some(400), true, false),
+            (Some("Resource.AlreadyAssociated"), Some(400), true, false),
+            (Some("RouteAlreadyExists"), Some(400), true, false),
+            (Some("EntityAlreadyExists"), Some(409), true, false),
+            (Some("AlreadyExistsException"), Some(400), true, false),
+            (Some("AlreadyExists"), Some(400), true, false),
+            (Some("DBInstanceAlreadyExists"), Some(400), true, false),
+            (Some("DuplicateLoadBalancerName"), Some(400), true, false),
+            (None, None, false, true),
+            (Some("InternalError"), Some(500), false, true),
+            (Some("RequestLimitExceeded"), Some(503), false, false),
+            (Some("ThrottlingException"), Some(503), false, false),
+            (Some("VpcLimitExceeded"), Some(400), false, false),
+            (Some("BucketAlreadyExists"), Some(409), false, false),
+        ] {
+            let error = error(code, status);
+            assert_eq!((error.is_already_there(), error.is_in_doubt()), (already, doubt), "{code:?}");
         }
     }
 

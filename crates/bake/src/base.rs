@@ -96,10 +96,9 @@ pub fn base(
     let work = workshop()?;
     let debs = Debs::new(cache.join("debs"));
     debs.sweep();
-    let choice = match stood_in {
-        // No network is needed for these either, unless the locked ones are here again.
-        Some(choice) if debs.missing(&choice.lock)?.is_empty() && !here(&debs, locked.as_ref())? => choice,
-        _ => choose(work.path(), &wanted, locked.as_ref(), policy, archives, &debs, tell)?,
+    let choice = match stand_in_again(stood_in, locked.as_ref(), &debs)? {
+        Some(choice) => choice,
+        None => choose(work.path(), &wanted, locked.as_ref(), policy, archives, &debs, tell)?,
     };
     let tar = work.path().join("base.tar");
     install(work.path(), &wanted, &choice.lock, &debs, &tar, tell)?;
@@ -177,8 +176,16 @@ pub fn choose(
     }
 }
 
-fn here(debs: &Debs, locked: Option<&Lock>) -> Result<bool, Error> {
-    locked.map_or(Ok(false), |locked| Ok(debs.missing(locked)?.is_empty()))
+/// The packages that stood in for the locked ones in an earlier rehearsal, when they can do so again: all of them are in the cache, so
+/// that no network is needed for them either, and the locked ones are not here again.
+///
+/// # Errors
+/// When the cache cannot be read.
+pub fn stand_in_again(stood_in: Option<Choice>, locked: Option<&Lock>, debs: &Debs) -> Result<Option<Choice>, Error> {
+    let here = |lock: &Lock| Ok::<_, Error>(debs.missing(lock)?.is_empty());
+    let Some(choice) = stood_in else { return Ok(None) };
+    let again = here(&choice.lock)? && !locked.map_or(Ok(false), here)?;
+    Ok(again.then_some(choice))
 }
 
 /// Today's packages, in the cache.

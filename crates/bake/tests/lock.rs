@@ -248,3 +248,28 @@ fn a_lock_that_is_made_anew_and_says_the_same_keeps_its_time() {
     let lock = world.lock();
     assert_eq!(world.choose(&lock, Update).unwrap().lock, lock);
 }
+
+#[test]
+fn packages_that_stood_in_do_so_again_from_the_cache_until_the_locked_ones_are_here() {
+    let world = World::new(&first(), &["app"]);
+    let lock = world.lock();
+    let today = [deb("base", "2").essential(), deb("app", "1.0+a").depends("lib"), deb("lib", "1:2~rc1-1")];
+    world.release(&today);
+    let newer = world.choose(&lock, AllowNewer).unwrap();
+    assert_eq!(newer.drift, ["base is 2 instead of 1"]);
+    // Nobody is asked, and nobody could be.
+    world.server.requests();
+    assert_eq!(world.again(&newer, &lock).as_ref(), Some(&newer));
+    assert_eq!(world.server.requests(), [""; 0]);
+    // One of them is gone from the cache.
+    let package = world.cache().join(format!("{}.deb", newer.lock.package[1].sha256));
+    let bytes = std::fs::read(&package).unwrap();
+    std::fs::remove_file(&package).unwrap();
+    assert_eq!(world.again(&newer, &lock), None);
+    std::fs::write(&package, bytes).unwrap();
+    assert_eq!(world.again(&newer, &lock).as_ref(), Some(&newer));
+    // The locked ones have come back: the lock is met before anything stands in for it.
+    world.release(&first());
+    assert_eq!(world.choose(&lock, Exact).unwrap().lock, lock);
+    assert_eq!(world.again(&newer, &lock), None);
+}

@@ -157,7 +157,7 @@ impl Front {
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
                     let front = Arc::clone(&front);
-                    async move { Ok::<_, std::convert::Infallible>(front.answer(request, caller).await) }
+                    async move { front.answer(request, caller).await.ok_or_else(cut_off) }
                 });
                 let served = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -171,22 +171,23 @@ impl Front {
         }
     }
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, caller: Caller) -> Response<Body> {
+    /// The answer to a call; none where the connection is to end instead.
+    async fn answer(self: &Arc<Self>, request: Request<Incoming>, caller: Caller) -> Option<Response<Body>> {
         let started = std::time::Instant::now();
         let line = format!("{} {}", request.method(), request.uri().path());
         let answer = self.route(request, caller).await.unwrap_or_else(|(status, detail)| {
             tracing::warn!(request = line, %status, detail, "the API endpoint could not answer");
-            failure(status, &detail)
-        });
+            Some(failure(status, &detail))
+        })?;
         tracing::debug!(request = line, status = %answer.status(), milliseconds = started.elapsed().as_millis(), "API");
-        answer
+        Some(answer)
     }
 
     async fn route(
         self: &Arc<Self>,
         request: Request<Incoming>,
         caller: Caller,
-    ) -> Result<Response<Body>, (StatusCode, String)> {
+    ) -> Result<Option<Response<Body>>, (StatusCode, String)> {
         // The emulator's own switches (reset, IAM off) are not part of the cloud.
         if entry::is_a_switch(request.uri().path()) {
             return Err((StatusCode::NOT_FOUND, "no such path in the local cloud".to_owned()));
@@ -209,9 +210,9 @@ impl Front {
         }
         if let Some(fault) = verdict.fault.as_ref().filter(|fault| fault.replaces_the_call()) {
             self.faults.done(&verdict);
-            return Ok(faults::answer::instead(fault, &scope.service, &parts.method, arrived.form()));
+            return Ok(Some(faults::answer::instead(fault, &scope.service, &parts.method, arrived.form())));
         }
-        let lost = verdict.fault == Some(ApiFault::Lost);
+        let (lost, cut) = (verdict.fault == Some(ApiFault::Lost), verdict.fault == Some(ApiFault::Cut));
         // A task of its own: what has arrived is done to its end, also when whoever asked is killed meanwhile.
         let front = Arc::clone(self);
         let called = tokio::spawn(async move {
@@ -223,7 +224,7 @@ impl Front {
         if lost {
             tokio::time::sleep(faults::LOST).await;
         }
-        answer
+        if cut { Ok(None) } else { answer.map(Some) }
     }
 
     /// What the faults in force do to a call.
@@ -443,6 +444,11 @@ impl Front {
             }
         }
     }
+}
+
+/// Ends a connection without an answer.
+fn cut_off() -> std::io::Error {
+    std::io::Error::from(std::io::ErrorKind::ConnectionAborted)
 }
 
 /// A whole answer of the emulator.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futuswarm_aws::SdkConfig;
+use futuswarm_aws::{NotTwice, SdkConfig};
 use futuswarm_spec::Spec;
 use futuswarm_store::{S3Bucket, Store};
 
@@ -105,13 +105,13 @@ pub struct Cloud {
     pub sdk: SdkConfig,
     /// What was seen.
     pub(crate) world: World,
-    ids: Mutex<BTreeMap<String, String>>,
-    report: Mutex<Report>,
+    ids: Arc<Mutex<BTreeMap<String, String>>>,
+    report: Arc<Mutex<Report>>,
     mode: Mutex<Mode>,
     stale_tags: AtomicBool,
     /// Outside of it nothing is changed, if there is one.
     confirmed: Option<Confirmed>,
-    listener: Listener,
+    listener: Arc<Listener>,
 }
 
 impl Cloud {
@@ -130,7 +130,7 @@ impl Cloud {
                 spec.cluster, caller.arn
             )));
         }
-        Ok(Self::new(sdk, sts, account, spec, extras, listener))
+        Ok(Self::new(sdk, sts, account, spec, extras, Arc::new(listener)))
     }
 
     /// The same without asking anybody who the account is.
@@ -140,7 +140,7 @@ impl Cloud {
         account: String,
         spec: Spec,
         extras: Extras,
-        listener: Listener,
+        listener: Arc<Listener>,
     ) -> Self {
         let names = Names { cluster: spec.cluster.clone(), account, region: spec.region.clone() };
         let endpoint = sdk.endpoint_url().map(str::to_owned);
@@ -166,8 +166,8 @@ impl Cloud {
             endpoint,
             sdk,
             world: World::default(),
-            ids: Mutex::default(),
-            report: Mutex::default(),
+            ids: Arc::default(),
+            report: Arc::default(),
             mode: Mutex::new(Mode::Apply { plan: true }),
             stale_tags: AtomicBool::new(false),
             confirmed: None,
@@ -180,6 +180,19 @@ impl Cloud {
     pub fn holding_to(mut self, confirmed: Confirmed) -> Self {
         self.confirmed = Some(confirmed);
         self
+    }
+
+    /// The same run, with nothing of what it has seen so far: what was noted is in common.
+    pub(crate) fn afresh(&self) -> Self {
+        let (spec, extras, listener) = (self.spec.clone(), self.extras.clone(), Arc::clone(&self.listener));
+        let account = self.names.account.clone();
+        Self {
+            ids: Arc::clone(&self.ids),
+            report: Arc::clone(&self.report),
+            mode: Mutex::new(self.mode()),
+            stale_tags: AtomicBool::new(self.has_stale_tags()),
+            ..Self::new(self.sdk.clone(), self.sts.clone(), account, spec, extras, listener)
+        }
     }
 
     /// # Errors
@@ -252,6 +265,10 @@ impl Cloud {
         lock(&self.ids).insert(part, id);
     }
 
+    pub(crate) fn forget_id(&self, part: &str) {
+        lock(&self.ids).remove(part);
+    }
+
     pub(crate) fn note_change(&self, change: Change) {
         lock(&self.report).changes.push(change);
     }
@@ -295,6 +312,11 @@ impl Cloud {
     }
 }
 
+/// For calls to EC2 that it would make twice: see [`NotTwice`].
+pub(crate) fn ec2_not_twice() -> aws_sdk_ec2::config::Builder {
+    aws_sdk_ec2::config::Builder::new().retry_classifier(NotTwice)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -310,6 +332,6 @@ impl Cloud {
             .endpoint_url("http://127.0.0.1:9")
             .build();
         let sts = aws_sdk_sts::Client::new(&sdk);
-        Self::new(sdk, sts, "123456789012".to_owned(), spec, extras, listener)
+        Self::new(sdk, sts, "123456789012".to_owned(), spec, extras, Arc::new(listener))
     }
 }

@@ -1,6 +1,8 @@
 //! The dependency graph: resources are looked at, compared and changed as soon as what they need is done, many at a time;
 //! they are deleted in the opposite order.
 
+mod again;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::time::Instant;
@@ -204,7 +206,7 @@ async fn converge<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: O
     let Some(found) = found else {
         let change = change(Action::Create, resource.wanted(cloud)?.differences(&Fields::new()));
         return make(cloud, mode, change, async {
-            let id = resource.create(cloud).await?;
+            let id = again::create(resource, cloud).await?;
             cloud.note_id(resource.part(), id);
             Ok(())
         })

@@ -162,9 +162,20 @@ fn domain(name: &str) -> Result<(), &'static str> {
     let labels: Vec<&str> = name.split('.').collect();
     let top = labels.last().is_some_and(|top| top.len() >= 2 && !top.bytes().all(|byte| byte.is_ascii_digit()));
     // 64 is the longest that ACM takes as a certificate's first name.
-    (name.len() <= 64 && labels.len() >= 2 && top && labels.iter().all(|part| label(part)))
-        .then_some(())
-        .ok_or("a domain name of your own such as \"apps.example.com\", in lower case, of at most 64 characters,")
+    if name.len() > 64 || labels.len() < 2 || !top || !labels.iter().all(|part| label(part)) {
+        return Err("a domain name of your own such as \"apps.example.com\", in lower case, of at most 64 characters,");
+    }
+    if is_of_a_registry(name) {
+        return Err("a domain name of your own, and not one below which anybody registers domains as below \"co.uk\",");
+    }
+    Ok(())
+}
+
+/// Whether a name is one of those below which registries sell domains (<https://publicsuffix.org/list/>, the section of ICANN's
+/// domains). The other section is of names below which companies let others have domains, such as `github.io`: whoever runs this
+/// may well be that company. What is not in the list, such as `apps.localhost`, is somebody's own.
+fn is_of_a_registry(name: &str) -> bool {
+    psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix == name && suffix.typ() == Some(psl::Type::Icann))
 }
 
 /// A zone's last letter as a number: 0 for `a`.

@@ -195,6 +195,14 @@ fn what_does_not_fit_together_is_refused() {
         ("domain = \"apps.localhost\"", "domain = \"10.0.0.1\"", "a domain name of your own such as"),
         ("domain = \"apps.localhost\"", "domain = \"com\"", "a domain name of your own such as"),
         ("domain = \"apps.localhost\"", "domain = \"apps.example.com.\"", "a domain name of your own such as"),
+        ("domain = \"apps.localhost\"", "domain = \"co.uk\"", "below which anybody registers domains"),
+        // By a rule with a star.
+        ("domain = \"apps.localhost\"", "domain = \"anything.ck\"", "below which anybody registers domains"),
+        (
+            "domain = \"apps.localhost\"",
+            "open_domain = \"xn--55qx5d.cn\"\ndomain = \"apps.localhost\"",
+            "below which anybody registers domains",
+        ),
         (
             "domain = \"apps.localhost\"",
             "open_domain = \"org\"\ndomain = \"apps.localhost\"",
@@ -317,4 +325,28 @@ fn an_ssh_key_with_characters_missing_is_refused_with_its_line() {
     let cut = &key[..key.len() - 5];
     let text = problems(&with(cut));
     assert!(text.contains("ssh.public_key") && text.contains("this one is cut short or damaged"), "{text}");
+}
+
+#[test]
+fn a_domain_of_ones_own_is_taken_whatever_it_is_below() {
+    for domain in [
+        "apps.localhost",
+        "localhost.localdomain",
+        "example.com",
+        "example.co.uk",
+        "apps.internal",
+        "apps.example.museum",
+        // Exceptions to a rule with a star, and names that companies let others have domains below.
+        "www.ck",
+        "github.io",
+        "example.github.io",
+        "s3.amazonaws.com",
+    ] {
+        let text = LOCAL.replace("domain = \"apps.localhost\"", &format!("domain = \"{domain}\""));
+        assert!(text.contains(domain), "{domain}");
+        assert_eq!(
+            Spec::parse("c", &text).map(|spec| spec.domain).map_err(|problems| problems.to_string()),
+            Ok(domain.to_owned())
+        );
+    }
 }

@@ -19,6 +19,7 @@ pub const SHORT: &[&str] = &[
     "provision",
     "variants",
     "refusals",
+    "lost_answers",
     "preflight",
     "emulator",
     "least_privilege",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futuswarm_bake::Error;
 use futuswarm_bake::archive::Archives;
-use futuswarm_bake::base::{Choice, LockPolicy, choose};
+use futuswarm_bake::base::{Choice, LockPolicy, choose, stand_in_again};
 use futuswarm_bake::debs::Debs;
 use futuswarm_bake::lock::{Lock, Wanted};
 use futuswarm_tools::ToolsTree;
@@ -230,6 +230,12 @@ impl World {
             .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("unfinished"));
         assert_eq!(left.count(), 0);
         Ok(choice)
+    }
+
+    /// What stands in once more without anybody being asked, if `choice` can.
+    pub fn again(&self, choice: &Choice, lock: &Lock) -> Option<Choice> {
+        let choice = Choice { lock: choice.lock.clone(), drift: choice.drift.clone() };
+        stand_in_again(Some(choice), Some(lock), &Debs::new(self.cache())).unwrap()
     }
 
     /// The cache of packages.

@@ -33,6 +33,8 @@ pub enum ApiFault {
     },
     /// It is made, but its answer never arrives.
     Lost,
+    /// It is made, and the connection ends before its answer: as lost, but whoever asked knows it at once.
+    Cut,
     /// It is refused with this error code, as for a quota, missing permissions, or something that is not visible yet.
     Refused {
         /// For example `VpcLimitExceeded`.
@@ -61,7 +63,7 @@ pub enum ApiFault {
 impl ApiFault {
     /// Whether the call is answered here instead of being made.
     pub fn replaces_the_call(&self) -> bool {
-        !matches!(self, Self::Late { .. } | Self::Lost)
+        !matches!(self, Self::Late { .. } | Self::Lost | Self::Cut)
     }
 
     /// The service and operations that this is about when nothing is said of either.
@@ -183,7 +185,7 @@ pub fn parse(json: &[u8]) -> Result<Vec<ApiFaults>, String> {
 pub struct Counts {
     /// Calls that the fault is about, spared ones included.
     pub seen: u32,
-    /// Calls that were hit; for a lost answer, when the call had been made.
+    /// Calls that were hit; for an answer that is lost or cut off, when the call had been made.
     pub hit: u32,
     /// Calls that the fault is about and that are done, in whatever way.
     pub done: u32,
@@ -275,7 +277,7 @@ impl Injected {
                 && (rule.counts.seen - rule.faults.after - 1).is_multiple_of(rule.faults.every);
             let strikes = turn && rule.struck < rule.faults.count && (late.is_some() || verdict.fault.is_none());
             // A lost answer counts when the call has been made: whoever waits for that acts on it.
-            let lost = strikes && rule.faults.fault == ApiFault::Lost;
+            let lost = strikes && matches!(rule.faults.fault, ApiFault::Lost | ApiFault::Cut);
             verdict.about.push((*number, lost));
             if !strikes {
                 continue;

@@ -1,6 +1,7 @@
 //! Operations that the emulator lacks or answers incompletely: each is one file under `operations/`.
 
 pub mod answer;
+mod balancer_again;
 mod balancer_tags;
 mod bucket_configuration;
 mod certificates;
@@ -9,6 +10,7 @@ mod console_output;
 mod databases;
 mod describe_images;
 mod ebs_key;
+mod endpoint_routes;
 pub mod image_calls;
 mod launch_templates;
 pub mod lifecycle;
@@ -33,6 +35,7 @@ use certificates::Certificates;
 use classic::Classic;
 use databases::DatabaseCalls;
 use ebs_key::EbsKeys;
+use endpoint_routes::EndpointRoutes;
 use image_calls::ImageCalls;
 use launch_templates::Added;
 use lifecycle::Leaving;
@@ -108,6 +111,7 @@ pub struct Operations {
     classic: Classic,
     databases: DatabaseCalls,
     ebs_keys: EbsKeys,
+    endpoint_routes: EndpointRoutes,
     quotas: Quotas,
     reboots: Reboots,
     templates: Added,
@@ -123,6 +127,7 @@ impl Operations {
             classic: Classic::default(),
             databases: DatabaseCalls::new(inner.clone(), catalogue),
             ebs_keys: EbsKeys::default(),
+            endpoint_routes: EndpointRoutes::new(inner.clone()),
             quotas: Quotas::default(),
             reboots,
             templates: Added::default(),

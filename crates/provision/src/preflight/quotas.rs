@@ -19,40 +19,116 @@ struct Quota {
     what: &'static str,
 }
 
-const ON_DEMAND: Quota = Quota {
-    service: "ec2",
-    code: "L-1216C47A",
-    what: "vCPUs of running on-demand instances (A, C, D, H, I, M, R, T, Z)",
-};
-const SPOT: Quota =
-    Quota { service: "ec2", code: "L-34B43A08", what: "vCPUs of spot instances (A, C, D, H, I, M, R, T, Z)" };
+/// A quota of vCPUs.
+const fn vcpus(code: &'static str, what: &'static str) -> Quota {
+    Quota { service: "ec2", code, what }
+}
+
+/// Families of instance types that share the quotas of their vCPUs.
+struct Family {
+    /// What the names of its types begin with, before the first digit.
+    letters: &'static [&'static str],
+    on_demand: Quota,
+    /// Absent where AWS has none.
+    spot: Option<Quota>,
+}
+
+/// As the Amazon EC2 User Guide names them ("On-Demand Instance quotas", "Spot Instance quotas"). Mac instances run on dedicated
+/// hosts and have no quota of vCPUs.
+static FAMILIES: [Family; 10] = [
+    Family {
+        // `im` and `is` are families of I.
+        letters: &["a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"],
+        on_demand: vcpus("L-1216C47A", "vCPUs of running on-demand instances (A, C, D, H, I, M, R, T, Z)"),
+        spot: Some(vcpus("L-34B43A08", "vCPUs of spot instances (A, C, D, H, I, M, R, T, Z)")),
+    },
+    Family {
+        letters: &["f"],
+        on_demand: vcpus("L-74FC7D96", "vCPUs of running on-demand instances (F)"),
+        spot: Some(vcpus("L-88CF9481", "vCPUs of spot instances (F)")),
+    },
+    Family {
+        letters: &["g", "gr", "vt"],
+        on_demand: vcpus("L-DB2E81BA", "vCPUs of running on-demand instances (G, VT)"),
+        spot: Some(vcpus("L-3819A6DF", "vCPUs of spot instances (G, VT)")),
+    },
+    Family {
+        letters: &["p"],
+        on_demand: vcpus("L-417A185B", "vCPUs of running on-demand instances (P)"),
+        // One for P2, P3 and P4 and others for what came after them: which of them P6 counts for was not to be found.
+        spot: None,
+    },
+    Family {
+        letters: &["inf"],
+        on_demand: vcpus("L-1945791B", "vCPUs of running on-demand instances (Inf)"),
+        spot: Some(vcpus("L-B5D1601B", "vCPUs of spot instances (Inf)")),
+    },
+    Family {
+        letters: &["trn"],
+        on_demand: vcpus("L-2C3B7624", "vCPUs of running on-demand instances (Trn)"),
+        spot: Some(vcpus("L-6B0D517C", "vCPUs of spot instances (Trn)")),
+    },
+    Family {
+        letters: &["x"],
+        on_demand: vcpus("L-7295265B", "vCPUs of running on-demand instances (X)"),
+        spot: Some(vcpus("L-E3A00192", "vCPUs of spot instances (X)")),
+    },
+    Family {
+        letters: &["dl"],
+        on_demand: vcpus("L-6E869C2A", "vCPUs of running on-demand instances (DL)"),
+        spot: Some(vcpus("L-85EED4F7", "vCPUs of spot instances (DL)")),
+    },
+    Family {
+        letters: &["hpc"],
+        on_demand: vcpus("L-F7808C92", "vCPUs of running on-demand instances (HPC)"),
+        spot: None,
+    },
+    Family {
+        letters: &["u"],
+        on_demand: vcpus("L-43DA4232", "vCPUs of running on-demand instances (high memory)"),
+        spot: None,
+    },
+];
+
+impl Family {
+    fn has(&self, kind: &str) -> bool {
+        let letters: String = kind.chars().take_while(char::is_ascii_alphabetic).collect();
+        self.letters.contains(&letters.as_str())
+    }
+
+    /// The quota of one of the two markets.
+    fn quota(&self, spot: bool) -> Option<Quota> {
+        if spot { self.spot } else { Some(self.on_demand) }
+    }
+}
+
 const VPCS: Quota = Quota { service: "vpc", code: "L-F678F1CE", what: "VPCs" };
 const APPLICATION: Quota =
     Quota { service: "elasticloadbalancing", code: "L-53DA6B97", what: "application load balancers" };
 const CLASSIC: Quota = Quota { service: "elasticloadbalancing", code: "L-E9E9831D", what: "classic load balancers" };
 
-/// Whether a type counts for the quotas of the standard families; each other family has a quota of its own, which is not looked at.
-fn is_standard(kind: &str) -> bool {
-    let family: String = kind.chars().take_while(char::is_ascii_alphabetic).collect();
-    // `im` and `is` are families of I.
-    ["a", "c", "d", "h", "i", "im", "is", "m", "r", "t", "z"].contains(&family.as_str())
-}
-
-/// vCPUs that the groups start with at least, of one of the two markets.
-fn demand<'a>(groups: impl Iterator<Item = &'a Group>, spot: bool, types: &BTreeMap<String, Kind>) -> u32 {
+/// vCPUs of a family that the groups start with at least, of one of the two markets. A group that may start types of another family
+/// instead needs none of this one.
+fn demand<'a>(
+    family: &Family,
+    groups: impl Iterator<Item = &'a Group>,
+    spot: bool,
+    types: &BTreeMap<String, Kind>,
+) -> u32 {
     let least = |group: &Group| {
-        let counted = group.instance_types.iter().filter(|kind| is_standard(kind));
-        counted.filter_map(|kind| types.get(kind)).map(|kind| kind.vcpus).min()
+        let all = group.instance_types.iter().all(|kind| family.has(kind));
+        let kinds = group.instance_types.iter().filter(|_| all).filter_map(|kind| types.get(kind));
+        kinds.map(|kind| kind.vcpus).min()
     };
     groups.filter(|group| group.spot == spot).filter_map(|group| Some(group.min * least(group)?)).sum()
 }
 
-/// vCPUs that instances of others have, of one of the two markets.
-fn used(instances: &[Instance], cluster: &str, spot: bool) -> u32 {
+/// vCPUs of a family that instances of others have, of one of the two markets.
+fn used(family: &Family, instances: &[Instance], cluster: &str, spot: bool) -> u32 {
     let theirs = |instance: &&Instance| {
         crate::world::tag(instance.tags(), CLUSTER_TAG) != Some(cluster)
             && (instance.instance_lifecycle() == Some(&InstanceLifecycleType::Spot)) == spot
-            && instance.instance_type().is_some_and(|kind| is_standard(kind.as_str()))
+            && instance.instance_type().is_some_and(|kind| family.has(kind.as_str()))
     };
     let vcpus = |instance: &Instance| {
         let options = instance.cpu_options();
@@ -78,12 +154,19 @@ pub(super) async fn problems(cloud: &Cloud, types: &BTreeMap<String, Kind>) -> V
 
 async fn look(cloud: &Cloud, types: &BTreeMap<String, Kind>) -> Result<Vec<String>, Error> {
     let mut needs = Vec::new();
-    let wanted = [(ON_DEMAND, false), (SPOT, true)]
-        .map(|(quota, spot)| (quota, spot, demand(cloud.spec.groups.values(), spot, types)));
-    if wanted.iter().any(|(_, _, vcpus)| *vcpus > 0) {
-        let instances = instances(cloud).await?;
-        let wanted = wanted.into_iter().filter(|(_, _, vcpus)| *vcpus > 0);
-        needs.extend(wanted.map(|(quota, spot, vcpus)| (quota, vcpus, used(&instances, &cloud.spec.cluster, spot))));
+    let markets = FAMILIES.iter().flat_map(|family| [(family, false), (family, true)]);
+    let wanted = markets.filter_map(|(family, spot)| {
+        let vcpus = demand(family, cloud.spec.groups.values(), spot, types);
+        Some((family, spot, family.quota(spot)?, vcpus)).filter(|_| vcpus > 0)
+    });
+    let wanted: Vec<_> = wanted.collect();
+    if !wanted.is_empty() {
+        let (instances, cluster) = (instances(cloud).await?, &cloud.spec.cluster);
+        needs.extend(
+            wanted
+                .into_iter()
+                .map(|(family, spot, quota, vcpus)| (quota, vcpus, used(family, &instances, cluster, spot))),
+        );
     }
     // What there is was counted when it was made.
     if cloud.world.vpcs(cloud).await?.is_empty() {
@@ -181,35 +264,47 @@ mod tests {
 
     use super::*;
 
+    fn family(of: &str) -> Option<&'static Family> {
+        let mut all = FAMILIES.iter().filter(|family| family.has(of));
+        let first = all.next();
+        assert!(all.next().is_none(), "{of} counts once");
+        first
+    }
+
     #[test]
     fn families_are_told_as_ec2_tells_them() {
-        for standard in [
-            "a1.large",
-            "c7gn.large",
-            "d3en.xlarge",
-            "im4gn.large",
-            "is4gen.large",
-            "m5.large",
-            "t3.small",
-            "z1d.large",
+        for (kinds, on_demand, spot) in [
+            (
+                &[
+                    "a1.large",
+                    "c7gn.large",
+                    "d3en.xlarge",
+                    "im4gn.large",
+                    "is4gen.large",
+                    "m5.large",
+                    "t3.small",
+                    "z1d.large",
+                ][..],
+                "L-1216C47A",
+                Some("L-34B43A08"),
+            ),
+            (&["g5.xlarge", "g4dn.xlarge", "gr6.4xlarge", "vt1.3xlarge"], "L-DB2E81BA", Some("L-3819A6DF")),
+            (&["p3dn.24xlarge", "p5.48xlarge"], "L-417A185B", None),
+            (&["inf2.xlarge"], "L-1945791B", Some("L-B5D1601B")),
+            (&["trn1.2xlarge", "trn1n.32xlarge"], "L-2C3B7624", Some("L-6B0D517C")),
+            (&["x2gd.medium", "x8g.medium"], "L-7295265B", Some("L-E3A00192")),
+            (&["u-6tb1.112xlarge", "u7i-12tb.224xlarge", "u7in-16tb.224xlarge"], "L-43DA4232", None),
+            (&["hpc7a.96xlarge"], "L-F7808C92", None),
+            (&["f1.2xlarge", "f2.6xlarge"], "L-74FC7D96", Some("L-88CF9481")),
+            (&["dl1.24xlarge", "dl2q.24xlarge"], "L-6E869C2A", Some("L-85EED4F7")),
         ] {
-            assert!(is_standard(standard), "{standard}");
+            for kind in kinds {
+                let family = family(kind).unwrap_or_else(|| panic!("{kind} is of a family"));
+                assert_eq!(family.quota(false).map(|quota| quota.code), Some(on_demand), "{kind}");
+                assert_eq!(family.quota(true).map(|quota| quota.code), spot, "{kind}");
+            }
         }
-        for other in [
-            "g5.xlarge",
-            "p5.48xlarge",
-            "inf2.xlarge",
-            "trn1.2xlarge",
-            "x2gd.medium",
-            "u-6tb1.metal",
-            "hpc7a.96xlarge",
-            "mac2.metal",
-            "vt1.3xlarge",
-            "f1.2xlarge",
-            "dl1.24xlarge",
-        ] {
-            assert!(!is_standard(other), "{other}");
-        }
+        assert!(family("mac2.metal").is_none());
     }
 
     #[test]
@@ -226,9 +321,13 @@ mod tests {
             group(2, &["m5.2xlarge", "t3.small"], false),
             group(5, &["m5.2xlarge"], true),
             group(9, &["g5.xlarge"], false),
+            // Either will do.
+            group(7, &["g5.xlarge", "m5.2xlarge"], false),
         ];
-        assert_eq!(demand(groups.iter(), false, &types), 3 * 2 + 2 * 2);
-        assert_eq!(demand(groups.iter(), true, &types), 5 * 8);
+        let (standard, graphics) = (family("m5.large").unwrap(), family("g5.xlarge").unwrap());
+        assert_eq!(demand(standard, groups.iter(), false, &types), 3 * 2 + 2 * 2);
+        assert_eq!(demand(standard, groups.iter(), true, &types), 5 * 8);
+        assert_eq!(demand(graphics, groups.iter(), false, &types), 9 * 4);
     }
 
     #[test]
@@ -245,13 +344,15 @@ mod tests {
             instance("g5.xlarge", None).build(),
             instance("m5.xlarge", None).instance_lifecycle(InstanceLifecycleType::Spot).build(),
         ];
-        assert_eq!((used(&all, "ours", false), used(&all, "ours", true)), (8, 4));
+        let used = |kind: &str, spot: bool| used(family(kind).unwrap(), &all, "ours", spot);
+        assert_eq!((used("m5.large", false), used("m5.large", true), used("g5.large", false)), (8, 4, 4));
     }
 
     #[test]
     fn a_quota_that_is_too_small_names_the_command_that_asks_for_more() {
-        assert_eq!(problem("eu-west-1", ON_DEMAND, 3, 2, 5.0), None);
-        let text = problem("eu-west-1", ON_DEMAND, 4, 2, 5.0).unwrap();
+        let quota = family("m5.large").unwrap().on_demand;
+        assert_eq!(problem("eu-west-1", quota, 3, 2, 5.0), None);
+        let text = problem("eu-west-1", quota, 4, 2, 5.0).unwrap();
         assert!(text.starts_with("the account may have 5 vCPUs of running on-demand instances"), "{text}");
         assert!(text.contains("the cluster needs 4, and 2 are there besides"), "{text}");
         assert!(text.contains("--service-code ec2 --quota-code L-1216C47A --desired-value 6`"), "{text}");

@@ -4,6 +4,9 @@ mod settings;
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier, Tag, Tagging};
 
+use futuswarm_store::Versioned;
+use serde::de::DeserializeOwned;
+
 use super::kms_key::KmsKey;
 use crate::Cloud;
 use crate::engine::Resource;
@@ -18,6 +21,22 @@ const FIRST_REGION: &str = "us-east-1";
 
 /// The bucket.
 pub(crate) struct Bucket;
+
+/// What an object of the bucket is called.
+pub(super) fn object_name(cloud: &Cloud, key: &str) -> String {
+    format!("s3://{}/{key}", cloud.names.bucket())
+}
+
+/// An object of the bucket, if there is one; in a plan there may be no bucket yet.
+pub(super) async fn object<T: DeserializeOwned>(
+    cloud: &Cloud,
+    key: &str,
+) -> Result<Option<Versioned<T>>, futuswarm_store::Error> {
+    if cloud.id(PART).is_none() {
+        return Ok(None);
+    }
+    cloud.store.get(key).await
+}
 
 /// A setting of the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +133,11 @@ impl Resource for Bucket {
             create = create.create_bucket_configuration(place);
         }
         until_visible("the name of a bucket that was just deleted", || async {
-            create.clone().send().await.map_err(aws("CreateBucket"))
+            match create.clone().send().await.map_err(aws("CreateBucket")) {
+                // By a call of ours whose answer was lost: there was none when this run looked.
+                Err(error) if error.is(&["BucketAlreadyOwnedByYou"]) => Ok(()),
+                outcome => outcome.map(drop),
+            }
         })
         .await?;
         // One after the other: S3 refuses settings that are made at the same time.

@@ -98,7 +98,7 @@ impl Resource for Epoch {
     }
 
     fn name(&self, cloud: &Cloud) -> String {
-        format!("s3://{}/{}", cloud.names.bucket(), keys::GENESIS)
+        bucket::object_name(cloud, keys::GENESIS)
     }
 
     fn part(&self) -> String {
@@ -114,11 +114,7 @@ impl Resource for Epoch {
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Observed>, Error> {
-        // In a plan there may be no bucket yet.
-        if cloud.id(bucket::PART).is_none() {
-            return Ok(None);
-        }
-        let Some(record) = cloud.store.get::<Genesis>(keys::GENESIS).await? else { return Ok(None) };
+        let Some(record) = bucket::object::<Genesis>(cloud, keys::GENESIS).await? else { return Ok(None) };
         if record.value.founder.is_none() {
             return Ok(Some(Observed { record, ended: None }));
         }

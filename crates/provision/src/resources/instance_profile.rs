@@ -19,14 +19,37 @@ pub(crate) fn part(role: NodeRole) -> String {
 }
 
 impl InstanceProfile {
-    async fn add_role(&self, cloud: &Cloud) -> Result<(), Error> {
+    /// A profile holds one role at a time, so that the former goes first; when the new one is refused, the former is put back. Another
+    /// profile would not help: instances keep the one that they have.
+    async fn replace_roles(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+        self.remove_roles(cloud, found).await?;
+        let Err(refused) = self.add_role(cloud, &self.name(cloud)).await else { return Ok(()) };
+        for former in found.roles() {
+            if let Err(error) = self.add_role(cloud, former.role_name()).await {
+                let (role, profile) = (former.role_name(), self.name(cloud));
+                cloud.note(format!(
+                    "the role {role} could not be put back into the instance profile {profile}: {error}"
+                ));
+            }
+        }
+        Err(refused)
+    }
+
+    async fn add_role(&self, cloud: &Cloud, role: &str) -> Result<(), Error> {
         let name = cloud.names.role(self.0);
-        until_visible("the instance profile and its role", || async {
-            let add = cloud.iam.add_role_to_instance_profile().instance_profile_name(&name).role_name(&name);
+        let added = until_visible("the instance profile and its role", || async {
+            let add = cloud.iam.add_role_to_instance_profile().instance_profile_name(&name).role_name(role);
             add.send().await.map_err(aws("AddRoleToInstanceProfile"))
-        })
-        .await?;
-        Ok(())
+        });
+        match added.await {
+            // It has one already, and one is all that it may have: perhaps by a call of ours whose answer was lost.
+            Err(error) if error.is(&["LimitExceeded", "LimitExceededException"]) => {
+                let found = get(cloud, &name).await?;
+                let has = found.is_some_and(|found| found.roles().iter().any(|one| one.role_name() == role));
+                if has { Ok(()) } else { Err(error.into()) }
+            }
+            added => Ok(drop(added?)),
+        }
     }
 
     async fn remove_roles(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
@@ -36,6 +59,15 @@ impl InstanceProfile {
             role::or_gone(removed.map_err(aws("RemoveRoleFromInstanceProfile")))?;
         }
         Ok(())
+    }
+}
+
+async fn get(cloud: &Cloud, name: &str) -> Result<Option<Found>, Error> {
+    let found = cloud.iam.get_instance_profile().instance_profile_name(name).send().await;
+    match found.map_err(aws("GetInstanceProfile")) {
+        Ok(found) => Ok(found.instance_profile),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -66,12 +98,7 @@ impl Resource for InstanceProfile {
             return Ok(Some(known.clone()));
         }
         // One that holds no role is behind no role.
-        let found = cloud.iam.get_instance_profile().instance_profile_name(&name).send().await;
-        match found.map_err(aws("GetInstanceProfile")) {
-            Ok(found) => Ok(found.instance_profile),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        get(cloud, &name).await
     }
 
     fn id(&self, found: &Found) -> String {
@@ -92,14 +119,13 @@ impl Resource for InstanceProfile {
         let create = cloud.iam.create_instance_profile().instance_profile_name(&name);
         let create = create.set_tags(Some(role::tags(cloud, &part(self.0))?));
         create.send().await.map_err(aws("CreateInstanceProfile"))?;
-        self.add_role(cloud).await?;
+        self.add_role(cloud, &name).await?;
         Ok(name)
     }
 
     async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         if changed.any(&["role"]) {
-            self.remove_roles(cloud, found).await?;
-            self.add_role(cloud).await?;
+            self.replace_roles(cloud, found).await?;
         }
         if marks::differs(changed) {
             let tag = cloud.iam.tag_instance_profile().instance_profile_name(self.name(cloud));

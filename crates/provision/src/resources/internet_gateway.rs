@@ -4,6 +4,7 @@ use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType, RouteState, Rou
 
 use super::subnet::Tier;
 use super::{route_table, vpc};
+use crate::cloud::ec2_not_twice;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
@@ -89,7 +90,8 @@ impl Resource for InternetGateway {
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
         let create = cloud.ec2.create_internet_gateway();
-        let made = create.tag_specifications(cloud.ec2_tags(ResourceType::InternetGateway, PART)).send().await;
+        let create = create.tag_specifications(cloud.ec2_tags(ResourceType::InternetGateway, PART));
+        let made = create.customize().config_override(ec2_not_twice()).send().await;
         let made = made.map_err(aws("CreateInternetGateway"))?.internet_gateway;
         let id = made.and_then(|made| made.internet_gateway_id);
         let id = id.ok_or_else(incomplete("CreateInternetGateway", "InternetGatewayId"))?;
@@ -127,12 +129,22 @@ impl Resource for InternetGateway {
 
 async fn attach(cloud: &Cloud, id: &str) -> Result<(), Error> {
     let vpc = cloud.need(vpc::PART)?;
-    until_visible("the internet gateway", || async {
+    let attached = until_visible("the internet gateway", || async {
         let attach = cloud.ec2.attach_internet_gateway().internet_gateway_id(id).vpc_id(&vpc);
         attach.send().await.map_err(aws("AttachInternetGateway"))
-    })
-    .await?;
-    Ok(())
+    });
+    match attached.await {
+        // Perhaps by a call of ours whose answer was lost.
+        Err(error) if error.is(&["Resource.AlreadyAssociated"]) && is_attached(cloud, id, &vpc).await? => Ok(()),
+        attached => Ok(drop(attached?)),
+    }
+}
+
+async fn is_attached(cloud: &Cloud, id: &str, vpc: &str) -> Result<bool, Error> {
+    let ask = cloud.ec2.describe_internet_gateways().internet_gateway_ids(id).send().await;
+    let found = ask.map_err(aws("DescribeInternetGateways"))?.internet_gateways.unwrap_or_default();
+    let mut attachments = found.iter().flat_map(|gateway| gateway.attachments());
+    Ok(attachments.any(|attachment| attachment.vpc_id() == Some(vpc)))
 }
 
 async fn detach(cloud: &Cloud, seen: &Seen) -> Result<(), Error> {

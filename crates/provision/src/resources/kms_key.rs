@@ -2,6 +2,8 @@
 
 use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 
+use futuswarm_aws::NotTwice;
+
 use super::{marks, rds};
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
@@ -96,7 +98,9 @@ impl KmsKey {
 
     async fn create_key(self, cloud: &Cloud) -> Result<String, Error> {
         let tags = self.tags(cloud)?;
-        let made = cloud.kms.create_key().description(self.description(cloud)).set_tags(Some(tags)).send().await;
+        let create = cloud.kms.create_key().description(self.description(cloud)).set_tags(Some(tags));
+        let not_twice = aws_sdk_kms::config::Builder::new().retry_classifier(NotTwice);
+        let made = create.customize().config_override(not_twice).send().await;
         let key = made.map_err(aws("CreateKey"))?.key_metadata.and_then(|key| key.arn);
         key.ok_or_else(incomplete("CreateKey", "Arn"))
     }

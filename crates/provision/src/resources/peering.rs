@@ -10,6 +10,7 @@ use futuswarm_aws::at_most_one;
 use futuswarm_spec::Peering as Wanted;
 
 use super::{role, vpc};
+use crate::cloud::ec2_not_twice;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::names::{CLUSTER_TAG, PART_TAG};
@@ -233,8 +234,11 @@ async fn accept(other: &aws_sdk_ec2::Client, connection: &str) -> Result<(), Err
             Some(State::Active) => Ok(Some(())),
             Some(State::PendingAcceptance) => {
                 let accept = other.accept_vpc_peering_connection().vpc_peering_connection_id(connection);
-                accept.send().await.map_err(aws("AcceptVpcPeeringConnection"))?;
-                Ok(None)
+                match accept.send().await.map_err(aws("AcceptVpcPeeringConnection")) {
+                    // It is accepted by now, perhaps by a call of ours whose answer was lost: its state says so.
+                    Err(error) if !error.is(&["InvalidStateTransition"]) => Err(error.into()),
+                    _ => Ok(None),
+                }
             }
             Some(state @ (State::Failed | State::Rejected | State::Expired | State::Deleted)) => {
                 Err(Error::Missing(format!(
@@ -294,8 +298,15 @@ async fn allow_ldap(
             let tags = TagSpecification::builder().resource_type(ResourceType::SecurityGroup).tags(tag).build();
             let create = other.create_security_group().group_name(ldap_group_name(cloud)).vpc_id(vpc);
             let create = create.description("LDAP for the nodes of a Futuswarm cluster").tag_specifications(tags);
-            let made = create.send().await.map_err(aws("CreateSecurityGroup"))?.group_id;
-            made.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?
+            match create.send().await.map_err(aws("CreateSecurityGroup")) {
+                // By a call of ours whose answer was lost: it has the cluster's name.
+                Err(error) if error.is(&["InvalidGroup.Duplicate"]) => {
+                    let in_vpc = Filter::builder().name("vpc-id").values(vpc).build();
+                    let found = find_ldap_group(cloud, other, in_vpc, port).await?;
+                    found.map(|(id, _)| id).ok_or(error)?
+                }
+                made => made?.group_id.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?,
+            }
         }
     };
     let from = IpRange::builder().cidr_ip(cloud.spec.network.cidr.to_string()).build();
@@ -400,6 +411,8 @@ impl Resource for Peering {
                 .set_peer_owner_id(wanted.account.clone())
                 .set_peer_region(wanted.region.clone())
                 .tag_specifications(tags.clone())
+                .customize()
+                .config_override(ec2_not_twice())
                 .send()
                 .await
                 .map_err(aws("CreateVpcPeeringConnection"))

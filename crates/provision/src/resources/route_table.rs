@@ -7,6 +7,7 @@ use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable};
 use super::subnet::Tier;
 use super::{internet_gateway, peering, vpc};
 use crate::Cloud;
+use crate::cloud::ec2_not_twice;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
@@ -65,15 +66,21 @@ impl Table {
                 }
                 None => {}
             }
-            until_visible("the route's target", || async {
+            let made = until_visible("the route's target", || async {
                 let route = cloud.ec2.create_route().route_table_id(id).destination_cidr_block(destination);
                 let route = match gateway {
                     true => route.gateway_id(&target),
                     false => route.vpc_peering_connection_id(&target),
                 };
                 route.send().await.map_err(aws("CreateRoute"))
-            })
-            .await?;
+            });
+            match made.await {
+                // By a call of ours whose answer was lost, so that this changes nothing.
+                Err(error) if error.is(&["RouteAlreadyExists"]) => {
+                    replace_route(cloud, id, destination, &target, gateway).await?;
+                }
+                made => drop(made?),
+            }
         }
         for destination in there.keys().filter(|destination| !wanted.contains_key(*destination)) {
             delete_route(cloud, id, destination).await?;
@@ -88,11 +95,16 @@ impl Table {
             if there.contains_key(&subnet) {
                 continue;
             }
-            until_visible("the subnet", || async {
+            let associated = until_visible("the subnet", || async {
                 let associate = cloud.ec2.associate_route_table().route_table_id(id).subnet_id(&subnet);
                 associate.send().await.map_err(aws("AssociateRouteTable"))
-            })
-            .await?;
+            });
+            match associated.await {
+                // Perhaps by a call of ours whose answer was lost.
+                Err(error)
+                    if error.is(&["Resource.AlreadyAssociated"]) && is_associated(cloud, id, &subnet).await? => {}
+                associated => drop(associated?),
+            }
         }
         Ok(())
     }
@@ -120,6 +132,13 @@ fn targets(found: &Found) -> BTreeMap<String, String> {
 fn associations(found: &Found) -> BTreeMap<String, String> {
     let all = found.table.associations().iter();
     all.filter_map(|one| Some((one.subnet_id()?.to_owned(), one.route_table_association_id()?.to_owned()))).collect()
+}
+
+async fn is_associated(cloud: &Cloud, id: &str, subnet: &str) -> Result<bool, Error> {
+    let ask = cloud.ec2.describe_route_tables().route_table_ids(id).send().await;
+    let found = ask.map_err(aws("DescribeRouteTables"))?.route_tables.unwrap_or_default();
+    let mut associations = found.iter().flat_map(|table| table.associations());
+    Ok(associations.any(|association| association.subnet_id() == Some(subnet)))
 }
 
 async fn replace_route(cloud: &Cloud, id: &str, destination: &str, target: &str, gateway: bool) -> Result<(), Error> {
@@ -207,7 +226,7 @@ impl Resource for Table {
         let made = until_visible("the VPC", || async {
             let create = cloud.ec2.create_route_table().vpc_id(&vpc);
             let create = create.tag_specifications(cloud.ec2_tags(ResourceType::RouteTable, part));
-            create.send().await.map_err(aws("CreateRouteTable"))
+            create.customize().config_override(ec2_not_twice()).send().await.map_err(aws("CreateRouteTable"))
         });
         let id = made.await?.route_table.and_then(|table| table.route_table_id);
         let id = id.ok_or_else(incomplete("CreateRouteTable", "RouteTableId"))?;

@@ -1,28 +1,67 @@
 //! The gateway endpoint for S3: the nodes' traffic to the bucket costs nothing and never leaves AWS.
 
-use aws_sdk_ec2::types::{ResourceType, VpcEndpoint as Found, VpcEndpointType};
+use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable, Tag, VpcEndpoint as Found, VpcEndpointType};
 
 use super::route_table::Table;
 use super::subnet::Tier;
 use super::vpc;
 use crate::Cloud;
+use crate::cloud::ec2_not_twice;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
 use crate::settle::until_visible;
-use crate::world;
+use crate::{Mode, ec2_tags, world};
 
 const PART: &str = "s3-endpoint";
+/// A tag of the VPC, which every run asks for: the endpoint's id. With it the routes tell whether the endpoint is there and associated,
+/// and asking for it would be a request for nothing.
+const MARK: &str = "futuswarm:s3-endpoint";
 
 /// The endpoint.
 pub(crate) struct S3Endpoint;
+
+/// What was seen of it.
+pub(crate) enum Seen {
+    /// It was asked for; with whether the mark on the VPC names it.
+    Asked(Found, bool),
+    /// All its route tables lead to it.
+    Routed(String),
+}
+
+/// The endpoint of this id, if our route tables lead to it: EC2 has such a route in exactly those that are associated with it, as
+/// long as it is there.
+fn routed(cloud: &Cloud, all: &[RouteTable], id: &str) -> bool {
+    let leads = |part: &str| {
+        let table = world::part(cloud, all, "route tables", part).ok().flatten();
+        table.is_some_and(|table| {
+            table.routes().iter().any(|route| {
+                route.gateway_id() == Some(id)
+                    && route.destination_prefix_list_id().is_some()
+                    && route.state() == Some(&RouteState::Active)
+            })
+        })
+    };
+    tables().into_iter().all(leads)
+}
+
+/// What the mark on the VPC names.
+async fn marked(cloud: &Cloud) -> Result<Option<String>, Error> {
+    let vpc = world::part(cloud, cloud.world.vpcs(cloud).await?, "VPCs", vpc::PART)?;
+    Ok(vpc.and_then(|vpc| world::tag(vpc.tags(), MARK).map(str::to_owned)))
+}
+
+async fn mark(cloud: &Cloud, id: &str) -> Result<(), Error> {
+    let tag = Tag::builder().key(MARK).value(id).build();
+    ec2_tags::put(&cloud.ec2, &cloud.need(vpc::PART)?, vec![tag]).await
+}
 
 fn tables() -> [&'static str; 2] {
     [Tier::Public, Tier::Private].map(Table::part_of)
 }
 
 impl Resource for S3Endpoint {
-    type Found = Found;
+    type Found = Seen;
 
     fn kind(&self) -> &'static str {
         "S3 endpoint"
@@ -44,7 +83,16 @@ impl Resource for S3Endpoint {
         Some("vpce-")
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
+        let marked = marked(cloud).await?;
+        let tags_count = cloud.has_stale_tags() || cloud.extras.adopt.contains_key(PART);
+        if matches!(cloud.mode(), Mode::Apply { .. })
+            && !tags_count
+            && let Some(id) = &marked
+            && routed(cloud, cloud.world.route_tables(cloud).await?, id)
+        {
+            return Ok(Some(Seen::Routed(id.clone())));
+        }
         // A deleted one stays visible for a while.
         let all: Vec<Found> = cloud.world.endpoints(cloud).await?.to_vec();
         let gone = |endpoint: &Found| {
@@ -53,23 +101,31 @@ impl Resource for S3Endpoint {
                 .is_some_and(|state| ["deleted", "deleting"].contains(&state.as_str().to_lowercase().as_str()))
         };
         let living: Vec<Found> = all.into_iter().filter(|endpoint| !gone(endpoint)).collect();
-        world::part(cloud, &living, "VPC endpoints", PART)
+        let found = world::part(cloud, &living, "VPC endpoints", PART)?;
+        Ok(found.map(|found| {
+            let is_marked = marked.as_deref() == found.vpc_endpoint_id();
+            Seen::Asked(found, is_marked)
+        }))
     }
 
-    fn id(&self, found: &Found) -> String {
-        found.vpc_endpoint_id().unwrap_or_default().to_owned()
+    fn id(&self, seen: &Seen) -> String {
+        match seen {
+            Seen::Asked(found, _) => found.vpc_endpoint_id().unwrap_or_default().to_owned(),
+            Seen::Routed(id) => id.clone(),
+        }
     }
 
     fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let mut fields = Fields::new();
+        let mut fields = Fields::new().with(MARK, "set");
         for part in tables() {
             fields = fields.with(format!("route table {}", cloud.id_or_unknown(part)), "associated");
         }
         Ok(fields.with_wanted_tags(&cloud.tags(PART)))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
-        let mut fields = Fields::new();
+    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+        let Seen::Asked(found, is_marked) = seen else { return self.wanted(cloud).unwrap_or_default() };
+        let mut fields = Fields::new().with_some(MARK, is_marked.then_some("set"));
         for table in found.route_table_ids() {
             fields = fields.with(format!("route table {table}"), "associated");
         }
@@ -88,16 +144,22 @@ impl Resource for S3Endpoint {
                 .service_name(format!("com.amazonaws.{}.s3", cloud.spec.region))
                 .set_route_table_ids(Some(tables.clone()))
                 .tag_specifications(cloud.ec2_tags(ResourceType::VpcEndpoint, PART))
+                .customize()
+                .config_override(ec2_not_twice())
                 .send()
                 .await
                 .map_err(aws("CreateVpcEndpoint"))
         });
         let id = made.await?.vpc_endpoint.and_then(|endpoint| endpoint.vpc_endpoint_id);
-        id.ok_or_else(incomplete("CreateVpcEndpoint", "VpcEndpointId"))
+        let id = id.ok_or_else(incomplete("CreateVpcEndpoint", "VpcEndpointId"))?;
+        mark(cloud, &id).await?;
+        Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
-        let id = self.id(found);
+    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+        let id = self.id(seen);
+        // What its routes tell differs in nothing.
+        let Seen::Asked(found, _) = seen else { return Ok(()) };
         if changed.any_with_prefix("route table ") {
             let wanted: Vec<String> = tables().into_iter().map(|part| cloud.need(part)).collect::<Result<_, _>>()?;
             let there = found.route_table_ids();
@@ -111,10 +173,14 @@ impl Resource for S3Endpoint {
         if changed.tags() {
             cloud.tag_ec2(&id, PART).await?;
         }
+        // Last: from then on nobody asks for the endpoint itself.
+        if changed.any(&[MARK]) {
+            mark(cloud, &id).await?;
+        }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    async fn delete(&self, cloud: &Cloud, found: &Seen) -> Result<(), Error> {
         let delete = cloud.ec2.delete_vpc_endpoints().vpc_endpoint_ids(self.id(found));
         let answer = delete.send().await.map_err(aws("DeleteVpcEndpoints"))?;
         match answer.unsuccessful().first().and_then(|failed| failed.error()) {

@@ -34,7 +34,7 @@ impl Resource for SpecObject {
     }
 
     fn name(&self, cloud: &Cloud) -> String {
-        format!("s3://{}/{}", cloud.names.bucket(), keys::SPEC)
+        bucket::object_name(cloud, keys::SPEC)
     }
 
     fn part(&self) -> String {
@@ -50,11 +50,7 @@ impl Resource for SpecObject {
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Value>, Error> {
-        // In a plan there may be no bucket yet.
-        if cloud.id(bucket::PART).is_none() {
-            return Ok(None);
-        }
-        match cloud.store.get::<Value>(keys::SPEC).await {
+        match bucket::object::<Value>(cloud, keys::SPEC).await {
             Ok(found) => Ok(found.map(|found| found.value)),
             // Somebody wrote something else there.
             Err(futuswarm_store::Error::Malformed { .. }) => Ok(Some(Value::Null)),

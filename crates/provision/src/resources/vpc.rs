@@ -3,6 +3,7 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tag, Vpc as Found};
 
 use super::marks;
+use crate::cloud::ec2_not_twice;
 use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
 use crate::plan::{Changed, Fields};
@@ -61,18 +62,20 @@ impl Resource for Vpc {
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
         let create = cloud.ec2.create_vpc().cidr_block(cloud.spec.network.cidr.to_string());
-        let made = create.tag_specifications(cloud.ec2_tags(ResourceType::Vpc, PART)).send().await;
+        // Whatever is made from here on has the spec's tags, also when this call's answer is lost.
+        let mut tags = cloud.ec2_tags(ResourceType::Vpc, PART);
+        tags.tags.get_or_insert_default().extend(marks::new(cloud));
+        let made = create.tag_specifications(tags).customize().config_override(ec2_not_twice()).send().await;
         let made = made.map_err(aws("CreateVpc"))?.vpc.and_then(|vpc| vpc.vpc_id);
         let id = made.ok_or_else(incomplete("CreateVpc", "VpcId"))?;
-        // Whatever is made from here on has the spec's tags.
-        name_hosts(cloud, &id, marks::new(cloud).collect()).await?;
+        name_hosts(cloud, &id).await?;
         Ok(id)
     }
 
     async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(found);
         if changed.any(&[HOSTNAMES]) {
-            name_hosts(cloud, &id, Vec::new()).await?;
+            name_hosts(cloud, &id).await?;
         }
         if changed.tags() {
             cloud.tag_ec2(&id, PART).await?;
@@ -89,13 +92,13 @@ impl Resource for Vpc {
 }
 
 /// Without it instances have no names, and load balancers' names do not resolve to private addresses.
-async fn name_hosts(cloud: &Cloud, id: &str, mut tags: Vec<Tag>) -> Result<(), Error> {
+async fn name_hosts(cloud: &Cloud, id: &str) -> Result<(), Error> {
     until_visible("the VPC", || async {
         let on = AttributeBooleanValue::builder().value(true).build();
         let modify = cloud.ec2.modify_vpc_attribute().vpc_id(id).enable_dns_hostnames(on);
         modify.send().await.map_err(aws("ModifyVpcAttribute"))
     })
     .await?;
-    tags.push(Tag::builder().key(HOSTNAMES).value("on").build());
-    ec2_tags::put(&cloud.ec2, id, tags).await
+    let tag = Tag::builder().key(HOSTNAMES).value("on").build();
+    ec2_tags::put(&cloud.ec2, id, vec![tag]).await
 }

@@ -35,7 +35,7 @@ pub fn instead(fault: &ApiFault, service: &str, method: &Method, form: Option<&F
             };
             (status, code, "Please reduce your request rate.")
         }
-        ApiFault::Internal | ApiFault::Late { .. } | ApiFault::Lost => {
+        ApiFault::Internal | ApiFault::Late { .. } | ApiFault::Lost | ApiFault::Cut => {
             let code = match service {
                 "kms" => "KMSInternalException",
                 "ebs" => "InternalServerException",

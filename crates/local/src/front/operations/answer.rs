@@ -5,7 +5,7 @@ use http::request::Parts;
 use http::{Response, StatusCode, response};
 
 use super::super::{Body, Caller, Front, full, resign};
-use super::{Call, Operations, balancer_tags, records};
+use super::{Call, Operations, balancer_again, balancer_tags, records};
 
 /// An answer, or what kept the front from giving one.
 pub type Outcome<T> = Result<T, (StatusCode, String)>;
@@ -99,19 +99,7 @@ impl Operations {
     /// When the emulator does not answer.
     pub async fn answer(&self, asked: &Asked<'_>) -> Outcome<Option<Response<Body>>> {
         match asked.call.service.as_str() {
-            "ec2" => match self.images.answer(asked).await? {
-                Some(answer) => Ok(Some(answer)),
-                None => match self.templates.answer(asked).await? {
-                    Some(answer) => Ok(Some(answer)),
-                    None => match self.reboots.answer(asked).await? {
-                        Some(answer) => Ok(Some(answer)),
-                        None => match self.ebs_keys.answer(asked)? {
-                            Some(answer) => Ok(Some(answer)),
-                            None => self.zones.answer(asked).await,
-                        },
-                    },
-                },
-            },
+            "ec2" => self.ec2(asked).await,
             "servicequotas" => self.quotas.answer(asked),
             "autoscaling" => match self.zones.lifecycle.answer(asked).await? {
                 Some(answer) => Ok(Some(answer)),
@@ -121,14 +109,40 @@ impl Operations {
             "route53" => Self::records(asked).await,
             "rds" => self.databases.answer(asked).await,
             "secretsmanager" => self.databases.secret(asked).await,
-            "elasticloadbalancing" => match balancer_tags::refusal(asked.call) {
-                Some(refusal) => Ok(Some(refusal)),
-                None => match self.certificates.answer(asked).await? {
-                    Some(answer) => Ok(Some(answer)),
-                    None => self.classic.answer(asked).await,
-                },
-            },
+            "elasticloadbalancing" => self.balancing(asked).await,
             _ => Ok(None),
+        }
+    }
+
+    async fn balancing(&self, asked: &Asked<'_>) -> Outcome<Option<Response<Body>>> {
+        if let Some(refusal) = balancer_tags::refusal(asked.call) {
+            return Ok(Some(refusal));
+        }
+        if let Some(answer) = balancer_again::answer(asked).await? {
+            return Ok(Some(answer));
+        }
+        match self.certificates.answer(asked).await? {
+            Some(answer) => Ok(Some(answer)),
+            None => self.classic.answer(asked).await,
+        }
+    }
+
+    async fn ec2(&self, asked: &Asked<'_>) -> Outcome<Option<Response<Body>>> {
+        if let Some(answer) = self.images.answer(asked).await? {
+            return Ok(Some(answer));
+        }
+        if let Some(answer) = self.templates.answer(asked).await? {
+            return Ok(Some(answer));
+        }
+        if let Some(answer) = self.reboots.answer(asked).await? {
+            return Ok(Some(answer));
+        }
+        if let Some(answer) = self.endpoint_routes.answer(asked).await? {
+            return Ok(Some(answer));
+        }
+        match self.ebs_keys.answer(asked)? {
+            Some(answer) => Ok(Some(answer)),
+            None => self.zones.answer(asked).await,
         }
     }
 

@@ -11,9 +11,11 @@ use crate::front::{Body, Caller, full};
 
 /// Service, quota, name and value. The codes and names are AWS's; the values of vCPUs are those of an account that has been used
 /// for a while, since a new one's (5 and fewer) would stop most rehearsals.
-const QUOTAS: [(&str, &str, &str, f64); 5] = [
+const QUOTAS: [(&str, &str, &str, f64); 6] = [
     ("ec2", "L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 256.0),
     ("ec2", "L-34B43A08", "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", 256.0),
+    // As AWS gives it to everybody at first.
+    ("ec2", "L-DB2E81BA", "Running On-Demand G and VT instances", 0.0),
     ("vpc", "L-F678F1CE", "VPCs per Region", 5.0),
     ("elasticloadbalancing", "L-53DA6B97", "Application Load Balancers per Region", 50.0),
     ("elasticloadbalancing", "L-E9E9831D", "Classic Load Balancers per Region", 20.0),

@@ -8,7 +8,7 @@ use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use futuswarm_aws::Error as AwsError;
 use http::Response;
 
-use super::answer::{Asked, Outcome, failed, whole};
+use super::answer::{Asked, Outcome, failed, refused, whole};
 use super::lifecycle::{self, Leaving, Lifecycle};
 use super::{answer, xml};
 use crate::aws::Clients;
@@ -73,6 +73,10 @@ impl Zones {
             return Ok(None);
         };
         let _turn = self.turn.lock().await;
+        // The emulator would make another group in its place, and forget the instances of the first.
+        if self.group(name).await.map_err(failed)?.is_some() {
+            return Ok(Some(refused("AlreadyExists", &format!("A group with the name {name} already exists"))));
+        }
         let mut empty = form.clone();
         empty.set("DesiredCapacity", "0");
         let (head, body) = asked.forward(empty.encode()).await?;
