@@ -48,7 +48,10 @@ impl InstanceProfile {
                 let has = found.is_some_and(|found| found.roles().iter().any(|one| one.role_name() == role));
                 if has { Ok(()) } else { Err(error.into()) }
             }
-            added => Ok(drop(added?)),
+            added => {
+                added?;
+                Ok(())
+            }
         }
     }
 

@@ -136,7 +136,10 @@ async fn attach(cloud: &Cloud, id: &str) -> Result<(), Error> {
     match attached.await {
         // Perhaps by a call of ours whose answer was lost.
         Err(error) if error.is(&["Resource.AlreadyAssociated"]) && is_attached(cloud, id, &vpc).await? => Ok(()),
-        attached => Ok(drop(attached?)),
+        attached => {
+            attached?;
+            Ok(())
+        }
     }
 }
 

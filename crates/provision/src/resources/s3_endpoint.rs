@@ -24,7 +24,7 @@ pub(crate) struct S3Endpoint;
 /// What was seen of it.
 pub(crate) enum Seen {
     /// It was asked for; with whether the mark on the VPC names it.
-    Asked(Found, bool),
+    Asked(Box<Found>, bool),
     /// All its route tables lead to it.
     Routed(String),
 }
@@ -104,7 +104,7 @@ impl Resource for S3Endpoint {
         let found = world::part(cloud, &living, "VPC endpoints", PART)?;
         Ok(found.map(|found| {
             let is_marked = marked.as_deref() == found.vpc_endpoint_id();
-            Seen::Asked(found, is_marked)
+            Seen::Asked(Box::new(found), is_marked)
         }))
     }
 
