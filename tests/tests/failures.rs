@@ -1,5 +1,9 @@
 //! What `docs/operations.md` promises about failures, in virtual machines: the death of managers, outages of KMS and S3, answers
 //! that are lost while a Swarm is founded, and a cluster that is deployed again over the bucket of the last one.
+//!
+//! The first of them takes an hour. To work on a part of it, keep its cluster: with `FUTUSWARM_TESTS_KEEP=FOLDER` (a short path
+//! outside of other state folders) the cluster stays there when the test ends, and the next run with the same folder and
+//! `FUTUSWARM_FAILURES_FROM=PART` begins with that part on it: `founding` (as always), `manager`, `leader` or `s3`.
 #![expect(clippy::print_stderr, reason = "how long each failure lasted is a result of the test, too")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +21,11 @@ const OUTAGE: Duration = Duration::from_secs(600);
 const DEATH_GAP: Duration = Duration::from_secs(90);
 /// And while only a service of AWS is away: nothing that serves requests needs it.
 const OUTAGE_GAP: Duration = Duration::from_secs(10);
+
+/// Names the part of `managers_die…` to begin with.
+const FROM_VARIABLE: &str = "FUTUSWARM_FAILURES_FROM";
+/// Its parts, in their order.
+const PARTS: [&str; 4] = ["founding", "manager", "leader", "s3"];
 
 /// Asks for the page all the time.
 struct Visitor {
@@ -120,16 +129,26 @@ fn is_whole_again(cluster: &Cluster, dead: &str) {
 #[test]
 #[ignore = "boots four virtual machines for an hour: `cargo xtask test --long` runs it"]
 fn managers_die_and_services_of_aws_fail() {
+    let from = std::env::var(FROM_VARIABLE).unwrap_or_else(|_| PARTS[0].to_owned());
+    let from = PARTS.iter().position(|part| *part == from).unwrap_or_else(|| panic!("{from} is none of {PARTS:?}"));
     let cluster = Cluster::of("local-failures");
-    cluster.must(&["destroy-cluster"]);
-    cluster.local(&["up"]);
-    founded_once_while_answers_are_lost_and_objects_denied(&cluster);
+    if from == 0 {
+        cluster.must(&["destroy-cluster"]);
+        cluster.local(&["up"]);
+        founded_once_while_answers_are_lost_and_objects_denied(&cluster);
+    } else {
+        faults(&cluster, &json!([]));
+        is_whole_again(&cluster, "nobody");
+    }
     let url = cluster.status()["url"].as_str().expect("a URL").to_owned();
     cluster.wait("the page, ten times in a row", PATIENCE, || (0..10).all(|_| get(&url).is_ok()));
     let visitor = Visitor::of(url);
-    one_of_three_managers_dies(&cluster, &visitor);
-    the_leader_dies_while_kms_is_away(&cluster, &visitor);
-    s3_is_away_for_ten_minutes(&cluster, &visitor);
+    for part in [one_of_three_managers_dies, the_leader_dies_while_kms_is_away, s3_is_away_for_ten_minutes]
+        .into_iter()
+        .skip(from.saturating_sub(1))
+    {
+        part(&cluster, &visitor);
+    }
 }
 
 fn founded_once_while_answers_are_lost_and_objects_denied(cluster: &Cluster) {

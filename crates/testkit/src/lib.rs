@@ -20,7 +20,7 @@ use serde_json::Value;
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// A cluster of the local cloud, destroyed when this is dropped.
+/// A cluster of the local cloud, destroyed when this is dropped; not when `FUTUSWARM_TESTS_KEEP` names a folder to keep it in.
 pub struct Cluster {
     spec: PathBuf,
     name: String,
@@ -239,7 +239,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _best_effort = self.xtask(&["destroy-cluster"]);
+        if run::kept().is_none() {
+            let _best_effort = self.xtask(&["destroy-cluster"]);
+        }
     }
 }
 

@@ -13,6 +13,8 @@ const FIRST_PORT: u16 = 20_000;
 const PORTS_OF_A_PROCESS: u16 = 30;
 /// How many processes have different ports before the counting begins again.
 const PROCESSES: u16 = 400;
+/// Names a state folder whose clusters stay when the tests end, so that a long test can be begun in its middle.
+const KEPT_VARIABLE: &str = "FUTUSWARM_TESTS_KEEP";
 /// The keys under `[local]` of a spec that are ports.
 const PORT_KEYS: [&str; 3] = ["api_port", "http_port", "https_port"];
 
@@ -20,6 +22,10 @@ const PORT_KEYS: [&str; 3] = ["api_port", "http_port", "https_port"];
 pub(crate) fn state(program: Option<&Path>) -> &'static Path {
     static STATE: OnceLock<PathBuf> = OnceLock::new();
     STATE.get_or_init(|| {
+        if let Some(kept) = kept() {
+            std::fs::create_dir_all(&kept).expect("the state folder that is kept");
+            return kept;
+        }
         // Short, since unix sockets are below it, and on a disk, since the machines' disks are.
         let base = match std::env::var_os(futuswarm_paths::STATE_VARIABLE) {
             Some(state) => PathBuf::from(state).join("t"),
@@ -34,6 +40,11 @@ pub(crate) fn state(program: Option<&Path>) -> &'static Path {
         std::fs::create_dir_all(&own).expect("a state folder");
         own
     })
+}
+
+/// The state folder that outlives this process, if somebody wants one.
+pub(crate) fn kept() -> Option<PathBuf> {
+    std::env::var_os(KEPT_VARIABLE).filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
 /// Whether the name of a state folder is the id of a process that runs.
