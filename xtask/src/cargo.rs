@@ -96,20 +96,33 @@ impl Workspace {
         self.target.join("debug").join(program)
     }
 
+    /// Whether memory is for one compiler at a time.
+    pub fn is_short_of_memory(&self) -> bool {
+        Memory::read().and_then(|memory| memory.jobs(self.is_compiled())).is_some()
+    }
+
     /// Builds the two programs that stand alone inside the image; returns their folder.
     pub fn build_static(&self) -> anyhow::Result<PathBuf> {
-        let target = self.target.join("static");
+        compile(&mut self.static_build())?;
+        Ok(self.static_target().join(STATIC_TARGET).join("tiny"))
+    }
+
+    /// The command of [`Self::build_static`].
+    pub fn static_build(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .current_dir(&self.root)
             .args(["build", "--profile", "tiny", "--target", STATIC_TARGET])
             .args(["-p", "futuswarm-initrd", "-p", "futuswarm-mainpage", "--target-dir"])
-            .arg(&target)
+            .arg(self.static_target())
             .env(LOCALE.0, LOCALE.1)
             .env("CARGO_ENCODED_RUSTFLAGS", static_flags(&self.root))
             .env_remove("RUSTFLAGS");
-        compile(&mut command)?;
-        Ok(target.join(STATIC_TARGET).join("tiny"))
+        command
+    }
+
+    fn static_target(&self) -> PathBuf {
+        self.target.join("static")
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask`: one thin verb per file. Each builds what it needs and hands over to a crate's binary.
 
+mod ahead;
 mod cargo;
 mod host;
 mod machine;

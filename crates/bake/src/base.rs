@@ -12,7 +12,7 @@ use crate::Error;
 use crate::apt::Apt;
 use crate::archive::{Archives, now};
 use crate::debs::{Debs, Places, names};
-use crate::inputs::Inputs;
+use crate::inputs::{lock_path, wanted_path};
 use crate::lock::{Lock, Wanted};
 use crate::repository;
 use crate::run::run_within;
@@ -56,19 +56,19 @@ pub struct Choice {
     pub drift: Vec<String>,
 }
 
-/// The base tree of the lock, from the cache or made now; the second value says whether the cache had it.
+/// The base tree of the lock of the image in `images`, from the cache or made now; the second value says whether the cache had it.
 ///
 /// # Errors
 /// When the lock cannot be met, or mmdebstrap fails.
 pub fn base(
-    inputs: &Inputs,
+    images: &Path,
     policy: LockPolicy,
     archives: &Archives,
     cache: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> Result<(Base, bool), Error> {
-    let wanted = inputs.wanted()?;
-    let locked = match (Lock::load(&inputs.lock_path()), policy) {
+    let wanted = Wanted::load(&wanted_path(images))?;
+    let locked = match (Lock::load(&lock_path(images)), policy) {
         // It is made anew, so what was wrong with it does not matter.
         (Err(Error::Malformed { .. }), LockPolicy::Update) => None,
         (lock, _) => lock?,
@@ -106,7 +106,7 @@ pub fn base(
     keep(&tar, &path)?;
     let text = choice.lock.to_text()?;
     match newer {
-        None if locked.as_ref() != Some(&choice.lock) => write_whole(&inputs.lock_path(), &text)?,
+        None if locked.as_ref() != Some(&choice.lock) => write_whole(&lock_path(images), &text)?,
         Some(newer) if !choice.drift.is_empty() => write_whole(&newer, &text)?,
         _ => {}
     }

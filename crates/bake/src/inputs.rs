@@ -23,19 +23,19 @@ pub struct Inputs {
     pub mainpage_binary: PathBuf,
 }
 
+/// The package list of the image in `images`.
+#[must_use]
+pub fn wanted_path(images: &Path) -> PathBuf {
+    images.join("packages.toml")
+}
+
+/// The lock of the image in `images`.
+#[must_use]
+pub fn lock_path(images: &Path) -> PathBuf {
+    images.join("packages.lock")
+}
+
 impl Inputs {
-    /// The package list.
-    #[must_use]
-    pub fn wanted_path(&self) -> PathBuf {
-        self.images.join("packages.toml")
-    }
-
-    /// The lock.
-    #[must_use]
-    pub fn lock_path(&self) -> PathBuf {
-        self.images.join("packages.lock")
-    }
-
     /// The overlay.
     #[must_use]
     pub fn overlay(&self) -> PathBuf {
@@ -47,7 +47,7 @@ impl Inputs {
     /// # Errors
     /// When it is missing or not what it should be.
     pub fn wanted(&self) -> Result<Wanted, Error> {
-        Wanted::load(&self.wanted_path())
+        Wanted::load(&wanted_path(&self.images))
     }
 
     /// A digest over all inputs, in hexadecimal: the image is a function of it.

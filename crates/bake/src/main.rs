@@ -10,7 +10,7 @@ use clap::Parser;
 use futuswarm_bake::archive::Archives;
 use futuswarm_bake::base::LockPolicy;
 use futuswarm_bake::inputs::Inputs;
-use futuswarm_bake::pipeline::{Request, bake};
+use futuswarm_bake::pipeline::{Request, Supplies, bake, prepare};
 use futuswarm_bake::stages::Event;
 use futuswarm_output::{eprint, eprintln, println};
 
@@ -54,6 +54,9 @@ struct Arguments {
     /// Make the tools tree and stop.
     #[arg(long, hide = true)]
     tools_only: bool,
+    /// Bring tools and packages into the cache and stop.
+    #[arg(long, hide = true, conflicts_with = "update_lock")]
+    supplies_only: bool,
     /// The node binary.
     #[arg(long, env = "FUTUSWARM_NODE_BINARY", hide = true)]
     node_binary: Option<PathBuf>,
@@ -103,16 +106,8 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         snapshot: arguments.snapshot.unwrap_or(ours.snapshot),
         keyring: arguments.keyring.unwrap_or(ours.keyring),
     };
-    let request = Request {
-        inputs: Inputs {
-            images: workspace.join("images/node"),
-            node_binary: arguments.node_binary.context(UNBUILT)?,
-            init_binary: arguments.init_binary.context(UNBUILT)?,
-            mainpage_binary: arguments.mainpage_binary.context(UNBUILT)?,
-        },
+    let supplies = Supplies {
         cache: futuswarm_paths::cache_dir()?,
-        images: workspace.join("target/images"),
-        output,
         lock: match (arguments.update_lock, arguments.allow_newer) {
             (true, _) => LockPolicy::Update,
             (false, true) => LockPolicy::AllowNewer,
@@ -120,10 +115,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         },
         archives,
         tools_mirror: arguments.mirror,
-        git_revision: git_revision(&workspace),
     };
+    let images = workspace.join("images/node");
     let mut progress = Progress::default();
-    let baked = bake(&request, &mut |event| match event {
+    let mut report = |event: Event<'_>| match event {
         Event::Begin(name) => eprint!("{name:<12}"),
         Event::Progress(name, words) => progress.show(name, words),
         Event::End(stage) => {
@@ -132,7 +127,23 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             }
             eprintln!("{:>8.2} s{}", stage.seconds, if stage.cached { "  cached" } else { "" });
         }
-    })?;
+    };
+    if arguments.supplies_only {
+        return Ok(prepare(&images, &supplies, &mut report)?);
+    }
+    let request = Request {
+        inputs: Inputs {
+            images,
+            node_binary: arguments.node_binary.context(UNBUILT)?,
+            init_binary: arguments.init_binary.context(UNBUILT)?,
+            mainpage_binary: arguments.mainpage_binary.context(UNBUILT)?,
+        },
+        supplies,
+        images: workspace.join("target/images"),
+        output,
+        git_revision: git_revision(&workspace),
+    };
+    let baked = bake(&request, &mut report)?;
     let manifest = &baked.manifest;
     if !manifest.newer_than_lock.is_empty() {
         eprintln!("{}", drift(&manifest.newer_than_lock));

@@ -21,23 +21,30 @@ const PAYLOAD_BUDGET: u64 = 350 << 20;
 /// Where the archives of the core containers are in the image.
 const CONTAINERS: &str = "usr/share/futuswarm/containers";
 
-/// What to bake and where to.
+/// Where tools and packages come from: what a bake needs a network for when it is not in the cache.
 #[derive(Debug)]
-pub struct Request {
-    /// The inputs.
-    pub inputs: Inputs,
+pub struct Supplies {
     /// Cache folder.
     pub cache: PathBuf,
-    /// Folder that gets one folder per image; used when `output` is not given.
-    pub images: PathBuf,
-    /// This very folder instead.
-    pub output: Option<PathBuf>,
     /// What to do about the package lock.
     pub lock: LockPolicy,
     /// Where packages come from.
     pub archives: Archives,
     /// The mirror that the tools tree is made from; `None` for mmdebstrap's own choice.
     pub tools_mirror: Option<String>,
+}
+
+/// What to bake and where to.
+#[derive(Debug)]
+pub struct Request {
+    /// The inputs.
+    pub inputs: Inputs,
+    /// Tools and packages.
+    pub supplies: Supplies,
+    /// Folder that gets one folder per image; used when `output` is not given.
+    pub images: PathBuf,
+    /// This very folder instead.
+    pub output: Option<PathBuf>,
     /// Revision of the clone, for the manifest.
     pub git_revision: Option<String>,
 }
@@ -62,14 +69,7 @@ pub struct Baked {
 pub fn bake(request: &Request, report: &mut dyn FnMut(Event<'_>)) -> Result<Baked, Error> {
     let mut stages = Stages::new(report);
     let inputs = &request.inputs;
-    let tools = stages.run_long("tools", |tell| {
-        let cached = ToolsTree::locate().is_ok();
-        let tools =
-            ToolsTree::ensure(request.tools_mirror.as_deref(), &mut || tell("mmdebstrap makes the tools tree, once"));
-        tools.map(|tools| (tools, cached)).map_err(Error::from)
-    })?;
-    let archives = &request.archives;
-    let base = stages.run_long("packages", |tell| base::base(inputs, request.lock, archives, &request.cache, tell))?;
+    let (tools, base) = fetch(&inputs.images, &request.supplies, &mut stages)?;
     let digest = match base.drift.is_empty() {
         true => inputs.digest()?,
         // Other packages are another image.
@@ -94,6 +94,26 @@ pub fn bake(request: &Request, report: &mut dyn FnMut(Event<'_>)) -> Result<Bake
     std::fs::rename(unfinished.keep(), &dir).map_err(Error::file(&dir))?;
     link_latest(request, &dir)?;
     Ok(Baked { dir, manifest, cached: false })
+}
+
+/// Brings what a bake of the image in `images` needs from elsewhere into the cache: its programs need not be compiled for that.
+///
+/// # Errors
+/// See [`Error`].
+pub fn prepare(images: &Path, supplies: &Supplies, report: &mut dyn FnMut(Event<'_>)) -> Result<(), Error> {
+    fetch(images, supplies, &mut Stages::new(report)).map(|_| ())
+}
+
+fn fetch(images: &Path, supplies: &Supplies, stages: &mut Stages<'_>) -> Result<(ToolsTree, base::Base), Error> {
+    let tools = stages.run_long("tools", |tell| {
+        let cached = ToolsTree::locate().is_ok();
+        let tools =
+            ToolsTree::ensure(supplies.tools_mirror.as_deref(), &mut || tell("mmdebstrap makes the tools tree, once"));
+        tools.map(|tools| (tools, cached)).map_err(Error::from)
+    })?;
+    let Supplies { cache, lock, archives, .. } = supplies;
+    let base = stages.run_long("packages", |tell| base::base(images, *lock, archives, cache, tell))?;
+    Ok((tools, base))
 }
 
 fn make(

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use futuswarm_output::{eprintln, println};
 
+use crate::ahead::Ahead;
 use crate::cargo::Workspace;
 use crate::verbs::Target;
 use crate::{host, process, verbs};
@@ -66,6 +67,8 @@ impl Deploy {
         }
         workspace.announce()?;
         host::prepare(!self.no_install)?;
+        // Whoever names an image bakes none.
+        let ahead = self.image.is_none().then(|| Ahead::of_first_bake(&workspace)).transpose()?;
         workspace.build(&[
             "futuswarm-bake",
             "futuswarm-node",
@@ -76,10 +79,13 @@ impl Deploy {
         process::run(workspace.command("futuswarm-provision").arg("check").arg(&spec))?;
         process::run(workspace.command("futuswarm-local").args(["doctor", "--before-start"]).arg("--spec").arg(&spec))?;
 
+        let emulator = Ahead::of_local_cloud(&workspace);
+        drop(ahead);
         let baked = match self.image {
             Some(_) => None,
             None => Some(baked(&workspace)?),
         };
+        drop(emulator);
         process::run(workspace.command("futuswarm-local").arg("up").arg("--spec").arg(&spec))?;
         if let Some((folder, _)) = &baked {
             let mut publish = in_local_cloud(&workspace, &spec, "futuswarm-publish")?;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use futuswarm_output::eprintln;
 
+use crate::ahead::Ahead;
 use crate::cargo::{Workspace, compile};
 use crate::{host, preconditions, process, verbs};
 
@@ -71,15 +72,12 @@ impl Test {
         workspace.announce()?;
         host::prepare(true)?;
         formatting(&workspace)?;
-        let mut tools = String::new();
-        step("tools tree", || {
-            workspace.build(&["futuswarm-bake"])?;
-            tools = process::capture(workspace.command("futuswarm-bake").arg("--tools-only"))?;
-            Ok(())
-        })?;
+        let ahead = (self.filter.is_none() && !self.quick).then(|| Ahead::of_first_bake(&workspace)).transpose()?;
         step("compiling the programs and their tests", || {
             compile(&mut workspace.cargo(&["build", "--workspace", "--bins", "--tests"]))
         })?;
+        drop(ahead);
+        let tools = step("tools tree", || process::capture(workspace.command("futuswarm-bake").arg("--tools-only")))?;
         step("unit, snapshot and integration tests", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
             process::run(tests.env("FUTUSWARM_WORKSPACE", &workspace.root).args(self.filter.as_ref()))
