@@ -70,19 +70,28 @@ impl Power {
         log.lines().any(|line| line.contains(instance) && line.contains(words))
     }
 
-    /// What a command prints on a node; `None` when it fails, for example because SSH does not answer yet.
-    fn on(&self, node: &str, command: &str) -> Option<String> {
+    /// What a command prints on a node, or why it fails, for example because SSH does not answer yet.
+    fn on(&self, node: &str, command: &str) -> Result<String, String> {
         let output = self.cluster().xtask(&["ssh", node, "--", command]);
-        output.status.success().then(|| texts(&output).0.trim().to_owned())
+        let (printed, said) = texts(&output);
+        if output.status.success() { Ok(printed.trim().to_owned()) } else { Err(format!("{printed}{said}")) }
     }
 
     fn wait_on(&self, node: &str, command: &str) -> String {
-        let mut printed = None;
-        self.cluster().wait(&format!("`{command}` on {node}"), PATIENCE, || {
-            printed = self.on(node, command);
-            printed.is_some()
-        });
-        printed.unwrap_or_default()
+        let mut last = String::new();
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            match self.on(node, command) {
+                Ok(printed) => return printed,
+                Err(said) if said != last => {
+                    eprintln!("`{command}` on {node}: {said}");
+                    last = said;
+                }
+                Err(_) => {}
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        panic!("`{command}` on {node} still fails: {last}; consoles:\n{}", self.consoles());
     }
 }
 
@@ -136,8 +145,7 @@ fn machines_end_softly_unless_their_power_is_cut() {
 fn stopped_and_started(power: &Power, lone: &str) {
     // A container that writes down how it is asked to end. It is made of the node's own programs, as the edge is.
     let probe = "image=$(sudo docker images --quiet | head -1) && (sudo docker rm --force probe; \
-        sudo docker run --detach --name probe --network none --user 0 /usr:/usr:ro \
-        --volume /usr/lib:/lib:ro --volume /usr/lib64:/lib64:ro --volume /var/probe:/probe \
+        sudo docker run --detach --name probe --network none --user 0 --volume /usr:/usr:ro --volume /var/probe:/probe \
         --entrypoint /usr/bin/bash $image -c 'trap \"echo term > /probe/end; exit 0\" TERM; echo up > /probe/begin; \
         while :; do /usr/bin/sleep 0.2; done')";
     power.wait_on(lone, "sudo docker info --format '{{.Swarm.LocalNodeState}}' | grep -x active");
@@ -166,7 +174,7 @@ fn rebooted(power: &Power, lone: &str) {
     power.call("ec2", "reboot_instances", json!({ "InstanceIds": [lone] }));
     eprintln!("shut down for a reboot in {:.1} s", power.gone(pid, GONE));
     power.cluster().wait("another boot of the same machine", PATIENCE, || {
-        power.on(lone, "cat /proc/sys/kernel/random/boot_id").is_some_and(|now| now != boot)
+        power.on(lone, "cat /proc/sys/kernel/random/boot_id").is_ok_and(|now| now != boot)
     });
     assert_eq!(power.wait_on(lone, "cat /var/probe/end"), "term", "the disk is the same");
 }
