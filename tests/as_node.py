@@ -14,7 +14,6 @@ import json
 import re
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -24,32 +23,15 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, ParamValidationError
+from node_credentials import issued_to
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
 READS = ("Describe", "Get", "List", "Search")
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 address, endpoint, region = sys.argv[1:4]
-
-
-def metadata(method, path, headers):
-    # The metadata service knows an instance at its next look at the emulator; a node's agent asks again, too.
-    for attempt in range(60):
-        connection = http.client.HTTPConnection("169.254.169.254", timeout=10, source_address=(address, 0))
-        connection.request(method, path, headers=headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        if answer.status == 200:
-            return text
-        time.sleep(0.5)
-    sys.exit(f"{method} {path}: {answer.status} {text}")
-
-
-token = metadata("PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "60"})
-roles = "/latest/meta-data/iam/security-credentials/"
-role = metadata("GET", roles, {"X-aws-ec2-metadata-token": token}).strip()
-keys = json.loads(metadata("GET", roles + role, {"X-aws-ec2-metadata-token": token}))
-credentials = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"])
-session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"], region)
+keys = issued_to(address)
+credentials = Credentials(*keys)
+session = boto3.Session(*keys, region)
 config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
 clients = {}
 connections = threading.local()

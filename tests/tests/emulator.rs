@@ -104,6 +104,39 @@ fn conditions_and_variables_of_policies_hold_for_nodes() {
 
 #[test]
 #[ignore = "starts an emulated AWS account with databases: `cargo xtask test` runs it"]
+fn nodes_ask_by_the_names_of_aws_over_tls() {
+    // With databases: without, nobody asks for names, and nobody answers.
+    let account = Account::with_databases("local-emulator");
+    let mut node = run(&account, "names", &[]);
+    let (region, authority) = (account.text("region"), account.text("ca_certificate"));
+    node["plain"] = account.text("node_endpoint").into();
+    let address = node["address"].as_str().unwrap().to_owned();
+    // A key that only a look at the whole path tells from others, the first time it is asked for by a node.
+    account.faults(
+        &json!({ "fault": { "kind": "throttle" }, "service": "s3", "path": "by-name/cluster/genesis", "caller": "node", "count": 1 }),
+    );
+    let kept = account.at_node("tests/by_name.py", &address, &[&region, &authority], &node);
+    assert_eq!(account.progress()["hit"], 1, "the throttled answer was given: {}", account.progress());
+    account.calm();
+
+    // What was written by name is what the owner finds by path.
+    let kept = kept.as_object().unwrap();
+    assert!(kept.len() > 20, "{kept:?}");
+    let listed = &account.call(&json!([["s3", null, "list_objects_v2", { "Bucket": "by-name" }]]))[0];
+    let mut keys: Vec<&str> =
+        listed["Contents"].as_array().unwrap().iter().map(|object| object["Key"].as_str().unwrap()).collect();
+    let mut expected: Vec<&str> = kept.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+    let gets = keys.iter().map(|key| json!(["s3", null, "get_object", { "Bucket": "by-name", "Key": key }]));
+    for (key, found) in keys.iter().zip(account.call(&Value::from_iter(gets))) {
+        assert_eq!(found["Body"], kept[*key], "{key}: {found}");
+    }
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account with databases: `cargo xtask test` runs it"]
 fn a_database_is_a_real_one() {
     let account = Account::with_databases("local-emulator");
     let tree = ToolsTree::locate().unwrap().root().display().to_string();

@@ -42,6 +42,7 @@ const PROBES: &[Probe] = &[
     // Nothing link-local but the resolver.
     ("box", "tcp", "169.254.169.254", 80, "", [false; 3]),
     ("box", "udp", "169.254.169.123", 123, "", [false; 3]),
+    ("box", "tcp", "169.254.169.250", 443, "", [false; 3]),
     ("box", "tcp", "169.254.169.253", 80, "", [false; 3]),
     ("box", "tcp", "169.254.169.253", 53, "", [true; 3]),
     ("box", "udp", "169.254.169.253", 53, "", [true; 3]),

@@ -207,6 +207,7 @@ impl Bench {
             ("tcp", "gateway".to_owned(), 80),
             ("udp", "gateway".to_owned(), 9999),
             ("tcp", "169.254.169.254".to_owned(), 80),
+            ("tcp", OPERATOR.to_owned(), 443),
             ("tcp", OPERATOR.to_owned(), 4566),
         ];
         for node in &self.nodes {

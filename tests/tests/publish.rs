@@ -277,7 +277,7 @@ fn mistakes_are_found_before_anything_is_sent() {
     // In the local cloud a rehearsal is what is promoted.
     let mut program =
         desk.program(&["publish", "--image", rehearsal.folder(), "--rehearsal", "--promote", "--no-smoke"]);
-    let output = program.env("FUTUSWARM_NODE_ENDPOINT", desk.account.text("node_endpoint")).output().unwrap();
+    let output = program.env("FUTUSWARM_LOCAL_CLOUD", desk.account.text("cluster")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     // An image that cannot be used keeps its name, and nobody waits for it.

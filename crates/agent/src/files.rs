@@ -12,11 +12,17 @@ pub struct Files {
     pub run: PathBuf,
     /// `/usr/share/futuswarm/containers`: archives of the core containers, and the list of them.
     pub containers: PathBuf,
+    /// What systemd hands to the agent's unit alone, if anything.
+    pub credentials: Option<PathBuf>,
 }
 
 impl Default for Files {
     fn default() -> Self {
-        Self { run: "/run/futuswarm".into(), containers: "/usr/share/futuswarm/containers".into() }
+        Self {
+            run: "/run/futuswarm".into(),
+            containers: "/usr/share/futuswarm/containers".into(),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod leader;
 mod membership;
 mod notify;
 mod records;
+mod rehearsal;
 mod removal;
 mod routes;
 mod supervision;
@@ -79,7 +80,8 @@ pub async fn run(options: Options) -> Result<(), Error> {
     tracing::info!(instance = node.instance, cluster = node.config.cluster, role = %node.config.role, address = %node.address, zone = node.zone, "identity");
     notify.ready();
 
-    let sdk = futuswarm_aws::config(Some(&node.config.region), node.config.endpoint_url.as_deref()).await;
+    let sdk = futuswarm_aws::config(Some(&node.config.region)).await;
+    let sdk = rehearsal::trust(sdk, options.files.credentials.as_deref())?;
     let store = Store::new(S3Bucket::new(&sdk, &node.config.bucket));
     let (tasks, mut ends) = supervision::supervisor();
     let networks = firewall::first_networks(&node.config);

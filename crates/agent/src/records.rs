@@ -189,7 +189,6 @@ pub(crate) mod tests {
                 node_subnets: Vec::new(),
                 domain: "example.com".to_owned(),
                 expected_managers: 1,
-                endpoint_url: None,
                 labels: Default::default(),
             },
         }

@@ -6,6 +6,7 @@
 mod loopback;
 mod not_twice;
 mod profile;
+mod trust;
 
 use std::fmt::{Debug, Display};
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use aws_smithy_runtime_api::client::result::SdkError;
 pub use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 pub use loopback::direct;
 pub use not_twice::NotTwice;
+pub use trust::{NoAuthority, trusting};
 
 /// Time for a TCP and TLS handshake; a healthy endpoint answers in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
@@ -29,9 +31,7 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_ATTEMPTS: u32 = 5;
 
 /// Loads the shared configuration of all clients.
-///
-/// `endpoint` overrides `AWS_ENDPOINT_URL`; nodes of the local cloud get it from their user data.
-pub async fn config(region: Option<&str>, endpoint: Option<&str>) -> SdkConfig {
+pub async fn config(region: Option<&str>) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
@@ -42,9 +42,6 @@ pub async fn config(region: Option<&str>, endpoint: Option<&str>) -> SdkConfig {
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS));
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
-    }
-    if let Some(endpoint) = endpoint {
-        loader = loader.endpoint_url(endpoint);
     }
     direct(loader.load().await)
 }

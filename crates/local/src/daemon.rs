@@ -43,8 +43,10 @@ use crate::vms::powered::Powered;
 use crate::vms::{Surroundings, Vms};
 use crate::{moto, venv};
 
-/// Port of the AWS API inside the namespace.
-const NODE_API_PORT: u16 = 4566;
+/// Port of the AWS API inside the namespace, for tools that ask as a node does and cannot be told whom to trust.
+const TOOLS_API_PORT: u16 = 4566;
+/// Port of the AWS API under AWS's names.
+const HTTPS: u16 = 443;
 /// Hosts of the local cloud, as a client's list of exceptions from its proxy.
 const NO_PROXY: &str = "127.0.0.1,localhost,.localhost";
 /// Making a key takes milliseconds.
@@ -57,7 +59,7 @@ pub struct CloudInfo {
     pub cluster: String,
     /// The AWS API on this machine's loopback.
     pub api_endpoint: String,
-    /// The AWS API as nodes reach it.
+    /// The AWS API inside the network namespace without TLS; nodes themselves ask AWS's names.
     pub node_endpoint: String,
     /// From where the operator's SSH reaches nodes.
     pub operator_network: String,
@@ -174,13 +176,17 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     let front = Arc::new(Front::new(behind, operations, ebs, notify, guard, shared.0, shared.1));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
-    tasks.spawn("the API endpoint of this machine", Arc::clone(&front).serve(api, Caller::Owner));
-    tasks.spawn("the API endpoint of the local cloud itself", Arc::clone(&front).serve(straight, Caller::Daemon));
+    tasks.spawn("the API endpoint of this machine", Arc::clone(&front).serve(api, None, Caller::Owner));
+    tasks.spawn("the API endpoint of the local cloud itself", Arc::clone(&front).serve(straight, None, Caller::Daemon));
     make_zones(&inner, config).await?;
 
     network.create().await?;
-    let nodes = network.listen(network::API, NODE_API_PORT).await?;
-    tasks.spawn("the API endpoint of nodes", front.serve(nodes, Caller::Node));
+    let authority = Arc::new(Authority::make(&layout.authority(), &config.cluster)?);
+    let tls = front::listener::acceptor(&authority, &config.region)?;
+    let (named, plain) =
+        (network.listen(network::API, HTTPS).await?, network.listen(network::API, TOOLS_API_PORT).await?);
+    tasks.spawn("the API endpoint of nodes", Arc::clone(&front).serve(named, Some(tls), Caller::Node));
+    tasks.spawn("the API endpoint of nodes' tools", front.serve(plain, None, Caller::Node));
     // Straight, too: while it borrows a role's trust, every other way to IAM waits.
     let imds =
         Imds::new(config.region.clone(), emulator.account.clone(), inner.clone(), Arc::clone(&view), issued, leaving);
@@ -189,6 +195,7 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
 
     let mut hypervisor = Hypervisor::new(&tools, config.accel, config.memory_mib, config.cpus)?;
     hypervisor.choose_accel(&cache.join("accel")).await;
+    let hypervisor = hypervisor.with_authority(authority.certificate())?;
     let dnsmasq = Dnsmasq::new(layout.dir.join("dnsmasq"), network.clone(), config.region.clone(), &tools)?;
     let dnsmasq = Arc::new(Mutex::new(dnsmasq));
     let powered = Powered::default();
@@ -203,7 +210,6 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
         reboots,
     };
     let vms = Vms::new(around, powered.clone());
-    let authority = Arc::new(Authority::make(&layout.authority(), &config.cluster)?);
     let ports = Ports { http: config.http_port, https: config.https_port };
     let dir = layout.dir.join("balancer");
     let mut balancer = Balancer::new(clients, view, dir, layout.netns(), ports, Arc::clone(&authority), &tools)?;
@@ -283,7 +289,7 @@ fn describe(
     CloudInfo {
         cluster: config.cluster.clone(),
         api_endpoint,
-        node_endpoint: format!("http://{}:{NODE_API_PORT}", network::API),
+        node_endpoint: format!("http://{}:{TOOLS_API_PORT}", network::API),
         operator_network: format!("{}/32", network::OPERATOR),
         url: format!("http://localhost:{}", config.http_port),
         account: emulator.account.clone(),

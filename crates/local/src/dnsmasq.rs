@@ -12,8 +12,9 @@ use tokio::process::Child;
 
 use crate::child::{self, Argv, argv};
 use crate::error::{Error, Result, file};
+use crate::front::addressing;
 use crate::layout::write_atomically;
-use crate::network::{DNS, Network, gateway};
+use crate::network::{API, DNS, Network, gateway};
 
 /// The name server and its files.
 pub struct Dnsmasq {
@@ -115,6 +116,10 @@ fn render(subnets: &BTreeSet<Ipv4Net>, region: &str, dir: &str) -> String {
          dhcp-authoritative\nno-ping\nquiet-dhcp\ndhcp-rapid-commit\ndhcp-leasefile={dir}/leases\ndhcp-hostsfile={dir}/hosts\naddn-hosts={dir}/names\n\
          dhcp-option=option:dns-server,{DNS}\ndhcp-option=option:domain-name,{domain}\n"
     );
+    // AWS's own names, and those of buckets below them. `local`: that there is no other address is an answer, too.
+    for name in addressing::names(region) {
+        let _infallible = writeln!(text, "address=/{name}/{API}\nlocal=/{name}/");
+    }
     for (index, subnet) in subnets.iter().enumerate() {
         let _infallible = write!(
             text,

@@ -4,11 +4,13 @@
 //! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed anew with
 //! the owner's keys (`resign`); inside the network namespace they pass untouched, so that IAM decides.
 
+pub mod addressing;
 pub mod ebs;
 mod entry;
 pub mod faults;
 pub mod form;
 pub mod iam;
+pub mod listener;
 pub mod operations;
 pub mod record;
 mod resign;
@@ -24,12 +26,10 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioExecutor;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, RwLock};
 
 use crate::aws::Keys;
@@ -44,8 +44,6 @@ use record::Recorder;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 /// The emulator listens on the loopback.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// From a connection to its first request head.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// A query-protocol request that is larger is not one.
 const QUERY_LIMIT: usize = 4 << 20;
 
@@ -142,35 +140,6 @@ impl Front {
         Self { emulator, client, operations, ebs, changed, guard, faults, recorder, writes: RwLock::default() }
     }
 
-    /// Serves a listener until the daemon ends.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, caller: Caller) {
-        loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "the API endpoint cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let front = Arc::clone(&self);
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
-                    let front = Arc::clone(&front);
-                    async move { front.answer(request, caller).await.ok_or_else(cut_off) }
-                });
-                let served = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD_DEADLINE)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-                if let Err(error) = served {
-                    tracing::debug!(%error, "an API connection ended early");
-                }
-            });
-        }
-    }
-
     /// The answer to a call; none where the connection is to end instead.
     async fn answer(self: &Arc<Self>, request: Request<Incoming>, caller: Caller) -> Option<Response<Body>> {
         let started = std::time::Instant::now();
@@ -188,10 +157,7 @@ impl Front {
         request: Request<Incoming>,
         caller: Caller,
     ) -> Result<Option<Response<Body>>, (StatusCode, String)> {
-        // The emulator's own switches (reset, IAM off) are not part of the cloud.
-        if entry::is_a_switch(request.uri().path()) {
-            return Err((StatusCode::NOT_FOUND, "no such path in the local cloud".to_owned()));
-        }
+        refuse_switches(request.uri())?;
         let scope = resign::Scope::of(&request);
         let (mut parts, body) = request.into_parts();
         let body: Body = body.map_err(Into::into).boxed();
@@ -202,6 +168,11 @@ impl Front {
         }
         let scope =
             scope.unwrap_or_else(|| resign::Scope { region: self.emulator.region.clone(), service: "s3".to_owned() });
+        if scope.service == "s3" {
+            addressing::by_path(&mut parts).map_err(|reason| (StatusCode::BAD_REQUEST, reason))?;
+            // A bucket may be called like the switches.
+            refuse_switches(&parts.uri)?;
+        }
         let arrived = self.arrive(&parts, body, caller, &scope).await?;
         let verdict = self.verdict(&scope, &arrived, &parts, caller);
         // A sleep of nothing still waits for the next tick of the timer.
@@ -405,6 +376,9 @@ impl Front {
             parts.headers.insert(http::header::HOST, host);
             resign::resign(&mut parts, scope, &self.emulator.keys)
                 .map_err(|error| (StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}")))?;
+        } else if let Some(addressing::Signed(uri)) = parts.extensions.remove() {
+            // Who signed it is for the emulator to say, which finds the bucket in the name of the host by itself.
+            parts.uri = uri;
         }
         parts.uri = self.target(&parts.uri)?;
         self.forward(Request::from_parts(parts, body)).await
@@ -449,6 +423,14 @@ impl Front {
 /// Ends a connection without an answer.
 fn cut_off() -> std::io::Error {
     std::io::Error::from(std::io::ErrorKind::ConnectionAborted)
+}
+
+/// The emulator's own switches (reset, IAM off) are not part of the cloud.
+fn refuse_switches(uri: &Uri) -> Result<(), (StatusCode, String)> {
+    match entry::is_a_switch(uri.path()) {
+        true => Err((StatusCode::NOT_FOUND, "no such path in the local cloud".to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// A whole answer of the emulator.

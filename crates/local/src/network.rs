@@ -17,7 +17,7 @@ use crate::error::{Error, Result, file};
 pub const BRIDGE: &str = "vpc";
 /// Instance metadata.
 pub const IMDS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-/// The AWS API for nodes.
+/// The AWS API for nodes, under AWS's names; on AWS it is anywhere.
 pub const API: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 250);
 /// Where the operator's SSH comes from: this machine is the world to the nodes, and not a part of their VPC.
 pub const OPERATOR: Ipv4Addr = API;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use base64::Engine as _;
 use futuswarm_tools::ToolsTree;
 use tokio::process::Child;
 
@@ -16,6 +17,8 @@ use crate::error::{Error, Result, file};
 
 /// qemu-img writes a header.
 const DISK_DEADLINE: Duration = Duration::from_secs(30);
+/// The credential that the agent's unit imports: systemd takes it from a string of the SMBIOS tables (type 11).
+const AUTHORITY: &str = "futuswarm.rehearsal-ca";
 /// A guest that boots under KVM at all does so at once.
 const PROBE: Duration = Duration::from_secs(4);
 
@@ -28,6 +31,8 @@ pub struct Hypervisor {
     accel: Accel,
     memory_mib: u32,
     cpus: u32,
+    /// The string of the SMBIOS tables with the authority of the rehearsal.
+    authority: Option<String>,
 }
 
 impl Hypervisor {
@@ -40,7 +45,18 @@ impl Hypervisor {
             accel,
             memory_mib,
             cpus,
+            authority: None,
         })
+    }
+
+    /// Gives machines the certificate of an authority that only they trust. It is no secret, so it may be an argument of QEMU.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn with_authority(mut self, certificate: &Path) -> Result<Self> {
+        let certificate = std::fs::read(certificate).map_err(file("cannot read", certificate))?;
+        self.authority = Some(credential(&certificate));
+        Ok(self)
     }
 
     /// Turns `Auto` into KVM where a probe boots, into software emulation otherwise. The answer is kept in `cache`.
@@ -183,6 +199,9 @@ impl Hypervisor {
             "-smbios",
             "type=3,manufacturer=Amazon EC2,asset=Amazon EC2",
         ]));
+        if let Some(authority) = &self.authority {
+            words.extend(argv(["-smbios", &format!("type=11,value={authority}")]));
+        }
         words.extend(argv(["-drive"]));
         words.push(self.pflash(1, &dir.join("vars.fd"), false));
         words.extend(argv(["-chardev"]));
@@ -216,6 +235,11 @@ fn with_path(prefix: &str, path: &Path) -> OsString {
     option
 }
 
+/// A system credential as systemd reads it. Base64 has no comma, which would be QEMU's own.
+fn credential(content: &[u8]) -> String {
+    format!("io.systemd.credential.binary:{AUTHORITY}={}", base64::engine::general_purpose::STANDARD.encode(content))
+}
+
 /// EC2's system UUIDs begin with `ec2`; ours carries the instance id, so that it is the same after a restart.
 fn uuid_of(instance: &str) -> String {
     let digits: String = instance.trim_start_matches("i-").chars().filter(char::is_ascii_hexdigit).collect();
@@ -226,6 +250,13 @@ fn uuid_of(instance: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_authority_is_a_credential_that_the_agents_unit_imports() {
+        assert_eq!(credential(b"a,b\n"), "io.systemd.credential.binary:futuswarm.rehearsal-ca=YSxiCg==");
+        let unit = include_str!("../../../images/node/rootfs/usr/lib/systemd/system/futuswarm-agent.service");
+        assert!(unit.lines().any(|line| line == format!("ImportCredential={AUTHORITY}")), "{unit}");
+    }
 
     #[test]
     fn system_uuids_begin_with_ec2_and_end_with_the_instance_id() {

@@ -18,8 +18,6 @@ use crate::{Confirmed, Error, identity};
 pub struct Extras {
     /// Name of the image that nodes start from; the promoted one when there is none.
     pub image: Option<String>,
-    /// The endpoint that nodes use instead of AWS's own; only the local cloud has one.
-    pub node_endpoint: Option<String>,
     /// SSH public key for the nodes' `admin`, in OpenSSH's format; the spec's own when there is none.
     pub ssh_public_key: Option<String>,
     /// Existing EC2 resources that become parts of the cluster: part → id.
@@ -120,7 +118,7 @@ impl Cloud {
     /// # Errors
     /// When there are no credentials, they are another account's, or AWS does not answer.
     pub async fn connect(spec: Spec, extras: Extras, listener: Listener) -> Result<Self, Error> {
-        let sdk: SdkConfig = futuswarm_aws::config(Some(&spec.region), None).await;
+        let sdk: SdkConfig = futuswarm_aws::config(Some(&spec.region)).await;
         let sts = aws_sdk_sts::Client::new(&sdk);
         let caller = identity::caller(&sdk, &sts, &spec.region).await?;
         let account = caller.account;
@@ -240,7 +238,7 @@ impl Cloud {
         crate::ec2_tags::put(&self.ec2, id, self.ec2_tag_list(part)).await
     }
 
-    /// Whether the cluster's nodes use an endpoint without TLS, as those of the local cloud do.
+    /// Whether the account is asked without TLS, as the local cloud is on loopback.
     #[must_use]
     pub fn is_without_tls(&self) -> bool {
         self.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"))

@@ -63,9 +63,6 @@ struct Apply {
     /// Make an existing EC2 resource a part of the cluster, for example `vpc=vpc-0123`; parts are in the plan's JSON.
     #[arg(long, value_name = "PART=ID", value_parser = pair)]
     adopt: Vec<(String, String)>,
-    /// The endpoint that nodes use instead of AWS's own.
-    #[arg(long, env = "FUTUSWARM_NODE_ENDPOINT")]
-    node_endpoint: Option<String>,
     /// One more network from which nodes accept SSH, beside the spec's; the local cloud's operator has no other.
     #[arg(long, env = "FUTUSWARM_OPERATOR_NETWORK", value_name = "CIDR")]
     operator_network: Option<ipnet::Ipv4Net>,
@@ -217,7 +214,6 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let ssh_public_key = apply.ssh_public_key.as_deref().map(read_key).transpose()?;
     let extras = Extras {
         image: apply.image.clone(),
-        node_endpoint: apply.node_endpoint.clone(),
         ssh_public_key,
         adopt: apply.adopt.iter().cloned().collect::<BTreeMap<_, _>>(),
         wait_for_certificates: !apply.no_wait,

@@ -123,8 +123,8 @@ struct Publish {
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=LONGEST_UPLOAD))]
     deadline: u64,
     /// Set where the local cloud is meant, whose images are rehearsals, all of them.
-    #[arg(long, env = "FUTUSWARM_NODE_ENDPOINT", hide = true)]
-    node_endpoint: Option<String>,
+    #[arg(long, env = "FUTUSWARM_LOCAL_CLOUD", hide = true)]
+    local_cloud: Option<String>,
 }
 
 #[derive(Debug, Args)]

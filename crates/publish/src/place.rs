@@ -33,7 +33,7 @@ impl Place {
     /// # Errors
     /// When no region is known.
     pub async fn connect(region: Option<&str>) -> Result<Self> {
-        let sdk = futuswarm_aws::config(region, None).await;
+        let sdk = futuswarm_aws::config(region).await;
         let region = sdk
             .region()
             .map(ToString::to_string)

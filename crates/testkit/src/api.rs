@@ -111,7 +111,7 @@ impl Account {
     pub fn provision(&self, words: &[&str]) -> Command {
         let mut command = self.client(&self.cluster.program("futuswarm-provision").display().to_string());
         command.args(words).arg(self.cluster.spec()).env("AWS_SDK_UA_APP_ID", AGENT);
-        command.env("FUTUSWARM_NODE_ENDPOINT", self.text("node_endpoint")).env("FUTUSWARM_URL", self.text("url"));
+        command.env("FUTUSWARM_URL", self.text("url"));
         command.env("FUTUSWARM_SSH_PUBLIC_KEY", self.text("ssh_public_key"));
         command
     }
@@ -266,22 +266,33 @@ impl Account {
     /// When the metadata service gives it no credentials.
     #[must_use]
     pub fn as_node(&self, address: &str, calls: &Value) -> Value {
+        let words = [self.text("node_endpoint"), self.text("region")];
+        self.at_node("tests/as_node.py", address, &words.each_ref().map(String::as_str), calls)
+    }
+
+    /// Runs a Python script of the clone where the node at `address` would be, which has no machine, with the image's own way to
+    /// the VPC's names. Gives it the address, then `words`, and `input` as JSON; returns what it prints.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn at_node(&self, script: &str, address: &str, words: &[&str], input: &Value) -> Value {
         let netns = self.text("netns");
         let _borrowed = Borrowed::take(&netns, address);
+        let root = self.cluster.root();
         let mut command = Command::new("ip");
-        command
-            .env("NO_PROXY", "*")
-            .env("no_proxy", "*")
-            .args(["netns", "exec", &netns])
-            .arg(self.text("python"))
-            .arg(self.cluster.root().join("tests/as_node.py"));
-        command.args([address, &self.text("node_endpoint"), &self.text("region")]);
+        // `ip netns exec` has a mount namespace of its own, so nobody else sees the other resolver.
+        command.args(["netns", "exec", &netns, "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
+        command.arg(root.join("images/node/rootfs/etc/resolv.conf")).arg(self.text("python")).arg(root.join(script));
+        command.arg(address).args(words).env("NO_PROXY", "*").env("no_proxy", "*");
+        // Scripts import from each other, and the clone stays as it is.
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("Python runs");
-        process.stdin.take().expect("its input").write_all(calls.to_string().as_bytes()).expect("it reads");
+        process.stdin.take().expect("its input").write_all(input.to_string().as_bytes()).expect("it reads");
         let output = process.wait_with_output().expect("Python ends");
         assert!(output.status.success(), "{:?}", texts(&output));
-        serde_json::from_slice(&output.stdout).expect("outcomes are JSON")
+        serde_json::from_slice(&output.stdout).expect("what it prints is JSON")
     }
 
     /// A variable of the environment that AWS clients need.

@@ -62,9 +62,6 @@ pub struct NodeConfig {
     pub domain: String,
     /// How many managers the cluster should have.
     pub expected_managers: u32,
-    /// Another endpoint for all AWS services; only the local cloud sets it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub endpoint_url: Option<String>,
     /// Swarm labels of the node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,

@@ -21,7 +21,6 @@ fn config(role: Role) -> NodeConfig {
         node_subnets: ["10.42.0.0/20", "10.42.16.0/20"].map(|subnet| subnet.parse().unwrap()).to_vec(),
         domain: "apps.example.com".to_owned(),
         expected_managers: 3,
-        endpoint_url: None,
         labels: if manager {
             BTreeMap::new()
         } else {
@@ -42,8 +41,6 @@ fn golden(name: &str, text: &str) {
 fn the_golden_user_data() {
     golden("manager", &render(&config(Role::Manager)).unwrap());
     golden("worker", &render(&config(Role::Worker)).unwrap());
-    let local = NodeConfig { endpoint_url: Some("http://169.254.169.250:4566".to_owned()), ..config(Role::Worker) };
-    golden("local-worker", &render(&local).unwrap());
     let bridges = NodeConfig { bridge_pool: Some("10.99.0.0/16".to_owned()), ..config(Role::Worker) };
     golden("worker-with-bridge-pool", &render(&bridges).unwrap());
 }

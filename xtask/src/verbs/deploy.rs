@@ -142,7 +142,7 @@ pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyh
         command.env(key, value.as_str().unwrap_or_default());
     }
     for (flag, key) in [
-        ("FUTUSWARM_NODE_ENDPOINT", "node_endpoint"),
+        ("FUTUSWARM_LOCAL_CLOUD", "cluster"),
         ("FUTUSWARM_OPERATOR_NETWORK", "operator_network"),
         ("FUTUSWARM_URL", "url"),
         ("FUTUSWARM_SSH_PUBLIC_KEY", "ssh_public_key"),

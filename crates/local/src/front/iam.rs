@@ -227,7 +227,7 @@ impl Guard {
             ("aws:PrincipalArn", format!("arn:aws:iam::{}:role/{}", self.account, node.role)),
             ("aws:PrincipalAccount", self.account.clone()),
             ("aws:RequestedRegion", self.region.clone()),
-            // The emulator stands for HTTPS.
+            // Nodes ask over TLS; what their tools ask without stands for the same.
             ("aws:SecureTransport", "true".to_owned()),
             ("kms:CallerAccount", self.account.clone()),
             (

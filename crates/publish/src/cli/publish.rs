@@ -40,7 +40,7 @@ impl Publish {
         report(Event::Step(format!("reading {}", dir.display())));
         let image = tokio::task::spawn_blocking(move || LocalImage::load(&dir, rehearsal)).await??;
         if self.promote {
-            image.promotable(self.node_endpoint.is_some())?;
+            image.promotable(self.local_cloud.is_some())?;
         }
         let options = Options {
             cache: futuswarm_paths::cache_dir()?,

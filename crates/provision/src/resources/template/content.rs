@@ -46,7 +46,6 @@ fn user_data(cloud: &Cloud, group_name: &str, group: &Group) -> Result<String, E
         node_subnets: spec.network.public_subnets.clone(),
         domain: spec.domain.clone(),
         expected_managers: spec.count_of(Role::Manager),
-        endpoint_url: cloud.extras.node_endpoint.clone(),
         labels: group.labels.clone(),
     };
     Ok(futuswarm_userdata::render(&config)?)
