@@ -20,8 +20,9 @@ for variable in [name for name in os.environ if name.startswith("AWS_")]:
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, SSLError
+from botocore.exceptions import SSLError
 from node_credentials import issued_to
+from refusals import refused
 
 address, region, authority = sys.argv[1:4]
 node = json.load(sys.stdin)
@@ -33,15 +34,6 @@ once = {"total_max_attempts": 1}
 def client(service, style="virtual", keys=keys, **options):
     config = Config(retries=once, s3={"addressing_style": style}, signature_version="s3v4" if service == "s3" else "v4")
     return boto3.Session(*keys, region_name=region).client(service, config=config, **{"verify": authority} | options)
-
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == code, error
-        return
-    raise AssertionError(f"{code} was expected of {arguments}")
 
 
 def at_most(seconds, work):

@@ -12,7 +12,7 @@ import sys
 import time
 
 import boto3
-from botocore.exceptions import ClientError
+from refusals import refused
 
 netns, authority, http_port, https_port = sys.argv[1:5]
 ec2, acm, dns, balancing, classic, scaling = (
@@ -23,15 +23,6 @@ subnets = [
     ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.49.{index}.0/24", AvailabilityZone=f"eu-west-1{zone}")["Subnet"]["SubnetId"]
     for index, zone in enumerate("ab")
 ]
-
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == code, error
-        return
-    raise AssertionError(f"{code} was expected")
 
 
 def ask(port, host, path="/", name=None):
@@ -109,7 +100,11 @@ listener = balancing.create_listener(**https)["Listeners"][0]["ListenerArn"]
 
 # The other listener sends everybody to TLS.
 redirect = {"Type": "redirect", "RedirectConfig": {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}}
-balancing.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=[redirect])
+plain = {"LoadBalancerArn": balancer, "Protocol": "HTTP", "Port": 80}
+first, again = (balancing.create_listener(**plain, DefaultActions=[redirect])["Listeners"][0] for _ in range(2))
+assert first["ListenerArn"] == again["ListenerArn"] and again["DefaultActions"] == first["DefaultActions"], (first, again)
+assert len(balancing.describe_listeners(LoadBalancerArn=balancer)["Listeners"]) == 2
+refused("DuplicateListener", balancing.create_listener, **plain, DefaultActions=forward)
 balancing.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=8081, DefaultActions=[redirect])
 fixed = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "410", "ContentType": "text/plain", "MessageBody": "gone"}}
 balancing.create_rule(

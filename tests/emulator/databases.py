@@ -11,7 +11,7 @@ import sys
 import time
 
 import boto3
-from botocore.exceptions import ClientError
+from refusals import refused
 
 netns, authority, tree = sys.argv[1:4]
 ec2, rds, kms, secrets = (boto3.client(service) for service in ("ec2", "rds", "kms", "secretsmanager"))
@@ -140,15 +140,6 @@ def until(what, probe):
 
 until("the new password", lambda: psql(found, second, "select 1") == "1")
 assert psql(found, first, "select 1") is None
-
-
-def refused(code, call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == code, error
-        return
-    raise AssertionError(f"{code} was expected")
 
 
 # A snapshot of a server that runs would be an empty one.

@@ -7,7 +7,7 @@ import json
 import time
 
 import boto3
-from botocore.exceptions import ClientError
+from refusals import refused
 
 ec2, scaling, dns = (boto3.client(service) for service in ("ec2", "autoscaling", "route53"))
 vpc = ec2.create_vpc(CidrBlock="10.51.0.0/16")["Vpc"]["VpcId"]
@@ -43,15 +43,6 @@ def machine(instance):
     return ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["State"]["Name"]
 
 
-def refused(call, **arguments):
-    try:
-        call(**arguments)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "ValidationError", error
-        return
-    raise AssertionError("a refusal was expected")
-
-
 def until(what, probe):
     for _ in range(40):
         if probe():
@@ -64,7 +55,7 @@ hook = scaling.describe_lifecycle_hooks(AutoScalingGroupName="lifecycle")["Lifec
 assert [one["LifecycleHookName"] for one in hook] == ["drain"] and "RoleARN" not in hook[0] and "NotificationTargetARN" not in hook[0], hook
 first, second = sorted(states())
 action = {"AutoScalingGroupName": "lifecycle", "LifecycleHookName": "drain"}
-refused(scaling.complete_lifecycle_action, **action, InstanceId=first, LifecycleActionResult="CONTINUE")
+refused("ValidationError", scaling.complete_lifecycle_action, **action, InstanceId=first, LifecycleActionResult="CONTINUE")
 ended = scaling.terminate_instance_in_auto_scaling_group(InstanceId=first, ShouldDecrementDesiredCapacity=False)["Activity"]
 assert ended["AutoScalingGroupName"] == "lifecycle" and ended["StatusCode"] == "InProgress", ended
 now = states()
@@ -76,7 +67,7 @@ assert machine(first) == "running"
 scaling.complete_lifecycle_action(**action, InstanceId=first, LifecycleActionResult="CONTINUE")
 until("the end of the first", lambda: machine(first) in ("shutting-down", "terminated"))
 until("its end in the group", lambda: first not in states())
-refused(scaling.record_lifecycle_action_heartbeat, **action, InstanceId=first)
+refused("ValidationError", scaling.record_lifecycle_action_heartbeat, **action, InstanceId=first)
 
 # A group that shrinks waits, too, and not for longer than the hook says.
 scaling.put_lifecycle_hook(**action, LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout=3)

@@ -47,10 +47,10 @@ const CREATIONS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-/// Without CreateListener: for AWS the same call is the same listener ("This operation is idempotent", API Reference), and the emulator
-/// makes a second one at the same port.
-const APPLICATION: (&str, &[&str]) =
-    ("elasticloadbalancing", &["CreateLoadBalancer", "ModifyLoadBalancerAttributes", "CreateTargetGroup"]);
+const APPLICATION: (&str, &[&str]) = (
+    "elasticloadbalancing",
+    &["CreateLoadBalancer", "ModifyLoadBalancerAttributes", "CreateTargetGroup", "CreateListener"],
+);
 const CLASSIC: (&str, &[&str]) = (
     "elasticloadbalancing",
     &[
@@ -61,6 +61,32 @@ const CLASSIC: (&str, &[&str]) = (
         "ConfigureHealthCheck",
     ],
 );
+/// Everything that takes something away.
+const DELETIONS: &[(&str, &[&str])] = &[
+    ("acm", &["DeleteCertificate"]),
+    ("autoscaling", &["DeleteAutoScalingGroup"]),
+    (
+        "ec2",
+        &[
+            "DeleteInternetGateway",
+            "DeleteKeyPair",
+            "DeleteLaunchTemplate",
+            "DeleteRouteTable",
+            "DeleteSecurityGroup",
+            "DeleteSubnet",
+            "DeleteVpc",
+            "DeleteVpcEndpoints",
+            "DetachInternetGateway",
+            "DisassociateRouteTable",
+        ],
+    ),
+    ("elasticloadbalancing", &["DeleteListener", "DeleteLoadBalancer", "DeleteTargetGroup"]),
+    ("iam", &["DeleteInstanceProfile", "DeleteRole", "DeleteRolePolicy", "RemoveRoleFromInstanceProfile"]),
+    ("kms", &["DeleteAlias", "ScheduleKeyDeletion"]),
+    ("rds", &["DeleteDBInstance", "DeleteDBSubnetGroup"]),
+    ("route53", &["ChangeResourceRecordSets"]),
+    ("s3", &["DeleteBucket", "DeleteObjects"]),
+];
 const PEERING: (&str, &[&str]) = ("ec2", &["CreateVpcPeeringConnection", "AcceptVpcPeeringConnection"]);
 
 /// The first answer of each of these is lost.
@@ -109,6 +135,22 @@ fn is_made_once(account: &Account, operations: &[(&str, &[&str])], spec: &[(&str
 fn a_whole_cluster_is_made_once_although_the_first_answer_of_each_call_is_lost() {
     let account = Account::start("local-provision");
     is_made_once(&account, &[CREATIONS, &[APPLICATION]].concat(), &[]);
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+fn a_whole_cluster_is_gone_although_the_first_answer_of_each_deletion_is_lost() {
+    let account = Account::start("local-provision");
+    let nothing = account.inventory();
+    account.must_provision(APPLY);
+    account.faults(&Value::from(lost(DELETIONS)));
+    let destroyed = account.provision(DESTROY).output().unwrap();
+    let progress = account.progress();
+    account.calm();
+    assert!(destroyed.status.success(), "{:?}", texts(&destroyed));
+    assert_eq!(account.inventory(), nothing);
+    let spared = progress["faults"].as_array().unwrap().iter().filter(|one| one["hit"] != 1);
+    assert_eq!(spared.collect::<Vec<_>>(), [&Value::Null; 0], "each answer was lost once");
 }
 
 #[test]

@@ -96,8 +96,6 @@ impl Edge {
             }
             self.images_loaded = true;
         }
-        let published = store.get::<Routes>(keys::ROUTES).await?.map(|routes| routes.value);
-        let wanted = published.clone().unwrap_or_default().routes;
         let Some(image) = images.get("edge") else { return Ok(Serving::default()) };
 
         let mut attached = networks(engine).await?;
@@ -115,6 +113,9 @@ impl Edge {
             attached = networks(engine).await?;
             self.incomplete_since = Some(Instant::now());
         }
+        // Read last: a start takes a while, and what was published meanwhile belongs to what a complete edge serves.
+        let published = store.get::<Routes>(keys::ROUTES).await?.map(|routes| routes.value);
+        let wanted = published.clone().unwrap_or_default().routes;
         let (routes, mut refused) = self.attach(engine, wanted, &attached).await;
         let patient = self.incomplete_since.is_some_and(|since| since.elapsed() < PATIENCE);
         let complete = published.is_some() && (refused.is_empty() || !patient);

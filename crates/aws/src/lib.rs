@@ -3,6 +3,7 @@
 //! Everything goes through the standard environment (`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`, SSO, instance role),
 //! so the local cloud is nothing but another endpoint.
 
+pub mod json;
 mod loopback;
 mod not_twice;
 mod profile;

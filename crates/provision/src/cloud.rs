@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futuswarm_aws::json::{self, Json};
 use futuswarm_aws::{NotTwice, SdkConfig};
 use futuswarm_spec::Spec;
 use futuswarm_store::{S3Bucket, Store};
@@ -92,7 +93,7 @@ pub struct Cloud {
     /// Quotas.
     pub quotas: aws_sdk_servicequotas::Client,
     /// Parameters.
-    pub ssm: aws_sdk_ssm::Client,
+    pub ssm: Json,
     /// Roles of other accounts.
     pub sts: aws_sdk_sts::Client,
     /// The state bucket.
@@ -156,7 +157,7 @@ impl Cloud {
             rds: aws_sdk_rds::Client::new(&sdk),
             dns: aws_sdk_route53::Client::new(&sdk),
             quotas: aws_sdk_servicequotas::Client::new(&sdk),
-            ssm: aws_sdk_ssm::Client::new(&sdk),
+            ssm: Json::new(&json::SSM, &sdk),
             sts,
             spec,
             names,

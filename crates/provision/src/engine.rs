@@ -236,13 +236,7 @@ async fn remove<R: Resource>(resource: &R, cloud: &Cloud, mode: Mode, found: Opt
         part: resource.part(),
         differences: Vec::new(),
     };
-    make(cloud, mode, change, async {
-        match resource.delete(cloud, found).await {
-            Err(error) if error.is_not_found() => Ok(()),
-            outcome => outcome,
-        }
-    })
-    .await
+    make(cloud, mode, change, async { again::delete(resource, cloud, found).await }).await
 }
 
 async fn make(

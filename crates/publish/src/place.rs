@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_ebs::config::retry::RetryConfig;
 use aws_sdk_ebs::config::timeout::TimeoutConfig;
 use futuswarm_aws::SdkConfig;
+use futuswarm_aws::json::{self, Json};
 
 use crate::{Error, Result};
 
@@ -23,7 +24,7 @@ pub struct Place {
     /// The same for blocks: nothing in it tries again, because `upload` does.
     pub(crate) blocks: aws_sdk_ebs::Client,
     /// Parameters.
-    pub ssm: aws_sdk_ssm::Client,
+    pub ssm: Json,
     sdk: SdkConfig,
 }
 
@@ -48,7 +49,7 @@ impl Place {
             ec2: aws_sdk_ec2::Client::new(&sdk),
             ebs: aws_sdk_ebs::Client::new(&sdk),
             blocks: aws_sdk_ebs::Client::from_conf(blocks),
-            ssm: aws_sdk_ssm::Client::new(&sdk),
+            ssm: Json::new(&json::SSM, &sdk),
             sdk,
         })
     }

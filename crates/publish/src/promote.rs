@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aws_sdk_ssm::types::ParameterType;
 use futuswarm_retry::{Failure, Policy, retry};
+use serde_json::{Value, json};
 
-use crate::error::{Error, Result, aws_on, failure, gave_up};
+use crate::error::{Error, Result, failure, gave_up};
 use crate::image::Registration;
 use crate::place::Place;
 
@@ -52,9 +52,15 @@ pub async fn promote(place: &Place, registration: &Registration, image: &str) ->
 }
 
 async fn put(place: &Place, name: &str, image: &str) -> Result<()> {
-    let put = place.ssm.put_parameter().name(name).value(image).r#type(ParameterType::String);
-    let put = put.data_type(IMAGE).overwrite(true).send().await;
-    put.map(|_| ()).map_err(aws_on(&place.region, "PutParameter", name))
+    let members = json!({ "Value": image, "Type": "String", "DataType": IMAGE, "Overwrite": true });
+    call(place, "PutParameter", name, members).await.map(|_| ())
+}
+
+/// A call about one parameter.
+async fn call(place: &Place, operation: &'static str, name: &str, mut members: Value) -> Result<Value> {
+    members["Name"] = name.into();
+    let answer = place.ssm.call(operation, members).await;
+    answer.map_err(|source| Error::Aws { region: place.region.clone(), resource: name.to_owned(), source })
 }
 
 /// Waits until a parameter names the image.
@@ -80,8 +86,8 @@ async fn taken(place: &Place, name: &str, image: &str) -> Result<()> {
 /// # Errors
 /// When SSM cannot be asked.
 pub async fn value(place: &Place, name: &str) -> Result<Option<String>> {
-    match place.ssm.get_parameter().name(name).send().await.map_err(aws_on(&place.region, "GetParameter", name)) {
-        Ok(found) => Ok(found.parameter.and_then(|parameter| parameter.value)),
+    match call(place, "GetParameter", name, json!({})).await {
+        Ok(found) => Ok(found["Parameter"]["Value"].as_str().map(str::to_owned)),
         Err(error) if error.is(&["ParameterNotFound", "ParameterVersionNotFound"]) => Ok(None),
         Err(error) => Err(error),
     }
@@ -92,8 +98,7 @@ pub async fn value(place: &Place, name: &str) -> Result<Option<String>> {
 /// # Errors
 /// When SSM refuses.
 pub async fn forget(place: &Place, name: &str) -> Result<()> {
-    let forgotten = place.ssm.delete_parameter().name(name).send().await;
-    match forgotten.map_err(aws_on(&place.region, "DeleteParameter", name)) {
+    match call(place, "DeleteParameter", name, json!({})).await {
         Err(error) if !error.is(&["ParameterNotFound"]) => Err(error),
         _ => Ok(()),
     }

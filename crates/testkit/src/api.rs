@@ -229,8 +229,11 @@ impl Account {
     /// When it cannot be run.
     #[must_use]
     pub fn python(&self, script: &str, words: &[&str]) -> Output {
+        let root = self.cluster.root();
         let mut command = self.client(&self.text("python"));
-        command.arg(self.cluster.root().join(script)).args(words).output().expect("Python runs")
+        // Scripts import from what all share, and the clone stays as it is.
+        command.env("PYTHONPATH", root.join("tests")).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.arg(root.join(script)).args(words).output().expect("Python runs")
     }
 
     /// Makes calls as the account's owner, through boto3: see `tests/call.py`.
@@ -285,7 +288,6 @@ impl Account {
         command.args(["netns", "exec", &netns, "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
         command.arg(root.join("images/node/rootfs/etc/resolv.conf")).arg(self.text("python")).arg(root.join(script));
         command.arg(address).args(words).env("NO_PROXY", "*").env("no_proxy", "*");
-        // Scripts import from each other, and the clone stays as it is.
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("Python runs");

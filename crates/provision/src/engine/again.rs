@@ -1,4 +1,4 @@
-//! Creations of which nobody knows whether they happened: what is there is looked at before anything is made again.
+//! Creations and deletions of which nobody knows whether they happened: what is there is looked at before anything is done again.
 //!
 //! An answer that was lost looks like a failure, and the SDK's next attempt is told that the thing exists already. Calls that AWS
 //! would happily make twice are not sent again by the SDK (`futuswarm_aws::NotTwice`).
@@ -14,6 +14,8 @@ use crate::plan::Changed;
 
 /// How often one resource is created in a run while the answers are lost.
 const CREATIONS: usize = 3;
+/// How often one resource is deleted in a run while the answers are lost.
+const DELETIONS: usize = 3;
 /// What was made is seen by every endpoint of AWS within seconds, as a rule. Something that is there already and is not ours is told
 /// about after this, too.
 const SEEN: Policy = Policy {
@@ -46,6 +48,40 @@ pub(super) async fn create<R: Resource>(resource: &R, cloud: &Cloud) -> Result<S
             return Err(failed);
         }
         creations += 1;
+    }
+}
+
+/// Deletes a resource; where AWS may have deleted it, or a part of it, without saying so, the rest is deleted as it is found.
+///
+/// # Errors
+/// When AWS refuses.
+pub(super) async fn delete<R: Resource>(resource: &R, cloud: &Cloud, found: &R::Found) -> Result<(), Error> {
+    let mut outcome = resource.delete(cloud, found).await;
+    let (mut seen, mut deletions) = (resource.current(cloud, found), 1);
+    loop {
+        let failed = match outcome {
+            Err(failed @ Error::Aws(_)) => failed,
+            outcome => return outcome,
+        };
+        let (gone, in_doubt) = (failed.is_not_found(), matches!(&failed, Error::Aws(answer) if answer.is_in_doubt()));
+        tracing::warn!(part = resource.part(), reason = %failed, "may have been deleted: looking again");
+        let cloud = cloud.afresh();
+        let left = match resource.observe(&cloud).await {
+            Ok(Some(left)) => left,
+            Ok(None) => return Ok(()),
+            Err(_) if gone => return Ok(()),
+            Err(_) => return Err(failed),
+        };
+        let now = resource.current(&cloud, &left);
+        // What is gone may be seen for a moment more.
+        if now == seen && gone {
+            return Ok(());
+        }
+        if (now == seen && !in_doubt) || deletions == DELETIONS {
+            return Err(failed);
+        }
+        (seen, deletions) = (now, deletions + 1);
+        outcome = resource.delete(&cloud, &left).await;
     }
 }
 

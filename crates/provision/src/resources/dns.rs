@@ -47,11 +47,46 @@ fn builder_error<E>(_: E) -> Error {
     incomplete("ChangeResourceRecordSets", "required field")()
 }
 
-/// Makes changes all at once, in their order.
-async fn change(cloud: &Cloud, zone: &str, changes: Vec<(ChangeAction, ResourceRecordSet)>) -> Result<(), Error> {
+/// Deletes records and makes or replaces others, all at once and in this order. What is gone already is not deleted: an attempt whose
+/// answer was lost has done it, and Route 53 refuses the whole batch then.
+async fn change(
+    cloud: &Cloud,
+    zone: &str,
+    mut doomed: Vec<ResourceRecordSet>,
+    made: Vec<ResourceRecordSet>,
+) -> Result<(), Error> {
+    loop {
+        let refused = match change_once(cloud, zone, &doomed, &made).await {
+            Err(Error::Aws(refused)) if refused.is(&["InvalidChangeBatch"]) => refused,
+            outcome => return outcome,
+        };
+        let mut left = Vec::new();
+        for set in &doomed {
+            if records(cloud, zone, set.name(), 100).await?.contains(set) {
+                left.push(set.clone());
+            }
+        }
+        if left.len() == doomed.len() {
+            return Err(refused.into());
+        }
+        doomed = left;
+    }
+}
+
+async fn change_once(
+    cloud: &Cloud,
+    zone: &str,
+    doomed: &[ResourceRecordSet],
+    made: &[ResourceRecordSet],
+) -> Result<(), Error> {
+    let deletions = doomed.iter().map(|set| (ChangeAction::Delete, set));
+    let changes = deletions.chain(made.iter().map(|set| (ChangeAction::Upsert, set))).collect::<Vec<_>>();
+    if changes.is_empty() {
+        return Ok(());
+    }
     let mut batch = ChangeBatch::builder();
     for (action, set) in changes {
-        let change = Change::builder().action(action).resource_record_set(set).build();
+        let change = Change::builder().action(action).resource_record_set(set.clone()).build();
         batch = batch.changes(change.map_err(builder_error)?);
     }
     let request = cloud.dns.change_resource_record_sets().hosted_zone_id(zone);
@@ -64,21 +99,14 @@ async fn change(cloud: &Cloud, zone: &str, changes: Vec<(ChangeAction, ResourceR
 pub(crate) async fn upsert(cloud: &Cloud, zone: &str, name: &str, kind: RrType, value: &str) -> Result<(), Error> {
     let record = ResourceRecord::builder().value(value).build().map_err(builder_error)?;
     let set = ResourceRecordSet::builder().name(name).r#type(kind).ttl(TTL).resource_records(record);
-    change(cloud, zone, vec![(ChangeAction::Upsert, set.build().map_err(builder_error)?)]).await
+    change(cloud, zone, Vec::new(), vec![set.build().map_err(builder_error)?]).await
 }
 
 /// Removes the records of a name and type, if there are any.
 pub(crate) async fn remove(cloud: &Cloud, zone: &str, name: &str, kind: RrType) -> Result<(), Error> {
     let found = records(cloud, zone, name, 1).await?;
     let exact = |set: &ResourceRecordSet| normal(set.name()) == normal(name) && *set.r#type() == kind;
-    delete(cloud, zone, found.into_iter().filter(exact).collect()).await
-}
-
-async fn delete(cloud: &Cloud, zone: &str, doomed: Vec<ResourceRecordSet>) -> Result<(), Error> {
-    if doomed.is_empty() {
-        return Ok(());
-    }
-    change(cloud, zone, doomed.into_iter().map(|set| (ChangeAction::Delete, set)).collect()).await
+    change(cloud, zone, found.into_iter().filter(exact).collect(), Vec::new()).await
 }
 
 /// Where a record leads, as names are compared.
@@ -207,7 +235,7 @@ impl Resource for Names {
         for other in others {
             cloud.note(format!("the record {} stays: it does not lead to this cluster", normal(other.name())));
         }
-        delete(cloud, zone, ours).await
+        change(cloud, zone, ours, Vec::new()).await
     }
 }
 
@@ -216,15 +244,15 @@ impl Names {
     async fn put(&self, cloud: &Cloud, found: &[ResourceRecordSet]) -> Result<(), Error> {
         let zone = zone(cloud, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
         let address = load_balancer::address(cloud).ok_or_else(incomplete("DescribeLoadBalancers", "DNSName"))?;
-        let in_the_way = found.iter().filter(|set| *set.r#type() == RrType::Cname).cloned();
-        let mut changes: Vec<_> = in_the_way.map(|set| (ChangeAction::Delete, set)).collect();
+        let in_the_way = found.iter().filter(|set| *set.r#type() == RrType::Cname).cloned().collect();
+        let mut made = Vec::new();
         for name in self.names() {
             let target = AliasTarget::builder().dns_name(&address.name).hosted_zone_id(&address.zone);
             let target = target.evaluate_target_health(false).build().map_err(builder_error)?;
             let set = ResourceRecordSet::builder().name(name).r#type(RrType::A).alias_target(target);
-            changes.push((ChangeAction::Upsert, set.build().map_err(builder_error)?));
+            made.push(set.build().map_err(builder_error)?);
         }
-        change(cloud, &zone, changes).await
+        change(cloud, &zone, in_the_way, made).await
     }
 }
 

@@ -248,11 +248,17 @@ impl Resource for Group {
     async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
         let name = Resource::name(self, cloud);
         content::unprotect(cloud, &found.group).await?;
-        until_free("the Auto Scaling group", || async {
+        let deleted = until_free("the Auto Scaling group", || async {
             let delete = cloud.scaling.delete_auto_scaling_group().auto_scaling_group_name(&name).force_delete(true);
             delete.send().await.map_err(aws("DeleteAutoScalingGroup"))
-        })
-        .await?;
+        });
+        if let Err(error) = deleted.await {
+            // Auto Scaling has one code for everything, also for what an attempt whose answer was lost has deleted.
+            let gone = error.is(&["ValidationError"]) && self.observe(&cloud.afresh()).await?.is_none();
+            if !gone {
+                return Err(error.into());
+            }
+        }
         let what = format!("the end of the instances of {name}");
         settle::wait(&what, END, || async {
             let instances = crate::status::instances(cloud).await?;

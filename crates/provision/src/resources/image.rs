@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::types::{Filter, Image};
 use futuswarm_aws::at_most_one;
 use futuswarm_spec::Architecture;
+use serde_json::json;
 
 use crate::Cloud;
 use crate::error::{Error, aws};
@@ -59,10 +60,10 @@ async fn promoted(cloud: &Cloud) -> Result<BTreeMap<String, String>, Error> {
         if found.contains_key(&architecture) {
             continue;
         }
-        match cloud.ssm.get_parameter().name(parameter(&architecture)).send().await.map_err(aws("GetParameter")) {
+        match cloud.ssm.call("GetParameter", json!({ "Name": parameter(&architecture) })).await {
             Ok(answer) => {
-                let value = answer.parameter.and_then(|parameter| parameter.value);
-                found.extend(value.map(|value| (architecture, value)));
+                let value = answer["Parameter"]["Value"].as_str();
+                found.extend(value.map(|value| (architecture, value.to_owned())));
             }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),

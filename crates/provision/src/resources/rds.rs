@@ -101,8 +101,11 @@ async fn until_available(cloud: &Cloud) -> Result<(), Error> {
             ),
             Some("stopped") => {
                 let start = cloud.rds.start_db_instance().db_instance_identifier(name(cloud));
-                start.send().await.map_err(aws("StartDBInstance"))?;
-                Ok(None)
+                match start.send().await.map_err(aws("StartDBInstance")) {
+                    // An attempt whose answer was lost has started it.
+                    Err(error) if !error.is(&["InvalidDBInstanceState"]) => Err(error.into()),
+                    _ => Ok(None),
+                }
             }
             _ => Ok(None),
         }

@@ -34,6 +34,14 @@ impl Asked<'_> {
         self.front.pass_on(self.parts.clone(), self.scope, body.into(), self.trusted).await
     }
 
+    /// The emulator's answer to a question at this path, in the owner's name.
+    pub async fn ask(&self, path: &str) -> Outcome<(response::Parts, Bytes)> {
+        let mut parts = self.parts.clone();
+        parts.method = http::Method::GET;
+        parts.uri = path.parse().map_err(|error| (StatusCode::BAD_REQUEST, format!("{path}: {error}")))?;
+        self.front.pass_on(parts, self.scope, Bytes::new(), true).await
+    }
+
     /// The emulator's answer to the call as it came.
     pub async fn forward_unchanged(&self) -> Outcome<(response::Parts, Bytes)> {
         self.forward(self.body.clone()).await
@@ -149,7 +157,12 @@ impl Operations {
     async fn records(asked: &Asked<'_>) -> Outcome<Option<Response<Body>>> {
         let request = String::from_utf8_lossy(asked.body).into_owned();
         let (head, body) = match asked.call.action.as_str() {
-            "ChangeResourceRecordSets" if asked.trusted => asked.forward(records::plain(&request)).await?,
+            "ChangeResourceRecordSets" if asked.trusted => {
+                if let Some(refusal) = records::refusal(asked, &request).await? {
+                    return Ok(Some(refusal));
+                }
+                asked.forward(records::plain(&request)).await?
+            }
             _ => asked.forward_unchanged().await?,
         };
         Ok(Some(whole(head, records::complete(&String::from_utf8_lossy(&body)))))

@@ -1,67 +1,156 @@
-//! CreateLoadBalancer of one that is there: "This operation is idempotent, which means that it completes at most one time. If you
-//! attempt to create multiple load balancers with the same settings, each call succeeds" (Elastic Load Balancing API Reference of
-//! version 2015-12-01). The emulator would make another one under the same name.
+//! CreateLoadBalancer and CreateListener of one that is there: "This operation is idempotent, which means that it completes at most one
+//! time. If you attempt to create multiple listeners with the same settings, each call succeeds" (Elastic Load Balancing API Reference of
+//! version 2015-12-01, which says the same of balancers), and one with other settings at the same port is a DuplicateListener. The
+//! emulator would make another one.
 
 use http::Response;
 
-use super::answer::{Asked, Outcome, whole};
-use super::{Call, classic};
+use super::answer::{Asked, Outcome, refused, whole};
+use super::{Call, classic, xml};
 use crate::front::Body;
 use crate::front::form::Form;
 
-const DESCRIBE: &str = "DescribeLoadBalancers";
-const CREATE: &str = "CreateLoadBalancer";
-
-/// The question whether the balancer of a call is there.
-fn question(call: &Call) -> Option<Form> {
-    let version = call.form.get("Version").filter(|version| *version != classic::VERSION)?;
-    let name = call.form.get("Name").filter(|_| call.action == CREATE)?;
-    let mut form = Form::default();
-    form.set("Action", DESCRIBE);
-    form.set("Version", version);
-    form.set("Names.member.1", name);
-    Some(form)
+/// What can be made, and how it is looked for.
+struct Kind {
+    create: &'static str,
+    describe: &'static str,
+    /// The field of the creation that is looked for, and its name in the question.
+    key: (&'static str, &'static str),
+    /// The element that lists what was found.
+    set: &'static str,
 }
 
-/// The answer to the creation of a balancer that is there, as it is; nothing when there is none.
-fn as_created(described: &str) -> Option<String> {
-    described.contains("<LoadBalancerArn>").then(|| described.replace(DESCRIBE, CREATE))
+const KINDS: [Kind; 2] = [
+    Kind {
+        create: "CreateLoadBalancer",
+        describe: "DescribeLoadBalancers",
+        key: ("Name", "Names.member.1"),
+        set: "LoadBalancers",
+    },
+    Kind {
+        create: "CreateListener",
+        describe: "DescribeListeners",
+        key: ("LoadBalancerArn", "LoadBalancerArn"),
+        set: "Listeners",
+    },
+];
+/// What makes two listeners at one port the same: each field of a creation, and the element that has its value.
+const SETTINGS: [(&str, &str); 4] = [
+    ("Protocol", "Protocol"),
+    ("Certificates.member.1.CertificateArn", "CertificateArn"),
+    ("DefaultActions.member.1.Type", "Type"),
+    ("DefaultActions.member.1.TargetGroupArn", "TargetGroupArn"),
+];
+
+impl Kind {
+    fn of(call: &Call) -> Option<&'static Self> {
+        let version = call.form.get("Version")?;
+        KINDS.iter().find(|kind| kind.create == call.action && version != classic::VERSION)
+    }
+
+    /// The question whether the one of a call is there.
+    fn question(&self, call: &Call) -> Option<Form> {
+        let mut form = Form::default();
+        form.set("Action", self.describe);
+        form.set("Version", call.form.get("Version")?);
+        form.set(self.key.1, call.form.get(self.key.0)?);
+        Some(form)
+    }
+
+    /// What the creation finds among what is there.
+    fn found(&self, call: &Call, described: &str) -> Found {
+        let port = call.form.get("Port").filter(|_| self.set == "Listeners");
+        let there = xml::members(described, self.set)
+            .into_iter()
+            .find(|member| port.is_none() || xml::content(member, "Port") == port);
+        let Some(there) = there else { return Found::Nothing };
+        let differs = |(field, element): &(&str, &str)| call.form.get(field) != xml::content(there, element);
+        match port {
+            Some(port) if SETTINGS.iter().any(differs) => {
+                Found::Other(format!("A listener already exists on this port for this load balancer ({port})"))
+            }
+            _ => Found::Same(format!(
+                "<{0}Response><{0}Result><{1}>{there}</{1}></{0}Result></{0}Response>",
+                self.create, self.set
+            )),
+        }
+    }
 }
 
-/// Answers the creation of a balancer that is there.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// With the answer to its creation.
+    Same(String),
+    /// With what AWS says to that.
+    Other(String),
+}
+
+/// Answers the creation of what is there.
 pub async fn answer(asked: &Asked<'_>) -> Outcome<Option<Response<Body>>> {
-    let Some(question) = question(asked.call).filter(|_| asked.trusted) else { return Ok(None) };
+    let Some(kind) = Kind::of(asked.call).filter(|_| asked.trusted) else { return Ok(None) };
+    let Some(question) = kind.question(asked.call) else { return Ok(None) };
     let (head, body) = asked.forward(question.encode()).await?;
-    let created = as_created(&String::from_utf8_lossy(&body)).filter(|_| head.status.is_success());
-    Ok(created.map(|created| whole(head, created)))
+    if !head.status.is_success() {
+        return Ok(None);
+    }
+    Ok(match kind.found(asked.call, &String::from_utf8_lossy(&body)) {
+        Found::Nothing => None,
+        Found::Same(created) => Some(whole(head, created)),
+        Found::Other(message) => Some(refused("DuplicateListener", &message)),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn call(fields: &str) -> Call {
+        let form = Form::parse(fields);
+        Call { service: "elasticloadbalancing".to_owned(), action: form.get("Action").unwrap().to_owned(), form }
+    }
+
+    fn found(call: &Call, described: &str) -> Found {
+        Kind::of(call).unwrap().found(call, described)
+    }
+
     #[test]
     fn only_a_balancer_that_is_there_is_told_as_created() {
-        let call = |action: &str, version: &str| Call {
-            service: "elasticloadbalancing".to_owned(),
-            action: action.to_owned(),
-            form: Form::parse(&format!("Action={action}&Version={version}&Name=fsw-a")),
-        };
-        let asked = question(&call(CREATE, "2015-12-01")).unwrap();
-        assert_eq!((asked.get("Action"), asked.get("Names.member.1")), (Some(DESCRIBE), Some("fsw-a")));
-        assert!(
-            question(&call(CREATE, classic::VERSION)).is_none() && question(&call(DESCRIBE, "2015-12-01")).is_none()
+        let created = call("Action=CreateLoadBalancer&Version=2015-12-01&Name=fsw-a");
+        let question = Kind::of(&created).unwrap().question(&created).unwrap();
+        assert_eq!(
+            (question.get("Action"), question.get("Names.member.1")),
+            (Some("DescribeLoadBalancers"), Some("fsw-a"))
         );
-        let described = |inner: &str| {
-            format!(
-                "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancers>{inner}</LoadBalancers></DescribeLoadBalancersResult></DescribeLoadBalancersResponse>"
+        for other in [
+            format!("Action=CreateLoadBalancer&Version={}&Name=fsw-a", classic::VERSION),
+            "Action=DescribeLoadBalancers&Version=2015-12-01&Name=fsw-a".to_owned(),
+        ] {
+            assert!(Kind::of(&call(&other)).is_none(), "{other}");
+        }
+        let there = "<R><LoadBalancers><member><LoadBalancerArn>arn</LoadBalancerArn></member></LoadBalancers></R>";
+        assert_eq!(
+            found(&created, there),
+            Found::Same(
+                "<CreateLoadBalancerResponse><CreateLoadBalancerResult><LoadBalancers><member><LoadBalancerArn>arn</LoadBalancerArn></member></LoadBalancers></CreateLoadBalancerResult></CreateLoadBalancerResponse>"
+                    .to_owned()
             )
-        };
-        let there = as_created(&described("<member><LoadBalancerArn>arn</LoadBalancerArn></member>")).unwrap();
-        assert!(
-            there.starts_with("<CreateLoadBalancerResponse><CreateLoadBalancerResult><LoadBalancers><member>"),
-            "{there}"
         );
-        assert_eq!(as_created(&described("")), None);
+        assert_eq!(found(&created, "<R><LoadBalancers/></R>"), Found::Nothing);
+    }
+
+    #[test]
+    fn a_port_has_one_listener() {
+        let there = "<R><Listeners><member><ListenerArn>l</ListenerArn><Port>80</Port><Protocol>HTTP</Protocol><DefaultActions>\
+                     <member><Type>forward</Type><TargetGroupArn>t</TargetGroupArn></member></DefaultActions></member></Listeners></R>";
+        let create = |port: &str, group: &str| {
+            call(&format!(
+                "Action=CreateListener&Version=2015-12-01&LoadBalancerArn=b&Port={port}&Protocol=HTTP&DefaultActions.member.1.Type=forward&\
+                 DefaultActions.member.1.TargetGroupArn={group}"
+            ))
+        };
+        assert_eq!(found(&create("443", "t"), there), Found::Nothing);
+        assert!(matches!(found(&create("80", "t"), there), Found::Same(answer) if answer.contains("<ListenerArn>l<")));
+        assert!(matches!(found(&create("80", "other"), there), Found::Other(message) if message.contains("(80)")));
     }
 }

@@ -29,7 +29,7 @@ pub fn map_items(answer: &str, set: &str, mut change: impl FnMut(&str) -> Option
     let after = &answer[end..];
     rest = &rest[..end - before.len()];
     let mut out = before.to_owned();
-    while let Some(length) = item_length(rest) {
+    while let Some(length) = element_length(rest, "item") {
         let (item, later) = rest.split_at(length);
         out.push_str(&change(item).unwrap_or_default());
         rest = later;
@@ -37,24 +37,37 @@ pub fn map_items(answer: &str, set: &str, mut change: impl FnMut(&str) -> Option
     out + rest + after
 }
 
-/// The length of the item that `text` begins with, with the items inside it.
-fn item_length(text: &str) -> Option<usize> {
-    const OPEN: &str = "<item>";
-    const CLOSE: &str = "</item>";
-    if !text.starts_with(OPEN) {
+/// Each `<member>` directly below the first element `set`, as the query protocol lists things.
+pub fn members<'a>(answer: &'a str, set: &str) -> Vec<&'a str> {
+    let open = format!("<{set}>");
+    let Some(start) = answer.find(&open) else { return Vec::new() };
+    let mut rest = answer[start + open.len()..].trim_start();
+    let mut found = Vec::new();
+    while let Some(length) = element_length(rest, "member") {
+        let (member, later) = rest.split_at(length);
+        found.push(member);
+        rest = later.trim_start();
+    }
+    found
+}
+
+/// The length of the element that `text` begins with, with those of its name inside it.
+fn element_length(text: &str, element: &str) -> Option<usize> {
+    let (open, close) = (format!("<{element}>"), format!("</{element}>"));
+    if !text.starts_with(&open) {
         return None;
     }
     let (mut depth, mut at) = (0_usize, 0);
     loop {
-        let close = at + text[at..].find(CLOSE)?;
-        match text[at..close].find(OPEN) {
-            Some(open) => {
+        let end = at + text[at..].find(&close)?;
+        match text[at..end].find(&open) {
+            Some(found) => {
                 depth += 1;
-                at += open + OPEN.len();
+                at += found + open.len();
             }
             None => {
                 depth -= 1;
-                at = close + CLOSE.len();
+                at = end + close.len();
                 if depth == 0 {
                     return Some(at);
                 }
@@ -97,6 +110,14 @@ mod tests {
         assert_eq!(seen, ["1", "2"]);
         assert_eq!(out, "<R><set><item><id>2</id><new>x</new></item></set></R>");
         assert_eq!(map_items("<R><set/></R>", "set", |_| None), "<R><set/></R>");
+    }
+
+    #[test]
+    fn members_are_told_from_those_inside_them() {
+        let answer = "<R><Listeners><member><Port>80</Port><Actions><member>a</member></Actions></member> <member><Port>443</Port></member></Listeners></R>";
+        let ports = members(answer, "Listeners").into_iter().map(|member| content(member, "Port").unwrap());
+        assert_eq!(ports.collect::<Vec<_>>(), ["80", "443"]);
+        assert!(members("<R><Listeners/></R>", "Listeners").is_empty());
     }
 
     #[test]

@@ -20,6 +20,8 @@ enum Answer {
     Down,
     /// It is refused.
     Code(&'static str),
+    /// A part of it is done, and the rest refused.
+    Half(&'static str),
 }
 
 struct Thing {
@@ -106,7 +108,7 @@ impl Resource for Thing {
                 Err(failure(None))
             }
             Answer::Down => Err(failure(None)),
-            Answer::Code(code) => Err(failure(Some(code))),
+            Answer::Half(code) | Answer::Code(code) => Err(failure(Some(code))),
         }
     }
 
@@ -115,8 +117,26 @@ impl Resource for Thing {
         Ok(())
     }
 
+    /// Takes its owner's mark off first, and then the thing itself.
     async fn delete(&self, _: &Cloud, _: &Self::Found) -> Result<(), Error> {
-        Ok(())
+        self.calls.lock().unwrap().push("delete");
+        let answer = self.answers.lock().unwrap().pop().expect("no further deletion");
+        match answer {
+            Answer::Made => {
+                *self.there.lock().unwrap() = None;
+                Ok(())
+            }
+            Answer::Lost => {
+                *self.there.lock().unwrap() = None;
+                Err(failure(None))
+            }
+            Answer::Down => Err(failure(None)),
+            Answer::Half(code) => {
+                *self.there.lock().unwrap() = Some((OURS, false));
+                Err(failure(Some(code)))
+            }
+            Answer::Code(code) => Err(failure(Some(code))),
+        }
     }
 }
 
@@ -170,6 +190,41 @@ async fn a_plain_refusal_is_told_at_once() {
     let begun = tokio::time::Instant::now();
     assert!(created(&thing).await.unwrap_err().contains("ThingLimitExceeded"));
     assert!(begun.elapsed().is_zero());
+}
+
+async fn deleted(thing: &Thing) -> Result<(), String> {
+    delete(thing, &cloud(), &(OURS, true)).await.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn what_was_deleted_without_an_answer_is_gone_and_what_is_left_is_deleted() {
+    let there = Some((OURS, true));
+    for (answers, calls) in [
+        (&[Answer::Lost][..], 1),
+        (&[Answer::Code("ValidationError")], 1),
+        (&[Answer::Down, Answer::Made], 2),
+        (&[Answer::Half("Thing.NotAttached"), Answer::Made], 2),
+        (&[Answer::Half("NoSuchEntity"), Answer::Made], 2),
+        (&[Answer::Down, Answer::Down, Answer::Lost], 3),
+    ] {
+        let thing = Thing::new(answers, there.filter(|_| !matches!(answers, [Answer::Code(_)])));
+        let outcome = deleted(&thing).await;
+        assert_eq!(thing.calls().len(), calls, "{outcome:?}");
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(*thing.there.lock().unwrap(), None);
+    }
+    // It is seen for a moment after its end.
+    assert!(deleted(&Thing::new(&[Answer::Code("InvalidThing.NotFound")], there)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_cannot_be_deleted_is_told_and_not_tried_for_ever() {
+    let thing = Thing::new(&[Answer::Code("DependencyViolation")], Some((OURS, true)));
+    assert!(deleted(&thing).await.unwrap_err().contains("DependencyViolation"));
+    assert_eq!(thing.calls(), ["delete"]);
+    let thing = Thing::new(&[Answer::Down; DELETIONS], Some((OURS, true)));
+    assert!(deleted(&thing).await.is_err());
+    assert_eq!(thing.calls().len(), DELETIONS);
 }
 
 #[test]
