@@ -20,6 +20,8 @@ const ROUTER: &str = "10.57.0.1";
 /// Where the operator's SSH comes from; also the AWS API of the nodes.
 const OPERATOR: &str = "169.254.169.250";
 const RESOLVER: &str = "169.254.169.253";
+/// On each node: makes one of the containers that are asked.
+const MAKE: &str = "/run/make.sh";
 
 /// Reads probes `[protocol, host, port, source]` and names; prints one word for each probe and whether each name is known. The
 /// host `gateway` is the one of the default route.
@@ -158,6 +160,10 @@ impl Bench {
     /// port in the mesh, which no spec asks for.
     fn start_containers(&self) {
         let image = "image=$(docker image ls --format '{{.Repository}}:{{.Tag}}' | grep edge | head -n 1)\n";
+        let make = format!(
+            "{image}[ $1 = probe ] && network=isolation || network=bridge\n\
+             exec docker run --detach --restart always --volume /usr:/usr:ro --name $1 --network $network $image /usr/bin/sleep infinity\n"
+        );
         let manager = self.of_role(true);
         self.root(
             manager,
@@ -172,26 +178,28 @@ impl Bench {
             self.root(
                 node,
                 &format!(
-                    "{image}run() {{ docker run --detach --restart always --volume /usr:/usr:ro \"$@\" $image /usr/bin/sleep infinity; }}\n\
-                     run --name bridged\n\
-                     run --name probe --network isolation\n\
+                    "echo {} | base64 --decode > {MAKE}\n\
+                     bash {MAKE} bridged\n\
+                     bash {MAKE} probe\n\
                      echo {} | base64 --decode > /run/echo.py\n\
                      systemd-run --quiet --unit=echo --property=Restart=always python3 /run/echo.py\n",
+                    base64(make.as_bytes()),
                     base64(ECHO.as_bytes())
                 ),
             );
         }
     }
 
-    /// What a container reaches of probes and names, or why it could not be asked. It is started if need be: a dockerd that
-    /// starts does not try containers again whose overlay network its Swarm did not know yet.
+    /// What a container reaches of probes and names, or why it could not be asked. It is started if need be, and made
+    /// anew if it cannot be: a dockerd that starts does not try containers again whose overlay network its Swarm did not know yet, and
+    /// may say for ever that the task of one exists already.
     fn ask(&self, node: &Node, container: &str, probes: &[Probe], names: &[String]) -> Result<Value, String> {
         let probes: Vec<Value> =
             probes.iter().map(|(protocol, host, port)| json!([protocol, host, port, null])).collect();
         let request = json!({ "probes": probes, "names": names }).to_string();
         let script = format!(
             "script=$(echo {} | base64 --decode)\nrequest=$(echo {} | base64 --decode)\n\
-             docker start {container} > /dev/null\n\
+             docker start {container} > /dev/null || {{ docker rm --force {container} && bash {MAKE} {container}; }} > /dev/null\n\
              docker exec {container} /usr/bin/python3 -c \"$script\" \"$request\"\n",
             base64(PROBE.as_bytes()),
             base64(request.as_bytes())

@@ -16,9 +16,9 @@ use routing::swarm::Swarm;
 const ROUNDS: usize = 5;
 /// Services that are created or removed in a round.
 const CHANGES: usize = 5;
-/// From a change to every route of it on every node, on machines that are emulated and share two cores. On idle ones it takes ten
-/// seconds: the leader looks every three, an edge every five.
-const SOON: Duration = Duration::from_secs(90);
+/// From a change to every route of it on every node, on machines that are emulated and share two cores, where a container alone takes
+/// up to forty seconds to start. The leader looks every three seconds, an edge every five.
+const SOON: Duration = Duration::from_secs(300);
 /// A node that says that it is ready has every route; its health checks of tasks take a moment more.
 const AT_ONCE: Duration = Duration::from_secs(20);
 /// Three emulated machines take two minutes to be Ready on two idle cores, and more on a busy machine.

@@ -120,12 +120,13 @@ impl Engine {
         Ok(true)
     }
 
-    /// Makes the container run as defined: created, started, or made anew when its definition changed.
+    /// Makes the container run as defined: created, started, or made anew when its definition changed or it cannot be started.
     ///
     /// # Errors
     /// When the engine refuses.
     pub async fn ensure_container(&self, wanted: &Container) -> Result<bool, Error> {
         let inspected = self.docker.inspect_container(&wanted.name, None::<InspectContainerOptions>).await;
+        let mut kept = false;
         match inspected.map_err(|error| Error::call("container inspect", error)) {
             Ok(current) => {
                 let labels = current.config.and_then(|config| config.labels).unwrap_or_default();
@@ -134,6 +135,7 @@ impl Engine {
                 if same && running {
                     return Ok(false);
                 }
+                kept = same;
                 if !same {
                     self.remove_container(&wanted.name).await?;
                     self.create_container(wanted).await?;
@@ -142,9 +144,21 @@ impl Engine {
             Err(error) if error.is_not_found() => self.create_container(wanted).await?,
             Err(error) => return Err(error),
         }
-        let started = self.docker.start_container(&wanted.name, None::<StartContainerOptions>).await;
-        started.map_err(|error| Error::call("container start", error))?;
+        match self.start_container(&wanted.name).await {
+            // After a restart dockerd may say for ever that the task of a container which does not run exists already.
+            Err(Error::Refused { .. }) if kept => {
+                self.remove_container(&wanted.name).await?;
+                self.create_container(wanted).await?;
+                self.start_container(&wanted.name).await?;
+            }
+            started => started?,
+        }
         Ok(true)
+    }
+
+    async fn start_container(&self, name: &str) -> Result<(), Error> {
+        let started = self.docker.start_container(name, None::<StartContainerOptions>).await;
+        started.map_err(|error| Error::call("container start", error))
     }
 
     /// Removes a container, running or not; no error when there is none.
@@ -236,3 +250,6 @@ impl Engine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ const APPLICATION: &str = "global\n maxconn 50\ndefaults\n mode http\n timeout c
     timeout connect 1s\nfrontend app\n bind :8080\n http-request return status 200 content-type text/plain string \
     \"${APP}\"\n";
 /// From a change of services to a word about it in `status`.
-const TOLD: Duration = Duration::from_secs(60);
+const TOLD: Duration = Duration::from_secs(180);
 
 pub struct Swarm {
     pub cluster: Cluster,
