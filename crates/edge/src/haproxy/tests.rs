@@ -155,6 +155,18 @@ fn only_a_complete_edge_that_reaches_tasks_is_healthy() {
 }
 
 /// Requests without a pause while services come and go: none is lost, to whichever service.
+/// Seen on machines that were short of processors: a service whose tasks were all well had no server for a second.
+#[test]
+fn a_name_server_that_says_nothing_takes_no_task_away() {
+    let edge = Edge::start(&three(), true, &[("mainpage", 2)]);
+    let traffic = edge.traffic("apps.example.com");
+    edge.silence(true);
+    std::thread::sleep(std::time::Duration::from_secs(12));
+    edge.silence(false);
+    let (served, lost) = traffic.end();
+    assert!(served > 100 && lost.is_empty(), "{} of {served} were lost: {:?}", lost.len(), lost.first());
+}
+
 #[test]
 fn a_reload_under_traffic_loses_no_request() {
     let with = |others: usize| {

@@ -24,6 +24,8 @@ pub(super) struct Edge {
     port: u16,
     task_port: u16,
     dns_port: u16,
+    /// Whether the name server gives no answers.
+    silent: Arc<AtomicBool>,
 }
 
 impl Edge {
@@ -32,7 +34,9 @@ impl Edge {
         let (task_port, addresses) = start_tasks(tasks);
         let dns = UdpSocket::bind("127.0.0.1:0").unwrap();
         let dns_port = dns.local_addr().unwrap().port();
-        std::thread::spawn(move || answer_names(&dns, &addresses));
+        let silent = Arc::new(AtomicBool::new(false));
+        let says_nothing = Arc::clone(&silent);
+        std::thread::spawn(move || answer_names(&dns, &addresses, &says_nothing));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), routes, complete, port, task_port, dns_port);
@@ -44,7 +48,7 @@ impl Edge {
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(dir.path()).arg(tools.root());
         command.arg(format!("{INSIDE}/{CONFIG_FILE}")).arg(format!("{INSIDE}/{MASTER_SOCKET}"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let edge = Self { haproxy: command.spawn().unwrap(), dir, port, task_port, dns_port };
+        let edge = Self { haproxy: command.spawn().unwrap(), dir, port, task_port, dns_port, silent };
         edge.wait("HAProxy", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         for (service, _) in tasks {
             let prefix = &routes.routes.iter().find(|route| route.service == *service).unwrap().prefixes[0];
@@ -69,6 +73,11 @@ impl Edge {
             });
             asked.is_ok() && answer.starts_with("Success=1")
         });
+    }
+
+    /// Lets the name server give no answers, as that of a dockerd that is busy, or answer again.
+    pub(super) fn silence(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
     }
 
     /// The service that answered, or the status when none did.
@@ -185,9 +194,12 @@ fn start_tasks(tasks: &[(&str, u8)]) -> (u16, BTreeMap<String, Vec<Ipv4Addr>>) {
 }
 
 /// A name server for `tasks.SERVICE`, RFC 1035: one question, all addresses.
-fn answer_names(socket: &UdpSocket, addresses: &BTreeMap<String, Vec<Ipv4Addr>>) {
+fn answer_names(socket: &UdpSocket, addresses: &BTreeMap<String, Vec<Ipv4Addr>>, silent: &AtomicBool) {
     let mut packet = [0; 512];
     while let Ok((length, from)) = socket.recv_from(&mut packet) {
+        if silent.load(Ordering::Relaxed) {
+            continue;
+        }
         let Some((question, name)) = question(&packet[..length]) else { continue };
         let found = name.strip_prefix("tasks.").and_then(|service| addresses.get(service));
         let is_a = question.ends_with(&[0, 1, 0, 1]);
