@@ -96,6 +96,11 @@ impl Workspace {
         self.target.join("debug").join(program)
     }
 
+    /// Where the output of tests that run side by side is.
+    pub fn logs(&self) -> PathBuf {
+        self.target.join("suites")
+    }
+
     /// Whether memory is for one compiler at a time.
     pub fn is_short_of_memory(&self) -> bool {
         Memory::read().and_then(|memory| memory.jobs(self.is_compiled())).is_some()

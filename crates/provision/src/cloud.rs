@@ -324,11 +324,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Cloud {
     /// The place of the shipped local spec, for tests that ask nobody: its clients lead nowhere.
     pub(crate) fn nowhere(extras: Extras, listener: Listener) -> Self {
+        Self::at("http://127.0.0.1:9", extras, listener)
+    }
+
+    /// The same with clients that lead to a server of the test's own.
+    pub(crate) fn at(endpoint: &str, extras: Extras, listener: Listener) -> Self {
+        let credentials = aws_credential_types::Credentials::new("KEY", "secret", None, None, "test");
         let spec = Spec::parse("local", include_str!("../../../clusters/local.toml")).unwrap();
         let sdk = SdkConfig::builder()
             .behavior_version(futuswarm_aws::BehaviorVersion::latest())
             .region(futuswarm_aws::Region::new(spec.region.clone()))
-            .endpoint_url("http://127.0.0.1:9")
+            .endpoint_url(endpoint)
+            .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
             .build();
         let sts = aws_sdk_sts::Client::new(&sdk);
         Self::new(sdk, sts, "123456789012".to_owned(), spec, extras, Arc::new(listener))

@@ -1,5 +1,6 @@
 //! What end-to-end tests need: a cluster driven as its operator drives it, patience with deadlines, and a count of leftovers.
 
+pub mod answers;
 mod api;
 mod image;
 mod run;

@@ -1,5 +1,6 @@
 //! `cargo xtask test` and `cargo xtask lint`.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -11,33 +12,36 @@ use crate::ahead::Ahead;
 use crate::cargo::{Workspace, compile};
 use crate::{host, preconditions, process, verbs};
 
-/// Files of `tests/tests/` whose ignored tests belong to every `cargo xtask test`, and so to CI: with everything else they end
-/// within an hour on two cores with an empty cache, and within half an hour with a warm one. A tidy test compares both lists with
-/// the folder.
-pub const SHORT: &[&str] = &[
+mod suites;
+
+/// Files of `tests/tests/` whose ignored tests run side by side in every `cargo xtask test`, and so in CI: none needs more than
+/// an emulated account. Those that take longest begin first, so that none is alone at the end. With [`MACHINE`] and everything
+/// else they end within an hour on two cores with an empty cache, and within half an hour with a warm one. A tidy test compares
+/// the lists with the folder.
+pub const ACCOUNTS: &[&str] = &[
     "account",
-    "epochs",
-    "provision",
-    "variants",
     "refusals",
-    "lost_answers",
-    "preflight",
-    "emulator",
-    "least_privilege",
-    "vault",
+    "epochs",
     "publish",
-    "bake",
-    "firewall",
-    "cluster",
+    "variants",
+    "provision",
+    "lost_answers",
+    "emulator",
+    "preflight",
+    "vault",
     "contract",
+    "least_privilege",
 ];
 
-/// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs [`SHORT`] before them.
+/// Files whose ignored tests every `cargo xtask test` runs one after the other, since each wants the whole machine.
+pub const MACHINE: &[&str] = &["firewall", "bake", "cluster"];
+
+/// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs the others before them.
 pub const LONG: &[&str] = &["power", "failures", "isolation", "routing"];
 
 /// What `tests/tests/account.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
-/// The step of [`SHORT`]; `--long` kills after every call, which takes five minutes more.
+/// The step without `--long`; a kill after every call takes five minutes more.
 const SHORT_KILL_STEP: &str = "3";
 
 /// The line of `clusters/local.toml` that names the cluster.
@@ -94,16 +98,25 @@ impl Test {
             operator(&workspace, &tools, Some(&beside))
         })?;
         step("the image", || verbs::bake::bake(&workspace, &["--allow-newer".into()]))?;
-        step("an emulated account, killed bakes, and clusters of virtual machines", || {
+        let xtask = workspace.program("xtask");
+        step("emulated accounts, side by side", || {
+            let mut environment = vec![
+                ("FUTUSWARM_WORKSPACE", workspace.root.as_os_str()),
+                ("FUTUSWARM_XTASK", xtask.as_os_str()),
+                ("INSTA_WORKSPACE_ROOT", workspace.root.as_os_str()),
+            ];
+            if !self.long && std::env::var_os(KILL_STEP).is_none() {
+                environment.push((KILL_STEP, OsStr::new(SHORT_KILL_STEP)));
+            }
+            let suites = suites::compiled(&workspace, ACCOUNTS)?;
+            suites::run(suites, suites::lanes(), &workspace.logs(), &environment)
+        })?;
+        step("the node's firewall, killed bakes, and clusters of virtual machines", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
             let long = if self.long { LONG } else { &[] };
-            tests.args(SHORT.iter().chain(long).flat_map(|test| ["--test", test]));
-            if !self.long && std::env::var_os(KILL_STEP).is_none() {
-                tests.env(KILL_STEP, SHORT_KILL_STEP);
-            }
-            // One after the other: each wants the whole machine.
+            tests.args(MACHINE.iter().chain(long).flat_map(|test| ["--test", test]));
             tests.args(["--", "--ignored", "--test-threads", "1", "--nocapture"]);
-            process::run(tests.env("FUTUSWARM_XTASK", workspace.program("xtask")))
+            process::run(tests.env("FUTUSWARM_XTASK", &xtask))
         })
     }
 }

@@ -338,7 +338,64 @@ impl Resource for Rds {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::Receiver;
+
+    use futuswarm_testkit::answers::{Answer, on_loopback};
+
     use super::*;
+    use crate::cloud::Extras;
+
+    /// An RDS that gives these answers.
+    fn service(answers: Vec<Answer>) -> (Cloud, Receiver<String>) {
+        let (endpoint, told) = on_loopback(answers);
+        (Cloud::at(&endpoint, Extras::default(), Box::new(|_| {})), told)
+    }
+
+    /// What DescribeDBInstances answers.
+    fn in_state(state: &str) -> Answer {
+        let instance = format!("<DBInstance><DBInstanceStatus>{state}</DBInstanceStatus></DBInstance>");
+        let result =
+            format!("<DescribeDBInstancesResult><DBInstances>{instance}</DBInstances></DescribeDBInstancesResult>");
+        let body = format!("<DescribeDBInstancesResponse>{result}</DescribeDBInstancesResponse>");
+        Answer { status: Some(200), body, ..Answer::default() }
+    }
+
+    fn refused(code: &str) -> Answer {
+        let body = format!("<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>");
+        Answer { status: Some(400), body, ..Answer::default() }
+    }
+
+    /// The operations that were asked for.
+    fn operations(told: &Receiver<String>) -> Vec<String> {
+        let operation =
+            |asked: String| asked.split("Action=").nth(1).and_then(|rest| rest.split('&').next()).map(str::to_owned);
+        told.iter().filter_map(operation).collect()
+    }
+
+    const DESCRIBE: &str = "DescribeDBInstances";
+    const START: &str = "StartDBInstance";
+
+    #[tokio::test]
+    async fn a_server_that_was_started_without_an_answer_is_waited_for() {
+        let answers = vec![
+            in_state("stopped"),
+            Answer::default(),
+            refused("InvalidDBInstanceState"),
+            in_state("starting"),
+            in_state("available"),
+        ];
+        let (cloud, told) = service(answers);
+        until_available(&cloud).await.unwrap();
+        assert_eq!(operations(&told), [DESCRIBE, START, START, DESCRIBE, DESCRIBE]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_may_not_be_started_is_told() {
+        let (cloud, told) = service(vec![in_state("stopped"), refused("InsufficientDBInstanceCapacity")]);
+        let error = until_available(&cloud).await.unwrap_err().to_string();
+        assert!(error.contains("StartDBInstance") && error.contains("InsufficientDBInstanceCapacity"), "{error}");
+        assert_eq!(operations(&told), [DESCRIBE, START]);
+    }
 
     #[test]
     fn snapshots_that_outlive_their_database_keep_its_key() {
