@@ -126,14 +126,6 @@ async fn wait_until_up(layout: &Layout, mut daemon: Option<std::process::Child>)
     Err(failed(layout))
 }
 
-/// Installs the AWS emulator into the cache, if it is not there.
-///
-/// # Errors
-/// When Python cannot make environments, or pip fails.
-pub async fn install() -> Result<()> {
-    crate::venv::ensure(&futuswarm_paths::cache_dir()?).await.map(|_| ())
-}
-
 /// What the running cloud says of itself.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use futuswarm_tools::ToolsTree;
+use futuswarm_tools::{ToolsTree, emulator};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify, mpsc};
@@ -36,12 +36,12 @@ use crate::front::{self, Caller, Front};
 use crate::images::Images;
 use crate::imds::Imds;
 use crate::layout::{Layout, write_atomically, write_json};
+use crate::moto;
 use crate::network::{self, Network};
 use crate::qemu::Hypervisor;
 use crate::tasks::Tasks;
 use crate::vms::powered::Powered;
 use crate::vms::{Surroundings, Vms};
-use crate::{moto, venv};
 
 /// Port of the AWS API inside the namespace, for tools that ask as a node does and cannot be told whom to trust.
 const TOOLS_API_PORT: u16 = 4566;
@@ -145,7 +145,9 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     check_port(config.https_port, "https_port")?;
     let cache = futuswarm_paths::cache_dir()?;
     let tools = ToolsTree::locate()?;
-    let python = venv::ensure(&cache).await?;
+    let installing = cache.clone();
+    let python = tokio::task::spawn_blocking(move || emulator::ensure(&installing)).await;
+    let python = python.map_err(|error| Error::Config(error.to_string()))??;
     let mut emulator = moto::start(&python, &config.region, &layout.dir.join("moto.log")).await?;
     // None of these ever ends by itself; they end with this function.
     let mut tasks = Tasks::default();

@@ -26,7 +26,6 @@ mod naive;
 mod network;
 mod qemu;
 mod tasks;
-mod venv;
 mod vms;
 
 pub use child::{EXEC_CHILD, exec as exec_child};

@@ -106,9 +106,6 @@ enum Verb {
     },
     /// Boot bare machines that join by a script, and print the seconds until all are Ready: the benchmark's floor.
     NaiveJoin(Cluster),
-    /// Install the AWS emulator into the cache, if it is not there; `up` does that, too.
-    #[command(hide = true)]
-    Install,
     /// The daemon itself.
     #[command(hide = true)]
     Daemon {
@@ -209,7 +206,6 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             report(&checks, before_start, json)?;
         }
         Verb::NaiveJoin(cluster) => println!("{:.1}", futuswarm_local::naive_join(&cluster.spec, cluster.accel).await?),
-        Verb::Install => commands::install().await?,
         Verb::Daemon { cluster, api_only, no_machines, ports } => {
             let (extent, ports) = (Extent::of(api_only, no_machines), ports.try_into().ok());
             commands::run_daemon(&cluster.spec, cluster.accel, extent, ports).await?;

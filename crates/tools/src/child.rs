@@ -38,17 +38,29 @@ pub fn output(
     tick: &mut dyn FnMut(),
 ) -> Result<Output, Failure> {
     let begin = Instant::now();
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(Failure::NotStarted)?;
+    let mut child = begun(command.stdin(Stdio::piped()))?;
     if let Some(mut stdin) = child.stdin.take() {
         let input = input.to_vec();
         // A program that ends before it has read everything says why itself.
         std::thread::spawn(move || stdin.write_all(&input));
     }
+    until_end(child, begin, deadline, tick)
+}
+
+/// The same for a command whose standard input is settled.
+///
+/// # Errors
+/// As of [`output`].
+pub fn output_of(command: &mut Command, deadline: Duration, tick: &mut dyn FnMut()) -> Result<Output, Failure> {
+    let begin = Instant::now();
+    until_end(begun(command)?, begin, deadline, tick)
+}
+
+fn begun(command: &mut Command) -> Result<Child, Failure> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(Failure::NotStarted)
+}
+
+fn until_end(mut child: Child, begin: Instant, deadline: Duration, tick: &mut dyn FnMut()) -> Result<Output, Failure> {
     let (send, receive) = mpsc::channel();
     let streams = [child.stdout.take().map(Stream::Out), child.stderr.take().map(Stream::Err)];
     for stream in streams.into_iter().flatten() {

@@ -6,6 +6,7 @@
 //! is needed.
 
 pub mod child;
+pub mod emulator;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,28 @@ pub enum Error {
         /// The end of what it printed.
         tail: String,
     },
+    /// A program that makes the emulator's environment failed.
+    #[error("`{}` failed: {detail}", program.display())]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// Its exit status and last words.
+        detail: String,
+    },
+    /// Somebody else makes the emulator's environment, and does not come to an end.
+    #[error(
+        "somebody else has made the Python environment of the AWS emulator for {seconds} s ({}): end it, or wait for it, and run the command again",
+        lock.display()
+    )]
+    Turn {
+        /// The file that whoever makes it has locked.
+        lock: PathBuf,
+        /// How long we have waited.
+        seconds: u64,
+    },
+    /// No Python makes environments.
+    #[error("no Python can make environments: {0}; install one with `apt-get install python3-venv`")]
+    NoPython(String),
     /// A file operation failed.
     #[error("{path}: {source}")]
     File {
@@ -152,9 +175,7 @@ impl ToolsTree {
         })?;
         if !output.status.success() {
             let _left = std::fs::remove_dir_all(&unfinished);
-            let text = String::from_utf8_lossy(&output.stderr);
-            let tail: Vec<&str> = text.lines().rev().take(5).collect();
-            let tail = tail.into_iter().rev().collect::<Vec<_>>().join(" | ");
+            let tail = last_words(&output.stderr);
             return Err(Error::Bootstrap { status: output.status.to_string(), tail });
         }
         match std::fs::rename(&unfinished, &dir) {
@@ -222,6 +243,13 @@ impl ToolsTree {
             .find(|path| path.exists())
             .ok_or_else(|| Error::NoProgram { tree: self.root.clone(), program: program.to_owned() })
     }
+}
+
+/// The last five lines of what a program has said.
+fn last_words(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let tail: Vec<&str> = text.trim_end().lines().rev().take(5).collect();
+    tail.into_iter().rev().collect::<Vec<_>>().join(" | ")
 }
 
 /// Where the tree of exactly this package list belongs.

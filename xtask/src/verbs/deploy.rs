@@ -67,6 +67,7 @@ impl Deploy {
         }
         workspace.announce()?;
         host::prepare(!self.no_install)?;
+        let emulator = Ahead::of_local_cloud();
         // Whoever names an image bakes none.
         let ahead = self.image.is_none().then(|| Ahead::of_first_bake(&workspace)).transpose()?;
         workspace.build(&[
@@ -79,7 +80,6 @@ impl Deploy {
         process::run(workspace.command("futuswarm-provision").arg("check").arg(&spec))?;
         process::run(workspace.command("futuswarm-local").args(["doctor", "--before-start"]).arg("--spec").arg(&spec))?;
 
-        let emulator = Ahead::of_local_cloud(&workspace);
         drop(ahead);
         let baked = match self.image {
             Some(_) => None,

@@ -76,11 +76,12 @@ impl Test {
         workspace.announce()?;
         host::prepare(true)?;
         formatting(&workspace)?;
+        let emulator = self.filter.is_none().then(Ahead::of_local_cloud);
         let ahead = (self.filter.is_none() && !self.quick).then(|| Ahead::of_first_bake(&workspace)).transpose()?;
         step("compiling the programs and their tests", || {
             compile(&mut workspace.cargo(&["build", "--workspace", "--bins", "--tests"]))
         })?;
-        drop(ahead);
+        drop((ahead, emulator));
         let tools = step("tools tree", || process::capture(workspace.command("futuswarm-bake").arg("--tools-only")))?;
         step("unit, snapshot and integration tests", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);

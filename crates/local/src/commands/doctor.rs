@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use futuswarm_tools::ToolsTree;
+use futuswarm_tools::{ToolsTree, emulator};
 use serde::Serialize;
 
 use crate::child::{self, argv};
 use crate::config::{Accel, CloudConfig, PORT_KEYS};
 use crate::layout::Layout;
-use crate::{daemon, http_client, venv};
+use crate::{daemon, http_client};
 
 /// Image, tools tree, emulator, and the machines' growing disks.
 const NEEDED_DISK_MIB: u64 = 6 * 1024;
@@ -229,9 +229,9 @@ fn emulator_environment() -> Check {
     let Ok(cache) = futuswarm_paths::cache_dir() else {
         return bad("AWS emulator", "there is no cache folder", "set HOME");
     };
-    match venv::dir(&cache).join(".complete").exists() {
-        true => good("AWS emulator", venv::dir(&cache).display().to_string()),
-        false => note("AWS emulator", "is not installed yet", "nothing; the first deployment installs it"),
+    match emulator::installed(&cache) {
+        Some(_) => good("AWS emulator", emulator::dir(&cache).display().to_string()),
+        None => note("AWS emulator", "is not installed yet", "nothing; the first deployment installs it"),
     }
 }
 
