@@ -47,6 +47,13 @@ const FORBIDDEN: &[&str] = &[
     "home/admin/.ssh",
 ];
 
+/// The last file of the tree, to which `/usr/bin/futuswarm-node` leads: EROFS lays files out in the order of their paths, and what
+/// lies behind a file moves when the file's compressed size changes. So a new agent changes its own blocks of a snapshot, and hardly
+/// any others.
+pub const NODE_BINARY: &str = "usr/vendor/futuswarm-node";
+/// What may lie behind it all the same, in bytes.
+const MOST_BEHIND: u64 = 64 << 10;
+
 /// Checks the tree; every broken rule is reported, not only the first.
 ///
 /// # Errors
@@ -57,6 +64,7 @@ pub fn check(index: &Index, kernel: &str, setuid_golden: &Path) -> Result<(), Er
     broken.extend(units(index));
     broken.extend(modules(index, kernel));
     broken.extend(setuid(index, &golden));
+    broken.extend(behind_the_node_binary(index));
     if broken.is_empty() { Ok(()) } else { Err(Error::Assertions(broken)) }
 }
 
@@ -72,6 +80,15 @@ fn uniqueness(index: &Index) -> Vec<String> {
         None => broken.push("/etc/machine-id is missing; systemd needs the empty file".to_owned()),
     }
     broken
+}
+
+/// Nothing large lies behind the file that changes most often.
+fn behind_the_node_binary(index: &Index) -> Option<String> {
+    let behind = index.entries.range(NODE_BINARY.to_owned()..).skip(1);
+    let bytes: u64 = behind.filter(|(_, entry)| entry.kind == Kind::File).map(|(_, entry)| entry.size).sum();
+    (bytes > MOST_BEHIND).then(|| {
+        format!("{bytes} bytes of files lie behind /{NODE_BINARY} and would be sent again with each new agent; {MOST_BEHIND} may")
+    })
 }
 
 /// Every unit's programs exist, and every enabled unit does.
@@ -212,7 +229,7 @@ mod tests {
     #[test]
     fn every_rule_can_be_broken() {
         type Change = fn(&mut Index);
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 10] = [
             (|i| i.entries.get_mut("etc/machine-id").unwrap().size = 33, "/etc/machine-id is not empty"),
             (|i| drop(i.entries.remove("etc/machine-id")), "/etc/machine-id is missing"),
             (
@@ -221,6 +238,15 @@ mod tests {
                     i.entries.insert("var/lib/docker".to_owned(), entry);
                 },
                 "/var/lib/docker is in the image",
+            ),
+            (
+                |i| {
+                    for path in [NODE_BINARY, "usr/wide/load"] {
+                        let entry = Entry { kind: Kind::File, mode: 0o644, size: MOST_BEHIND + 1 };
+                        i.entries.insert(path.to_owned(), entry);
+                    }
+                },
+                "65537 bytes of files lie behind /usr/vendor/futuswarm-node",
             ),
             (|i| drop(i.entries.remove("usr/bin/agent")), "starts /usr/bin/agent, which is not in the image"),
             (|i| i.entries.get_mut("usr/bin/agent").unwrap().mode = 0o644, "which is not executable"),

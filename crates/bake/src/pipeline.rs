@@ -192,7 +192,7 @@ fn extras(inputs: &Inputs, images: &BTreeMap<String, ContainerImage>, work: &Pat
     let index = work.join("index.json");
     write_json(&index, &names)?;
     let mut extras = vec![
-        Extra { path: "usr/bin/futuswarm-node".to_owned(), mode: 0o755, source: inputs.node_binary.clone() },
+        Extra { path: assertions::NODE_BINARY.to_owned(), mode: 0o755, source: inputs.node_binary.clone() },
         Extra { path: format!("{CONTAINERS}/index.json"), mode: 0o644, source: index },
     ];
     extras.extend(images.iter().map(|(part, image)| Extra {

@@ -9,7 +9,7 @@ use futuswarm_tools::ToolsTree;
 /// Programs that our units start and packages bring; the pipeline itself asserts that they are in the image.
 const PROGRAMS: [&str; 10] = [
     "usr/sbin/nft",
-    "usr/bin/futuswarm-node",
+    "usr/vendor/futuswarm-node",
     "usr/sbin/dockerd",
     "usr/bin/containerd",
     "usr/bin/cloud-init",
