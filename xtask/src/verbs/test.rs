@@ -42,7 +42,7 @@ pub const LONG: &[&str] = &["power", "failures", "isolation", "routing"];
 /// What `tests/tests/account.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
 /// The step without `--long`; a kill after every call takes five minutes more.
-const SHORT_KILL_STEP: &str = "3";
+const SHORT_KILL_STEP: &str = "5";
 
 /// The line of `clusters/local.toml` that names the cluster.
 const USUAL_NAME: &str = "cluster = \"local\"";
