@@ -2,7 +2,8 @@
 
 mod clients;
 
-use futuswarm_store::{Genesis, S3Bucket, Store, keys, unix_millis};
+use futuswarm_model::{Genesis, keys, unix_millis};
+use futuswarm_store::{S3Bucket, Store};
 use futuswarm_testkit::{Account, Ended};
 use serde_json::Value;
 

@@ -4,9 +4,8 @@ mod clients;
 
 use std::collections::BTreeMap;
 
-use futuswarm_store::{
-    Genesis, ManagerRecord, NodeRecord, NodeState, Role, S3Bucket, Store, Versioned, keys, unix_millis,
-};
+use futuswarm_model::{Genesis, ManagerRecord, NodeRecord, NodeState, Role, keys, unix_millis};
+use futuswarm_store::{S3Bucket, Store, Versioned};
 use futuswarm_testkit::{Account, Ended, texts};
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
 //! The decision of a round, as a pure function of what was seen. The drawing is in `docs/node-states.md`.
 
-use futuswarm_store::{Genesis, Role, Versioned};
+use futuswarm_model::{Genesis, Role};
+use futuswarm_store::Versioned;
 use futuswarm_swarm::{LocalState, Membership};
 
 use crate::identity::Node;
@@ -45,7 +46,7 @@ pub(crate) fn decide(seen: &Observed<'_>) -> Step {
                 reason: format!(
                     "this node is in a Swarm, but the bucket {} says that it has no record of one; when that lasts, restore `{}` from an older version",
                     config.bucket,
-                    futuswarm_store::keys::GENESIS
+                    futuswarm_model::keys::GENESIS
                 ),
             },
             // `deploy-cluster` writes it before the first node starts, so an answer that there is none says nothing.

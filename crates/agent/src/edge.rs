@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futuswarm_edge::{CONFIG_FILE, LISTEN_PORT, MASTER_SOCKET, Refusal, Route, Routes};
-use futuswarm_store::{Bucket, Store, keys};
+use futuswarm_model::keys;
+use futuswarm_store::{Bucket, Store};
 use futuswarm_swarm::{Container, Engine, LocalNetwork};
 use tokio::sync::watch;
 use tokio::time::Instant;

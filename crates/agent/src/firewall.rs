@@ -9,7 +9,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futuswarm_firewall::{ELEMENTS, Networks, RULES, TABLE};
-use futuswarm_store::{Bucket, Store, keys};
+use futuswarm_model::keys;
+use futuswarm_store::{Bucket, Store};
 use futuswarm_userdata::NodeConfig;
 use tokio::process::Command;
 use tokio::time::Instant;

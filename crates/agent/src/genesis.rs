@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
 use futuswarm_aws::SdkConfig;
-use futuswarm_store::{Bucket, Genesis, Role, Store, Swap, Versioned, keys, unix_millis};
+use futuswarm_model::{Genesis, Role, keys, unix_millis};
+use futuswarm_store::{Bucket, Store, Swap, Versioned};
 use futuswarm_swarm::Engine;
 
 use crate::Error;

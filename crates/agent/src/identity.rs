@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use futuswarm_imds::Imds;
-use futuswarm_store::unix_millis;
+use futuswarm_model::unix_millis;
 use futuswarm_userdata::NodeConfig;
 
 use crate::Error;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futuswarm_aws::SdkConfig;
-use futuswarm_store::{Bucket, NodeRecord, Store};
+use futuswarm_model::NodeRecord;
+use futuswarm_store::{Bucket, Store};
 use futuswarm_swarm::{Engine, NodeView};
 
 use crate::duties::Duties;

@@ -28,7 +28,8 @@ mod trouble;
 use std::time::Duration;
 
 use futuswarm_imds::Imds;
-use futuswarm_store::{Genesis, NodeState, S3Bucket, Store, Versioned};
+use futuswarm_model::{Genesis, NodeState};
+use futuswarm_store::{S3Bucket, Store, Versioned};
 use futuswarm_swarm::{Engine, LocalState, Membership};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -216,7 +217,7 @@ impl Agent {
     /// needs no bucket.
     async fn genesis(&mut self, membership: &Membership) -> Result<Option<Versioned<Genesis>>, Error> {
         let last = self.genesis.as_ref().filter(|genesis| is_settled(membership, &genesis.value));
-        let read = self.store.get(futuswarm_store::keys::GENESIS);
+        let read = self.store.get(futuswarm_model::keys::GENESIS);
         let answer = match last {
             Some(_) => tokio::time::timeout(GENESIS_DEADLINE, read).await,
             None => Ok(read.await),

@@ -1,7 +1,8 @@
 //! This node's engine: is it up, is it in a Swarm, and the two ways in.
 
 use futuswarm_aws::SdkConfig;
-use futuswarm_store::{Bucket, ManagerRecord, Store, keys, unix_millis};
+use futuswarm_model::{ManagerRecord, keys, unix_millis};
+use futuswarm_store::{Bucket, Store};
 use futuswarm_swarm::{Engine, InitOptions, LocalState, Membership};
 
 use crate::identity::Node;

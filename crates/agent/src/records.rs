@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use futuswarm_store::{Bucket, FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, Store, keys, unix_millis};
+use futuswarm_model::{FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, keys, unix_millis};
+use futuswarm_store::{Bucket, Store};
 use tokio::time::Instant;
 
 use crate::Error;
@@ -16,7 +17,7 @@ const SWARM_PORT: u16 = 2377;
 pub(crate) struct Records {
     instance: String,
     role_id: String,
-    role: futuswarm_store::Role,
+    role: futuswarm_model::Role,
     address: String,
     zone: String,
     image: String,
@@ -161,7 +162,8 @@ pub(crate) fn managers_to_ask(records: Vec<ManagerRecord>, swarm_id: &str, now: 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use futuswarm_store::{MemoryBucket, Role};
+    use futuswarm_model::Role;
+    use futuswarm_store::MemoryBucket;
     use futuswarm_userdata::NodeConfig;
 
     pub(crate) fn node(instance: &str, role: Role) -> Node {

@@ -154,7 +154,8 @@ impl Instances for aws_sdk_ec2::Client {
 mod tests {
     use std::sync::Mutex;
 
-    use futuswarm_store::{MemoryBucket, keys};
+    use futuswarm_model::keys;
+    use futuswarm_store::MemoryBucket;
 
     use super::*;
 

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use futuswarm_edge::{Network, Refusal, Routes, Service};
-use futuswarm_store::{Bucket, Store, keys};
+use futuswarm_model::keys;
+use futuswarm_store::{Bucket, Store};
 use futuswarm_swarm::{Engine, OverlayView, ServiceView};
 
 use crate::{Error, core};

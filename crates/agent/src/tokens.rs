@@ -1,7 +1,8 @@
 //! Join tokens: sealed by managers with the key of their role, opened by those who may.
 
 use futuswarm_aws::SdkConfig;
-use futuswarm_store::{Bucket, Role, SealedToken, Store, Swap, keys};
+use futuswarm_model::{Role, SealedToken, keys};
+use futuswarm_store::{Bucket, Store, Swap};
 use futuswarm_swarm::Engine;
 use futuswarm_vault::{Context, Secret, Vault};
 

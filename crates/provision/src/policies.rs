@@ -2,8 +2,8 @@
 //!
 //! Trust domains are separated by resource (S3 prefixes, one KMS key per role), never by conditions alone.
 
+use futuswarm_model::keys;
 use futuswarm_spec::Role;
-use futuswarm_store::keys;
 use serde_json::{Value, json};
 
 use crate::names::Names;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
 use futuswarm_edge::{Refusal, Routes};
+use futuswarm_model::{FRESH, NodeRecord, NodeState, unix_millis};
 use futuswarm_spec::{PlainHttp, Role};
-use futuswarm_store::{FRESH, NodeRecord, NodeState, unix_millis};
 use serde::Serialize;
 
 use crate::error::{Error, aws};
@@ -111,7 +111,7 @@ pub async fn look(cloud: &Cloud, url: &str) -> Result<Status, Error> {
     // Without records there is no bucket, or nobody who could have written routes.
     let routes = match records.is_empty() {
         true => None,
-        false => cloud.store.get::<Routes>(futuswarm_store::keys::ROUTES).await?,
+        false => cloud.store.get::<Routes>(futuswarm_model::keys::ROUTES).await?,
     };
     Ok(Status {
         cluster: cloud.spec.cluster.clone(),

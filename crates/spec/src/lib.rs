@@ -10,7 +10,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
-pub use futuswarm_store::Role;
+pub use futuswarm_model::Role;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 

@@ -4,10 +4,8 @@
 //! boundary underneath, with S3 ([`S3Bucket`]) and memory ([`MemoryBucket`]) behind it.
 
 mod bucket;
-pub mod keys;
 mod memory;
 mod nodes;
-mod objects;
 mod s3;
 #[cfg(test)]
 mod tests;
@@ -19,7 +17,6 @@ use std::time::Duration;
 pub use bucket::{Bucket, Condition, Error, Object, Put};
 pub use memory::MemoryBucket;
 pub use nodes::{forget_nodes, node_records, recorded_instances};
-pub use objects::{FRESH, Genesis, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, Role, SealedToken, unix_millis};
 pub use s3::S3Bucket;
 
 use futuswarm_retry::Policy;

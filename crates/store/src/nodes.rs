@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use futuswarm_model::{NodeRecord, keys};
+
+use crate::Store;
 use crate::bucket::{Bucket, Error};
-use crate::objects::NodeRecord;
-use crate::{Store, keys};
 
 /// All heartbeats. One that cannot be read, or that claims to be another instance's, is left out with a warning.
 ///
@@ -66,8 +67,10 @@ fn instance_of(key: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use futuswarm_model::{NodeState, Role, unix_millis};
+
     use super::*;
-    use crate::{MemoryBucket, NodeState, Role, unix_millis};
+    use crate::MemoryBucket;
 
     fn record(instance: &str) -> NodeRecord {
         NodeRecord {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-pub use futuswarm_store::Role;
+pub use futuswarm_model::Role;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 

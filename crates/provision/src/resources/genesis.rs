@@ -8,8 +8,9 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
+use futuswarm_model::{Genesis, ManagerRecord, NodeState, keys};
 use futuswarm_spec::Role;
-use futuswarm_store::{Genesis, ManagerRecord, NodeState, Swap, Versioned, keys};
+use futuswarm_store::{Swap, Versioned};
 
 use super::bucket;
 use crate::Cloud;

@@ -324,7 +324,7 @@ impl Resource for Rds {
         let delete = match without_snapshot {
             true => delete.skip_final_snapshot(true).delete_automated_backups(true),
             false => {
-                let seconds = futuswarm_store::unix_millis() / 1000;
+                let seconds = futuswarm_model::unix_millis() / 1000;
                 let snapshot = format!("{name}-final-{seconds}");
                 cloud.note(format!("the database's last state stays as the snapshot {snapshot}"));
                 delete.final_db_snapshot_identifier(snapshot)

@@ -1,7 +1,7 @@
 //! The spec in the bucket, where nodes and the next operator find it.
 
+use futuswarm_model::keys;
 use futuswarm_spec::Spec;
-use futuswarm_store::keys;
 use serde_json::Value;
 
 use super::bucket;

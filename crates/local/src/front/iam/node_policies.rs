@@ -1,9 +1,9 @@
 //! What the policies that provisioning gives to nodes allow, as the evaluator understands them.
 
+use futuswarm_model::keys;
 use futuswarm_provision::names::Names;
 use futuswarm_provision::policies;
 use futuswarm_spec::Role;
-use futuswarm_store::keys;
 
 use super::policy::{Context, Decision, Request, decide};
 

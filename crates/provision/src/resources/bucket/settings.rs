@@ -8,8 +8,8 @@ use aws_sdk_s3::types::{
     ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
 };
 
+use futuswarm_model::keys;
 use futuswarm_spec::Retention;
-use futuswarm_store::keys;
 
 use super::super::kms_key::KmsKey;
 use super::PART;

@@ -1,6 +1,6 @@
 //! The names of all objects. IAM policies separate roles by these prefixes, so they are an interface.
 
-use crate::objects::Role;
+use crate::Role;
 
 /// The cluster's specification as last applied.
 pub const SPEC: &str = "cluster/spec";

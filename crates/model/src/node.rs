@@ -1,8 +1,8 @@
-//! The documents that nodes and operators exchange through the bucket.
+//! A node: its role, its state, and its heartbeat in the bucket.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -102,60 +102,6 @@ pub struct NodeRecord {
 
 fn yes() -> bool {
     true
-}
-
-/// The birth certificate of a Swarm under [`crate::keys::GENESIS`]: written by `deploy-cluster` for a new epoch before the
-/// first node starts, claimed by exactly one manager, and confirmed by it. It is changed only by compare-and-swap.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Genesis {
-    /// The cluster, so that a bucket given to the wrong cluster is noticed.
-    pub cluster: String,
-    /// Counts the lives of the cluster, from 1: each has a Swarm of its own. `deploy-cluster` begins one, and a new one when
-    /// the Swarm of the last has ended.
-    pub epoch: u64,
-    /// Instance that founds, or founded, this epoch's Swarm; `None` while no manager has claimed that.
-    pub founder: Option<String>,
-    /// The Swarm's own id, once `swarm init` has succeeded.
-    pub swarm_id: Option<String>,
-    /// When the claim was made, or the epoch was opened, in milliseconds since 1970.
-    pub claimed_at: u64,
-}
-
-impl Genesis {
-    /// An epoch that no manager has claimed yet.
-    #[must_use]
-    pub fn open(cluster: &str, epoch: u64) -> Self {
-        Self { cluster: cluster.to_owned(), epoch, founder: None, swarm_id: None, claimed_at: unix_millis() }
-    }
-}
-
-/// A live manager under [`crate::keys::MANAGERS`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ManagerRecord {
-    /// EC2 instance id.
-    pub instance: String,
-    /// `address:port` at which it accepts joins.
-    pub address: String,
-    /// The Swarm it belongs to.
-    pub swarm_id: String,
-    /// When this record was written, in milliseconds since 1970.
-    pub updated_at: u64,
-}
-
-/// A join token, readable only with the KMS key of its role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedToken {
-    /// The Swarm that the token belongs to.
-    pub swarm_id: String,
-    /// KMS ciphertext in base64; its encryption context binds cluster and role.
-    pub ciphertext: String,
-}
-
-/// Milliseconds since 1970.
-#[must_use]
-pub fn unix_millis() -> u64 {
-    // A clock before 1970 is a clock that is not set; zero then reads as "long ago", which is the safe side.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -1,0 +1,12 @@
+//! The words that all programs of a cluster share: roles, records in the bucket, and the names of its objects.
+//!
+//! Plain data that serde reads and writes. Whoever only renders or decides depends on this and on no client of anything.
+
+mod clock;
+pub mod keys;
+mod node;
+mod swarm;
+
+pub use clock::unix_millis;
+pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, Role};
+pub use swarm::{Genesis, ManagerRecord, SealedToken};
