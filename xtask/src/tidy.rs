@@ -33,6 +33,7 @@ fn every_file_says_what_it_owns_and_owns_one_thing() {
     let mut found = Vec::new();
     sources(&root().join("crates"), &mut found);
     sources(&root().join("xtask"), &mut found);
+    sources(&root().join("e2e"), &mut found);
     assert!(found.len() > 50, "only {} files were found", found.len());
     let mut wrong = Vec::new();
     for path in found {
@@ -50,7 +51,7 @@ fn every_file_says_what_it_owns_and_owns_one_thing() {
 /// The files of a package's integration tests: name → text with that of its modules.
 fn integration_tests() -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(root().join("tests/tests")).unwrap() {
+    for entry in std::fs::read_dir(root().join("e2e/tests")).unwrap() {
         let path = entry.unwrap().path();
         let (main, modules) = (path.with_extension("rs"), path.with_extension(""));
         if path.extension().is_some_and(|extension| extension == "rs") || modules.join("main.rs").exists() {
@@ -79,17 +80,14 @@ fn every_ignored_test_is_run_by_cargo_xtask_test() {
         match (text.contains("#[ignore"), times) {
             (true, 1) | (false, 0) => {}
             (true, times) => wrong.push(format!(
-                "tests/tests/{name}.rs has ignored tests and is {times} times in ACCOUNTS, MACHINE and LONG of xtask/src/verbs/test.rs instead of once"
+                "e2e/tests/{name}.rs has ignored tests and is {times} times in ACCOUNTS, MACHINE and LONG of xtask/src/verbs/test.rs instead of once"
             )),
             // A listed file is run with `--ignored` only; one without such tests would run nothing there.
-            (false, _) => wrong.push(format!("tests/tests/{name}.rs is listed and has no ignored test")),
+            (false, _) => wrong.push(format!("e2e/tests/{name}.rs is listed and has no ignored test")),
         }
     }
     wrong.extend(
-        listed
-            .iter()
-            .filter(|name| !files.contains_key(**name))
-            .map(|name| format!("there is no tests/tests/{name}.rs")),
+        listed.iter().filter(|name| !files.contains_key(**name)).map(|name| format!("there is no e2e/tests/{name}.rs")),
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -34,7 +34,7 @@ pub enum Ended {
 }
 
 impl Account {
-    /// Starts the API of the spec `tests/specs/<name>.toml` with an image of one empty mebibyte.
+    /// Starts the API of the spec `e2e/specs/<name>.toml` with an image of one empty mebibyte.
     ///
     /// # Panics
     /// When it does not start.
@@ -46,7 +46,7 @@ impl Account {
         account
     }
 
-    /// Starts the API of the spec `tests/specs/<name>.toml` with nothing in it.
+    /// Starts the API of the spec `e2e/specs/<name>.toml` with nothing in it.
     ///
     /// # Panics
     /// When it does not start.
@@ -55,7 +55,7 @@ impl Account {
         Self::with(name, "--api-only")
     }
 
-    /// Starts the API of the spec `tests/specs/<name>.toml` and databases behind it.
+    /// Starts the API of the spec `e2e/specs/<name>.toml` and databases behind it.
     ///
     /// # Panics
     /// When it does not start.
@@ -218,7 +218,7 @@ impl Account {
     /// When the script fails.
     #[must_use]
     pub fn inventory(&self) -> Value {
-        let output = self.python("tests/inventory.py", &[]);
+        let output = self.python("e2e/inventory.py", &[]);
         assert!(output.status.success(), "{:?}", texts(&output));
         serde_json::from_slice(&output.stdout).expect("the inventory is JSON")
     }
@@ -232,18 +232,18 @@ impl Account {
         let root = self.cluster.root();
         let mut command = self.client(&self.text("python"));
         // Scripts import from what all share, and the clone stays as it is.
-        command.env("PYTHONPATH", root.join("tests")).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("PYTHONPATH", root.join("e2e")).env("PYTHONDONTWRITEBYTECODE", "1");
         command.arg(root.join(script)).args(words).output().expect("Python runs")
     }
 
-    /// Makes calls as the account's owner, through boto3: see `tests/call.py`.
+    /// Makes calls as the account's owner, through boto3: see `e2e/call.py`.
     ///
     /// # Panics
     /// When the script fails; that a call is refused is an outcome like others.
     #[must_use]
     pub fn call(&self, calls: &Value) -> Vec<Value> {
         let mut command = self.client(&self.text("python"));
-        command.arg(self.cluster.root().join("tests/call.py"));
+        command.arg(self.cluster.root().join("e2e/call.py"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("Python runs");
         process.stdin.take().expect("its input").write_all(calls.to_string().as_bytes()).expect("it reads");
@@ -263,14 +263,14 @@ impl Account {
         serde_json::from_slice(&output.stdout).expect("status is JSON")
     }
 
-    /// Makes calls as the node at `address`, which has no machine: see `tests/as_node.py`.
+    /// Makes calls as the node at `address`, which has no machine: see `e2e/as_node.py`.
     ///
     /// # Panics
     /// When the metadata service gives it no credentials.
     #[must_use]
     pub fn as_node(&self, address: &str, calls: &Value) -> Value {
         let words = [self.text("node_endpoint"), self.text("region")];
-        self.at_node("tests/as_node.py", address, &words.each_ref().map(String::as_str), calls)
+        self.at_node("e2e/as_node.py", address, &words.each_ref().map(String::as_str), calls)
     }
 
     /// Runs a Python script of the clone where the node at `address` would be, which has no machine, with the image's own way to

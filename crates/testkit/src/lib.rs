@@ -42,7 +42,7 @@ pub struct Leftovers {
 }
 
 impl Cluster {
-    /// The cluster `name` of the spec `tests/specs/<name>.toml`, with free ports and a state folder of this process's own, so that
+    /// The cluster `name` of the spec `e2e/specs/<name>.toml`, with free ports and a state folder of this process's own, so that
     /// it matters to nobody what else runs. Nothing is started.
     ///
     /// # Panics
@@ -54,7 +54,7 @@ impl Cluster {
         let program =
             std::env::var_os("FUTUSWARM_XTASK").map(|xtask| Path::new(&xtask).with_file_name("futuswarm-local"));
         let state = run::state(program.as_deref()).to_owned();
-        let spec = run::spec(&state, name, &root.join("tests/specs").join(format!("{name}.toml")));
+        let spec = run::spec(&state, name, &root.join("e2e/specs").join(format!("{name}.toml")));
         Self { spec, name: name.to_owned(), root, state }
     }
 

@@ -22,7 +22,7 @@ impl Account {
     pub fn provision_asked(&self, words: &[&str], question: &str, meanwhile: impl FnOnce(), answer: &str) -> Talk {
         let program = self.provision(words);
         let mut command = Command::new(self.text("python"));
-        command.arg(self.cluster().root().join("tests/at_a_terminal.py")).arg(program.get_program());
+        command.arg(self.cluster().root().join("e2e/at_a_terminal.py")).arg(program.get_program());
         command.args(program.get_args());
         for (key, value) in program.get_envs() {
             match value {

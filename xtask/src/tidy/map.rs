@@ -57,7 +57,7 @@ const MAP: &[Row] = &[
     // Rehearsal.
     aws("local", &["aws", "output", "paths", "secret", "spec", "tools"]),
     pure("testkit", &["paths"]),
-    pure("tests", &[]),
+    pure("e2e", &[]),
     pure("xtask", &["output", "paths", "tools"]),
 ];
 

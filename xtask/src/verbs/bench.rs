@@ -259,7 +259,7 @@ fn payload(workspace: &Workspace) -> anyhow::Result<Figure> {
 
 fn boot(workspace: &Workspace) -> anyhow::Result<Vec<Figure>> {
     // Of its own: a cloud that somebody uses is neither destroyed nor measured.
-    let spec = workspace.root.join("tests/specs/local-bench.toml");
+    let spec = workspace.root.join("e2e/specs/local-bench.toml");
     let xtask = |words: &[&str]| {
         let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| OsString::from("xtask").into()));
         command.args(words).arg("--local").arg("--spec").arg(&spec).env("FUTUSWARM_WORKSPACE", &workspace.root);

@@ -20,10 +20,10 @@ pub(super) struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// Starts the account of the spec `tests/specs/<name>.toml`; `extent` says what is behind its API.
+    /// Starts the account of the spec `e2e/specs/<name>.toml`; `extent` says what is behind its API.
     pub(super) fn start(workspace: &'a Workspace, name: &str, extent: &str) -> anyhow::Result<Self> {
         workspace.build(&["futuswarm-local", "futuswarm-publish", "futuswarm-provision"])?;
-        let account = Self { workspace, spec: workspace.root.join(format!("tests/specs/{name}.toml")) };
+        let account = Self { workspace, spec: workspace.root.join(format!("e2e/specs/{name}.toml")) };
         account.local(&["down"])?;
         account.local(&["up", extent])?;
         Ok(account)

@@ -1,7 +1,7 @@
 """Asks the AWS API as a node does: by AWS's own names, over TLS, with buckets in host names, trusting one authority.
 
 Runs inside the cluster's network namespace, with the VPC's resolver. Arguments: address of the node, region, file of the
-authority. Standard input: what tests/emulator/names.py has printed, and "plain": the endpoint without TLS. Prints the keys that
+authority. Standard input: what e2e/emulator/names.py has printed, and "plain": the endpoint without TLS. Prints the keys that
 the bucket has at the end, as JSON, each with the SHA-256 of its content.
 """
 

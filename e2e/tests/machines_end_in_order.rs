@@ -209,7 +209,7 @@ fn cut(power: &Power, lone: &str) {
 
 fn what_nodes_ask_is_what_aws_describes(power: &Power, record: &std::path::Path) {
     power.cluster().local(&["record"]);
-    let output = power.account.python("tests/contract/check.py", &[record.to_str().unwrap()]);
+    let output = power.account.python("e2e/contract/check.py", &[record.to_str().unwrap()]);
     assert!(output.status.success(), "{:?}", texts(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["breaches"], json!([]), "requests that AWS would not take");

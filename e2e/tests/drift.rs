@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const APPLY: &[&str] = &["apply", "--image", "empty", "--yes", "--no-wait-for-nodes"];
 const PLAN: &[&str] = &["apply", "--image", "empty", "--plan", "--json"];
-/// What `tests/provision/drift.py` can change; each is one plan and one apply.
+/// What `e2e/provision/drift.py` can change; each is one plan and one apply.
 const BATCHES: &[&str] = &["networks", "bucket", "identities", "balancer", "nodes", "data"];
 /// A plan without changes is made many times a day; it asks no more than this.
 const MOST_REQUESTS: u64 = 30;
@@ -52,7 +52,7 @@ fn what_somebody_changed_is_shown_field_by_field_and_mended() {
     assert!((FEWEST_REQUESTS..=MOST_REQUESTS).contains(&seen), "a plan without changes asked {seen} times");
     let before = inventory(&account);
     for batch in BATCHES {
-        let drift = account.python("tests/provision/drift.py", &["local-provision", batch]);
+        let drift = account.python("e2e/provision/drift.py", &["local-provision", batch]);
         assert!(drift.status.success(), "{batch}: {:?}", texts(&drift));
         let expected: Value = serde_json::from_slice(&drift.stdout).unwrap();
         let plan = account.provision(PLAN).output().unwrap();
@@ -113,7 +113,7 @@ const ASKED: &[&str] = &["apply", "--image", "empty", "--no-wait-for-nodes"];
 const QUESTION: &str = "apply these changes? [y/N]";
 
 fn drift(account: &Account, batch: &str) {
-    let drift = account.python("tests/provision/drift.py", &["local-provision", batch]);
+    let drift = account.python("e2e/provision/drift.py", &["local-provision", batch]);
     assert!(drift.status.success(), "{batch}: {:?}", texts(&drift));
 }
 

@@ -1,7 +1,7 @@
 //! Every call that provisioning and publishing make, held against AWS's own descriptions of its services.
 //!
 //! The emulator takes much that AWS refuses: names that are too long, members that do not exist, values out of range. The
-//! descriptions are those that botocore ships, in the emulator's own environment; see `tests/contract/`.
+//! descriptions are those that botocore ships, in the emulator's own environment; see `e2e/contract/`.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn most_tags() -> String {
 
 /// What the check says of a record.
 fn checked(account: &Account, record: &Path) -> Value {
-    let output = account.python("tests/contract/check.py", &[record.to_str().unwrap()]);
+    let output = account.python("e2e/contract/check.py", &[record.to_str().unwrap()]);
     assert!(output.status.success(), "{:?}", texts(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -111,7 +111,7 @@ fn every_request_is_one_that_aws_describes() {
 fn what_aws_refuses_is_found(account: &Account, folder: &Path) {
     let record = folder.join("controls.jsonl");
     account.cluster().local(&["record", record.to_str().unwrap()]);
-    let sent = account.python("tests/contract/controls.py", &[]);
+    let sent = account.python("e2e/contract/controls.py", &[]);
     assert!(sent.status.success(), "{:?}", texts(&sent));
     account.cluster().local(&["record"]);
     let expected: Vec<Value> = serde_json::from_slice(&sent.stdout).unwrap();

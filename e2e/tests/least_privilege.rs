@@ -189,7 +189,7 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
 fn a_node_may_do_what_its_role_needs_and_nothing_else() {
     let account = Account::start("local-api");
     account.must_provision(&["apply", "--image", "empty", "--yes", "--no-wait"]);
-    let prepared = account.python("tests/prepare_least_privilege.py", &[BUCKET, CLUSTER_KEY, MANAGER_KEY]);
+    let prepared = account.python("e2e/prepare_least_privilege.py", &[BUCKET, CLUSTER_KEY, MANAGER_KEY]);
     assert!(prepared.status.success(), "{}", String::from_utf8_lossy(&prepared.stderr));
     let sealed: Value = serde_json::from_slice(&prepared.stdout).unwrap();
 

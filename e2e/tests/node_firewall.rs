@@ -1,5 +1,5 @@
 //! The rules of the node's firewall under packets of this machine's own kernel: what is open, what is dropped, and that all of it
-//! would be open without them. `tests/firewall/packets.py` builds the node.
+//! would be open without them. `e2e/firewall/packets.py` builds the node.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -82,7 +82,7 @@ fn answers(tools: &ToolsTree, rules: Option<&PathBuf>) -> Vec<String> {
         .map(|(who, protocol, to, port, from, _)| json!([who, protocol, to, port, source(from)]))
         .collect();
     let request = json!({ "nft": nft, "rules": rules, "probes": probes });
-    let script = futuswarm_paths::workspace_root().unwrap().join("tests/firewall/packets.py");
+    let script = futuswarm_paths::workspace_root().unwrap().join("e2e/firewall/packets.py");
     let mut command = Command::new("python3");
     command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();

@@ -6,7 +6,7 @@ use futuswarm_tools::ToolsTree;
 fn the_flake_evaluates() {
     let tools = ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
     let state = tempfile::tempdir().unwrap();
-    let stub = futuswarm_paths::workspace_root().unwrap().join("tests/flake/stub.nix");
+    let stub = futuswarm_paths::workspace_root().unwrap().join("e2e/flake/stub.nix");
     let output = tools
         .command("nix-instantiate")
         .unwrap()

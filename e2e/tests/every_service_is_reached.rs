@@ -2,15 +2,15 @@
 //! reached through the edge of every node within seconds, and a malformed one affects nobody else.
 #![expect(clippy::print_stderr, reason = "what a failed run did, and how to repeat it")]
 
-mod routing {
+mod every_service_is_reached {
     pub mod model;
     pub mod swarm;
 }
 
 use std::time::Duration;
 
-use routing::model::{Kind, Model};
-use routing::swarm::Swarm;
+use every_service_is_reached::model::{Kind, Model};
+use every_service_is_reached::swarm::Swarm;
 
 /// Rounds of changes, each followed by a look at every route from every node.
 const ROUNDS: usize = 5;

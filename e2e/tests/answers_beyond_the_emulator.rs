@@ -1,4 +1,4 @@
-//! What the local cloud answers beyond the emulator, seen by an independent client: boto3 scripts under `tests/emulator/`.
+//! What the local cloud answers beyond the emulator, seen by an independent client: boto3 scripts under `e2e/emulator/`.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// Runs a script and reads what it prints.
 fn run(account: &Account, script: &str, words: &[&str]) -> Value {
-    let output = account.python(&format!("tests/emulator/{script}.py"), words);
+    let output = account.python(&format!("e2e/emulator/{script}.py"), words);
     let (out, talk) = texts(&output);
     assert!(output.status.success(), "{script}.py: {talk}");
     serde_json::from_str(&out).unwrap_or_else(|error| panic!("{script}.py printed {out:?}: {error}"))
@@ -115,7 +115,7 @@ fn nodes_ask_by_the_names_of_aws_over_tls() {
     account.faults(
         &json!({ "fault": { "kind": "throttle" }, "service": "s3", "path": "by-name/cluster/genesis", "caller": "node", "count": 1 }),
     );
-    let kept = account.at_node("tests/by_name.py", &address, &[&region, &authority], &node);
+    let kept = account.at_node("e2e/by_name.py", &address, &[&region, &authority], &node);
     assert_eq!(account.progress()["hit"], 1, "the throttled answer was given: {}", account.progress());
     account.calm();
 

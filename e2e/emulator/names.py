@@ -1,4 +1,4 @@
-"""A node with a bucket, a key and a few permissions, and a user of the account, for tests/by_name.py. Prints them as JSON."""
+"""A node with a bucket, a key and a few permissions, and a user of the account, for e2e/by_name.py. Prints them as JSON."""
 
 import json
 

@@ -16,12 +16,12 @@ pub const BLOCKS: usize = 40;
 pub const PRESENT: usize = BLOCKS - (BLOCKS - 1 - PARTITION.end);
 
 /// An account, and a cache of indices that no other run has filled.
-pub struct Desk {
+pub struct Fixture {
     pub account: Account,
     pub cache: tempfile::TempDir,
 }
 
-impl Desk {
+impl Fixture {
     pub fn new() -> Self {
         Self { account: Account::without_image("local-publish"), cache: tempfile::tempdir().unwrap() }
     }

@@ -338,7 +338,7 @@ fn data_outlives_the_cluster_and_belongs_to_the_next_one_of_its_name() {
 
 /// Which resources have the tags that every resource must have, and which have not.
 fn tags(account: &Account, team: &str) -> Value {
-    let output = account.python("tests/provision/tags.py", &["local-provision", team]);
+    let output = account.python("e2e/provision/tags.py", &["local-provision", team]);
     assert!(output.status.success(), "{:?}", texts(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
