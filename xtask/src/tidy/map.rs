@@ -25,43 +25,56 @@ const fn aws(name: &'static str, knows: &'static [&'static str]) -> Row {
 }
 
 /// From the ground up: a crate knows only what stands above it in this table, so that no circle can begin.
-const MAP: &[Row] = &[
-    // Ground: words and tools that everybody may use.
-    pure("model", &[]),
-    pure("retry", &[]),
-    pure("paths", &[]),
-    pure("output", &[]),
-    pure("secret", &[]),
-    // Pure: decisions and texts, without input or output.
-    pure("firewall", &[]),
-    pure("edge", &[]),
-    pure("spec", &["model"]),
-    pure("userdata", &["model"]),
-    // Clients of what is outside.
-    aws("aws", &[]),
-    aws("imds", &[]),
-    aws("store", &["aws", "model", "retry"]),
-    aws("vault", &["aws", "secret"]),
-    pure("swarm", &["secret"]),
-    // Image.
-    pure("initrd", &[]),
-    pure("mainpage", &[]),
-    pure("tools", &["paths"]),
-    pure("bake", &["output", "paths", "tools"]),
-    aws("publish", &["aws", "output", "paths", "retry"]),
-    // Account.
-    aws("provision", &["aws", "edge", "model", "output", "retry", "spec", "store", "userdata"]),
-    // Node.
-    aws("agent", &["aws", "edge", "firewall", "imds", "model", "retry", "store", "swarm", "userdata", "vault"]),
-    aws("node", &["agent", "output"]),
-    // Rehearsal.
-    aws("local", &["aws", "output", "paths", "secret", "spec", "tools"]),
-    pure("testkit", &["paths"]),
-    pure("e2e", &[]),
-    pure("xtask", &["output", "paths", "tools"]),
+const FLOORS: &[(&str, &[Row])] = &[
+    // Words and tools that everybody may use.
+    ("ground", &[pure("model", &[]), pure("retry", &[]), pure("paths", &[]), pure("output", &[]), pure("secret", &[])]),
+    // Decisions and texts, without input or output.
+    ("pure", &[pure("firewall", &[]), pure("edge", &[]), pure("spec", &["model"]), pure("userdata", &["model"])]),
+    // What speaks to the outside.
+    (
+        "clients",
+        &[
+            aws("aws", &[]),
+            aws("imds", &[]),
+            aws("store", &["aws", "model", "retry"]),
+            aws("vault", &["aws", "secret"]),
+            pure("swarm", &["secret"]),
+        ],
+    ),
+    (
+        "image",
+        &[
+            pure("initrd", &[]),
+            pure("mainpage", &[]),
+            pure("tools", &["paths"]),
+            pure("bake", &["output", "paths", "tools"]),
+            aws("publish", &["aws", "output", "paths", "retry"]),
+        ],
+    ),
+    ("account", &[aws("provision", &["aws", "edge", "model", "output", "retry", "spec", "store", "userdata"])]),
+    (
+        "nodes",
+        &[
+            aws("agent", &["aws", "edge", "firewall", "imds", "model", "retry", "store", "swarm", "userdata", "vault"]),
+            aws("node", &["agent", "output"]),
+        ],
+    ),
+    (
+        "rehearsal",
+        &[
+            aws("local", &["aws", "output", "paths", "secret", "spec", "tools"]),
+            pure("testkit", &["paths"]),
+            pure("e2e", &[]),
+            pure("xtask", &["output", "paths", "tools"]),
+        ],
+    ),
 ];
 
-/// Crates of what comes next, and what they will know: who makes one moves its row into [`MAP`].
+fn rows() -> impl Iterator<Item = &'static Row> {
+    FLOORS.iter().flat_map(|(_, rows)| rows.iter())
+}
+
+/// Crates of what comes next, and what they will know: who makes one moves its row into [`FLOORS`].
 const LATER: &[Row] = &[
     // Apps, releases, access and databases as rules over traits.
     pure("paas", &["model"]),
@@ -133,7 +146,7 @@ fn ours() -> BTreeSet<String> {
 #[test]
 fn arrows_of_the_map_go_down_only() {
     let mut above = BTreeSet::new();
-    for row in MAP {
+    for row in rows() {
         for known in row.knows {
             assert!(above.contains(known), "{} knows {known}, which does not stand above it", row.name);
         }
@@ -153,7 +166,7 @@ fn arrows_of_the_map_go_down_only() {
 fn every_crate_knows_what_the_map_says() {
     let (graph, ours) = (graph(), ours());
     let mut wrong = Vec::new();
-    for row in MAP {
+    for row in rows() {
         let Some(dependencies) = graph.get(&full(row.name)) else {
             wrong.push(format!("there is no crate {}", full(row.name)));
             continue;
@@ -169,7 +182,7 @@ fn every_crate_knows_what_the_map_says() {
             wrong.push(format!("{} does not depend on {less}, and the map says that it does", row.name));
         }
     }
-    let mapped: BTreeSet<String> = MAP.iter().map(|row| full(row.name)).collect();
+    let mapped: BTreeSet<String> = rows().map(|row| full(row.name)).collect();
     wrong.extend(ours.difference(&mapped).map(|name| format!("{name} is not in the map")));
     assert!(wrong.is_empty(), "xtask/src/tidy/map.rs:\n{}", wrong.join("\n"));
 }
@@ -178,7 +191,7 @@ fn every_crate_knows_what_the_map_says() {
 fn the_sdk_reaches_only_crates_that_the_map_names() {
     let graph = graph();
     let mut wrong = Vec::new();
-    for row in MAP {
+    for row in rows() {
         let name = full(row.name);
         let sdk: Vec<&str> =
             reach(&graph, &name).into_iter().filter(|dependency| dependency.starts_with("aws-sdk-")).collect();
@@ -217,26 +230,51 @@ fn crates_that_decide_and_render_do_no_input_or_output() {
 #[test]
 fn architecture_has_a_row_for_every_crate_with_what_it_knows() {
     let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let mut rows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in text.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.split(" | ").collect();
         let [place, _, known] = cells[..] else { panic!("a row of three cells is wanted: {line}") };
         let name = place.trim_matches(['|', ' ', '`', '/']).trim_start_matches("crates/").to_owned();
         let known: BTreeSet<String> = known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        rows.insert(name, known);
+        told.insert(name, known);
     }
-    let drawn: BTreeMap<String, BTreeSet<String>> = MAP
-        .iter()
-        .map(|row| (row.name.to_owned(), row.knows.iter().map(|name| (*name).to_owned()).collect()))
-        .collect();
+    let drawn: BTreeMap<String, BTreeSet<String>> =
+        rows().map(|row| (row.name.to_owned(), row.knows.iter().map(|name| (*name).to_owned()).collect())).collect();
     let names = |map: &BTreeMap<String, BTreeSet<String>>| map.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&rows), names(&drawn), "rows of ARCHITECTURE.md, and of xtask/src/tidy/map.rs");
-    for (name, known) in rows {
+    assert_eq!(names(&told), names(&drawn), "rows of ARCHITECTURE.md, and of xtask/src/tidy/map.rs");
+    for (name, known) in told {
         assert_eq!(known, drawn[&name], "what ARCHITECTURE.md says that {name} knows");
     }
     for row in LATER {
         assert!(text.contains(&format!("`{}`", row.name)), "ARCHITECTURE.md does not name {}", row.name);
     }
+}
+
+/// The map as ARCHITECTURE.md draws it: floors with their crates, and arrows, without those to the ground, which everybody may use.
+fn drawing() -> String {
+    let mut text = "```mermaid\nflowchart TD\n".to_owned();
+    for (title, rows) in FLOORS.iter().rev() {
+        text.push_str(&format!("    subgraph {title}\n"));
+        for row in *rows {
+            text.push_str(&format!("        {}\n", row.name));
+        }
+        text.push_str("    end\n");
+    }
+    let ground: BTreeSet<&str> = FLOORS[0].1.iter().map(|row| row.name).collect();
+    for row in rows() {
+        let known: Vec<&str> = row.knows.iter().copied().filter(|known| !ground.contains(known)).collect();
+        if !known.is_empty() {
+            text.push_str(&format!("    {} --> {}\n", row.name, known.join(" & ")));
+        }
+    }
+    text + "```\n"
+}
+
+#[test]
+fn architecture_draws_the_map() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let drawing = drawing();
+    assert!(text.contains(&drawing), "ARCHITECTURE.md draws another map than this:\n{drawing}");
 }
 
 #[test]
