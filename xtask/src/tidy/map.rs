@@ -29,7 +29,16 @@ const FLOORS: &[(&str, &[Row])] = &[
     // Words and tools that everybody may use.
     ("ground", &[pure("model", &[]), pure("retry", &[]), pure("paths", &[]), pure("output", &[]), pure("secret", &[])]),
     // Decisions and texts, without input or output.
-    ("pure", &[pure("firewall", &[]), pure("edge", &[]), pure("spec", &["model"]), pure("userdata", &["model"])]),
+    (
+        "pure",
+        &[
+            pure("iam", &[]),
+            pure("firewall", &[]),
+            pure("edge", &[]),
+            pure("spec", &["model"]),
+            pure("userdata", &["model"]),
+        ],
+    ),
     // What speaks to the outside.
     (
         "clients",
@@ -62,7 +71,7 @@ const FLOORS: &[(&str, &[Row])] = &[
     (
         "rehearsal",
         &[
-            aws("local", &["aws", "output", "paths", "secret", "spec", "tools"]),
+            aws("local", &["aws", "iam", "output", "paths", "secret", "spec", "tools"]),
             pure("testkit", &["paths"]),
             pure("e2e", &[]),
             pure("xtask", &["output", "paths", "tools"]),
@@ -89,7 +98,7 @@ const LATER: &[Row] = &[
 ];
 
 /// Crates that only decide or render: besides the SDK they have none of these either.
-const NO_INPUT_OR_OUTPUT: [&str; 6] = ["edge", "firewall", "model", "secret", "spec", "userdata"];
+const NO_INPUT_OR_OUTPUT: [&str; 7] = ["edge", "firewall", "iam", "model", "secret", "spec", "userdata"];
 const INPUT_AND_OUTPUT: [&str; 4] = ["bollard", "hyper", "rustix", "tokio"];
 
 static METADATA: LazyLock<Value> = LazyLock::new(super::dependencies::metadata);

@@ -2,19 +2,17 @@
 //! variables and checks KMS against the resource `*` only; so for nodes these two services are decided here, by the policies
 //! of the node's role, and what is allowed goes on in the owner's name. Everything else is decided by the emulator.
 
-mod condition;
 mod issued;
 mod kms;
 mod lookup;
 #[cfg(test)]
 mod node_policies;
-mod pattern;
-mod policy;
 mod s3;
 mod sealing;
 
 use std::net::SocketAddr;
 
+use futuswarm_iam::{Context, Decision, Request};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -25,7 +23,6 @@ use crate::aws::Clients;
 use issued::Known;
 pub use issued::{Issued, Principal};
 use lookup::Lookup;
-use policy::{Context, Decision, Request};
 pub use s3::names_keys_in_body;
 
 /// As in an answer of AWS.
@@ -158,7 +155,7 @@ impl Guard {
             let request = Request { action: need.action.clone(), resource: need.resource.clone(), context };
             if let Some(name) = need.bucket() {
                 let bucket = self.lookup.bucket(name).await.map_err(denied)?;
-                if bucket.policy.as_ref().is_some_and(|policy| policy::forbids(policy, &request, &names)) {
+                if bucket.policy.as_ref().is_some_and(|policy| futuswarm_iam::forbids(policy, &request, &names)) {
                     return Err(self.refused(&node, &request, "with an explicit deny in a resource-based policy"));
                 }
                 if let Some(used) = sealing::used(&need, parts, &bucket) {
@@ -190,7 +187,7 @@ impl Guard {
     async fn decide(&self, node: &Principal, requests: &[Request]) -> Result<Verdict, Denied> {
         let policies = self.lookup.policies(&node.role).await.map_err(denied)?;
         for request in requests {
-            let why = match policy::decide(&policies, request) {
+            let why = match futuswarm_iam::decide(&policies, request) {
                 Decision::Allowed => continue,
                 Decision::NotAllowed => "because no identity-based policy allows the action",
                 Decision::Denied => "with an explicit deny in an identity-based policy",

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::Value;
 
-use super::policy::Context;
+use futuswarm_iam::Context;
 
 /// An action on a key as the call names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

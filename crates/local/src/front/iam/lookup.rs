@@ -178,8 +178,8 @@ fn sealing(answer: &str) -> Option<Sealing> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::{self, Context, Decision, Request};
     use super::*;
+    use futuswarm_iam::{Context, Decision, Request};
 
     #[test]
     fn a_policy_that_cannot_be_read_denies() {
@@ -188,9 +188,9 @@ mod tests {
         let all = read(
             "%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22%2A%22%2C%22Resource%22%3A%22%2A%22%7D%7D",
         );
-        assert_eq!(policy::decide(std::slice::from_ref(&all), &request), Decision::Allowed);
-        assert_eq!(policy::decide(&[all, read("{")], &request), Decision::Denied);
-        assert!(policy::forbids(&read("{"), &request, &[]));
+        assert_eq!(futuswarm_iam::decide(std::slice::from_ref(&all), &request), Decision::Allowed);
+        assert_eq!(futuswarm_iam::decide(&[all, read("{")], &request), Decision::Denied);
+        assert!(futuswarm_iam::forbids(&read("{"), &request, &[]));
         assert_eq!(read(r#"{"a":"%41"}"#), serde_json::json!({ "a": "%41" }), "what is not encoded stays");
     }
 

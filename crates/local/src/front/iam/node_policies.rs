@@ -5,7 +5,7 @@ use futuswarm_provision::names::Names;
 use futuswarm_provision::policies;
 use futuswarm_spec::Role;
 
-use super::policy::{Context, Decision, Request, decide};
+use futuswarm_iam::{Context, Decision, Request, decide};
 
 const CLUSTER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/cluster";
 const MANAGER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/managers";

@@ -4,8 +4,8 @@ use http::Method;
 use http::request::Parts;
 
 use super::lookup::Bucket;
-use super::policy::Context;
 use super::s3::{ARN, Need};
+use futuswarm_iam::Context;
 
 /// What a need asks of a key.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::pattern::{Meaning, Pattern};
-use super::policy::{Context, Fits, list};
+use crate::context::{Context, Match, list};
+use crate::pattern::{Meaning, Pattern};
 
 /// How a value of the request is compared with one of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,19 +62,19 @@ impl Operator {
 }
 
 /// Whether all conditions hold.
-pub fn fits(condition: &Value, context: &Context, variables: bool) -> Fits {
-    let Some(operators) = condition.as_object() else { return Fits::Unknown };
-    let mut weakest = Fits::Yes;
+pub(crate) fn matches(condition: &Value, context: &Context, variables: bool) -> Match {
+    let Some(operators) = condition.as_object() else { return Match::Unknown };
+    let mut weakest = Match::Yes;
     for (name, keys) in operators {
-        let Some(keys) = keys.as_object() else { return Fits::Unknown };
+        let Some(keys) = keys.as_object() else { return Match::Unknown };
         for (key, values) in keys {
-            let found = context.get(key);
+            let actual = context.get(key);
             let one = match (name.as_str(), Operator::parse(name)) {
                 // It may be there on AWS and say anything.
-                _ if found.is_none() && !context.is_absent(key) => Fits::Unknown,
-                ("Null", _) => null(values, found.is_none()),
-                (_, Some(operator)) => holds(operator, found, list(values), context, variables),
-                (_, None) => Fits::Unknown,
+                _ if actual.is_none() && !context.is_absent(key) => Match::Unknown,
+                ("Null", _) => null(values, actual.is_none()),
+                (_, Some(operator)) => holds(operator, actual, list(values), context, variables),
+                (_, None) => Match::Unknown,
             };
             weakest = weakest.min(one);
         }
@@ -82,69 +82,75 @@ pub fn fits(condition: &Value, context: &Context, variables: bool) -> Fits {
     weakest
 }
 
-fn null(values: &Value, absent: bool) -> Fits {
-    let wanted = match list(values) {
-        [Value::Bool(wanted)] => *wanted,
-        [Value::String(wanted)] if wanted == "true" => true,
-        [Value::String(wanted)] if wanted == "false" => false,
-        _ => return Fits::Unknown,
+fn null(values: &Value, absent: bool) -> Match {
+    let expected = match list(values) {
+        [Value::Bool(expected)] => *expected,
+        [Value::String(expected)] if expected == "true" => true,
+        [Value::String(expected)] if expected == "false" => false,
+        _ => return Match::Unknown,
     };
-    (wanted == absent).into()
+    (expected == absent).into()
 }
 
-fn holds(operator: Operator, found: Option<&[String]>, wanted: &[Value], context: &Context, variables: bool) -> Fits {
-    let found = match (found, operator.quantifier) {
-        (Some(found), _) => found,
-        (None, _) if operator.if_exists => return Fits::Yes,
-        (None, Quantifier::All) => return Fits::Yes,
-        (None, Quantifier::Any) => return Fits::No,
+fn holds(
+    operator: Operator,
+    actual: Option<&[String]>,
+    expected: &[Value],
+    context: &Context,
+    variables: bool,
+) -> Match {
+    let actual = match (actual, operator.quantifier) {
+        (Some(actual), _) => actual,
+        (None, _) if operator.if_exists => return Match::Yes,
+        (None, Quantifier::All) => return Match::Yes,
+        (None, Quantifier::Any) => return Match::No,
         (None, Quantifier::One) => return operator.negated.into(),
     };
-    if operator.quantifier == Quantifier::One && found.len() != 1 {
+    if operator.quantifier == Quantifier::One && actual.len() != 1 {
         // AWS says only that policies should not do this.
-        return Fits::Unknown;
+        return Match::Unknown;
     }
     // Several values of the policy: equal to one of them, or, negated, to none.
-    let compared = |found: &String| {
-        let each = wanted.iter().map(|wanted| compare(operator.comparison, found, wanted, context, variables));
-        let strongest = each.max().unwrap_or(Fits::Unknown);
+    let compared = |actual: &String| {
+        let each = expected.iter().map(|expected| compare(operator.comparison, actual, expected, context, variables));
+        let strongest = each.max().unwrap_or(Match::Unknown);
         match (operator.negated, strongest) {
-            (false, fits) => fits,
-            (true, Fits::Yes) => Fits::No,
-            (true, Fits::No) => Fits::Yes,
-            (true, Fits::Unknown) => Fits::Unknown,
+            (false, strongest) => strongest,
+            (true, Match::Yes) => Match::No,
+            (true, Match::No) => Match::Yes,
+            (true, Match::Unknown) => Match::Unknown,
         }
     };
-    let each = found.iter().map(compared);
+    let each = actual.iter().map(compared);
     match operator.quantifier {
-        Quantifier::One | Quantifier::All => each.min().unwrap_or(Fits::Yes),
-        Quantifier::Any => each.max().unwrap_or(Fits::No),
+        Quantifier::One | Quantifier::All => each.min().unwrap_or(Match::Yes),
+        Quantifier::Any => each.max().unwrap_or(Match::No),
     }
 }
 
-fn compare(comparison: Comparison, found: &str, wanted: &Value, context: &Context, variables: bool) -> Fits {
-    let wanted = match wanted {
+fn compare(comparison: Comparison, actual: &str, expected: &Value, context: &Context, variables: bool) -> Match {
+    let expected = match expected {
         Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) => wanted.to_string(),
-        _ => return Fits::Unknown,
+        Value::Bool(_) | Value::Number(_) => expected.to_string(),
+        _ => return Match::Unknown,
     };
-    let fits = |pattern: &str, text: &str, wildcards: bool| {
+    let matches = |pattern: &str, text: &str, wildcards: bool| {
         let pattern = Pattern::parse(pattern, Meaning { wildcards, variables }, context);
-        pattern.map_or(Fits::Unknown, |pattern| pattern.fits(text).into())
+        pattern.map_or(Match::Unknown, |pattern| pattern.matches(text).into())
     };
     match comparison {
-        Comparison::Equals => fits(&wanted, found, false),
-        Comparison::EqualsIgnoreCase => fits(&wanted.to_lowercase(), &found.to_lowercase(), false),
-        Comparison::Like => fits(&wanted, found, true),
-        Comparison::Bool => wanted.eq_ignore_ascii_case(found).into(),
+        Comparison::Equals => matches(&expected, actual, false),
+        Comparison::EqualsIgnoreCase => matches(&expected.to_lowercase(), &actual.to_lowercase(), false),
+        Comparison::Like => matches(&expected, actual, true),
+        Comparison::Bool => expected.eq_ignore_ascii_case(actual).into(),
         // Each of the six parts for itself: a star does not reach over a colon, except in the last.
         Comparison::Arn => {
-            let (wanted, found) = (arn(&wanted), found.splitn(6, ':').collect::<Vec<_>>());
-            if wanted.len() != 6 || found.len() != 6 {
-                return Fits::No;
+            let (expected, actual) = (arn(&expected), actual.splitn(6, ':').collect::<Vec<_>>());
+            if expected.len() != 6 || actual.len() != 6 {
+                return Match::No;
             }
-            let parts = wanted.iter().zip(found).map(|(wanted, found)| fits(wanted, found, true));
-            parts.min().unwrap_or(Fits::No)
+            let parts = expected.iter().zip(actual).map(|(expected, actual)| matches(expected, actual, true));
+            parts.min().unwrap_or(Match::No)
         }
     }
 }
@@ -190,7 +196,7 @@ mod tests {
 
     #[test]
     fn each_operator() {
-        use Fits::{No, Unknown, Yes};
+        use Match::{No, Unknown, Yes};
         let cluster = "kms:EncryptionContext:futuswarm:cluster";
         for (operator, key, values, expected) in [
             ("StringEquals", cluster, json!("local"), Yes),
@@ -263,7 +269,7 @@ mod tests {
             ("StringEquals", cluster, json!({}), Unknown),
         ] {
             let condition = json!({ operator: { key: values } });
-            assert_eq!(fits(&condition, &context(), true), expected, "{condition}");
+            assert_eq!(matches(&condition, &context(), true), expected, "{condition}");
         }
     }
 
@@ -275,15 +281,19 @@ mod tests {
                 "Bool": { "aws:SecureTransport": second }
             })
         };
-        assert_eq!(fits(&both("apps/shop/", "true"), &context(), true), Fits::Yes);
-        assert_eq!(fits(&both("apps/shop/", "false"), &context(), true), Fits::No);
-        assert_eq!(fits(&both("other", "true"), &context(), true), Fits::No);
-        assert_eq!(fits(&json!({}), &context(), true), Fits::Yes);
-        assert_eq!(fits(&json!("x"), &context(), true), Fits::Unknown);
-        assert_eq!(fits(&json!({ "Bool": "x" }), &context(), true), Fits::Unknown);
+        assert_eq!(matches(&both("apps/shop/", "true"), &context(), true), Match::Yes);
+        assert_eq!(matches(&both("apps/shop/", "false"), &context(), true), Match::No);
+        assert_eq!(matches(&both("other", "true"), &context(), true), Match::No);
+        assert_eq!(matches(&json!({}), &context(), true), Match::Yes);
+        assert_eq!(matches(&json!("x"), &context(), true), Match::Unknown);
+        assert_eq!(matches(&json!({ "Bool": "x" }), &context(), true), Match::Unknown);
         assert_eq!(
-            fits(&json!({ "Unheard": { "s3:prefix": "b" }, "StringEquals": { "s3:prefix": "x" } }), &context(), true),
-            Fits::No,
+            matches(
+                &json!({ "Unheard": { "s3:prefix": "b" }, "StringEquals": { "s3:prefix": "x" } }),
+                &context(),
+                true
+            ),
+            Match::No,
             "what certainly does not hold decides, whatever else is unknown"
         );
     }

@@ -1,6 +1,6 @@
 //! Patterns of IAM policies: `*`, `?` and policy variables such as `${aws:userid}`.
 
-use super::policy::Context;
+use crate::context::Context;
 
 /// One step of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,19 +15,19 @@ enum Token {
 
 /// A pattern with its variables filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(Vec<Token>);
+pub(crate) struct Pattern(Vec<Token>);
 
 /// A variable that the request has no value for, or more than one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unresolved;
+pub(crate) struct Unresolved;
 
 /// What in a pattern is more than itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Meaning {
+pub(crate) struct Meaning {
     /// `*` and `?`.
-    pub wildcards: bool,
+    pub(crate) wildcards: bool,
     /// `${…}`: since the policy language of 2012.
-    pub variables: bool,
+    pub(crate) variables: bool,
 }
 
 impl Pattern {
@@ -35,7 +35,7 @@ impl Pattern {
     ///
     /// # Errors
     /// When a variable has no value.
-    pub fn parse(text: &str, meaning: Meaning, context: &Context) -> Result<Self, Unresolved> {
+    pub(crate) fn parse(text: &str, meaning: Meaning, context: &Context) -> Result<Self, Unresolved> {
         let mut tokens = Vec::new();
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
@@ -56,11 +56,11 @@ impl Pattern {
         Ok(Self(tokens))
     }
 
-    /// Whether the pattern fits all of a text.
-    pub fn fits(&self, text: &str) -> bool {
+    /// Whether the pattern matches all of a text.
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let text: Vec<char> = text.chars().collect();
         let (mut at, mut token) = (0, 0);
-        // Where to go on when the text after a star does not fit: the star's place, and how much it has swallowed.
+        // Where to go on when the text after a star does not match: the star's place, and how much it has swallowed.
         let mut retry: Option<(usize, usize)> = None;
         while at < text.len() {
             match self.0.get(token) {
@@ -69,7 +69,7 @@ impl Pattern {
                     token += 1;
                 }
                 Some(Token::One) => (at, token) = (at + 1, token + 1),
-                Some(Token::Literal(wanted)) if *wanted == text[at] => (at, token) = (at + 1, token + 1),
+                Some(Token::Literal(literal)) if *literal == text[at] => (at, token) = (at + 1, token + 1),
                 _ => match retry {
                     Some((star, swallowed)) => {
                         retry = Some((star, swallowed + 1));
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn wildcards() {
-        for (pattern, text, fits) in [
+        for (pattern, text, expected) in [
             ("", "", true),
             ("", "a", false),
             ("*", "", true),
@@ -129,10 +129,10 @@ mod tests {
             ("*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
         ] {
             let parsed = Pattern::parse(pattern, ALL, &Context::default()).unwrap();
-            assert_eq!(parsed.fits(text), fits, "{pattern} {text}");
+            assert_eq!(parsed.matches(text), expected, "{pattern} {text}");
         }
         let literal = Pattern::parse("a*", Meaning { wildcards: false, variables: true }, &Context::default()).unwrap();
-        assert!(literal.fits("a*") && !literal.fits("ab"));
+        assert!(literal.matches("a*") && !literal.matches("ab"));
     }
 
     #[test]
@@ -157,10 +157,10 @@ mod tests {
             ("${open", "${open", Ok(true)),
             ("$x", "$x", Ok(true)),
         ] {
-            let parsed = Pattern::parse(pattern, ALL, &context).map(|parsed| parsed.fits(text));
+            let parsed = Pattern::parse(pattern, ALL, &context).map(|parsed| parsed.matches(text));
             assert_eq!(parsed, outcome, "{pattern} {text}");
         }
         let old = Pattern::parse("${aws:userid}", Meaning { wildcards: true, variables: false }, &context).unwrap();
-        assert!(old.fits("${aws:userid}"), "policies of the older language have no variables");
+        assert!(old.matches("${aws:userid}"), "policies of the older language have no variables");
     }
 }

@@ -1,78 +1,24 @@
 //! What a set of identity policies says of a request. Default deny, an explicit deny wins, and whatever is not understood
 //! neither allows nor keeps a deny from applying.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use super::condition;
-use super::pattern::{Meaning, Pattern};
-
-/// Keys that requests have only sometimes, in small letters: whenever one has it, it is set.
-const MAY_BE_ABSENT: [&str; 19] = [
-    "aws:calledvia",
-    // Instances sign with no second factor, have no user's name, and reach AWS through no endpoint of their VPC.
-    "aws:multifactorauthage",
-    "aws:multifactorauthpresent",
-    "aws:sourcevpc",
-    "aws:sourcevpce",
-    "aws:username",
-    "kms:encryptioncontextkeys",
-    "kms:viaservice",
-    "s3:delimiter",
-    "s3:max-keys",
-    "s3:prefix",
-    "s3:versionid",
-    "s3:x-amz-acl",
-    "s3:x-amz-copy-source",
-    "s3:x-amz-server-side-encryption",
-    "s3:x-amz-server-side-encryption-aws-kms-key-id",
-    "s3:x-amz-storage-class",
-    "s3:if-match",
-    "s3:if-none-match",
-];
-
-/// What is known of a request: condition key → values. Keys are the same in any case.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Context(BTreeMap<String, Vec<String>>);
-
-impl Context {
-    /// Gives a key its one value.
-    pub fn set(&mut self, key: &str, value: impl Into<String>) {
-        self.0.insert(key.to_lowercase(), vec![value.into()]);
-    }
-
-    /// Gives a key one value more.
-    pub fn add(&mut self, key: &str, value: impl Into<String>) {
-        self.0.entry(key.to_lowercase()).or_default().push(value.into());
-    }
-
-    /// A key's values.
-    pub fn get(&self, key: &str) -> Option<&[String]> {
-        self.0.get(&key.to_lowercase()).map(Vec::as_slice)
-    }
-
-    /// Whether a key without values has none on AWS either. Of any other key nothing is known here, which is not the same as
-    /// that it is absent.
-    pub fn is_absent(&self, key: &str) -> bool {
-        let key = key.to_lowercase();
-        !self.0.contains_key(&key)
-            && (MAY_BE_ABSENT.contains(&key.as_str()) || key.starts_with("kms:encryptioncontext:"))
-    }
-}
+use crate::condition;
+use crate::context::{Context, Match, list};
+use crate::pattern::{Meaning, Pattern};
 
 /// One action on one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// For example `s3:GetObject`.
     pub action: String,
-    /// Its ARN, or `*` where an action has no resource.
+    /// The ARN, or `*` where an action has no resource.
     pub resource: String,
-    /// What else is known.
+    /// Condition keys of the request; also what policy variables stand for.
     pub context: Context,
 }
 
-/// The outcome.
+/// What identity policies say of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// A statement allows it and none denies it.
@@ -83,46 +29,18 @@ pub enum Decision {
     Denied,
 }
 
-/// Whether a statement is about a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fits {
-    /// It is not.
-    No,
-    /// Part of it is not understood.
-    Unknown,
-    /// It is.
-    Yes,
-}
-
-impl From<bool> for Fits {
-    fn from(fits: bool) -> Self {
-        if fits { Self::Yes } else { Self::No }
-    }
-}
-
-impl Fits {
-    /// The other way round; what is unknown stays so.
-    fn not(self) -> Self {
-        match self {
-            Self::Yes => Self::No,
-            Self::No => Self::Yes,
-            Self::Unknown => Self::Unknown,
-        }
-    }
-}
-
-/// Decides on a request.
+/// Decides on a request by all policies of an identity, inline and attached.
 pub fn decide(policies: &[Value], request: &Request) -> Decision {
     let mut decision = Decision::NotAllowed;
     for policy in policies {
         let variables = policy["Version"] == "2012-10-17";
         for statement in list(&policy["Statement"]) {
-            let fits = statement_fits(statement, request, variables);
+            let matches = statement_matches(statement, request, variables);
             match statement["Effect"].as_str() {
-                Some("Allow") if fits == Fits::Yes => decision = Decision::Allowed,
+                Some("Allow") if matches == Match::Yes => decision = Decision::Allowed,
                 Some("Allow") => {}
                 // A deny, or an effect that is not understood.
-                _ if fits > Fits::No => return Decision::Denied,
+                _ if matches > Match::No => return Decision::Denied,
                 _ => {}
             }
         }
@@ -138,77 +56,68 @@ pub fn forbids(policy: &Value, request: &Request, arns: &[&str]) -> bool {
         let who = match (statement.get("Principal"), statement.get("NotPrincipal")) {
             (Some(named), None) => principal(named, arns),
             (None, Some(named)) => principal(named, arns).not(),
-            _ => Fits::Unknown,
+            _ => Match::Unknown,
         };
         let mut what = statement.clone();
         if let Some(elements) = what.as_object_mut() {
             elements.retain(|name, _| name != "Principal" && name != "NotPrincipal");
         }
-        who.min(statement_fits(&what, request, variables)) > Fits::No
+        who.min(statement_matches(&what, request, variables)) > Match::No
     })
 }
 
 /// Whether an element that names principals names one of these.
-fn principal(named: &Value, arns: &[&str]) -> Fits {
+fn principal(named: &Value, arns: &[&str]) -> Match {
     if named == "*" {
-        return Fits::Yes;
+        return Match::Yes;
     }
-    let Some(kinds) = named.as_object() else { return Fits::Unknown };
+    let Some(kinds) = named.as_object() else { return Match::Unknown };
     let of_kind = |(kind, values): (&String, &Value)| match kind.as_str() {
         "AWS" => list(values)
             .iter()
-            .map(|value| value.as_str().map_or(Fits::Unknown, |name| (name == "*" || arns.contains(&name)).into()))
+            .map(|value| value.as_str().map_or(Match::Unknown, |name| (name == "*" || arns.contains(&name)).into()))
             .max()
-            .unwrap_or(Fits::Unknown),
+            .unwrap_or(Match::Unknown),
         // Nodes are none of these.
-        "Service" | "Federated" => Fits::No,
-        _ => Fits::Unknown,
+        "Service" | "Federated" => Match::No,
+        _ => Match::Unknown,
     };
-    kinds.iter().map(of_kind).max().unwrap_or(Fits::Unknown)
+    kinds.iter().map(of_kind).max().unwrap_or(Match::Unknown)
 }
 
-fn statement_fits(statement: &Value, request: &Request, variables: bool) -> Fits {
+fn statement_matches(statement: &Value, request: &Request, variables: bool) -> Match {
     let known = ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"];
     let elements = statement.as_object().into_iter().flat_map(|elements| elements.keys());
     let understood =
-        if elements.clone().all(|name| known.contains(&name.as_str())) { Fits::Yes } else { Fits::Unknown };
+        if elements.clone().all(|name| known.contains(&name.as_str())) { Match::Yes } else { Match::Unknown };
     let action = either(statement, "Action", "NotAction", |pattern| {
         let meaning = Meaning { wildcards: true, variables: false };
         let pattern = Pattern::parse(&pattern.to_lowercase(), meaning, &request.context);
-        pattern.map_or(Fits::Unknown, |pattern| pattern.fits(&request.action.to_lowercase()).into())
+        pattern.map_or(Match::Unknown, |pattern| pattern.matches(&request.action.to_lowercase()).into())
     });
     let resource = either(statement, "Resource", "NotResource", |pattern| {
         let pattern = Pattern::parse(pattern, Meaning { wildcards: true, variables }, &request.context);
-        pattern.map_or(Fits::Unknown, |pattern| pattern.fits(&request.resource).into())
+        pattern.map_or(Match::Unknown, |pattern| pattern.matches(&request.resource).into())
     });
     let condition = match statement.get("Condition") {
-        None => Fits::Yes,
-        Some(condition) => condition::fits(condition, &request.context, variables),
+        None => Match::Yes,
+        Some(condition) => condition::matches(condition, &request.context, variables),
     };
     // The weakest of all.
-    [understood, action, resource, condition].into_iter().min().unwrap_or(Fits::Unknown)
+    [understood, action, resource, condition].into_iter().min().unwrap_or(Match::Unknown)
 }
 
 /// An element or its negation: exactly one of them must be there.
-fn either(statement: &Value, element: &str, negation: &str, fits: impl Fn(&str) -> Fits) -> Fits {
+fn either(statement: &Value, element: &str, negation: &str, matches: impl Fn(&str) -> Match) -> Match {
     let any = |patterns: &Value| {
-        let each = list(patterns).iter().map(|pattern| pattern.as_str().map_or(Fits::Unknown, &fits));
+        let each = list(patterns).iter().map(|pattern| pattern.as_str().map_or(Match::Unknown, &matches));
         // The strongest of all.
-        each.max().unwrap_or(Fits::Unknown)
+        each.max().unwrap_or(Match::Unknown)
     };
     match (statement.get(element), statement.get(negation)) {
         (Some(patterns), None) => any(patterns),
         (None, Some(patterns)) => any(patterns).not(),
-        _ => Fits::Unknown,
-    }
-}
-
-/// One value or a list of them.
-pub fn list(value: &Value) -> &[Value] {
-    match value {
-        Value::Null => &[],
-        Value::Array(values) => values,
-        one => std::slice::from_ref(one),
+        _ => Match::Unknown,
     }
 }
 
