@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use futuswarm_image_format::Package;
 use futuswarm_tools::child::{self, Failure};
 use percent_encoding::percent_decode_str;
 
 use crate::Error;
 use crate::archive::Archives;
-use crate::lock::Package;
 use crate::run::{run, run_within};
 
 /// The architecture of the images.

@@ -345,8 +345,9 @@ fn compare(status: &str, lock: &Lock) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use futuswarm_image_format::Package;
+
     use super::*;
-    use crate::lock::Package;
 
     #[test]
     fn what_is_installed_is_compared_with_the_lock() {

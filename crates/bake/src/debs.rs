@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use futuswarm_image_format::{Package, file_sha256};
+
 use crate::Error;
 use crate::apt::{Apt, Download};
 use crate::archive::{Archives, timestamps};
-use crate::inputs::file_sha256;
-use crate::lock::{Lock, Package};
+use crate::lock::Lock;
 
 /// How often every place is asked for what is missing.
 const ROUNDS: u32 = 3;

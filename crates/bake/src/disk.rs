@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use futuswarm_image_format::{BLOCK_SIZE, BlockIndex, ZERO_BLOCK};
 use futuswarm_tools::ToolsTree;
 use sha2::{Digest as _, Sha256};
 
@@ -14,8 +15,6 @@ use crate::run::{run, run_with_input};
 
 const SECTOR: u64 = 512;
 const MIB: u64 = 1 << 20;
-/// The size of a block of an EBS snapshot.
-const BLOCK: usize = 512 * 1024;
 /// Room for the unified kernel image of today (17 MiB) three times over.
 const ESP_BYTES: u64 = 64 * MIB;
 /// Volumes are sized in GiB; a volume cannot be smaller than its snapshot.
@@ -243,8 +242,8 @@ pub struct Measure {
     pub sha256: String,
     /// Bytes of its sectors (512 bytes) that are not all zero.
     pub payload_bytes: u64,
-    /// SHA-256 of every block of 512 KiB, one after the other: `blocks.idx`. The last block counts as filled up with zeros.
-    pub blocks: Vec<u8>,
+    /// SHA-256 of every block.
+    pub blocks: BlockIndex,
 }
 
 /// Reads a disk.
@@ -255,19 +254,17 @@ pub fn measure(disk: &Path) -> Result<Measure, Error> {
     let mut file = File::open(disk).map_err(Error::file(disk))?;
     let mut hash = Sha256::new();
     let (mut payload_bytes, mut blocks) = (0, Vec::new());
-    // Most of a disk is holes, and their digest is known.
-    let zero_block = Sha256::digest(vec![0; BLOCK]);
-    let mut block = vec![0; BLOCK];
+    let mut block = vec![0; BLOCK_SIZE];
     loop {
         let mut count = 0;
-        while count < BLOCK {
+        while count < BLOCK_SIZE {
             match file.read(&mut block[count..]).map_err(Error::file(disk))? {
                 0 => break,
                 more => count += more,
             }
         }
         if count == 0 {
-            return Ok(Measure { sha256: hex::encode(hash.finalize()), payload_bytes, blocks });
+            return Ok(Measure { sha256: hex::encode(hash.finalize()), payload_bytes, blocks: blocks.into() });
         }
         hash.update(&block[..count]);
         let zero = [0_u8; SECTOR as usize];
@@ -275,7 +272,8 @@ pub fn measure(disk: &Path) -> Result<Measure, Error> {
         let content = sectors.count() as u64 * SECTOR;
         payload_bytes += content;
         block[count..].fill(0);
-        blocks.extend_from_slice(&if content == 0 { zero_block } else { Sha256::digest(&block) });
+        // Most of a disk is holes, and their digest is known.
+        blocks.push(if content == 0 { *ZERO_BLOCK } else { Sha256::digest(&block).into() });
     }
 }
 
@@ -295,18 +293,18 @@ mod tests {
         let measure = measure(&disk).unwrap();
         assert_eq!(measure.payload_bytes, 1024);
         assert_eq!(measure.sha256, hex::encode(Sha256::digest(&bytes)));
-        bytes.resize(BLOCK, 0);
-        assert_eq!(measure.blocks, Sha256::digest(&bytes).to_vec(), "the last block counts as filled up");
+        bytes.resize(BLOCK_SIZE, 0);
+        assert_eq!(measure.blocks.as_bytes(), Sha256::digest(&bytes).as_slice(), "the last block counts as filled up");
     }
 
     #[test]
     fn every_block_has_its_digest() {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("disk");
-        let blocks = [vec![0; BLOCK], vec![1; BLOCK], vec![2; BLOCK]];
+        let blocks = [vec![0; BLOCK_SIZE], vec![1; BLOCK_SIZE], vec![2; BLOCK_SIZE]];
         std::fs::write(&disk, blocks.concat()).unwrap();
         let expected: Vec<u8> = blocks.iter().flat_map(Sha256::digest).collect();
-        assert_eq!(measure(&disk).unwrap().blocks, expected);
+        assert_eq!(measure(&disk).unwrap().blocks.as_bytes(), expected);
     }
 
     #[test]

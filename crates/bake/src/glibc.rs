@@ -47,8 +47,9 @@ fn minor(text: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use futuswarm_image_format::Package;
+
     use super::*;
-    use crate::lock::Package;
 
     fn lock(version: &str) -> Lock {
         let (name, version) = ("libc6".to_owned(), version.to_owned());

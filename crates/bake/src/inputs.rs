@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use futuswarm_image_format::file_sha256;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
@@ -90,14 +91,6 @@ pub(crate) fn collect(dir: &Path, into: &mut Vec<PathBuf>) -> Result<(), Error> 
         }
     }
     Ok(())
-}
-
-/// SHA-256 of a file, in hexadecimal.
-pub(crate) fn file_sha256(path: &Path) -> Result<String, Error> {
-    let mut file = std::fs::File::open(path).map_err(Error::file(path))?;
-    let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut hash).map_err(Error::file(path))?;
-    Ok(hex::encode(hash.finalize()))
 }
 
 #[cfg(test)]

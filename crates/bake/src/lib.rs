@@ -20,7 +20,6 @@ pub mod glibc;
 pub mod initramfs;
 pub mod inputs;
 pub mod lock;
-pub mod manifest;
 pub mod pipeline;
 pub mod repository;
 pub mod run;
@@ -79,6 +78,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The image's folder cannot be read or written.
+    #[error(transparent)]
+    Format(#[from] futuswarm_image_format::Error),
     /// Packages that the list names and the mirrors do not have under any version.
     #[error("Debian has no package {0} any more; take another into images/node/packages.toml")]
     Withdrawn(String),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use futuswarm_image_format::Package;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -36,23 +37,6 @@ impl Wanted {
         names.dedup();
         names
     }
-}
-
-/// One package as it was installed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Package {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Digest of the `.deb`.
-    pub sha256: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Where it is: the archive as the snapshot archive calls it, then the path in it, for example
-    /// `debian/pool/main/a/adduser/adduser_3.152_all.deb`.
-    pub path: String,
 }
 
 /// Everything that was installed, dependencies included.

@@ -2,18 +2,7 @@
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-/// One step of a bake, as it stands in `manifest.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Stage {
-    /// For example `erofs`.
-    pub name: String,
-    /// Wall-clock time in seconds.
-    pub seconds: f64,
-    /// Whether the result was taken from the cache.
-    pub cached: bool,
-}
+use futuswarm_image_format::Stage;
 
 /// Collects the stages and tells somebody as they end.
 pub struct Stages<'a> {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use futuswarm_image_format::FAMILY;
 use futuswarm_output::{eprintln, print, println};
 use futuswarm_publish::debris::Debris;
 use futuswarm_publish::image::LocalImage;
@@ -16,9 +17,6 @@ use futuswarm_publish::place::Place;
 use futuswarm_publish::retire::{Listed, list};
 use futuswarm_publish::{register, validate};
 use serde_json::json;
-
-/// The family of the node images.
-const FAMILY: &str = "futuswarm-node";
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]

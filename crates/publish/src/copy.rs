@@ -4,11 +4,12 @@ use aws_sdk_ec2::types::{
     Image, LaunchPermission, LaunchPermissionModifications, OperationType, ResourceType, SnapshotAttributeName, Tag,
     TagSpecification,
 };
+use futuswarm_image_format::{DISK_TAG, FAMILY_TAG};
 
 use crate::error::{Error, Result, aws_on, incomplete};
 use crate::image::LocalImage;
 use crate::place::Place;
-use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, register};
+use crate::{BLOCKS_TAG, register};
 
 /// Copies an image into another region, or finds that it is there; returns the copy's id and whether it was there.
 ///

@@ -38,7 +38,10 @@ pub enum Error {
         /// The field.
         field: &'static str,
     },
-    /// A file.
+    /// The folder of the image, or an index of blocks.
+    #[error(transparent)]
+    Format(#[from] futuswarm_image_format::Error),
+    /// Another file.
     #[error("{}: {source}", path.display())]
     File {
         /// Which.

@@ -35,10 +35,6 @@ pub mod validate;
 
 pub use error::{Error, Result};
 
-/// Tag on images and snapshots: the family, for example `futuswarm-node`. Only what carries it is ever deleted.
-pub const FAMILY_TAG: &str = "futuswarm:image";
-/// Tag on images and snapshots: SHA-256 of the disk.
-pub const DISK_TAG: &str = "futuswarm:disk-sha256";
 /// Tag on snapshots: SHA-256 of the index of their blocks.
 pub const BLOCKS_TAG: &str = "futuswarm:blocks";
 /// Tag on snapshots: whose upload it is.

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use aws_sdk_ec2::types::Snapshot;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futuswarm_image_format::BlockIndex;
 
 use crate::BLOCKS_TAG;
-use crate::blocks::Index;
+use crate::blocks;
 use crate::error::{Error, Result, aws_on};
 use crate::image::LocalImage;
 use crate::place::Place;
@@ -36,11 +37,11 @@ pub fn index_path(cache: &Path, digest: &str) -> PathBuf {
 }
 
 /// The index with this digest, if this machine has it and it is whole.
-fn known(cache: &Path, digest: &str) -> Option<Index> {
+fn known(cache: &Path, digest: &str) -> Option<BlockIndex> {
     if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
-    Index::load(&index_path(cache, digest)).ok().filter(|index| index.digest() == digest)
+    BlockIndex::load(&index_path(cache, digest)).ok().filter(|index| index.digest() == digest)
 }
 
 /// The best parent among the snapshots of the family, which are newest first. Whatever is not certain means none, and
@@ -56,7 +57,7 @@ pub async fn find(place: &Place, image: &LocalImage, found: &[Snapshot], cache: 
     });
     let Some((id, index)) = candidate else { return Ok(None) };
     let allocated = allocated(place, &id).await?;
-    let changed = image.index.changed(&image.present, &index, &allocated.keys().copied().collect());
+    let changed = blocks::changed(&image.index, &image.present, &index, &allocated.keys().copied().collect());
     let sent: BTreeSet<u32> = changed.iter().copied().collect();
     let mut reused: Vec<u32> = image.present.iter().copied().filter(|index| !sent.contains(index)).collect();
     fastrand::shuffle(&mut reused);

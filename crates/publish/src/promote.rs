@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use futuswarm_image_format::Registration;
 use futuswarm_retry::{Failure, Policy, retry};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result, failure, gave_up};
-use crate::image::Registration;
 use crate::place::Place;
 
 /// What SSM checks a value against: only the id of an image that the account can see is taken.

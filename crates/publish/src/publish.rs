@@ -12,7 +12,7 @@ use crate::lease::{Lease, leases};
 use crate::place::Place;
 use crate::progress::{Event, Report};
 use crate::validate::{self, Check};
-use crate::{copy, parent, register, snapshot, sweep, upload};
+use crate::{blocks, copy, parent, register, snapshot, sweep, upload};
 
 /// How to publish.
 #[derive(Debug, Clone)]
@@ -190,7 +190,7 @@ async fn finish(
 fn remember(image: &LocalImage, cache: &Path, report: Report<'_>) {
     let path = parent::index_path(cache, &image.index.digest());
     if !path.exists()
-        && let Err(error) = image.index.save(&path)
+        && let Err(error) = blocks::save(&image.index, &path)
     {
         report(Event::Note(format!(
             "the index of this image is not kept ({error}); the next upload will be a full one"

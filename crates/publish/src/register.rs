@@ -6,10 +6,10 @@ use aws_sdk_ec2::types::{
     ArchitectureValues, BlockDeviceMapping, BootModeValues, EbsBlockDevice, Filter, Image, ImageState,
     ImdsSupportValues, ResourceType, Tag, TagSpecification, TpmSupportValues, VolumeType,
 };
+use futuswarm_image_format::Registration;
 use futuswarm_retry::{Failure, Policy, retry};
 
 use crate::error::{Error, Result, aws_on, failure, gave_up, incomplete};
-use crate::image::Registration;
 use crate::place::Place;
 
 /// EC2 is eventually consistent: an image that one endpoint shows may be unknown to the next for a while.

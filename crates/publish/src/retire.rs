@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{Filter, Image, Snapshot, SnapshotState};
+use futuswarm_image_format::{DISK_TAG, FAMILY_TAG};
 use futuswarm_retry::{Policy, retry};
 use serde::Serialize;
 
@@ -12,9 +13,9 @@ use crate::debris::{IN_USE, delete_snapshot};
 use crate::error::{Result, aws, aws_on, failure, gave_up};
 use crate::lease::{OLDEST_UPLOAD, age};
 use crate::place::Place;
+use crate::promote;
 use crate::snapshot::{self, tag};
 use crate::users::{self, Users};
-use crate::{DISK_TAG, FAMILY_TAG, promote};
 
 /// For a while after the deregistration EC2 takes a snapshot for one that an image has.
 const RELEASE: Policy = Policy {

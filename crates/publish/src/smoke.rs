@@ -7,13 +7,14 @@ use aws_sdk_ec2::types::{
     ShutdownBehavior, Tag, TagSpecification,
 };
 use base64::Engine as _;
+use futuswarm_image_format::FAMILY_TAG;
 use futuswarm_retry::{Failure, Policy, retry};
 
+use crate::UPLOAD_TAG;
 use crate::debris::{Debris, NO_INSTANCE, Thing, terminate_new};
 use crate::error::{Error, Result, aws_on, failure, gave_up, incomplete};
 use crate::lease::Lease;
 use crate::place::Place;
-use crate::{FAMILY_TAG, UPLOAD_TAG};
 
 /// What the agent says when it has reached the metadata service and found no user data: firmware, verified root, network and
 /// agent work. (`crates/agent/src/identity.rs`; a test compares.)

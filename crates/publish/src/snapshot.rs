@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{Filter, Snapshot, SnapshotState, Tag};
+use futuswarm_image_format::{DISK_TAG, FAMILY_TAG};
 use futuswarm_retry::{Failure, Policy, retry};
 
 use crate::debris::NO_SNAPSHOT;
 use crate::error::{Error, Result, aws, aws_on, failure, gave_up};
 use crate::place::Place;
-use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, PARENT_TAG, VERIFIED_TAG};
+use crate::{BLOCKS_TAG, PARENT_TAG, VERIFIED_TAG};
 
 /// EBS takes seconds for an image; minutes were seen when it is busy.
 const COMPLETION: Policy = Policy {

@@ -7,14 +7,15 @@ use std::path::Path;
 
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{Filter, Instance, Snapshot, SnapshotState};
+use futuswarm_image_format::FAMILY_TAG;
 
+use crate::UPLOAD_TAG;
 use crate::debris::{IN_USE, delete_snapshot, terminate};
 use crate::error::{Result, aws};
 use crate::lease::{is_left, prune};
 use crate::place::Place;
 use crate::progress::{Event, Report};
 use crate::snapshot::{is_whole, tag};
-use crate::{FAMILY_TAG, UPLOAD_TAG};
 
 /// Deletes those of a family's snapshots whose upload died.
 pub async fn snapshots(place: &Place, found: &[Snapshot], leases: &Path, report: Report<'_>) {

@@ -11,9 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futuswarm_image_format::{BLOCK_SIZE, DISK_TAG, FAMILY_TAG};
 use futuswarm_retry::{Policy, retry};
 
-use crate::blocks::{BLOCK, read_block};
+use crate::blocks::{linear_checksum, read_block};
 use crate::debris::{Debris, Thing};
 use crate::error::{Error, Result, aws_on, failure, file, gave_up, incomplete};
 use crate::image::LocalImage;
@@ -22,7 +23,7 @@ use crate::parent::Parent;
 use crate::place::{BLOCK_ATTEMPT, Place};
 use crate::progress::{Event, Report};
 use crate::snapshot;
-use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, PARENT_TAG, UPLOAD_TAG};
+use crate::{BLOCKS_TAG, PARENT_TAG, UPLOAD_TAG};
 
 /// Blocks on their way at the same time; more make no difference within EC2 and stall slow lines.
 const IN_FLIGHT: usize = 64;
@@ -129,10 +130,11 @@ async fn start(
     let id = started.snapshot_id.ok_or_else(incomplete(&place.region, "StartSnapshot", "SnapshotId"))?;
     debris.add(place, Thing::Snapshot(id.clone()));
     match size {
-        Some(BLOCK) => Ok(id),
-        other => {
-            Err(Error::Wrong(format!("{}: {id}: EBS wants blocks of {other:?} bytes, not of {BLOCK}", place.region)))
-        }
+        Some(BLOCK_SIZE) => Ok(id),
+        other => Err(Error::Wrong(format!(
+            "{}: {id}: EBS wants blocks of {other:?} bytes, not of {BLOCK_SIZE}",
+            place.region
+        ))),
     }
 }
 
@@ -167,7 +169,7 @@ async fn put(place: &Place, image: &LocalImage, id: &str, index: u32, disk: Arc<
                 .put_snapshot_block()
                 .snapshot_id(id)
                 .block_index(i32::try_from(index).unwrap_or(i32::MAX))
-                .data_length(i32::try_from(BLOCK).unwrap_or(i32::MAX))
+                .data_length(i32::try_from(BLOCK_SIZE).unwrap_or(i32::MAX))
                 .checksum(checksum)
                 .checksum_algorithm(ChecksumAlgorithm::ChecksumAlgorithmSha256)
                 .block_data(ByteStream::from(block))
@@ -182,7 +184,7 @@ async fn put(place: &Place, image: &LocalImage, id: &str, index: u32, disk: Arc<
 }
 
 async fn complete(place: &Place, image: &LocalImage, id: &str, blocks: &[u32]) -> Result<()> {
-    let checksum = STANDARD.encode(image.index.linear(blocks));
+    let checksum = STANDARD.encode(linear_checksum(&image.index, blocks));
     retry(&format!("completing {id}"), CALL_POLICY, || async {
         let completed = place
             .ebs

@@ -1,9 +1,9 @@
 //! Comparing an image, field by field, with what it should have been registered with.
 
 use aws_sdk_ec2::types::Image;
+use futuswarm_image_format::Registration;
 use serde::Serialize;
 
-use crate::image::Registration;
 use crate::snapshot::tag;
 
 /// One field.
@@ -86,7 +86,7 @@ mod tests {
     use aws_sdk_ec2::types::{BlockDeviceMapping, BootModeValues, EbsBlockDevice, ImageState};
 
     use super::*;
-    use crate::image::tests::registration;
+    use crate::image::tests::manifest;
 
     #[test]
     fn every_field_that_differs_is_named() {
@@ -98,7 +98,8 @@ mod tests {
             .public(true)
             .block_device_mappings(BlockDeviceMapping::builder().device_name("/dev/xvda").ebs(volume).build())
             .build();
-        let checks = compare(&image, &registration());
+        let desired = Registration { tpm_support: Some("v2.0".to_owned()), ..manifest().registration() };
+        let checks = compare(&image, &desired);
         let good = |field: &str| checks.iter().find(|check| check.field == field).unwrap().good;
         for field in ["Name", "State", "/dev/xvda.SnapshotId", "/dev/xvda.DeleteOnTermination", "BlockDeviceMappings"] {
             assert!(good(field), "{field}");

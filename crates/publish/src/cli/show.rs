@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futuswarm_image_format::BLOCK_SIZE;
 use futuswarm_output::eprintln;
-use futuswarm_publish::blocks::BLOCK;
 use futuswarm_publish::progress::Event;
 use futuswarm_publish::publish::Published;
 use futuswarm_publish::retire::Listed;
@@ -63,7 +63,7 @@ impl Progress {
         let part = (sent * LINES).checked_div(total).unwrap_or(LINES);
         if sent == 0 || part > *written {
             *written = part;
-            self.line(&format!("sent {sent} of {total} blocks ({} MiB)", (total * BLOCK) >> 20));
+            self.line(&format!("sent {sent} of {total} blocks ({} MiB)", (total * BLOCK_SIZE) >> 20));
         }
     }
 
