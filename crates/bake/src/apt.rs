@@ -33,10 +33,8 @@ pub struct Apt {
     helper: PathBuf,
 }
 
-/// A file to fetch.
 #[derive(Debug)]
 pub struct Download {
-    /// Where from.
     pub url: String,
     /// Digest that it must have, in hexadecimal.
     pub sha256: String,

@@ -39,20 +39,17 @@ const CMDLINE: &str = "console=tty0 console=ttyS0,115200n8 quiet loglevel=4 net.
 /// Programs of the tools tree and a folder for intermediate files.
 #[derive(Debug)]
 pub struct Workshop<'a> {
-    /// The programs.
     pub tools: &'a ToolsTree,
-    /// The folder.
     pub dir: &'a Path,
     /// Timestamp of everything, in seconds since 1970.
     pub epoch: u64,
 }
 
-/// The verified root.
+/// The root file system with what verifies it.
 #[derive(Debug, Clone)]
 pub struct Root {
-    /// The EROFS image.
     pub image: PathBuf,
-    /// The hash tree.
+    /// dm-verity's hash tree, in a file of its own.
     pub hashes: PathBuf,
     /// The root hash, 64 hexadecimal digits.
     pub root_hash: String,
@@ -235,18 +232,16 @@ fn copy_sparse(from: &Path, to: &mut File, mut offset: u64) -> std::io::Result<(
     }
 }
 
-/// What is known of a whole disk.
+/// What one reading of a whole disk gives.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// SHA-256 in hexadecimal.
+    /// In hexadecimal.
     pub sha256: String,
     /// Bytes of its sectors (512 bytes) that are not all zero.
     pub payload_bytes: u64,
-    /// SHA-256 of every block.
     pub blocks: BlockIndex,
 }
 
-/// Reads a disk.
 ///
 /// # Errors
 /// When it cannot be read.

@@ -11,17 +11,17 @@ use crate::Error;
 /// What goes into the image, by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct PackageList {
     /// Debian release, for example `trixie`.
     pub suite: String,
     /// Timestamp of every file that is newer, in seconds since 1970: makes bakes repeatable.
     pub source_date_epoch: u64,
-    /// Packages by purpose.
+    /// Purpose, which is for readers → names of packages.
     pub packages: BTreeMap<String, Vec<String>>,
 }
 
-impl Wanted {
-    /// Reads the list.
+impl PackageList {
+    /// Reads `packages.toml`.
     ///
     /// # Errors
     /// When the file is missing or is not what it should be.
@@ -61,7 +61,7 @@ impl Lock {
         parse(path).map(Some)
     }
 
-    /// The file's text.
+    /// The text of `packages.lock`.
     ///
     /// # Errors
     /// Never for a lock that was parsed or made here.

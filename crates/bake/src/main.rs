@@ -34,7 +34,7 @@ struct Arguments {
     /// Print the manifest on standard output.
     #[arg(long)]
     json: bool,
-    /// Resolve the packages anew and rewrite images/node/packages.lock.
+    /// Resolve the packages again and rewrite images/node/packages.lock.
     #[arg(long)]
     update_lock: bool,
     /// When nobody gives the locked versions any more, take today's instead of failing; for rehearsals.

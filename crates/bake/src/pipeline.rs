@@ -24,11 +24,11 @@ const CONTAINERS: &str = "usr/share/futuswarm/containers";
 /// Where tools and packages come from: what a bake needs a network for when it is not in the cache.
 #[derive(Debug)]
 pub struct Supplies {
-    /// Cache folder.
+    /// Futuswarm's cache: `$FUTUSWARM_CACHE`.
     pub cache: PathBuf,
-    /// What to do about the package lock.
+    /// Whether `packages.lock` is met, left or rewritten.
     pub lock: LockPolicy,
-    /// Where packages come from.
+    /// Mirrors, snapshot archive and the keys they are signed with.
     pub archives: Archives,
     /// The mirror that the tools tree is made from; `None` for mmdebstrap's own choice.
     pub tools_mirror: Option<String>,
@@ -37,24 +37,24 @@ pub struct Supplies {
 /// What to bake and where to.
 #[derive(Debug)]
 pub struct Request {
-    /// The inputs.
+    /// What the image is a function of.
     pub inputs: Inputs,
-    /// Tools and packages.
+    /// What is fetched, not made.
     pub supplies: Supplies,
     /// Folder that gets one folder per image; used when `output` is not given.
     pub images: PathBuf,
-    /// This very folder instead.
+    /// The folder of the image itself; nothing is linked as the latest then.
     pub output: Option<PathBuf>,
     /// Revision of the clone, for the manifest.
     pub git_revision: Option<String>,
 }
 
-/// A finished image.
+/// The outcome of a bake.
 #[derive(Debug)]
 pub struct Baked {
-    /// Its folder.
+    /// An [`ImageFolder`].
     pub dir: PathBuf,
-    /// Its manifest.
+    /// As it stands in that folder.
     pub manifest: Manifest,
     /// Whether it was there already.
     pub cached: bool,
@@ -126,7 +126,7 @@ fn make(
     digest: String,
 ) -> Result<Manifest, Error> {
     let inputs = &request.inputs;
-    let epoch = inputs.wanted()?.source_date_epoch;
+    let epoch = inputs.package_list()?.source_date_epoch;
     let work = out.join("work");
     std::fs::create_dir(&work).map_err(Error::file(&work))?;
     let workshop = Workshop { tools, dir: &work, epoch };

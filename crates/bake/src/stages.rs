@@ -13,11 +13,11 @@ pub struct Stages<'a> {
 /// What happens during a bake.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A stage begins.
+    /// A stage begins: its name.
     Begin(&'a str),
     /// What a long stage is at: its name and a few words, several times a second.
     Progress(&'a str, &'a str),
-    /// A stage has ended.
+    /// A stage has ended, with success.
     End(&'a Stage),
 }
 
@@ -54,7 +54,7 @@ impl<'a> Stages<'a> {
         Ok(value)
     }
 
-    /// All stages so far.
+    /// All stages so far, in the order in which they ran.
     #[must_use]
     pub fn into_done(self) -> Vec<Stage> {
         self.done

@@ -16,7 +16,7 @@ use crate::gpt;
 /// Blocks that a hashing thread takes at a time.
 const STRIDE: u32 = 16;
 
-/// Reads a whole disk.
+/// Reads a whole disk, with one thread per processor.
 ///
 /// # Errors
 /// When the disk cannot be read.

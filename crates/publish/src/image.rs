@@ -9,16 +9,16 @@ use futuswarm_image_format::{
 use crate::blocks::{index_of_disk, present};
 use crate::error::{Error, Result, file};
 
-/// A whole image.
+/// A baked image whose files were checked against each other.
 #[derive(Debug, Clone)]
 pub struct LocalImage {
-    /// The disk.
+    /// Path of `disk.raw`.
     pub disk: PathBuf,
-    /// How EC2 is told of it.
+    /// The body of RegisterImage.
     pub registration: Registration,
-    /// SHA-256 of the disk.
+    /// SHA-256 of the disk in hexadecimal.
     pub disk_sha256: String,
-    /// All its blocks.
+    /// Made from the disk, not read from `blocks.idx`.
     pub index: BlockIndex,
     /// Those that a snapshot must have.
     pub present: Vec<u32>,

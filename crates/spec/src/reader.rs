@@ -17,7 +17,7 @@ const SIMILAR: f64 = 0.75;
 pub(crate) struct Table {
     /// Dotted path of the table, empty for the root.
     path: String,
-    /// Line of its header.
+    /// Line of its header, counted from 1.
     line: usize,
     entries: BTreeMap<String, Entry>,
     known: Vec<String>,
@@ -116,8 +116,8 @@ impl Table {
         item
     }
 
-    fn mistyped(&mut self, key: &str, what: &str, found: &Item) {
-        self.wrong(key, format!("{what} is needed, but {} is there", describe(found)));
+    fn mistyped(&mut self, key: &str, what: &str, actual: &Item) {
+        self.wrong(key, format!("{what} is needed, but {} is there", describe(actual)));
     }
 
     /// A string that `check` accepts; its error says what is needed.
@@ -209,11 +209,11 @@ impl Table {
     pub(crate) fn choice<T: Copy>(&mut self, key: &str, default: Option<T>, choices: &[(&str, T)]) -> Option<T> {
         let what = choices.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
         let Some(item) = self.item(key, default.is_none(), &what) else { return default };
-        let found = item.as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
-        if found.is_none() {
+        let choice = item.as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
+        if choice.is_none() {
             self.mistyped(key, &what, &item);
         }
-        found.map(|(_, value)| *value)
+        choice.map(|(_, value)| *value)
     }
 
     /// An IPv4 network.
@@ -320,7 +320,7 @@ impl Table {
             self.mistyped(key, what, &item);
             return None;
         };
-        let mut found = BTreeMap::new();
+        let mut tables = BTreeMap::new();
         let mut whole = true;
         for (name, inner) in outer.iter() {
             let line = line_mark(inner).unwrap_or_else(|| self.line_of(key));
@@ -335,16 +335,16 @@ impl Table {
             }
             match self.read_inside(key, path, line, inner, |table| read(name, table)) {
                 Some(value) => {
-                    found.insert(name.to_owned(), value);
+                    tables.insert(name.to_owned(), value);
                 }
                 None => whole = false,
             }
         }
-        if required && found.is_empty() && whole {
+        if required && tables.is_empty() && whole {
             self.wrong(key, format!("{what} is needed"));
             whole = false;
         }
-        whole.then_some(found)
+        whole.then_some(tables)
     }
 
     fn read_inside<T>(
