@@ -432,7 +432,7 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
     fixture.account.faults(&refusal_of("OperationNotPermitted", "ec2", "DeregisterImage", 1));
     let talk = fixture.refused(&["image", "retire", "--keep", "1", "--shared", "--yes"]);
     fixture.account.calm();
-    assert!(talk.contains("1 image(s) retired") && talk.contains("1 thing(s) could not be retired"), "{talk}");
+    assert!(talk.contains("1 image(s) retired") && talk.contains("1 resource(s) could not be retired"), "{talk}");
     assert!(
         talk.contains("failed eu-west-1: ami-") && talk.contains(": DeregisterImage answered OperationNotPermitted"),
         "{talk}"

@@ -13,9 +13,9 @@ pub enum Error {
     NoHome {
         /// "cache" or "state".
         what: &'static str,
-        /// Our own override variable.
+        /// For example `FUTUSWARM_CACHE`.
         variable: &'static str,
-        /// The XDG variable.
+        /// For example `XDG_CACHE_HOME`.
         xdg: &'static str,
     },
     /// The current directory is not inside a clone of the repository.

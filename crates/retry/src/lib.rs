@@ -46,7 +46,7 @@ impl Policy {
     }
 }
 
-/// The end of patience.
+/// Why [`retry`] gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E: Display> {
     /// The operation said that trying again is of no use.
@@ -55,11 +55,11 @@ pub enum Error<E: Display> {
     /// The time is up; the last failure is kept.
     #[error("{what}: gave up after {attempts} attempts in {}: {last}", seconds(.elapsed))]
     Exhausted {
-        /// What was tried.
+        /// The operation, in words.
         what: String,
-        /// How often.
+        /// Attempts, the first included.
         attempts: u32,
-        /// For how long.
+        /// Since the first attempt began.
         elapsed: Duration,
         /// The last failure, in words.
         last: String,

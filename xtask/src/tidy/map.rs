@@ -27,7 +27,17 @@ const fn aws(name: &'static str, knows: &'static [&'static str]) -> Row {
 /// From the ground up: a crate knows only what stands above it in this table, so that no circle can begin.
 const FLOORS: &[(&str, &[Row])] = &[
     // Words and tools that everybody may use.
-    ("ground", &[pure("model", &[]), pure("retry", &[]), pure("paths", &[]), pure("output", &[]), pure("secret", &[])]),
+    (
+        "ground",
+        &[
+            pure("model", &[]),
+            pure("retry", &[]),
+            pure("paths", &[]),
+            pure("output", &[]),
+            pure("secret", &[]),
+            pure("image-format", &[]),
+        ],
+    ),
     // Decisions and texts, without input or output.
     (
         "pure",
@@ -56,8 +66,8 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("initrd", &[]),
             pure("mainpage", &[]),
             pure("tools", &["paths"]),
-            pure("bake", &["output", "paths", "tools"]),
-            aws("publish", &["aws", "output", "paths", "retry"]),
+            pure("bake", &["image-format", "output", "paths", "tools"]),
+            aws("publish", &["aws", "image-format", "output", "paths", "retry"]),
         ],
     ),
     ("account", &[aws("provision", &["aws", "edge", "model", "output", "retry", "spec", "store", "userdata"])]),
@@ -72,9 +82,9 @@ const FLOORS: &[(&str, &[Row])] = &[
         "rehearsal",
         &[
             aws("local", &["aws", "iam", "output", "paths", "secret", "spec", "tools"]),
-            pure("testkit", &["paths"]),
+            pure("testkit", &["image-format", "paths"]),
             pure("e2e", &[]),
-            pure("xtask", &["output", "paths", "tools"]),
+            pure("xtask", &["image-format", "output", "paths", "tools"]),
         ],
     ),
 ];

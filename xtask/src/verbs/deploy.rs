@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
+use futuswarm_image_format::ImageFolder;
 use futuswarm_output::{eprintln, println};
 
 use crate::ahead::Ahead;
@@ -106,9 +107,7 @@ impl Deploy {
 fn baked(workspace: &Workspace) -> anyhow::Result<(PathBuf, String)> {
     verbs::bake::bake(workspace, &["--allow-newer".into()])?;
     let image = workspace.root.join("target/images/latest");
-    let manifest = std::fs::read(image.join("manifest.json")).context("the image has no manifest")?;
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).context("the image's manifest")?;
-    let name = manifest["name"].as_str().context("the image's manifest has no name")?.to_owned();
+    let name = ImageFolder::new(&image).manifest()?.name;
     Ok((image, name))
 }
 

@@ -134,8 +134,8 @@ fn instance_of(target: &Target, node: &str) -> anyhow::Result<String> {
     let mut status = deploy::local_provision(&workspace, &spec)?;
     let status = process::capture(status.args(["status", "--json"]).arg(&spec))?;
     let status: serde_json::Value = serde_json::from_str(&status)?;
-    let found = status["nodes"].as_array().into_iter().flatten().find(|found| found["node"] == node);
-    Ok(found.and_then(|found| found["instance"].as_str()).unwrap_or(node).to_owned())
+    let entry = status["nodes"].as_array().into_iter().flatten().find(|entry| entry["node"] == node);
+    Ok(entry.and_then(|entry| entry["instance"].as_str()).unwrap_or(node).to_owned())
 }
 
 /// The local cloud's program with a verb and the spec.

@@ -1,4 +1,4 @@
-//! What must not be left behind when a run fails or is interrupted: unfinished snapshots and smoke boots.
+//! The resources that must not be left behind when a run fails or is interrupted: unfinished snapshots and smoke boots.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use futuswarm_retry::{Failure, Policy, retry};
 
 use crate::error::{Error, Result, aws_on, gave_up};
-use crate::place::Place;
+use crate::region::RegionClients;
 
 /// What EC2 says of a snapshot that it does not know.
 pub(crate) const NO_SNAPSHOT: &str = "InvalidSnapshot.NotFound";
@@ -18,34 +18,34 @@ pub(crate) const NO_INSTANCE: &str = "InvalidInstanceID.NotFound";
 /// What EC2 says of a snapshot that an image has.
 pub(crate) const IN_USE: &str = "InvalidSnapshot.InUse";
 /// How long EC2 may take until what was just made is known to all its endpoints.
-const UNSEEN: Policy = Policy {
+const NOT_YET_KNOWN: Policy = Policy {
     first: Duration::from_millis(500),
     cap: Duration::from_secs(8),
     total: Duration::from_secs(60),
     attempt: Duration::from_secs(60),
 };
 
-/// One thing.
+/// What a run has made and may have to delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Thing {
+pub enum Resource {
     /// A snapshot that no image uses yet.
     Snapshot(String),
     /// An instance that was started to see whether an image boots.
     Instance(String),
 }
 
-impl Thing {
+impl Resource {
     fn id(&self) -> &str {
         let (Self::Snapshot(id) | Self::Instance(id)) = self;
         id
     }
 }
 
-/// What there is to clear away right now.
+/// The resources to delete if the run ends now.
 #[derive(Debug, Default)]
-pub struct Debris(Mutex<Vec<(Place, Thing)>>);
+pub struct CleanupList(Mutex<Vec<(RegionClients, Resource)>>);
 
-/// What has become of it.
+/// What has become of the resources of a [`CleanupList`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Cleared {
     /// Ids of what is gone.
@@ -56,36 +56,36 @@ pub struct Cleared {
     pub left: Vec<String>,
 }
 
-impl Debris {
-    /// From here on the thing goes when the run does not come to its good end.
-    pub fn add(&self, place: &Place, thing: Thing) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((place.clone(), thing));
+impl CleanupList {
+    /// From here on the resource goes when the run does not come to its good end.
+    pub fn add(&self, clients: &RegionClients, resource: Resource) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((clients.clone(), resource));
     }
 
-    /// The thing is good, or gone.
-    pub fn keep(&self, thing: &Thing) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, known)| known != thing);
+    /// The resource is good, or gone.
+    pub fn keep(&self, resource: &Resource) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, known)| known != resource);
     }
 
-    /// The ids of what there is.
+    /// The ids of all resources on the list.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
-        let things = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        things.iter().map(|(_, thing)| thing.id().to_owned()).collect()
+        let resources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        resources.iter().map(|(_, resource)| resource.id().to_owned()).collect()
     }
 
-    /// Clears everything away. Each thing stays on the list until it is gone, so that somebody who loses patience can be told.
+    /// Clears everything away. Each resource stays on the list until it is gone, so that somebody who loses patience can be told.
     pub async fn clear(&self) -> Cleared {
-        let things = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let outcomes = join_all(things.iter().map(|(place, thing)| async move {
-            let outcome = match thing {
-                Thing::Snapshot(id) => delete_new_snapshot(place, id).await,
-                Thing::Instance(id) => terminate_new(place, id).await,
+        let resources = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let outcomes = join_all(resources.iter().map(|(clients, resource)| async move {
+            let outcome = match resource {
+                Resource::Snapshot(id) => delete_new_snapshot(clients, id).await,
+                Resource::Instance(id) => terminate_new(clients, id).await,
             };
             if outcome.is_ok() {
-                self.keep(thing);
+                self.keep(resource);
             }
-            (thing.id().to_owned(), outcome)
+            (resource.id().to_owned(), outcome)
         }));
         let mut cleared = Cleared::default();
         for (id, outcome) in outcomes.await {
@@ -103,56 +103,56 @@ impl Debris {
 ///
 /// # Errors
 /// When EC2 refuses.
-pub async fn delete_snapshot(place: &Place, id: &str) -> Result<()> {
-    gone_is_good(delete(place, id).await, NO_SNAPSHOT)
+pub async fn delete_snapshot(clients: &RegionClients, id: &str) -> Result<()> {
+    ignore_not_found(delete(clients, id).await, NO_SNAPSHOT)
 }
 
 /// Terminates an instance that EC2 has shown; that it is gone already is as good.
 ///
 /// # Errors
 /// When EC2 refuses.
-pub async fn terminate(place: &Place, id: &str) -> Result<()> {
-    gone_is_good(end(place, id).await, NO_INSTANCE)
+pub async fn terminate(clients: &RegionClients, id: &str) -> Result<()> {
+    ignore_not_found(end(clients, id).await, NO_INSTANCE)
 }
 
 /// Terminates an instance that may have been started a moment ago: that there is none is believed only when EC2 insists.
 ///
 /// # Errors
 /// When EC2 refuses.
-pub async fn terminate_new(place: &Place, id: &str) -> Result<()> {
-    insist(&place.region, &format!("terminating {id}"), NO_INSTANCE, || end(place, id)).await
+pub async fn terminate_new(clients: &RegionClients, id: &str) -> Result<()> {
+    insist(&clients.region, &format!("terminating {id}"), NO_INSTANCE, || end(clients, id)).await
 }
 
 /// Deletes a snapshot that may have been begun a moment ago: that there is none is believed only when EC2 insists.
-async fn delete_new_snapshot(place: &Place, id: &str) -> Result<()> {
-    insist(&place.region, &format!("deleting {id}"), NO_SNAPSHOT, || delete(place, id)).await
+async fn delete_new_snapshot(clients: &RegionClients, id: &str) -> Result<()> {
+    insist(&clients.region, &format!("deleting {id}"), NO_SNAPSHOT, || delete(clients, id)).await
 }
 
-async fn delete(place: &Place, id: &str) -> Result<()> {
-    let deleted = place.ec2.delete_snapshot().snapshot_id(id).send().await;
-    deleted.map(|_| ()).map_err(aws_on(&place.region, "DeleteSnapshot", id))
+async fn delete(clients: &RegionClients, id: &str) -> Result<()> {
+    let deleted = clients.ec2.delete_snapshot().snapshot_id(id).send().await;
+    deleted.map(|_| ()).map_err(aws_on(&clients.region, "DeleteSnapshot", id))
 }
 
-async fn end(place: &Place, id: &str) -> Result<()> {
-    let ended = place.ec2.terminate_instances().instance_ids(id).send().await;
-    ended.map(|_| ()).map_err(aws_on(&place.region, "TerminateInstances", id))
+async fn end(clients: &RegionClients, id: &str) -> Result<()> {
+    let ended = clients.ec2.terminate_instances().instance_ids(id).send().await;
+    ended.map(|_| ()).map_err(aws_on(&clients.region, "TerminateInstances", id))
 }
 
-fn gone_is_good(outcome: Result<()>, not_found: &str) -> Result<()> {
+fn ignore_not_found(outcome: Result<()>, not_found: &str) -> Result<()> {
     match outcome {
         Err(error) if error.is(&[not_found]) => Ok(()),
         other => other,
     }
 }
 
-/// Makes a call until it goes well, fails for good, or has said for as long as it can take that there is no such thing.
+/// Makes a call until it goes well, fails for good, or has said for as long as it can take that there is no such resource.
 async fn insist<F, Fut>(region: &str, what: &str, not_found: &str, mut call: F) -> Result<()>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<()>>,
 {
     let missing = Cell::new(false);
-    let outcome = retry(what, UNSEEN, || {
+    let outcome = retry(what, NOT_YET_KNOWN, || {
         let (call, missing) = (call(), &missing);
         async move {
             let outcome = call.await;

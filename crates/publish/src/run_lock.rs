@@ -1,4 +1,4 @@
-//! Whose an unfinished thing is: every run leaves a locked file on its machine and the file's name in the tags of what it makes.
+//! Whose an unfinished resource is: every run leaves a locked file on its machine and the file's name in the tags of what it makes.
 //!
 //! A run that ends well removes its file. A file that is there and not locked belongs to a run that did not.
 
@@ -17,22 +17,22 @@ pub const OLDEST_UPLOAD: Duration = Duration::from_secs(6 * 3600);
 // An upload that is still allowed to run must not be taken for a dead one, and the registration after it takes time, too.
 const _: () = assert!(LONGEST_UPLOAD + 1800 < OLDEST_UPLOAD.as_secs());
 
-/// Where the leases of a machine are.
+/// Where the locks of a machine are.
 #[must_use]
-pub fn leases(cache: &Path) -> PathBuf {
+pub fn run_locks(cache: &Path) -> PathBuf {
     cache.join("published/uploads")
 }
 
 /// Shows other runs on this machine that an upload or a smoke boot lives. The lock ends with the process, whichever way it ends.
 #[derive(Debug)]
-pub struct Lease {
+pub struct RunLock {
     /// What stands in the tags.
     pub id: String,
     path: PathBuf,
     _lock: File,
 }
 
-impl Lease {
+impl RunLock {
     /// Takes a new one, with its file in `dir`.
     ///
     /// # Errors
@@ -59,19 +59,19 @@ pub(crate) fn age(begun: i64) -> Duration {
     now.saturating_sub(Duration::from_secs(begun.try_into().unwrap_or(0)))
 }
 
-/// Whether what carries this lease since `begun` is left over: its process was on this machine and is gone, or was elsewhere and
+/// Whether what carries this lock since `begun` is left over: its process was on this machine and is gone, or was elsewhere and
 /// would have ended long ago.
 pub(crate) fn is_left(dir: &Path, id: &str, begun: i64) -> bool {
     is_dead(dir, id) || age(begun) > OLDEST_UPLOAD
 }
 
-/// Whether the process with this lease was on this machine and is gone.
+/// Whether the process with this lock was on this machine and is gone.
 fn is_dead(dir: &Path, id: &str) -> bool {
-    is_lease(id) && is_unlocked(&dir.join(id))
+    is_lock_name(id) && is_unlocked(&dir.join(id))
 }
 
 /// The id comes from a tag; as a path it must not lead anywhere else.
-fn is_lease(id: &str) -> bool {
+fn is_lock_name(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
@@ -80,14 +80,14 @@ fn is_unlocked(path: &Path) -> bool {
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
-/// Removes the leases of dead runs that are so old that nothing needs them: what carries them is left over by its age alone.
+/// Removes the locks of dead runs that are so old that nothing needs them: what carries them is left over by its age alone.
 pub(crate) fn prune(dir: &Path) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let old = entry
             .metadata()
             .and_then(|about| about.modified())
             .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > OLDEST_UPLOAD));
-        if old && entry.file_name().to_str().is_some_and(is_lease) && is_unlocked(&entry.path()) {
+        if old && entry.file_name().to_str().is_some_and(is_lock_name) && is_unlocked(&entry.path()) {
             let _only_a_name = std::fs::remove_file(entry.path());
         }
     }
@@ -98,12 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_lives_as_long_as_its_process() {
+    fn a_lock_lives_as_long_as_its_process() {
         let dir = tempfile::tempdir().unwrap();
-        let lease = Lease::take(dir.path()).unwrap();
-        assert!(!is_dead(dir.path(), &lease.id), "it is held");
+        let lock = RunLock::take(dir.path()).unwrap();
+        assert!(!is_dead(dir.path(), &lock.id), "it is held");
         assert!(!is_dead(dir.path(), "0123456789abcdef0123456789abcdef"), "it was never here");
-        assert!(!is_dead(dir.path(), "../../etc/passwd"), "it is no lease");
+        assert!(!is_dead(dir.path(), "../../etc/passwd"), "it is no lock");
         let left = dir.path().join("aaaabbbbccccddddaaaabbbbccccdddd");
         std::fs::write(&left, "").unwrap();
         assert!(is_dead(dir.path(), "aaaabbbbccccddddaaaabbbbccccdddd"), "its process was killed");
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn only_a_good_end_removes_the_evidence() {
         let dir = tempfile::tempdir().unwrap();
-        let (good, failed) = (Lease::take(dir.path()).unwrap(), Lease::take(dir.path()).unwrap());
+        let (good, failed) = (RunLock::take(dir.path()).unwrap(), RunLock::take(dir.path()).unwrap());
         let (good_id, failed_id) = (good.id.clone(), failed.id.clone());
         good.end();
         drop(failed);
@@ -123,17 +123,17 @@ mod tests {
     #[test]
     fn old_evidence_of_nothing_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let lease = Lease::take(dir.path()).unwrap();
+        let lock = RunLock::take(dir.path()).unwrap();
         let (young, old) = ("a".repeat(32), "b".repeat(32));
         for name in [&young, &old] {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         let long_ago = SystemTime::now() - OLDEST_UPLOAD - Duration::from_secs(60);
-        for name in [&old, &lease.id] {
+        for name in [&old, &lock.id] {
             File::options().write(true).open(dir.path().join(name)).unwrap().set_modified(long_ago).unwrap();
         }
         prune(dir.path());
         assert!(!dir.path().join(&old).exists());
-        assert!(dir.path().join(&young).exists() && dir.path().join(&lease.id).exists(), "it is young, or held");
+        assert!(dir.path().join(&young).exists() && dir.path().join(&lock.id).exists(), "it is young, or held");
     }
 }

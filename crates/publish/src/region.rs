@@ -12,23 +12,23 @@ use crate::{Error, Result};
 /// One attempt to send one block. Half a mebibyte from 64 senders at once must fit through a line of 10 Mbit/s.
 pub(crate) const BLOCK_ATTEMPT: Duration = Duration::from_secs(30);
 
-/// A region.
+/// The clients of one region.
 #[derive(Debug, Clone)]
-pub struct Place {
-    /// Its name.
+pub struct RegionClients {
+    /// For example `eu-west-1`.
     pub region: String,
-    /// EC2.
+    /// With the SDK's retries.
     pub ec2: aws_sdk_ec2::Client,
-    /// The EBS direct APIs.
+    /// The EBS direct APIs, with the SDK's retries.
     pub ebs: aws_sdk_ebs::Client,
     /// The same for blocks: nothing in it tries again, because `upload` does.
     pub(crate) blocks: aws_sdk_ebs::Client,
-    /// Parameters.
+    /// Systems Manager, whose parameters name the image to use.
     pub ssm: Json,
     sdk: SdkConfig,
 }
 
-impl Place {
+impl RegionClients {
     /// Connects with the standard credentials; without a region, to the one of the environment or profile.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Place {
         let region = sdk
             .region()
             .map(ToString::to_string)
-            .ok_or_else(|| Error::Refused("no region is known: set AWS_REGION, or say --region REGION".to_owned()))?;
+            .ok_or_else(|| Error::Refused("no region is known: set AWS_REGION, or pass --region REGION".to_owned()))?;
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(BLOCK_ATTEMPT);
         let blocks = aws_sdk_ebs::config::Builder::from(&sdk)
             .retry_config(RetryConfig::disabled())
