@@ -103,6 +103,8 @@ fn the_image_pipeline_knows_nothing_of_the_cloud() {
             assert!(!all[name].contains(forbidden), "{name} depends on {forbidden}");
         }
     }
+    let ours = all["converge"].iter().filter(|name| name.starts_with("futuswarm-"));
+    assert!(ours.eq(["futuswarm-retry"]), "what converges knows nothing of what it converges");
     assert!(!all["provision"].contains("futuswarm-local"), "provisioning must not know whether the cloud is local");
     assert!(!all["agent"].contains("futuswarm-local"), "the agent must not know whether the cloud is local");
 }

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futuswarm_aws::json::{self, Json};
 use futuswarm_aws::{NotTwice, SdkConfig};
+use futuswarm_converge::{Confirmed, Context, Ledger, Listener, Mode};
 use futuswarm_spec::Spec;
 use futuswarm_store::{S3Bucket, Store};
 
 use crate::names::{CLUSTER_TAG, Names, PART_TAG};
-use crate::plan::{Change, Event, Report, UNKNOWN};
 use crate::world::World;
-use crate::{Confirmed, Error, identity};
+use crate::{Error, identity};
 
 /// What the command line adds to the spec.
 #[derive(Debug, Clone, Default)]
@@ -26,41 +25,6 @@ pub struct Extras {
     /// Whether certificates that nobody has validated yet are waited for.
     pub wait_for_certificates: bool,
 }
-
-/// What a run does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Make the cluster what the spec says; in a plan only say how.
-    Apply {
-        /// Whether nothing is changed.
-        plan: bool,
-    },
-    /// Delete the cluster; in a plan only say what would go.
-    Destroy {
-        /// Whether nothing is changed.
-        plan: bool,
-        /// Whether data goes, too.
-        delete_data: bool,
-    },
-}
-
-impl Mode {
-    /// Whether nothing is changed.
-    #[must_use]
-    pub fn plans(self) -> bool {
-        match self {
-            Self::Apply { plan } | Self::Destroy { plan, .. } => plan,
-        }
-    }
-
-    /// Whether a resource is left alone.
-    pub(crate) fn keeps(self, holds_data: bool) -> bool {
-        matches!(self, Self::Destroy { delete_data: false, .. }) && holds_data
-    }
-}
-
-/// Is told what happens.
-pub type Listener = Box<dyn Fn(Event<'_>) + Send + Sync>;
 
 /// One cluster's place in AWS.
 pub struct Cloud {
@@ -104,13 +68,8 @@ pub struct Cloud {
     pub sdk: SdkConfig,
     /// What was seen.
     pub(crate) world: World,
-    ids: Arc<Mutex<BTreeMap<String, String>>>,
-    report: Arc<Mutex<Report>>,
-    mode: Mutex<Mode>,
+    pub(crate) ledger: Ledger,
     stale_tags: AtomicBool,
-    /// Outside of it nothing is changed, if there is one.
-    confirmed: Option<Confirmed>,
-    listener: Arc<Listener>,
 }
 
 impl Cloud {
@@ -118,7 +77,7 @@ impl Cloud {
     ///
     /// # Errors
     /// When there are no credentials, they are another account's, or AWS does not answer.
-    pub async fn connect(spec: Spec, extras: Extras, listener: Listener) -> Result<Self, Error> {
+    pub async fn connect(spec: Spec, extras: Extras, mode: Mode, listener: Listener) -> Result<Self, Error> {
         let sdk: SdkConfig = futuswarm_aws::config(Some(&spec.region)).await;
         let sts = aws_sdk_sts::Client::new(&sdk);
         let caller = identity::caller(&sdk, &sts, &spec.region).await?;
@@ -129,7 +88,7 @@ impl Cloud {
                 spec.cluster, caller.arn
             )));
         }
-        Ok(Self::new(sdk, sts, account, spec, extras, Arc::new(listener)))
+        Ok(Self::new(sdk, sts, account, spec, extras, Ledger::new(mode, listener)))
     }
 
     /// The same without asking anybody who the account is.
@@ -139,7 +98,7 @@ impl Cloud {
         account: String,
         spec: Spec,
         extras: Extras,
-        listener: Arc<Listener>,
+        ledger: Ledger,
     ) -> Self {
         let names = Names { cluster: spec.cluster.clone(), account, region: spec.region.clone() };
         let endpoint = sdk.endpoint_url().map(str::to_owned);
@@ -165,42 +124,16 @@ impl Cloud {
             endpoint,
             sdk,
             world: World::default(),
-            ids: Arc::default(),
-            report: Arc::default(),
-            mode: Mutex::new(Mode::Apply { plan: true }),
+            ledger,
             stale_tags: AtomicBool::new(false),
-            confirmed: None,
-            listener,
         }
     }
 
     /// Holds the run to changes that somebody has confirmed: any other one stops it.
     #[must_use]
     pub fn holding_to(mut self, confirmed: Confirmed) -> Self {
-        self.confirmed = Some(confirmed);
+        self.ledger = self.ledger.holding_to(confirmed);
         self
-    }
-
-    /// The same run, with nothing of what it has seen so far: what was noted is in common.
-    pub(crate) fn afresh(&self) -> Self {
-        let (spec, extras, listener) = (self.spec.clone(), self.extras.clone(), Arc::clone(&self.listener));
-        let account = self.names.account.clone();
-        Self {
-            ids: Arc::clone(&self.ids),
-            report: Arc::clone(&self.report),
-            mode: Mutex::new(self.mode()),
-            stale_tags: AtomicBool::new(self.has_stale_tags()),
-            ..Self::new(self.sdk.clone(), self.sts.clone(), account, spec, extras, listener)
-        }
-    }
-
-    /// # Errors
-    /// When somebody has confirmed changes, and this is none of them.
-    pub(crate) fn refuse_unconfirmed(&self, change: &Change) -> Result<(), Error> {
-        match self.confirmed.as_ref().map(|confirmed| confirmed.check(change)) {
-            Some(Err(change)) => Err(Error::Unconfirmed(vec![format!("{change}: it was not shown")])),
-            Some(Ok(())) | None => Ok(()),
-        }
     }
 
     /// Tags of one part: the spec's own, and those by which we find it again.
@@ -247,12 +180,12 @@ impl Cloud {
 
     /// The id of a part that was found or made in this run.
     pub(crate) fn id(&self, part: &str) -> Option<String> {
-        lock(&self.ids).get(part).cloned()
+        self.ledger.id(part)
     }
 
     /// The id of a part for a comparison; in a plan it may not exist yet.
     pub(crate) fn id_or_unknown(&self, part: &str) -> String {
-        self.id(part).unwrap_or_else(|| UNKNOWN.to_owned())
+        self.ledger.id_or_unknown(part)
     }
 
     /// The id of a part that must exist.
@@ -261,24 +194,12 @@ impl Cloud {
     }
 
     pub(crate) fn note_id(&self, part: String, id: String) {
-        lock(&self.ids).insert(part, id);
-    }
-
-    pub(crate) fn forget_id(&self, part: &str) {
-        lock(&self.ids).remove(part);
-    }
-
-    pub(crate) fn note_change(&self, change: Change) {
-        lock(&self.report).changes.push(change);
+        self.ledger.note_id(part, id);
     }
 
     /// What this run does.
     pub(crate) fn mode(&self) -> Mode {
-        *lock(&self.mode)
-    }
-
-    pub(crate) fn begin(&self, mode: Mode) {
-        *lock(&self.mode) = mode;
+        self.ledger.mode()
     }
 
     /// Whether this run brings a domain about; of one that goes nobody has to do anything.
@@ -297,27 +218,39 @@ impl Cloud {
 
     /// Something that somebody has to know or do.
     pub(crate) fn note(&self, text: String) {
-        self.tell(Event::Note(&text));
-        lock(&self.report).notes.push(text);
+        self.ledger.note(text);
+    }
+}
+
+impl Context for Cloud {
+    /// AWS throttles per account and per operation; more at a time would not be faster.
+    const CONCURRENCY: usize = 16;
+    type Error = Error;
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
-    pub(crate) fn tell(&self, event: Event<'_>) {
-        (self.listener)(event);
+    fn place(&self) -> &str {
+        &self.names.region
     }
 
-    /// What was done so far; begins anew.
-    pub(crate) fn take_report(&self) -> Report {
-        std::mem::take(&mut *lock(&self.report))
+    fn afresh(&self) -> Self {
+        let (spec, extras, account) = (self.spec.clone(), self.extras.clone(), self.names.account.clone());
+        Self {
+            stale_tags: AtomicBool::new(self.has_stale_tags()),
+            ..Self::new(self.sdk.clone(), self.sts.clone(), account, spec, extras, self.ledger.clone())
+        }
+    }
+
+    fn is_adopted(&self, component: &str) -> bool {
+        self.extras.adopt.contains_key(component)
     }
 }
 
 /// For calls to EC2 that it would make twice: see [`NotTwice`].
 pub(crate) fn ec2_not_twice() -> aws_sdk_ec2::config::Builder {
     aws_sdk_ec2::config::Builder::new().retry_classifier(NotTwice)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -338,6 +271,13 @@ impl Cloud {
             .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
             .build();
         let sts = aws_sdk_sts::Client::new(&sdk);
-        Self::new(sdk, sts, "123456789012".to_owned(), spec, extras, Arc::new(listener))
+        Self::new(
+            sdk,
+            sts,
+            "123456789012".to_owned(),
+            spec,
+            extras,
+            Ledger::new(Mode::Apply { plan: false }, Box::new(listener)),
+        )
     }
 }

@@ -2,8 +2,8 @@
 
 use aws_sdk_ec2::types::Tag;
 
+use crate::consistency::until_visible;
 use crate::error::{Error, aws};
-use crate::settle::until_visible;
 
 /// Puts tags on a resource. Where the resource was just made, other endpoints of EC2 may not see it yet: "its ID might not have
 /// propagated throughout the system, and you will get an error responding that the resource does not exist" (Amazon EC2 Developer

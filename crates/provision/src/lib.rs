@@ -4,23 +4,19 @@
 //! machine can carry on where another one stopped, and a second run changes nothing.
 
 pub mod cloud;
-mod confirmed;
+mod consistency;
 mod ec2_tags;
-mod engine;
 mod error;
 mod identity;
 pub mod names;
-pub mod plan;
 pub mod policies;
 mod preflight;
 pub mod resources;
-mod settle;
 pub mod show;
 pub mod status;
 pub mod wait;
 mod world;
 
-pub use cloud::{Cloud, Extras, Mode};
-pub use confirmed::Confirmed;
+pub use cloud::{Cloud, Extras};
 pub use error::Error;
-pub use plan::{Action, Change, Event, Report};
+pub use futuswarm_converge::{Action, Change, Confirmed, Event, Listener, Mode, Report};

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use futuswarm_output::{eprint, eprintln, print, println};
-use futuswarm_provision::cloud::Listener;
-use futuswarm_provision::{Cloud, Confirmed, Error, Extras, Report, resources, show, status, wait};
+use futuswarm_provision::{Cloud, Confirmed, Error, Extras, Listener, Mode, Report, resources, show, status, wait};
 use futuswarm_spec::Spec;
 
 /// Futuswarm's provisioning.
@@ -170,7 +169,7 @@ fn ask(question: &str, without: &str) -> anyhow::Result<String> {
 
 /// Only a run that went on after a failure has changed something.
 fn carry_on(error: Error, left: &str) -> anyhow::Error {
-    let went_on = matches!(error, Error::Several { .. });
+    let went_on = matches!(&error, Error::Run(run) if run.went_on());
     let what = if went_on {
         format!("{left}; mend this and run the command again, it carries on")
     } else {
@@ -194,13 +193,21 @@ fn still_so(shown: &Report, now: &Report) -> anyhow::Result<Confirmed> {
     let confirmed = Confirmed::of(shown);
     match confirmed.differences(now) {
         same if same.is_empty() => Ok(confirmed),
-        lines => Err(anyhow::Error::new(Error::Unconfirmed(lines)).context("nothing was changed")),
+        lines => {
+            Err(anyhow::Error::new(futuswarm_converge::Error::<Error>::Unconfirmed(lines))
+                .context("nothing was changed"))
+        }
     }
 }
 
 /// The account, for a run that changes it; with `--yes` nothing was shown that it could be held to.
-async fn connect_to_change(spec: Spec, extras: Extras, confirmed: Option<Confirmed>) -> Result<Cloud, Error> {
-    let cloud = Cloud::connect(spec, extras, listener(false)).await?;
+async fn connect_to_change(
+    spec: Spec,
+    extras: Extras,
+    mode: Mode,
+    confirmed: Option<Confirmed>,
+) -> Result<Cloud, Error> {
+    let cloud = Cloud::connect(spec, extras, mode, listener(false)).await?;
     Ok(match confirmed {
         Some(confirmed) => cloud.holding_to(confirmed),
         None => cloud,
@@ -222,8 +229,9 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let mut confirmed = None;
     if apply.plan || !apply.yes {
         let plan = async || {
-            let cloud = Cloud::connect(spec.clone(), extras.clone(), listener(true)).await?;
-            resources::apply(&cloud, true).await
+            let cloud =
+                Cloud::connect(spec.clone(), extras.clone(), Mode::Apply { plan: true }, listener(true)).await?;
+            resources::apply(&cloud).await
         };
         let report = plan().await?;
         let code = print_plan(&report, apply.plan && apply.json)?;
@@ -241,9 +249,8 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
             }
         });
     }
-    let cloud = connect_to_change(spec, extras, confirmed).await?;
-    let report =
-        resources::apply(&cloud, false).await.map_err(|error| carry_on(error, "what was made so far stays"))?;
+    let cloud = connect_to_change(spec, extras, Mode::Apply { plan: false }, confirmed).await?;
+    let report = resources::apply(&cloud).await.map_err(|error| carry_on(error, "what was made so far stays"))?;
     eprintln!("{} change(s) made in {:.1} s", report.changes.len(), started.elapsed().as_secs_f64());
     eprint!("{}", show::notes(&report));
     if apply.no_wait || apply.no_wait_for_nodes {
@@ -307,7 +314,7 @@ async fn wait_and_show(
 }
 
 async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()> {
-    let cloud = Cloud::connect(load(path)?, Extras::default(), listener(true)).await?;
+    let cloud = Cloud::connect(load(path)?, Extras::default(), Mode::Apply { plan: true }, listener(true)).await?;
     let url = match place.url {
         Some(url) => url,
         None => status::url(&cloud).await?,
@@ -325,12 +332,13 @@ async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()>
 async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
     let spec = load(&destroy.spec)?;
     let name = spec.cluster.clone();
+    let mode = |plan| Mode::Destroy { plan, delete_data: destroy.delete_data };
     let mut confirmed = None;
     if destroy.plan || !destroy.yes {
         eprintln!("this would go with the cluster {name} in {}:", spec.region);
         let plan = async || {
-            let cloud = Cloud::connect(spec.clone(), Extras::default(), listener(true)).await?;
-            resources::destroy(&cloud, true, destroy.delete_data).await
+            let cloud = Cloud::connect(spec.clone(), Extras::default(), mode(true), listener(true)).await?;
+            resources::destroy(&cloud).await
         };
         let report = plan().await?;
         let code = print_plan(&report, destroy.plan && destroy.json)?;
@@ -356,10 +364,8 @@ async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
         }
         confirmed = Some(still_so(&report, &plan().await?)?);
     }
-    let cloud = connect_to_change(spec, Extras::default(), confirmed).await?;
-    let report = resources::destroy(&cloud, false, destroy.delete_data)
-        .await
-        .map_err(|error| carry_on(error, "what is left stays"))?;
+    let cloud = connect_to_change(spec, Extras::default(), mode(false), confirmed).await?;
+    let report = resources::destroy(&cloud).await.map_err(|error| carry_on(error, "what is left stays"))?;
     eprintln!("{} change(s) made", report.changes.len());
     eprint!("{}", show::notes(&report));
     if destroy.json {

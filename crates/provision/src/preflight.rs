@@ -7,10 +7,10 @@ mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futuswarm_converge::Step;
 use futuswarm_spec::Group;
 
 use crate::Cloud;
-use crate::engine::Step;
 use crate::error::{Error, aws};
 
 /// Asks only when something is going to be started from the answer: when a zone's subnets, a template or a group do not exist
@@ -81,8 +81,12 @@ async fn grows(cloud: &Cloud) -> Result<bool, Error> {
 ///
 /// # Errors
 /// With all that cannot; nothing was made.
-pub(crate) fn check_adoption(cloud: &Cloud, steps: &[Box<dyn Step>]) -> Result<(), Error> {
-    let parts: BTreeMap<String, &str> = steps.iter().filter_map(|step| Some((step.part(), step.adopts()?))).collect();
+pub(crate) fn check_adoption(cloud: &Cloud, steps: &[Box<dyn Step<Cloud>>]) -> Result<(), Error> {
+    let parts: BTreeMap<String, &str> = steps
+        .iter()
+        .filter(|step| step.is_desired())
+        .filter_map(|step| Some((step.component(), step.adoptable_prefix()?)))
+        .collect();
     let problem = |(part, id): (&String, &String)| match parts.get(part) {
         Some(prefix) if id.starts_with(prefix) => None,
         Some(prefix) => Some(format!("{part}={id}: the id of a {part} begins with {prefix}")),

@@ -27,58 +27,48 @@ mod template;
 mod validation;
 mod vpc;
 
+use futuswarm_converge::{Context as _, Report, Step, orphan, step};
 use futuswarm_spec::{BalancerKind, Role, Spec};
 
-use crate::engine::{self, Direction, Step, step, step_away};
 use crate::error::{Error, aws};
-use crate::plan::Report;
-use crate::{Cloud, Mode, preflight};
+use crate::{Cloud, preflight};
 use subnet::Tier;
 
-/// Makes the cluster what its spec says, or says how.
+/// Makes the cluster what its spec says; in a plan says how.
 ///
 /// # Errors
 /// With every failure; what was made so far stays, and the next run carries on.
-pub async fn apply(cloud: &Cloud, plan: bool) -> Result<Report, Error> {
-    let mode = Mode::Apply { plan };
-    cloud.begin(mode);
-    let (mut steps, mut doomed): (Vec<_>, Vec<_>) = common(cloud).into_iter().partition(|step| step.is_wanted());
+pub async fn apply(cloud: &Cloud) -> Result<Report, Error> {
+    let mut steps = common(cloud);
     preflight::check_adoption(cloud, &steps)?;
     preflight::check(cloud).await?;
     steps.extend(template::Template::all(cloud).await?.into_iter().map(step));
     let former = marks::former(cloud).await?;
     cloud.note_stale_tags(former.stale_tags);
-    // Before anything is made for what could not work.
-    engine::check(cloud, &steps).await?;
-    engine::run(cloud, &steps, mode, Direction::Forwards).await?;
-    // What the spec no longer asks for goes last, when nothing uses it any more.
-    doomed.extend(strays(cloud, &former).await?);
-    engine::run(cloud, &doomed, mode, Direction::Backwards).await?;
+    futuswarm_converge::apply(cloud, steps, async || orphans(cloud, &former).await).await?;
     if former.differs {
-        engine::run(cloud, &[step(marks::Marks)], mode, Direction::Forwards).await?;
+        futuswarm_converge::run_forwards(cloud, &[step(marks::Marks)]).await?;
     }
-    Ok(cloud.take_report())
+    Ok(cloud.ledger().take_report())
 }
 
 /// Deletes everything that belongs to the cluster, or says what would go. What is gone already is no error. The bucket and the
-/// keys that open it stay, unless `delete_data` is set, and the database leaves a last snapshot.
+/// keys that open it stay, unless data is to be deleted, and the database leaves a last snapshot.
 ///
 /// # Errors
 /// With everything that could not be deleted; what does not hang on it was. The next run carries on.
-pub async fn destroy(cloud: &Cloud, plan: bool, delete_data: bool) -> Result<Report, Error> {
-    let mode = Mode::Destroy { plan, delete_data };
-    cloud.begin(mode);
+pub async fn destroy(cloud: &Cloud) -> Result<Report, Error> {
     let mut steps = common(cloud);
-    steps.extend(template::Template::doomed(&cloud.spec).into_iter().map(step));
-    steps.extend(strays(cloud, &marks::former(cloud).await?).await?);
-    engine::run(cloud, &steps, mode, Direction::Backwards).await?;
-    Ok(cloud.take_report())
+    steps.extend(template::Template::to_delete(&cloud.spec).into_iter().map(step));
+    steps.extend(orphans(cloud, &marks::former(cloud).await?).await?);
+    futuswarm_converge::destroy(cloud, &steps).await?;
+    Ok(cloud.ledger().take_report())
 }
 
 /// Everything that the spec asks for, but for the launch templates.
-fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
+fn common(cloud: &Cloud) -> Vec<Box<dyn Step<Cloud>>> {
     let spec = &cloud.spec;
-    let mut steps: Vec<Box<dyn Step>> = vec![
+    let mut steps: Vec<Box<dyn Step<Cloud>>> = vec![
         step(kms_key::KmsKey::Cluster),
         step(kms_key::KmsKey::Managers),
         step(bucket::Bucket),
@@ -113,7 +103,7 @@ fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
     steps
 }
 
-fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
+fn balancer(spec: &Spec) -> Vec<Box<dyn Step<Cloud>>> {
     let subnets = Tier::Public.parts(spec);
     match spec.load_balancer.kind {
         BalancerKind::Application => {
@@ -133,31 +123,31 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
 }
 
 /// What is there and the spec no longer asks for: key pairs, groups, templates, zones, peerings, the other kind of balancer, domains.
-async fn strays(cloud: &Cloud, former: &marks::Former) -> Result<Vec<Box<dyn Step>>, Error> {
-    let mut steps: Vec<Box<dyn Step>> = Vec::new();
+async fn orphans(cloud: &Cloud, former: &marks::Former) -> Result<Vec<Box<dyn Step<Cloud>>>, Error> {
+    let mut steps: Vec<Box<dyn Step<Cloud>>> = Vec::new();
     match former.balancer {
         Some(BalancerKind::Application) => steps.extend([
-            step_away(load_balancer::LoadBalancer(Vec::new())),
-            step_away(target_group::TargetGroup),
-            step_away(listener::Listener::Http),
-            step_away(listener::Listener::Https(Vec::new())),
+            orphan(load_balancer::LoadBalancer(Vec::new())),
+            orphan(target_group::TargetGroup),
+            orphan(listener::Listener::Http),
+            orphan(listener::Listener::Https(Vec::new())),
         ]),
         Some(BalancerKind::Classic) => {
             let certificate = classic::certificate_part(&cloud.spec);
-            steps.push(step_away(classic::ClassicBalancer { subnets: Vec::new(), certificate }));
+            steps.push(orphan(classic::ClassicBalancer { subnets: Vec::new(), certificate }));
         }
         None => {}
     }
     for ((part, dns), domain) in certificate::FORMER.into_iter().zip(dns::FORMER).zip(&former.domains) {
-        steps.push(step_away(validation::Validation { certificate: part, domain: domain.clone() }));
-        steps.push(step_away(certificate::Certificate { part, domain: domain.clone() }));
-        steps.push(step_away(dns::Names { part: dns, domain: domain.clone() }));
+        steps.push(orphan(validation::Validation { certificate: part, domain: domain.clone() }));
+        steps.push(orphan(certificate::Certificate { part, domain: domain.clone() }));
+        steps.push(orphan(dns::Names { part: dns, domain: domain.clone() }));
     }
-    steps.extend(key_pair::KeyPair::strays(cloud).await?.into_iter().map(step));
-    steps.extend(group::Group::strays(cloud).await?.into_iter().map(step));
-    steps.extend(template::Template::strays(cloud).await?.into_iter().map(step));
-    steps.extend(subnet::Subnet::strays(cloud).await?.into_iter().map(step));
-    steps.extend(peering::Peering::strays(cloud).await?.into_iter().map(step));
+    steps.extend(key_pair::KeyPair::orphans(cloud).await?.into_iter().map(step));
+    steps.extend(group::Group::orphans(cloud).await?.into_iter().map(step));
+    steps.extend(template::Template::orphans(cloud).await?.into_iter().map(step));
+    steps.extend(subnet::Subnet::orphans(cloud).await?.into_iter().map(step));
+    steps.extend(peering::Peering::orphans(cloud).await?.into_iter().map(step));
     Ok(steps)
 }
 

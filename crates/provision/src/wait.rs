@@ -69,7 +69,7 @@ pub async fn until_ready(
             Err(error) => last = error.to_string(),
         }
         if all_since.is_some_and(|since| since.elapsed() > PAGE_PATIENCE) {
-            return Err(Error::Late(format!(
+            return Err(Error::NotReady(format!(
                 "{last}; if this machine is not in load_balancer.allowed_cidrs, or DNS leads elsewhere, that is as it should be: `--no-wait-for-nodes` does not ask"
             )));
         }
@@ -78,7 +78,7 @@ pub async fn until_ready(
                 true => "look at a node with `cargo xtask console NODE`",
                 false => "look at a node with `aws ec2 get-console-output --latest --instance-id NODE`",
             };
-            return Err(Error::Late(format!(
+            return Err(Error::NotReady(format!(
                 "the cluster is not ready after {} s: {last}; {look}",
                 deadline.as_secs()
             )));

@@ -9,10 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::kms_key::KmsKey;
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::until_visible;
 use crate::error::{Error, aws};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use futuswarm_converge::{Changed, Fields, Resource};
 use settings::unbuilt;
 
 pub(crate) const PART: &str = "bucket";
@@ -84,9 +83,9 @@ impl Bucket {
     }
 }
 
-impl Resource for Bucket {
+impl Resource<Cloud> for Bucket {
     /// Its settings.
-    type Found = Fields;
+    type Observed = Fields;
 
     fn kind(&self) -> &'static str {
         "bucket"
@@ -96,11 +95,11 @@ impl Resource for Bucket {
         cloud.names.bucket()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![KmsKey::Cluster.part_name().to_owned()]
     }
 
@@ -116,8 +115,8 @@ impl Resource for Bucket {
         PART.to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(settings::wanted(cloud)?.with_wanted_tags(&cloud.tags(PART)))
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        Ok(settings::wanted(cloud)?.with_desired_tags(&cloud.tags(PART)))
     }
 
     fn current(&self, _: &Cloud, found: &Fields) -> Fields {

@@ -6,11 +6,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{marks, vpc};
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
 use crate::names::CLUSTER_TAG;
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The certificate of a domain; its id is its ARN.
 pub(crate) struct Certificate {
@@ -69,8 +68,8 @@ fn tags(cloud: &Cloud, part: &str) -> Result<Vec<Tag>, Error> {
     tags.map_err(|_| incomplete("RequestCertificate", "Key")())
 }
 
-impl Resource for Certificate {
-    type Found = CertificateSummary;
+impl Resource<Cloud> for Certificate {
+    type Observed = CertificateSummary;
 
     fn kind(&self) -> &'static str {
         "certificate"
@@ -80,11 +79,11 @@ impl Resource for Certificate {
         wildcard(&self.domain)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
@@ -101,7 +100,7 @@ impl Resource for Certificate {
         found.certificate_arn().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Cloud) -> Result<Fields, Error> {
         Ok(marks::wanted(Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain)))))
     }
 

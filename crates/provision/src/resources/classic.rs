@@ -10,10 +10,9 @@ use super::security_group::{EDGE_PORT, SecurityGroup};
 use super::target_group::{HEALTH_PATH, INTERVAL, THRESHOLD, TIMEOUT};
 use super::{certificate, internet_gateway, marks, validation};
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::until_visible;
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const CHECK: &str = "health check";
 const IDLE: &str = "idle timeout";
@@ -234,8 +233,8 @@ fn listener_in_words(listener: &Listener) -> (String, String) {
     (name, format!("{} to port {}{certificate}", listener.protocol(), listener.instance_port()))
 }
 
-impl Resource for ClassicBalancer {
-    type Found = Seen;
+impl Resource<Cloud> for ClassicBalancer {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "classic load balancer"
@@ -245,11 +244,11 @@ impl Resource for ClassicBalancer {
         cloud.names.balancer()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let mut needs = self.subnets.clone();
         needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
         needs.push(validation::part(self.certificate));
@@ -279,7 +278,7 @@ impl Resource for ClassicBalancer {
         seen.balancer.load_balancer_name().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let fields = Fields::new()
             .with("scheme", load_balancer::scheme(cloud).as_str())
             .with("subnets", sorted(self.subnets.iter().map(|part| cloud.id_or_unknown(part)).collect()))
@@ -315,7 +314,7 @@ impl Resource for ClassicBalancer {
         marks::current(cloud, fields)
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["scheme"]
     }
 

@@ -6,9 +6,8 @@ use aws_sdk_route53::types::{
 
 use super::{certificate, load_balancer};
 use crate::Cloud;
-use crate::engine::Resource;
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
+use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
 
 /// Seconds for which others may remember a record.
 const TTL: i64 = 300;
@@ -152,12 +151,12 @@ impl Names {
     }
 
     fn target(cloud: &Cloud) -> String {
-        load_balancer::address(cloud).map_or_else(|| crate::plan::UNKNOWN.to_owned(), |address| normal(&address.name))
+        load_balancer::address(cloud).map_or_else(|| UNKNOWN.to_owned(), |address| normal(&address.name))
     }
 }
 
-impl Resource for Names {
-    type Found = Seen;
+impl Resource<Cloud> for Names {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "DNS names"
@@ -167,11 +166,11 @@ impl Resource for Names {
         self.names().join(" ")
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![load_balancer::PART.to_owned()]
     }
 
@@ -199,7 +198,7 @@ impl Resource for Names {
         self.domain.clone()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         Ok(self.names().iter().fold(Fields::new(), |fields, name| fields.with(name, Self::target(cloud))))
     }
 

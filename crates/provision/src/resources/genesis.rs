@@ -14,9 +14,8 @@ use futuswarm_store::{Swap, Versioned};
 
 use super::bucket;
 use crate::Cloud;
-use crate::engine::Resource;
 use crate::error::{Error, aws};
-use crate::plan::{Changed, Fields};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "epoch";
 /// The one field: whether managers can found or join the Swarm of this epoch.
@@ -91,8 +90,8 @@ async fn remains(cloud: &Cloud, genesis: &Genesis) -> Result<Remains, Error> {
     Ok(remains)
 }
 
-impl Resource for Epoch {
-    type Found = Observed;
+impl Resource<Cloud> for Epoch {
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "Swarm epoch"
@@ -102,11 +101,11 @@ impl Resource for Epoch {
         bucket::object_name(cloud, keys::GENESIS)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![bucket::PART.to_owned()]
     }
 
@@ -128,7 +127,7 @@ impl Resource for Epoch {
         observed.record.value.epoch.to_string()
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Cloud) -> Result<Fields, Error> {
         Ok(Fields::new().with(SWARM, CURRENT))
     }
 

@@ -9,11 +9,10 @@ use super::security_group::SecurityGroup;
 use super::subnet::Tier;
 use super::{genesis, load_balancer, spec_object, target_group, template};
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::{self, until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
 use crate::names::PART_TAG;
-use crate::plan::{Changed, Fields};
-use crate::settle::{self, until_free, until_visible};
+use futuswarm_converge::{Changed, Context as _, Fields, Resource};
 
 /// A node needs this long to boot before its health counts, in seconds.
 const GRACE_SECONDS: i32 = 300;
@@ -48,7 +47,7 @@ impl Group {
         spec.groups.iter().map(of).collect()
     }
 
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+    pub(crate) async fn orphans(cloud: &Cloud) -> Result<Vec<Self>, Error> {
         let found = cloud.world.groups(cloud).await?.iter();
         let parts = found.filter_map(|group| {
             let tag = group.tags().iter().find(|tag| tag.key() == Some(PART_TAG))?;
@@ -104,8 +103,8 @@ impl Group {
     }
 }
 
-impl Resource for Group {
-    type Found = Found;
+impl Resource<Cloud> for Group {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "Auto Scaling group"
@@ -115,11 +114,11 @@ impl Resource for Group {
         cloud.names.of(&self.name)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(&self.name)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let Some(group) = &self.wanted else {
             // What its nodes use; they end first.
             return vec![
@@ -151,14 +150,14 @@ impl Resource for Group {
         found.group.auto_scaling_group_name().unwrap_or_default().to_owned()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.wanted.is_some()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let Some(group) = &self.wanted else { return Ok(Fields::new()) };
         let fields = content::wanted(cloud, &self.name, group, &cloud.id_or_unknown(self.behind));
-        Ok(fields.with_wanted_tags(&cloud.tags(&part(&self.name))))
+        Ok(fields.with_desired_tags(&cloud.tags(&part(&self.name))))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
@@ -260,7 +259,7 @@ impl Resource for Group {
             }
         }
         let what = format!("the end of the instances of {name}");
-        settle::wait(&what, END, || async {
+        consistency::wait(&what, END, || async {
             let instances = crate::status::instances(cloud).await?;
             let ours = |instance: &aws_sdk_ec2::types::Instance| {
                 crate::world::tag(instance.tags(), PART_TAG) == Some(&part(&self.name))

@@ -5,11 +5,10 @@ use futuswarm_spec::Role as NodeRole;
 
 use super::{marks, role};
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::{until_detached, until_visible};
 use crate::error::{Error, aws};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_detached, until_visible};
 use crate::world;
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The profile of a role; it has the role's name.
 pub(crate) struct InstanceProfile(pub(crate) NodeRole);
@@ -74,8 +73,8 @@ async fn get(cloud: &Cloud, name: &str) -> Result<Option<Found>, Error> {
     }
 }
 
-impl Resource for InstanceProfile {
-    type Found = Found;
+impl Resource<Cloud> for InstanceProfile {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "instance profile"
@@ -85,11 +84,11 @@ impl Resource for InstanceProfile {
         cloud.names.role(self.0)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(self.0)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![role::part(self.0)]
     }
 
@@ -108,7 +107,7 @@ impl Resource for InstanceProfile {
         found.instance_profile_name().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         Ok(marks::wanted(Fields::new().with("role", self.name(cloud))))
     }
 

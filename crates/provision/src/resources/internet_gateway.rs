@@ -5,11 +5,10 @@ use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType, RouteState, Rou
 use super::subnet::Tier;
 use super::{route_table, vpc};
 use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
 use crate::{Cloud, Mode, world};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "internet-gateway";
 
@@ -33,8 +32,8 @@ fn routed(cloud: &Cloud, tables: &[RouteTable]) -> Option<String> {
     route.gateway_id().filter(|id| living && id.starts_with("igw-")).map(str::to_owned)
 }
 
-impl Resource for InternetGateway {
-    type Found = Seen;
+impl Resource<Cloud> for InternetGateway {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "internet gateway"
@@ -44,15 +43,15 @@ impl Resource for InternetGateway {
         cloud.names.of(PART)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("igw-")
     }
 
@@ -75,14 +74,14 @@ impl Resource for InternetGateway {
         }
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(Fields::new().with("attached to", cloud.id_or_unknown(vpc::PART)).with_wanted_tags(&cloud.tags(PART)))
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
+        Ok(Fields::new().with("attached to", cloud.id_or_unknown(vpc::PART)).with_desired_tags(&cloud.tags(PART)))
     }
 
     fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
         let Seen::Asked(found) = seen else {
             let attached = Fields::new().with("attached to", cloud.id_or_unknown(vpc::PART));
-            return attached.with_wanted_tags(&cloud.tags(PART));
+            return attached.with_desired_tags(&cloud.tags(PART));
         };
         let attached = found.attachments().iter().find_map(|attachment| attachment.vpc_id());
         Fields::new().with_some("attached to", attached).with_tags(world::pairs(found.tags()), &cloud.tags(PART))

@@ -7,11 +7,10 @@ use aws_sdk_ec2::primitives::Blob;
 use aws_sdk_ec2::types::{Filter, KeyPairInfo, ResourceType};
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::Resource;
 use crate::error::{Error, aws};
 use crate::names::PART_TAG;
-use crate::plan::{Changed, Fields};
 use crate::{Cloud, world};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "ssh";
 /// The parts of pairs that go begin so.
@@ -70,7 +69,7 @@ impl KeyPair {
     }
 
     /// Those of other keys; all of them when nobody gave one.
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+    pub(crate) async fn orphans(cloud: &Cloud) -> Result<Vec<Self>, Error> {
         let mut all = pairs(cloud).await?.iter().collect::<Vec<_>>();
         if let Some(key) = key(cloud)
             && let Some(ours) = all.iter().position(|pair| is_of(pair, key))
@@ -87,8 +86,8 @@ impl KeyPair {
     }
 }
 
-impl Resource for KeyPair {
-    type Found = KeyPairInfo;
+impl Resource<Cloud> for KeyPair {
+    type Observed = KeyPairInfo;
 
     fn kind(&self) -> &'static str {
         "key pair"
@@ -101,14 +100,14 @@ impl Resource for KeyPair {
         }
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         match self {
             Self::Wanted(_) => PART.to_owned(),
             Self::Former(name) => format!("{FORMER} {name}"),
         }
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         matches!(self, Self::Wanted(_))
     }
 
@@ -124,9 +123,9 @@ impl Resource for KeyPair {
         found.key_name().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let Self::Wanted(key) = self else { return Ok(Fields::new()) };
-        Ok(Fields::new().with(KEY, without_comment(key)).with_wanted_tags(&cloud.tags(PART)))
+        Ok(Fields::new().with(KEY, without_comment(key)).with_desired_tags(&cloud.tags(PART)))
     }
 
     fn current(&self, cloud: &Cloud, found: &KeyPairInfo) -> Fields {

@@ -5,12 +5,11 @@ use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use futuswarm_aws::NotTwice;
 
 use super::{marks, rds};
-use crate::engine::Resource;
+use crate::consistency::until_visible;
 use crate::error::{Error, aws, incomplete};
 use crate::names::Names;
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
 use crate::{Cloud, Mode};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// KMS deletes keys only after a waiting period; this is the shortest, in days.
 const SHORTEST_WAIT_DAYS: i32 = 7;
@@ -146,8 +145,8 @@ fn id(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-impl Resource for KmsKey {
-    type Found = Found;
+impl Resource<Cloud> for KmsKey {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "KMS key"
@@ -157,7 +156,7 @@ impl Resource for KmsKey {
         self.alias(cloud)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part_name().to_owned()
     }
 
@@ -191,7 +190,7 @@ impl Resource for KmsKey {
         found.arn.clone()
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Cloud) -> Result<Fields, Error> {
         Ok(marks::wanted(Fields::new().with("state", ENABLED).with("rotation", "yearly")))
     }
 

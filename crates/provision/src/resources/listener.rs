@@ -8,10 +8,9 @@ use futuswarm_spec::PlainHttp;
 
 use super::{certificate, load_balancer, marks, target_group, validation};
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::until_visible;
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
 
 /// TLS 1.2 and 1.3, forward secrecy only.
 const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
@@ -105,8 +104,8 @@ fn in_words(found: &Found) -> String {
     }
 }
 
-impl Resource for Listener {
-    type Found = Seen;
+impl Resource<Cloud> for Listener {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "listener"
@@ -116,14 +115,14 @@ impl Resource for Listener {
         format!("{} port {}", cloud.names.balancer(), self.port())
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         match self {
             Self::Http => "http".to_owned(),
             Self::Https(_) => "https".to_owned(),
         }
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let mut needs = [load_balancer::PART, target_group::PART].map(str::to_owned).to_vec();
         if let Self::Https(parts) = self {
             needs.extend(parts.iter().map(|part| validation::part(part)));
@@ -184,11 +183,11 @@ impl Resource for Listener {
         }
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let fields = marks::wanted(Fields::new().with(ACTION, self.action_in_words(cloud)));
         let Self::Https(parts) = self else { return Ok(fields) };
         let mut certificates = self.certificates(cloud).into_iter();
-        let default = certificates.next().unwrap_or_else(|| crate::plan::UNKNOWN.to_owned());
+        let default = certificates.next().unwrap_or_else(|| UNKNOWN.to_owned());
         let fields = fields.with(CERTIFICATE, default).with(TLS_POLICY, TLS);
         let others: Vec<String> = certificates.collect();
         Ok(if parts.len() > 1 { fields.with(OTHERS, load_balancer::sorted(others)) } else { fields })
@@ -215,7 +214,7 @@ impl Resource for Listener {
         let made = until_visible("the load balancer", || async {
             let create = cloud.balancing.create_listener().load_balancer_arn(&balancer).port(self.port());
             let create = create.default_actions(action.clone());
-            let create = create.set_tags(Some(target_group::tags(cloud, &Resource::part(self))));
+            let create = create.set_tags(Some(target_group::tags(cloud, &Resource::component(self))));
             let create = match &certificate {
                 Some(arn) => {
                     let certificate = ListenerCertificate::builder().certificate_arn(arn).build();
@@ -246,7 +245,7 @@ impl Resource for Listener {
                 .await?;
         }
         if marks::differs(changed) {
-            target_group::add_tags(cloud, &arn, &Resource::part(self)).await?;
+            target_group::add_tags(cloud, &arn, &Resource::component(self)).await?;
         }
         // What serves their successors' names comes first.
         self.add_certificates(cloud, &arn, &seen.others).await?;

@@ -7,10 +7,9 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use super::security_group::SecurityGroup;
 use super::{internet_gateway, marks, target_group};
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::until_visible;
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The part; its id is the balancer's ARN, or the name of a classic one.
 pub(crate) const PART: &str = "load-balancer";
@@ -91,8 +90,8 @@ impl LoadBalancer {
     }
 }
 
-impl Resource for LoadBalancer {
-    type Found = Seen;
+impl Resource<Cloud> for LoadBalancer {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "load balancer"
@@ -102,11 +101,11 @@ impl Resource for LoadBalancer {
         cloud.names.balancer()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let mut needs = self.0.clone();
         // It cannot be internet-facing before the VPC has a way out.
         needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
@@ -126,7 +125,7 @@ impl Resource for LoadBalancer {
         seen.balancer.load_balancer_arn().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let fields = Fields::new()
             .with("scheme", scheme(cloud).as_str())
             .with("subnets", sorted(self.0.iter().map(|part| cloud.id_or_unknown(part)).collect()))
@@ -149,7 +148,7 @@ impl Resource for LoadBalancer {
         marks::current(cloud, fields)
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["scheme"]
     }
 

@@ -9,10 +9,9 @@ use futuswarm_spec::BalancerKind;
 use sha2::{Digest as _, Sha256};
 
 use super::vpc;
-use crate::engine::Resource;
 use crate::error::Error;
-use crate::plan::{Changed, Fields};
 use crate::{Cloud, ec2_tags, world};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const PART: &str = "marks";
 const TAGS: &str = "futuswarm:tags";
@@ -104,8 +103,8 @@ pub(super) fn differs(changed: Changed<'_>) -> bool {
 /// The marks of a VPC that was there.
 pub(crate) struct Marks;
 
-impl Resource for Marks {
-    type Found = Fields;
+impl Resource<Cloud> for Marks {
+    type Observed = Fields;
 
     fn kind(&self) -> &'static str {
         "marks of the spec"
@@ -115,7 +114,7 @@ impl Resource for Marks {
         cloud.names.of(vpc::PART)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
@@ -127,7 +126,7 @@ impl Resource for Marks {
         PART.to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         Ok(of_spec(cloud).into_iter().fold(Fields::new(), |fields, (key, value)| fields.with(key, value)))
     }
 

@@ -11,12 +11,11 @@ use futuswarm_spec::Peering as Wanted;
 
 use super::{role, vpc};
 use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
+use crate::consistency::{self, until_visible};
 use crate::error::{Error, aws, incomplete};
 use crate::names::{CLUSTER_TAG, PART_TAG};
-use crate::plan::{Changed, Fields};
-use crate::settle::{self, until_visible};
 use crate::{Cloud, Mode, ec2_tags, world};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
@@ -97,7 +96,7 @@ impl Peering {
         spec.peering.iter().map(of).collect()
     }
 
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+    pub(crate) async fn orphans(cloud: &Cloud) -> Result<Vec<Self>, Error> {
         let of = |(name, connection): (String, Found)| Self { name, settings: told(cloud, &connection), wanted: false };
         Ok(unwanted(cloud).await?.into_iter().map(of).collect())
     }
@@ -221,7 +220,7 @@ impl Peering {
 /// Accepts a connection as soon as it can be accepted, and waits until it is active.
 async fn accept(other: &aws_sdk_ec2::Client, connection: &str) -> Result<(), Error> {
     let what = format!("the peering connection {connection} to be active");
-    settle::wait(&what, ACTIVE, || async {
+    consistency::wait(&what, ACTIVE, || async {
         let ask = other.describe_vpc_peering_connections().vpc_peering_connection_ids(connection).send().await;
         let found = match ask.map_err(aws("DescribeVpcPeeringConnections")) {
             Ok(found) => found.vpc_peering_connections.unwrap_or_default().into_iter().next(),
@@ -321,8 +320,8 @@ async fn allow_ldap(
     }
 }
 
-impl Resource for Peering {
-    type Found = Seen;
+impl Resource<Cloud> for Peering {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "VPC peering"
@@ -332,21 +331,21 @@ impl Resource for Peering {
         cloud.names.of(&part(&self.name))
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(&self.name)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("pcx-")
     }
 
     async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
         let living: Vec<Found> = cloud.world.peerings(cloud).await?.iter().filter(|one| lives(one)).cloned().collect();
-        let Some(connection) = world::part(cloud, &living, "VPC peerings", &Resource::part(self))? else {
+        let Some(connection) = world::part(cloud, &living, "VPC peerings", &Resource::component(self))? else {
             return Ok(None);
         };
         let state = connection.status().and_then(|status| status.code());
@@ -365,18 +364,18 @@ impl Resource for Peering {
         seen.connection.vpc_peering_connection_id().unwrap_or_default().to_owned()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.wanted
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let mut fields = Fields::new().with("VPC", &self.settings.vpc);
         fields = fields.with_some(ROLE, self.settings.role_arn.as_ref());
         if self.we_may(cloud) {
             fields = fields.with("state", "active").with("routes there", "set");
             fields = fields.with_some("LDAP", self.ldap_port(cloud).map(|port| format!("port {port} allowed")));
         }
-        Ok(fields.with_wanted_tags(&cloud.tags(&Resource::part(self))))
+        Ok(fields.with_desired_tags(&cloud.tags(&Resource::component(self))))
     }
 
     fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
@@ -390,17 +389,17 @@ impl Resource for Peering {
             let port = self.ldap_port(cloud).filter(|_| there.ldap.as_ref().is_some_and(|(_, allowed)| *allowed));
             fields = fields.with_some("LDAP", port.map(|port| format!("port {port} allowed")));
         }
-        fields.with_tags(world::pairs(seen.connection.tags()), &cloud.tags(&Resource::part(self)))
+        fields.with_tags(world::pairs(seen.connection.tags()), &cloud.tags(&Resource::component(self)))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["VPC"]
     }
 
     async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
         let wanted = &self.settings;
         let vpc = cloud.need(vpc::PART)?;
-        let mut tags = cloud.ec2_tags(ResourceType::VpcPeeringConnection, &Resource::part(self));
+        let mut tags = cloud.ec2_tags(ResourceType::VpcPeeringConnection, &Resource::component(self));
         tags.tags.get_or_insert_default().extend(self.role_tag());
         let made = until_visible("the VPC", || async {
             cloud
@@ -429,7 +428,7 @@ impl Resource for Peering {
             self.settle(cloud, &id).await?;
         }
         if changed.tags() {
-            cloud.tag_ec2(&id, &Resource::part(self)).await?;
+            cloud.tag_ec2(&id, &Resource::component(self)).await?;
         }
         if changed.any(&[ROLE]) {
             match self.role_tag() {

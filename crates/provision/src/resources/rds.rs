@@ -9,11 +9,10 @@ use futuswarm_spec::Rds as Wanted;
 
 use super::kms_key::KmsKey;
 use super::security_group::{DATABASE_PORT, SecurityGroup};
-use crate::engine::Resource;
+use crate::consistency::{self, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{self, until_visible};
 use crate::{Cloud, Mode};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) use subnets::SubnetGroup;
 
@@ -92,7 +91,7 @@ fn state(found: &DbInstance) -> &str {
 /// Waits until the server takes changes; a full disk takes the change that ends that.
 async fn until_available(cloud: &Cloud) -> Result<(), Error> {
     let what = format!("the database {} to be available", name(cloud));
-    settle::wait(&what, AVAILABLE, || async {
+    consistency::wait(&what, AVAILABLE, || async {
         let found = find(cloud).await?;
         match found.as_ref().map(state) {
             Some("available" | "storage-full") => Ok(Some(())),
@@ -115,7 +114,7 @@ async fn until_available(cloud: &Cloud) -> Result<(), Error> {
 
 async fn until_gone(cloud: &Cloud) -> Result<(), Error> {
     let what = format!("the end of the database {}", name(cloud));
-    settle::wait(&what, AVAILABLE, || async { Ok(find(cloud).await?.is_none().then_some(())) }).await
+    consistency::wait(&what, AVAILABLE, || async { Ok(find(cloud).await?.is_none().then_some(())) }).await
 }
 
 impl Rds {
@@ -131,8 +130,8 @@ impl Rds {
     /// Looks until the server has taken its changes: for a moment after them it is still what it was.
     async fn until_changed(&self, cloud: &Cloud) -> Result<(), Error> {
         let what = format!("the database {} to take its changes", name(cloud));
-        let wanted = self.wanted(cloud)?;
-        settle::wait(&what, AVAILABLE, || async {
+        let wanted = self.desired(cloud)?;
+        consistency::wait(&what, AVAILABLE, || async {
             let Some(found) = find(cloud).await? else { return Ok(None) };
             let differs = wanted.differences(&self.current(cloud, &found));
             Ok((!Changed(&differs).any(SETTINGS)).then_some(()))
@@ -145,8 +144,8 @@ impl Rds {
     }
 }
 
-impl Resource for Rds {
-    type Found = DbInstance;
+impl Resource<Cloud> for Rds {
+    type Observed = DbInstance;
 
     fn kind(&self) -> &'static str {
         "database"
@@ -156,15 +155,15 @@ impl Resource for Rds {
         name(cloud)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         [subnets::PART, SecurityGroup::Database.part_name(), KmsKey::Cluster.part_name()].map(str::to_owned).to_vec()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.0.is_some()
     }
 
@@ -176,7 +175,7 @@ impl Resource for Rds {
         found.db_instance_identifier().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let Some(wanted) = &self.0 else { return Ok(Fields::new()) };
         Ok(Fields::new()
             .with(STATE, "available")
@@ -189,7 +188,7 @@ impl Resource for Rds {
             .with("security group", cloud.id_or_unknown(SecurityGroup::Database.part_name()))
             .with("encrypted", true)
             .with("public", false)
-            .with_wanted_tags(&cloud.tags(PART)))
+            .with_desired_tags(&cloud.tags(PART)))
     }
 
     fn current(&self, cloud: &Cloud, found: &DbInstance) -> Fields {
@@ -211,7 +210,7 @@ impl Resource for Rds {
             .with_tags(tags, &cloud.tags(PART))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["encrypted"]
     }
 
@@ -285,7 +284,7 @@ impl Resource for Rds {
                 true => modify.engine_version(&wanted.engine_version).allow_major_version_upgrade(true),
                 false => modify,
             };
-            settle::until_free("the database", || async {
+            consistency::until_free("the database", || async {
                 modify.clone().send().await.map_err(aws("ModifyDBInstance"))
             })
             .await?;
@@ -313,8 +312,10 @@ impl Resource for Rds {
             }
             let lift = cloud.rds.modify_db_instance().db_instance_identifier(&name).deletion_protection(false);
             let lift = lift.apply_immediately(true);
-            settle::until_free("the database", || async { lift.clone().send().await.map_err(aws("ModifyDBInstance")) })
-                .await?;
+            consistency::until_free("the database", || async {
+                lift.clone().send().await.map_err(aws("ModifyDBInstance"))
+            })
+            .await?;
         }
         // A last snapshot is taken only of a server that is available.
         if !without_snapshot {
@@ -330,8 +331,10 @@ impl Resource for Rds {
                 delete.final_db_snapshot_identifier(snapshot)
             }
         };
-        settle::until_free("the database", || async { delete.clone().send().await.map_err(aws("DeleteDBInstance")) })
-            .await?;
+        consistency::until_free("the database", || async {
+            delete.clone().send().await.map_err(aws("DeleteDBInstance"))
+        })
+        .await?;
         until_gone(cloud).await
     }
 }

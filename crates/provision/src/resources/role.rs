@@ -7,11 +7,10 @@ use futuswarm_spec::Role as NodeRole;
 use serde_json::Value;
 
 use super::kms_key::KmsKey;
-use crate::engine::Resource;
+use crate::consistency::{until_detached, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_detached, until_visible};
 use crate::{Cloud, policies};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The name of the one inline policy.
 const POLICY: &str = "node";
@@ -58,8 +57,8 @@ fn document(text: Option<&str>) -> Option<String> {
     Some(serde_json::from_str::<Value>(&decoded).map_or(decoded, |value| value.to_string()))
 }
 
-impl Resource for Role {
-    type Found = RoleDetail;
+impl Resource<Cloud> for Role {
+    type Observed = RoleDetail;
 
     fn kind(&self) -> &'static str {
         "IAM role"
@@ -69,11 +68,11 @@ impl Resource for Role {
         cloud.names.role(self.0)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(self.0)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         [KmsKey::Cluster, KmsKey::Managers].map(|key| key.part_name().to_owned()).to_vec()
     }
 
@@ -86,11 +85,11 @@ impl Resource for Role {
         found.role_id().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         Ok(Fields::new()
             .with(TRUST, policies::trust())
             .with(format!("policy {POLICY}"), self.policy(cloud))
-            .with_wanted_tags(&cloud.tags(&part(self.0))))
+            .with_desired_tags(&cloud.tags(&part(self.0))))
     }
 
     fn current(&self, cloud: &Cloud, found: &RoleDetail) -> Fields {

@@ -8,11 +8,10 @@ use super::subnet::Tier;
 use super::{internet_gateway, peering, vpc};
 use crate::Cloud;
 use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
 use crate::world;
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
@@ -160,8 +159,8 @@ async fn delete_route(cloud: &Cloud, id: &str, destination: &str) -> Result<(), 
     Ok(())
 }
 
-impl Resource for Table {
-    type Found = Found;
+impl Resource<Cloud> for Table {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "route table"
@@ -171,18 +170,18 @@ impl Resource for Table {
         cloud.names.of(Self::part_of(self.0))
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         Self::part_of(self.0).to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let mut needs = vec![vpc::PART.to_owned(), internet_gateway::PART.to_owned()];
         needs.extend(self.1.iter().cloned());
         needs.extend(self.2.iter().map(|name| peering::part(name)));
         needs
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("rtb-")
     }
 
@@ -196,7 +195,7 @@ impl Resource for Table {
         found.table.route_table_id().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let mut fields = Fields::new();
         for (destination, part) in self.routes(cloud) {
             fields = fields.with(format!("route {destination}"), cloud.id_or_unknown(&part));
@@ -204,7 +203,7 @@ impl Resource for Table {
         for part in &self.1 {
             fields = fields.with(format!("subnet {}", cloud.id_or_unknown(part)), "associated");
         }
-        Ok(fields.with_wanted_tags(&cloud.tags(Self::part_of(self.0))))
+        Ok(fields.with_desired_tags(&cloud.tags(Self::part_of(self.0))))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {

@@ -7,11 +7,10 @@ use super::subnet::Tier;
 use super::vpc;
 use crate::Cloud;
 use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
+use crate::consistency::until_visible;
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
 use crate::{Mode, ec2_tags, world};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const PART: &str = "s3-endpoint";
 /// A tag of the VPC, which every run asks for: the endpoint's id. With it the routes tell whether the endpoint is there and associated,
@@ -60,8 +59,8 @@ fn tables() -> [&'static str; 2] {
     [Tier::Public, Tier::Private].map(Table::part_of)
 }
 
-impl Resource for S3Endpoint {
-    type Found = Seen;
+impl Resource<Cloud> for S3Endpoint {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "S3 endpoint"
@@ -71,15 +70,15 @@ impl Resource for S3Endpoint {
         cloud.names.of(PART)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         tables().into_iter().chain([vpc::PART]).map(str::to_owned).collect()
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("vpce-")
     }
 
@@ -115,16 +114,16 @@ impl Resource for S3Endpoint {
         }
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let mut fields = Fields::new().with(MARK, "set");
         for part in tables() {
             fields = fields.with(format!("route table {}", cloud.id_or_unknown(part)), "associated");
         }
-        Ok(fields.with_wanted_tags(&cloud.tags(PART)))
+        Ok(fields.with_desired_tags(&cloud.tags(PART)))
     }
 
     fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
-        let Seen::Asked(found, is_marked) = seen else { return self.wanted(cloud).unwrap_or_default() };
+        let Seen::Asked(found, is_marked) = seen else { return self.desired(cloud).unwrap_or_default() };
         let mut fields = Fields::new().with_some(MARK, is_marked.then_some("set"));
         for table in found.route_table_ids() {
             fields = fields.with(format!("route table {table}"), "associated");

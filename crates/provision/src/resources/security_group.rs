@@ -7,11 +7,10 @@ use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as F
 
 use super::vpc;
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
 use crate::world;
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// Where the edge of a node listens.
 pub(crate) const EDGE_PORT: i32 = 80;
@@ -175,8 +174,8 @@ async fn revoke(cloud: &Cloud, way: Way, id: &str, rules: Vec<IpPermission>) -> 
     }
 }
 
-impl Resource for SecurityGroup {
-    type Found = Found;
+impl Resource<Cloud> for SecurityGroup {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "security group"
@@ -186,11 +185,11 @@ impl Resource for SecurityGroup {
         cloud.names.of(self.part_name().trim_start_matches("security-"))
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part_name().to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let others: &[&str] = match self {
             Self::Balancer => &[],
             Self::Nodes => &[Self::Balancer.part_name()],
@@ -199,7 +198,7 @@ impl Resource for SecurityGroup {
         others.iter().copied().chain([vpc::PART]).map(str::to_owned).collect()
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("sg-")
     }
 
@@ -211,12 +210,12 @@ impl Resource for SecurityGroup {
         found.group_id().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let mut fields = Fields::new().with("VPC", cloud.id_or_unknown(vpc::PART));
         for rule in self.rules(cloud) {
             fields = fields.with(rule.to_string(), "allowed");
         }
-        Ok(fields.with_wanted_tags(&cloud.tags(self.part_name())))
+        Ok(fields.with_desired_tags(&cloud.tags(self.part_name())))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
@@ -227,7 +226,7 @@ impl Resource for SecurityGroup {
         fields.with_tags(world::pairs(found.tags()), &cloud.tags(self.part_name()))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["VPC"]
     }
 

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::bucket;
 use crate::Cloud;
-use crate::engine::Resource;
 use crate::error::{Error, incomplete};
-use crate::plan::{Changed, Fields};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "spec";
 
@@ -26,8 +25,8 @@ fn flatten(prefix: &str, value: &Value, fields: Fields) -> Fields {
     }
 }
 
-impl Resource for SpecObject {
-    type Found = Value;
+impl Resource<Cloud> for SpecObject {
+    type Observed = Value;
 
     fn kind(&self) -> &'static str {
         "spec"
@@ -37,11 +36,11 @@ impl Resource for SpecObject {
         bucket::object_name(cloud, keys::SPEC)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![bucket::PART.to_owned()]
     }
 
@@ -62,7 +61,7 @@ impl Resource for SpecObject {
         PART.to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let spec: &Spec = &cloud.spec;
         let value = serde_json::to_value(spec).map_err(|_| incomplete("PutObject", "spec")())?;
         Ok(flatten("", &value, Fields::new()))

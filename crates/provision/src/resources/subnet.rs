@@ -6,11 +6,10 @@ use ipnet::Ipv4Net;
 
 use super::vpc;
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
 use crate::world;
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const PUBLIC_ADDRESSES: &str = "public addresses";
 
@@ -55,7 +54,7 @@ impl Subnet {
     }
 
     /// Those that are there and that the spec does not ask for, for example because a zone was taken out.
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+    pub(crate) async fn orphans(cloud: &Cloud) -> Result<Vec<Self>, Error> {
         let wanted: Vec<String> =
             [Tier::Public, Tier::Private].iter().flat_map(|tier| tier.parts(&cloud.spec)).collect();
         let found = cloud.world.subnets(cloud).await?.iter();
@@ -67,8 +66,8 @@ impl Subnet {
     }
 }
 
-impl Resource for Subnet {
-    type Found = Found;
+impl Resource<Cloud> for Subnet {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "subnet"
@@ -78,15 +77,15 @@ impl Resource for Subnet {
         cloud.names.of(&self.part)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part.clone()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("subnet-")
     }
 
@@ -98,18 +97,18 @@ impl Resource for Subnet {
         found.subnet_id().unwrap_or_default().to_owned()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.place.is_some()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let Some((tier, zone, cidr)) = &self.place else { return Ok(Fields::new()) };
         Ok(Fields::new()
             .with("CIDR", cidr)
             .with("zone", zone)
             .with("VPC", cloud.id_or_unknown(vpc::PART))
             .with(PUBLIC_ADDRESSES, *tier == Tier::Public)
-            .with_wanted_tags(&cloud.tags(&self.part)))
+            .with_desired_tags(&cloud.tags(&self.part)))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
@@ -121,7 +120,7 @@ impl Resource for Subnet {
             .with_tags(world::pairs(found.tags()), &cloud.tags(&self.part))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["CIDR", "zone", "VPC"]
     }
 

@@ -5,10 +5,9 @@ use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, Tag, TargetGr
 use super::security_group::EDGE_PORT;
 use super::{marks, vpc};
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "target-group";
 /// The edge answers here when its host name is nobody's, as a health check's is.
@@ -39,8 +38,8 @@ fn check(path: &str, interval: i32, timeout: i32, healthy: i32, unhealthy: i32, 
     format!("{path} every {interval} s within {timeout} s answers {codes}, {healthy} up {unhealthy} down")
 }
 
-impl Resource for TargetGroup {
-    type Found = Found;
+impl Resource<Cloud> for TargetGroup {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "target group"
@@ -50,11 +49,11 @@ impl Resource for TargetGroup {
         cloud.names.balancer()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
@@ -71,7 +70,7 @@ impl Resource for TargetGroup {
         found.target_group_arn().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let fields = Fields::new()
             .with("VPC", cloud.id_or_unknown(vpc::PART))
             .with("port", EDGE_PORT)
@@ -93,7 +92,7 @@ impl Resource for TargetGroup {
         marks::current(cloud, fields.with(CHECK, check))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["VPC", "port"]
     }
 

@@ -8,11 +8,10 @@ use futuswarm_spec::Group;
 use super::security_group::SecurityGroup;
 use super::{image, instance_profile, key_pair, role};
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::until_visible;
 use crate::error::{Error, aws, incomplete};
 use crate::names::CLUSTER_TAG;
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The template of a group; one that is not wanted has no settings.
 pub(crate) struct Template {
@@ -44,12 +43,12 @@ impl Template {
     }
 
     /// Those of groups that the spec has, for deleting them: nothing needs to be known of them.
-    pub(crate) fn doomed(spec: &futuswarm_spec::Spec) -> Vec<Self> {
+    pub(crate) fn to_delete(spec: &futuswarm_spec::Spec) -> Vec<Self> {
         spec.groups.keys().map(|name| Self::without_settings(name.clone())).collect()
     }
 
     /// Those of groups that the spec does not have.
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+    pub(crate) async fn orphans(cloud: &Cloud) -> Result<Vec<Self>, Error> {
         let prefix = cloud.names.of("");
         // Another cluster's name may begin with ours.
         let ours = |version: &&LaunchTemplateVersion| {
@@ -70,8 +69,8 @@ impl Template {
     }
 }
 
-impl Resource for Template {
-    type Found = LaunchTemplateVersion;
+impl Resource<Cloud> for Template {
+    type Observed = LaunchTemplateVersion;
 
     fn kind(&self) -> &'static str {
         "launch template"
@@ -81,11 +80,11 @@ impl Resource for Template {
         name(cloud, &self.group)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(&self.group)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let Some(group) = &self.wanted else { return Vec::new() };
         let mut needs = vec![SecurityGroup::Nodes.part_name().to_owned(), role::part(group.role)];
         needs.push(instance_profile::part(group.role));
@@ -104,11 +103,11 @@ impl Resource for Template {
         found.version_number().unwrap_or(1).to_string()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.wanted.is_some()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let Some(group) = &self.wanted else { return Ok(Fields::new()) };
         content::wanted(cloud, &self.group, group, &self.image)
     }
@@ -118,7 +117,7 @@ impl Resource for Template {
     }
 
     /// Its id is its version.
-    fn renews(&self) -> bool {
+    fn changes_id(&self) -> bool {
         true
     }
 

@@ -8,10 +8,9 @@ use aws_sdk_route53::types::RrType;
 use super::certificate::{self, Certificate};
 use super::dns;
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency;
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields, UNKNOWN};
-use crate::settle;
+use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
 
 /// ACM names the records within seconds of the request.
 const RECORDS: Duration = Duration::from_secs(120);
@@ -94,7 +93,7 @@ impl Validation {
     /// The records, as soon as ACM names them.
     async fn records(&self, cloud: &Cloud, arn: &str) -> Result<Vec<ResourceRecord>, Error> {
         let what = format!("the validation records of the certificate for {}", self.domain);
-        settle::wait(&what, RECORDS, || async {
+        consistency::wait(&what, RECORDS, || async {
             let (_, records) = self.ask(cloud, arn).await?;
             Ok((!records.is_empty()).then_some(records))
         })
@@ -102,8 +101,8 @@ impl Validation {
     }
 }
 
-impl Resource for Validation {
-    type Found = Seen;
+impl Resource<Cloud> for Validation {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "certificate validation"
@@ -113,11 +112,11 @@ impl Resource for Validation {
         self.domain.clone()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(self.certificate)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![self.certificate.to_owned()]
     }
 
@@ -157,7 +156,7 @@ impl Resource for Validation {
         }
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Cloud) -> Result<Fields, Error> {
         Ok(Fields::new().with("state", "issued"))
     }
 
@@ -186,7 +185,7 @@ impl Resource for Validation {
             return Ok(String::new());
         }
         let what = format!("ACM to issue the certificate for {}", self.domain);
-        settle::wait(&what, ISSUED, || async {
+        consistency::wait(&what, ISSUED, || async {
             let (status, _) = self.ask(cloud, &arn).await?;
             Ok((status == CertificateStatus::Issued).then_some(()))
         })
@@ -196,7 +195,7 @@ impl Resource for Validation {
 
     async fn update(&self, cloud: &Cloud, _: &Seen, _: Changed<'_>) -> Result<(), Error> {
         let arn = self.create(cloud).await?;
-        cloud.note_id(Resource::part(self), arn);
+        cloud.note_id(Resource::component(self), arn);
         Ok(())
     }
 

@@ -4,11 +4,10 @@ use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tag, Vpc as Found}
 
 use super::marks;
 use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
 use crate::{Cloud, ec2_tags, world};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "vpc";
 /// A tag that says that the VPC gives its instances names: asking EC2 for the attribute would be a request of its own.
@@ -17,8 +16,8 @@ const HOSTNAMES: &str = "futuswarm:dns-hostnames";
 /// The cluster's VPC.
 pub(crate) struct Vpc;
 
-impl Resource for Vpc {
-    type Found = Found;
+impl Resource<Cloud> for Vpc {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "VPC"
@@ -28,11 +27,11 @@ impl Resource for Vpc {
         cloud.names.of(PART)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("vpc-")
     }
 
@@ -44,9 +43,9 @@ impl Resource for Vpc {
         found.vpc_id().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let fields = Fields::new().with("CIDR", cloud.spec.network.cidr).with(HOSTNAMES, "on");
-        Ok(fields.with_wanted_tags(&cloud.tags(PART)))
+        Ok(fields.with_desired_tags(&cloud.tags(PART)))
     }
 
     fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
@@ -56,7 +55,7 @@ impl Resource for Vpc {
             .with_tags(world::pairs(found.tags()), &cloud.tags(PART))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["CIDR"]
     }
 

@@ -13,10 +13,10 @@ use futuswarm_spec::Retention;
 
 use super::super::kms_key::KmsKey;
 use super::PART;
+use crate::consistency::until_visible;
 use crate::error::{Error, aws, incomplete};
-use crate::plan::Fields;
-use crate::settle::until_visible;
 use crate::{Cloud, policies};
+use futuswarm_converge::Fields;
 
 pub(super) const PUBLIC: &str = "public access";
 pub(super) const VERSIONING: &str = "versioning";

@@ -9,9 +9,9 @@ use futuswarm_spec::{Group, Role};
 use super::super::subnet::Tier;
 use super::super::{target_group, template};
 use crate::Cloud;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws};
-use crate::plan::Fields;
-use crate::settle::{until_free, until_visible};
+use futuswarm_converge::Fields;
 
 /// The hook that holds an ending instance until its node has handed over its tasks.
 const HOOK_NAME: &str = "futuswarm-drain";

@@ -3,12 +3,11 @@
 use aws_sdk_rds::types::DbSubnetGroup as Found;
 
 use crate::Cloud;
-use crate::engine::Resource;
+use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
 use crate::resources::load_balancer::sorted;
 use crate::resources::marks;
-use crate::settle::{until_free, until_visible};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "rds-subnets";
 const SUBNETS: &str = "subnets";
@@ -29,8 +28,8 @@ impl SubnetGroup {
     }
 }
 
-impl Resource for SubnetGroup {
-    type Found = Found;
+impl Resource<Cloud> for SubnetGroup {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "database subnet group"
@@ -40,15 +39,15 @@ impl Resource for SubnetGroup {
         name(cloud)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         self.subnets.clone()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.wanted
     }
 
@@ -70,7 +69,7 @@ impl Resource for SubnetGroup {
         found.db_subnet_group_name().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, cloud: &Cloud) -> Result<Fields, Error> {
         let subnets = self.subnets.iter().map(|part| cloud.id_or_unknown(part)).collect();
         Ok(marks::wanted(Fields::new().with(SUBNETS, sorted(subnets))))
     }

@@ -17,7 +17,7 @@ use super::super::security_group::SecurityGroup;
 use super::super::{key_pair, role};
 use crate::Cloud;
 use crate::error::Error;
-use crate::plan::{Fields, UNKNOWN};
+use futuswarm_converge::{Fields, UNKNOWN};
 
 /// The root device of our images.
 const ROOT_DEVICE: &str = "/dev/xvda";
