@@ -67,6 +67,8 @@ pub trait CallError: std::error::Error + Send + Sync + 'static {
 pub trait Context: Send + Sync + Sized {
     /// How many steps run at a time.
     const CONCURRENCY: usize;
+    /// What resources are asked for and changed with; pure parts of a resource get none of them.
+    type Clients: Send + Sync;
     /// What resources fail with.
     type Error: CallError;
 

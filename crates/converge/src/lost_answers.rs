@@ -26,10 +26,14 @@ const VISIBLE: Policy = Policy {
 ///
 /// # Errors
 /// When the service refuses, or has something of that name that is not ours.
-pub(crate) async fn create<C: Context, R: Resource<C>>(resource: &R, context: &C) -> Result<String, Error<C::Error>> {
+pub(crate) async fn create<C: Context, R: Resource<C>>(
+    resource: &R,
+    clients: &C::Clients,
+    context: &C,
+) -> Result<String, Error<C::Error>> {
     let mut creations = 1;
     loop {
-        let failed = match resource.create(context).await {
+        let failed = match resource.create(clients, context).await {
             Ok(id) => return Ok(id),
             Err(failed) => failed,
         };
@@ -38,8 +42,8 @@ pub(crate) async fn create<C: Context, R: Resource<C>>(resource: &R, context: &C
             return Err(Error::Call(failed));
         }
         tracing::warn!(component = resource.component(), reason = %failed, "may have been made: observing it again");
-        if let Some(observed) = observe_soon(resource, context).await {
-            return finish(resource, context, &observed, failed).await;
+        if let Some(observed) = observe_soon(resource, clients, context).await {
+            return finish(resource, clients, context, &observed, failed).await;
         }
         if answer.exists || creations == CREATIONS {
             return Err(Error::Call(failed));
@@ -54,17 +58,18 @@ pub(crate) async fn create<C: Context, R: Resource<C>>(resource: &R, context: &C
 /// When the service refuses.
 pub(crate) async fn delete<C: Context, R: Resource<C>>(
     resource: &R,
+    clients: &C::Clients,
     context: &C,
     observed: &R::Observed,
 ) -> Result<(), C::Error> {
-    let mut outcome = resource.delete(context, observed).await;
+    let mut outcome = resource.delete(clients, context, observed).await;
     let (mut before, mut deletions) = (resource.current(context, observed), 1);
     loop {
         let Err(failed) = outcome else { return Ok(()) };
         let Some(Answer { is_gone, is_in_doubt, .. }) = failed.answer() else { return Err(failed) };
         tracing::warn!(component = resource.component(), reason = %failed, "may have been deleted: observing it again");
         let context = context.afresh();
-        let left = match resource.observe(&context).await {
+        let left = match resource.observe(clients, &context).await {
             Ok(Some(left)) => left,
             Ok(None) => return Ok(()),
             Err(_) if is_gone => return Ok(()),
@@ -79,18 +84,22 @@ pub(crate) async fn delete<C: Context, R: Resource<C>>(
             return Err(failed);
         }
         (before, deletions) = (now, deletions + 1);
-        outcome = resource.delete(&context, &left).await;
+        outcome = resource.delete(clients, &context, &left).await;
     }
 }
 
 /// What is there now, as soon as it is visible; that it cannot be asked for is the same as not to be there, because the failure of
 /// the creation says more.
-async fn observe_soon<C: Context, R: Resource<C>>(resource: &R, context: &C) -> Option<R::Observed> {
+async fn observe_soon<C: Context, R: Resource<C>>(
+    resource: &R,
+    clients: &C::Clients,
+    context: &C,
+) -> Option<R::Observed> {
     let start = tokio::time::Instant::now();
     let mut attempt = 0;
     loop {
         // Everything that was asked before is from before the creation.
-        match resource.observe(&context.afresh()).await {
+        match resource.observe(clients, &context.afresh()).await {
             Ok(Some(observed)) => return Some(observed),
             Ok(None) => {}
             Err(error) => {
@@ -111,6 +120,7 @@ async fn observe_soon<C: Context, R: Resource<C>>(resource: &R, context: &C) -> 
 /// with it; where tags are not observed, the name is ours.
 async fn finish<C: Context, R: Resource<C>>(
     resource: &R,
+    clients: &C::Clients,
     context: &C,
     observed: &R::Observed,
     failed: C::Error,
@@ -127,7 +137,7 @@ async fn finish<C: Context, R: Resource<C>>(
     if differences.is_empty() {
         return Ok(id);
     }
-    resource.update(context, observed, Changed(&differences)).await.map_err(Error::Call)?;
+    resource.update(clients, context, observed, Changed(&differences)).await.map_err(Error::Call)?;
     // An update may give it another one.
     Ok(ledger.id(&component).unwrap_or(id))
 }

@@ -18,7 +18,11 @@ pub trait Resource<C: Context>: Send + Sync {
         Vec::new()
     }
     /// Asks the service for it.
-    fn observe(&self, context: &C) -> impl Future<Output = Result<Option<Self::Observed>, C::Error>> + Send;
+    fn observe(
+        &self,
+        clients: &C::Clients,
+        context: &C,
+    ) -> impl Future<Output = Result<Option<Self::Observed>, C::Error>> + Send;
     /// By what others refer to it.
     fn id(&self, observed: &Self::Observed) -> String;
     /// How it should be.
@@ -33,16 +37,22 @@ pub trait Resource<C: Context>: Send + Sync {
         &[]
     }
     /// Makes it; returns its id.
-    fn create(&self, context: &C) -> impl Future<Output = Result<String, C::Error>> + Send;
+    fn create(&self, clients: &C::Clients, context: &C) -> impl Future<Output = Result<String, C::Error>> + Send;
     /// Changes what differs.
     fn update(
         &self,
+        clients: &C::Clients,
         context: &C,
         observed: &Self::Observed,
         changed: Changed<'_>,
     ) -> impl Future<Output = Result<(), C::Error>> + Send;
     /// Ends it.
-    fn delete(&self, context: &C, observed: &Self::Observed) -> impl Future<Output = Result<(), C::Error>> + Send;
+    fn delete(
+        &self,
+        clients: &C::Clients,
+        context: &C,
+        observed: &Self::Observed,
+    ) -> impl Future<Output = Result<(), C::Error>> + Send;
     /// Why nothing can be done about it yet; somebody else has to do something first.
     fn waits_for(&self, _: &C) -> Option<String> {
         None

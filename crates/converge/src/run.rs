@@ -25,8 +25,8 @@ struct Observing<C: Context, R: Resource<C>> {
 }
 
 impl<C: Context, R: Resource<C>> Observing<C, R> {
-    async fn observed(&self, context: &C) -> Result<Option<&R::Observed>, Error<C::Error>> {
-        let observed = self.observed.get_or_try_init(|| self.resource.observe(context)).await;
+    async fn observed(&self, clients: &C::Clients, context: &C) -> Result<Option<&R::Observed>, Error<C::Error>> {
+        let observed = self.observed.get_or_try_init(|| self.resource.observe(clients, context)).await;
         Ok(observed.map_err(Error::Call)?.as_ref())
     }
 }
@@ -52,9 +52,9 @@ pub trait Step<C: Context>: Send + Sync {
     /// [`Resource::adoptable_prefix`].
     fn adoptable_prefix(&self) -> Option<&'static str>;
     /// Plans or makes the change that it needs, if any.
-    fn run<'a>(&'a self, context: &'a C) -> Work<'a, C::Error>;
+    fn run<'a>(&'a self, clients: &'a C::Clients, context: &'a C) -> Work<'a, C::Error>;
     /// Fails when it is there and differs in an immutable field, or cannot be adopted.
-    fn check<'a>(&'a self, context: &'a C) -> Work<'a, C::Error>;
+    fn check<'a>(&'a self, clients: &'a C::Clients, context: &'a C) -> Work<'a, C::Error>;
 }
 
 impl<C: Context, R: Resource<C>> Step<C> for Observing<C, R> {
@@ -74,14 +74,16 @@ impl<C: Context, R: Resource<C>> Step<C> for Observing<C, R> {
         self.resource.adoptable_prefix()
     }
 
-    fn run<'a>(&'a self, context: &'a C) -> Work<'a, C::Error> {
-        Box::pin(async move { reconcile(self, context).await.map_err(|cause| named(&self.resource, context, cause)) })
+    fn run<'a>(&'a self, clients: &'a C::Clients, context: &'a C) -> Work<'a, C::Error> {
+        Box::pin(async move {
+            reconcile(self, clients, context).await.map_err(|cause| named(&self.resource, context, cause))
+        })
     }
 
-    fn check<'a>(&'a self, context: &'a C) -> Work<'a, C::Error> {
-        Box::pin(
-            async move { check_immutable(self, context).await.map_err(|cause| named(&self.resource, context, cause)) },
-        )
+    fn check<'a>(&'a self, clients: &'a C::Clients, context: &'a C) -> Work<'a, C::Error> {
+        Box::pin(async move {
+            check_immutable(self, clients, context).await.map_err(|cause| named(&self.resource, context, cause))
+        })
     }
 }
 
@@ -110,13 +112,14 @@ fn differences<C: Context, R: Resource<C>>(
 
 async fn check_immutable<C: Context, R: Resource<C>>(
     step: &Observing<C, R>,
+    clients: &C::Clients,
     context: &C,
 ) -> Result<(), Error<C::Error>> {
     let resource = &step.resource;
     if resource.immutable().is_empty() && !context.is_adopted(&resource.component()) {
         return Ok(());
     }
-    let Some(observed) = step.observed(context).await? else { return Ok(()) };
+    let Some(observed) = step.observed(clients, context).await? else { return Ok(()) };
     context.ledger().note_id(resource.component(), resource.id(observed));
     refuse_immutable(resource, context, &differences(resource, context, observed)?)
 }
@@ -138,20 +141,25 @@ pub(crate) fn refuse_immutable<C: Context, R: Resource<C>>(
     }
 }
 
-async fn reconcile<C: Context, R: Resource<C>>(step: &Observing<C, R>, context: &C) -> Result<(), Error<C::Error>> {
+async fn reconcile<C: Context, R: Resource<C>>(
+    step: &Observing<C, R>,
+    clients: &C::Clients,
+    context: &C,
+) -> Result<(), Error<C::Error>> {
     let (resource, mode) = (&step.resource, context.ledger().mode());
     if mode.keeps(resource.holds_data()) {
         return Ok(());
     }
-    let observed = step.observed(context).await?;
+    let observed = step.observed(clients, context).await?;
     match mode.applies() && step.is_desired() {
-        true => converge(resource, context, observed).await,
-        false => remove(resource, context, observed).await,
+        true => converge(resource, clients, context, observed).await,
+        false => remove(resource, clients, context, observed).await,
     }
 }
 
 async fn converge<C: Context, R: Resource<C>>(
     resource: &R,
+    clients: &C::Clients,
     context: &C,
     observed: Option<&R::Observed>,
 ) -> Result<(), Error<C::Error>> {
@@ -164,7 +172,7 @@ async fn converge<C: Context, R: Resource<C>>(
         let desired = resource.desired(context).map_err(Error::Call)?;
         let change = change(resource, context, Action::Create, desired.differences(&Fields::new()));
         return make(context, change, async {
-            let id = lost_answers::create(resource, context).await?;
+            let id = lost_answers::create(resource, clients, context).await?;
             ledger.note_id(resource.component(), id);
             Ok(())
         })
@@ -182,19 +190,23 @@ async fn converge<C: Context, R: Resource<C>>(
     }
     let change = change(resource, context, Action::Update, differences.clone());
     make(context, change, async {
-        resource.update(context, observed, Changed(&differences)).await.map_err(Error::Call)
+        resource.update(clients, context, observed, Changed(&differences)).await.map_err(Error::Call)
     })
     .await
 }
 
 async fn remove<C: Context, R: Resource<C>>(
     resource: &R,
+    clients: &C::Clients,
     context: &C,
     observed: Option<&R::Observed>,
 ) -> Result<(), Error<C::Error>> {
     let Some(observed) = observed else { return Ok(()) };
     let change = change(resource, context, Action::Delete, Vec::new());
-    make(context, change, async { lost_answers::delete(resource, context, observed).await.map_err(Error::Call) }).await
+    make(context, change, async {
+        lost_answers::delete(resource, clients, context, observed).await.map_err(Error::Call)
+    })
+    .await
 }
 
 fn change<C: Context, R: Resource<C>>(
@@ -236,9 +248,13 @@ async fn make<C: Context>(
 ///
 /// # Errors
 /// With the first of them.
-pub async fn check<C: Context>(context: &C, steps: &[Box<dyn Step<C>>]) -> Result<(), Error<C::Error>> {
+pub async fn check<C: Context>(
+    clients: &C::Clients,
+    context: &C,
+    steps: &[Box<dyn Step<C>>],
+) -> Result<(), Error<C::Error>> {
     for step in steps {
-        step.check(context).await?;
+        step.check(clients, context).await?;
     }
     Ok(())
 }
@@ -249,15 +265,16 @@ pub async fn check<C: Context>(context: &C, steps: &[Box<dyn Step<C>>]) -> Resul
 /// # Errors
 /// Those of [`run_forwards`] and [`destroy`]; after a failure no orphan is deleted.
 pub async fn apply<C: Context>(
+    clients: &C::Clients,
     context: &C,
     steps: Vec<Box<dyn Step<C>>>,
     orphans: impl AsyncFnOnce() -> Result<Vec<Box<dyn Step<C>>>, C::Error>,
 ) -> Result<(), Error<C::Error>> {
     let (steps, mut to_delete): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.is_desired());
-    check(context, &steps).await?;
-    run_forwards(context, &steps).await?;
+    check(clients, context, &steps).await?;
+    run_forwards(clients, context, &steps).await?;
     to_delete.extend(orphans().await.map_err(Error::Call)?);
-    destroy(context, &to_delete).await
+    destroy(clients, context, &to_delete).await
 }
 
 /// Runs all steps; each as soon as those it depends on are done.
@@ -265,19 +282,32 @@ pub async fn apply<C: Context>(
 /// # Errors
 /// Before anything is run when there is no order. Else with every failure: steps that depend on a failed one are not tried, all
 /// others are. After a change that nobody has confirmed no further step is started.
-pub async fn run_forwards<C: Context>(context: &C, steps: &[Box<dyn Step<C>>]) -> Result<(), Error<C::Error>> {
-    run(context, steps, Direction::Forwards).await
+pub async fn run_forwards<C: Context>(
+    clients: &C::Clients,
+    context: &C,
+    steps: &[Box<dyn Step<C>>],
+) -> Result<(), Error<C::Error>> {
+    run(clients, context, steps, Direction::Forwards).await
 }
 
 /// Deletes in the opposite order; what is gone already is no error.
 ///
 /// # Errors
 /// As [`run_forwards`].
-pub async fn destroy<C: Context>(context: &C, steps: &[Box<dyn Step<C>>]) -> Result<(), Error<C::Error>> {
-    run(context, steps, Direction::Backwards).await
+pub async fn destroy<C: Context>(
+    clients: &C::Clients,
+    context: &C,
+    steps: &[Box<dyn Step<C>>],
+) -> Result<(), Error<C::Error>> {
+    run(clients, context, steps, Direction::Backwards).await
 }
 
-async fn run<C: Context>(context: &C, steps: &[Box<dyn Step<C>>], direction: Direction) -> Result<(), Error<C::Error>> {
+async fn run<C: Context>(
+    clients: &C::Clients,
+    context: &C,
+    steps: &[Box<dyn Step<C>>],
+    direction: Direction,
+) -> Result<(), Error<C::Error>> {
     let nodes = steps.iter().map(|step| Node { component: step.component(), depends_on: step.depends_on() });
     let nodes: Vec<Node> = nodes.collect();
     let mut waits = order(&nodes, direction)?;
@@ -288,7 +318,7 @@ async fn run<C: Context>(context: &C, steps: &[Box<dyn Step<C>>], direction: Dir
         let ready: Vec<usize> = ready.take(C::CONCURRENCY.saturating_sub(running.len())).collect();
         for step in ready {
             waits.remove(&step);
-            running.push(async move { (step, steps[step].run(context).await) });
+            running.push(async move { (step, steps[step].run(clients, context).await) });
         }
         let Some((step, outcome)) = running.next().await else { break };
         match outcome {

@@ -51,6 +51,7 @@ impl Nowhere {
 
 impl Context for Nowhere {
     const CONCURRENCY: usize = 4;
+    type Clients = ();
     type Error = Failure;
 
     fn ledger(&self) -> &Ledger {

@@ -143,8 +143,8 @@ pub(crate) fn incomplete(operation: &'static str, field: &'static str) -> impl F
     move || Error::Incomplete { operation, field }
 }
 
-/// `.map_err(aws("CreateVpc"))`
-pub(crate) fn aws<E>(
+/// `.map_err(failed("CreateVpc"))`
+pub(crate) fn failed<E>(
     operation: &'static str,
 ) -> impl FnOnce(futuswarm_aws::SdkError<E, futuswarm_aws::HttpResponse>) -> futuswarm_aws::Error
 where

@@ -60,7 +60,7 @@ impl Resource<Nowhere> for Thing {
         "thing".to_owned()
     }
 
-    async fn observe(&self, _: &Nowhere) -> Result<Option<Self::Observed>, Failure> {
+    async fn observe(&self, (): &(), _: &Nowhere) -> Result<Option<Self::Observed>, Failure> {
         let mut hidden = self.hidden.lock().unwrap();
         if *hidden > 0 {
             *hidden -= 1;
@@ -84,7 +84,7 @@ impl Resource<Nowhere> for Thing {
             .with_tags([("owner", *owner)], &[("owner".to_owned(), OURS.to_owned())])
     }
 
-    async fn create(&self, _: &Nowhere) -> Result<String, Failure> {
+    async fn create(&self, (): &(), _: &Nowhere) -> Result<String, Failure> {
         self.calls.lock().unwrap().push("create");
         let answer = self.answers.lock().unwrap().pop().expect("no further creation");
         let make = |finished| *self.there.lock().unwrap() = Some((OURS, finished));
@@ -102,13 +102,13 @@ impl Resource<Nowhere> for Thing {
         }
     }
 
-    async fn update(&self, _: &Nowhere, _: &Self::Observed, _: Changed<'_>) -> Result<(), Failure> {
+    async fn update(&self, (): &(), _: &Nowhere, _: &Self::Observed, _: Changed<'_>) -> Result<(), Failure> {
         self.calls.lock().unwrap().push("update");
         Ok(())
     }
 
     /// Takes its owner's mark off first, and then the thing itself.
-    async fn delete(&self, _: &Nowhere, _: &Self::Observed) -> Result<(), Failure> {
+    async fn delete(&self, (): &(), _: &Nowhere, _: &Self::Observed) -> Result<(), Failure> {
         self.calls.lock().unwrap().push("delete");
         let answer = self.answers.lock().unwrap().pop().expect("no further deletion");
         match answer {
@@ -135,7 +135,7 @@ fn nowhere() -> Nowhere {
 }
 
 async fn created(thing: &Thing) -> Result<String, String> {
-    create(thing, &nowhere()).await.map_err(|error| error.to_string())
+    create(thing, &(), &nowhere()).await.map_err(|error| error.to_string())
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn what_is_not_ours_stays_what_it_is_and_the_refusal_is_told() {
         assert_eq!(thing.calls(), ["create"], "{there:?}");
     }
     let (thing, run) = (Thing::new(&[Answer::Code("ThingAlreadyExists")], Some((THEIRS, true))), nowhere());
-    assert!(create(&thing, &run).await.is_err());
+    assert!(create(&thing, &(), &run).await.is_err());
     assert_eq!(run.ledger().id("thing"), None, "nothing depends on it");
 }
 
@@ -183,7 +183,7 @@ async fn a_plain_refusal_is_told_at_once() {
 }
 
 async fn deleted(thing: &Thing) -> Result<(), String> {
-    delete(thing, &nowhere(), &(OURS, true)).await.map_err(|error| error.to_string())
+    delete(thing, &(), &nowhere(), &(OURS, true)).await.map_err(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn what_is_observed_again_is_observed_afresh_and_shares_the_ledger() {
     let (thing, run) = (Thing::new(&[Answer::Lost], None), nowhere());
     *thing.hidden.lock().unwrap() = 2;
     run.ledger().note_id("vpc", "vpc-1");
-    assert_eq!(create(&thing, &run).await.unwrap(), "thing-1");
+    assert_eq!(create(&thing, &(), &run).await.unwrap(), "thing-1");
     assert_eq!(run.afresh.load(Ordering::Relaxed), 3);
     let other = run.afresh();
     assert_eq!(other.ledger().id("vpc").as_deref(), Some("vpc-1"));

@@ -78,7 +78,7 @@ impl Resource<Nowhere> for Fake {
         self.depends_on.iter().map(|one| (*one).to_owned()).collect()
     }
 
-    async fn observe(&self, _: &Nowhere) -> Result<Option<&'static str>, Failure> {
+    async fn observe(&self, (): &(), _: &Nowhere) -> Result<Option<&'static str>, Failure> {
         Ok(*self.there.lock().unwrap())
     }
 
@@ -116,18 +116,18 @@ impl Resource<Nowhere> for Fake {
         self.waits.then(|| format!("{} waits", self.component))
     }
 
-    async fn create(&self, _: &Nowhere) -> Result<String, Failure> {
+    async fn create(&self, (): &(), _: &Nowhere) -> Result<String, Failure> {
         self.make("create", Some("2")).await.map(|()| format!("{}-1", self.component))
     }
 
-    async fn update(&self, run: &Nowhere, _: &&'static str, _: Changed<'_>) -> Result<(), Failure> {
+    async fn update(&self, (): &(), run: &Nowhere, _: &&'static str, _: Changed<'_>) -> Result<(), Failure> {
         if self.changes_id {
             run.ledger().note_id(self.component, format!("{}-2", self.component));
         }
         self.make("update", Some("2")).await
     }
 
-    async fn delete(&self, _: &Nowhere, _: &&'static str) -> Result<(), Failure> {
+    async fn delete(&self, (): &(), _: &Nowhere, _: &&'static str) -> Result<(), Failure> {
         self.make("delete", None).await
     }
 }
@@ -141,12 +141,12 @@ fn steps(fakes: &[Fake]) -> Vec<Box<dyn Step<Nowhere>>> {
 }
 
 async fn applied(fakes: &[Fake]) -> Result<(), Error<Failure>> {
-    run_forwards(&Nowhere::new(APPLY), &steps(fakes)).await
+    run_forwards(&(), &Nowhere::new(APPLY), &steps(fakes)).await
 }
 
 async fn planned(fakes: &[Fake]) -> Report {
     let run = Nowhere::new(PLAN);
-    run_forwards(&run, &steps(fakes)).await.unwrap();
+    run_forwards(&(), &run, &steps(fakes)).await.unwrap();
     run.ledger().take_report()
 }
 
@@ -166,7 +166,7 @@ async fn what_a_step_depends_on_goes_first_and_goes_last_when_things_are_deleted
     applied(&fakes).await.unwrap();
     assert_eq!(done.all().len(), 4);
 
-    destroy(&Nowhere::new(DESTROY), &steps(&fakes)).await.unwrap();
+    destroy(&(), &Nowhere::new(DESTROY), &steps(&fakes)).await.unwrap();
     assert_eq!(done.all()[4..], ["delete node", "delete subnet", "delete role", "delete network"]);
 }
 
@@ -192,7 +192,7 @@ async fn two_steps_that_delete_one_component_are_both_run() {
         Fake { slow: true, ..fake(&done, "names", &["balancer"]).there("2") },
         fake(&done, "balancer", &[]).there("2"),
     ];
-    destroy(&Nowhere::new(DESTROY), &steps(&twice)).await.unwrap();
+    destroy(&(), &Nowhere::new(DESTROY), &steps(&twice)).await.unwrap();
     assert_eq!(done.all(), ["delete names", "delete balancer", "delete balancer"]);
 }
 
@@ -256,7 +256,7 @@ async fn a_plan_changes_nothing_and_knows_what_depends_on_an_id_that_does_not_ex
 
     // And it is what is done: the id that is known by then is the one that was not known.
     let run = Nowhere::new(APPLY).holding_to(Confirmed::of(&report));
-    run_forwards(&run, &steps(&fakes)).await.unwrap();
+    run_forwards(&(), &run, &steps(&fakes)).await.unwrap();
     assert_eq!(done.all(), ["update template", "update group"]);
     assert_eq!(run.ledger().take_report().changes.len(), 2);
 }
@@ -271,7 +271,7 @@ async fn orphans_are_deleted_last_and_in_reverse_and_not_after_a_failure() {
     ];
     let orphans = [fake(&done, "old network", &[]).there("2"), fake(&done, "old node", &["old network"]).there("2")];
     let gone = || orphans.iter().cloned().map(orphan).collect::<Vec<_>>();
-    apply(&Nowhere::new(APPLY), steps(&desired), async || Ok(gone())).await.unwrap();
+    apply(&(), &Nowhere::new(APPLY), steps(&desired), async || Ok(gone())).await.unwrap();
     assert_eq!(
         done.all(),
         ["create network", "create node", "delete database", "delete old node", "delete old network"]
@@ -279,13 +279,13 @@ async fn orphans_are_deleted_last_and_in_reverse_and_not_after_a_failure() {
     // An orphan is deleted whether or not its kind is desired, and a plan shows it.
     let again = [fake(&done, "old node", &[]).there("2")];
     let run = Nowhere::new(PLAN);
-    apply(&run, Vec::new(), async || Ok(again.iter().cloned().map(orphan).collect())).await.unwrap();
+    apply(&(), &run, Vec::new(), async || Ok(again.iter().cloned().map(orphan).collect())).await.unwrap();
     assert_eq!(run.ledger().take_report().changes[0].to_string(), "- thing the old node");
 
     let done = Done::default();
     let broken = [Fake { refuses: true, ..fake(&done, "network", &[]) }];
     let left = fake(&done, "old", &[]).there("2");
-    let outcome = apply(&Nowhere::new(APPLY), steps(&broken), async || Ok(vec![orphan(left)])).await;
+    let outcome = apply(&(), &Nowhere::new(APPLY), steps(&broken), async || Ok(vec![orphan(left)])).await;
     assert!(outcome.is_err());
     assert_eq!(done.all(), ["create network"]);
 }
@@ -294,7 +294,7 @@ async fn orphans_are_deleted_last_and_in_reverse_and_not_after_a_failure() {
 async fn an_immutable_field_that_differs_is_refused_before_anything_is_changed() {
     let done = Done::default();
     let fakes = [fake(&done, "first", &[]), Fake { immutable: &["size"], ..fake(&done, "network", &[]).there("1") }];
-    let error = apply(&Nowhere::new(APPLY), steps(&fakes), async || Ok(Vec::new())).await.unwrap_err();
+    let error = apply(&(), &Nowhere::new(APPLY), steps(&fakes), async || Ok(Vec::new())).await.unwrap_err();
     assert!(!error.went_on());
     assert_eq!(
         error.to_string(),
@@ -303,11 +303,13 @@ async fn an_immutable_field_that_differs_is_refused_before_anything_is_changed()
     assert!(done.all().is_empty());
     // A reference to what is not known yet is no difference.
     let refers = Fake { immutable: &["other"], refers_to: Some("network"), ..fake(&done, "subnet", &[]).there("2") };
-    check(&Nowhere::new(APPLY), &steps(std::slice::from_ref(&refers))).await.unwrap();
+    check(&(), &Nowhere::new(APPLY), &steps(std::slice::from_ref(&refers))).await.unwrap();
     // What is adopted is observed whatever it is, so that its id is known.
     let mut run = Nowhere::new(APPLY);
     run.adopted.push("adopted");
-    check(&run, &steps(&[fake(&done, "adopted", &[]).there("2"), fake(&done, "other", &[]).there("2")])).await.unwrap();
+    check(&(), &run, &steps(&[fake(&done, "adopted", &[]).there("2"), fake(&done, "other", &[]).there("2")]))
+        .await
+        .unwrap();
     assert_eq!((run.ledger().id("adopted").as_deref(), run.ledger().id("other")), (Some("adopted-1"), None));
 }
 
@@ -317,13 +319,13 @@ async fn data_stays_unless_it_is_to_be_deleted_and_what_waits_is_noted() {
     let fakes =
         [Fake { holds_data: true, ..fake(&done, "bucket", &[]).there("2") }, fake(&done, "vpc", &[]).there("2")];
     let keeping = Mode::Destroy { plan: false, delete_data: false };
-    destroy(&Nowhere::new(keeping), &steps(&fakes)).await.unwrap();
+    destroy(&(), &Nowhere::new(keeping), &steps(&fakes)).await.unwrap();
     assert_eq!(done.all(), ["delete vpc"]);
-    destroy(&Nowhere::new(DESTROY), &steps(&fakes)).await.unwrap();
+    destroy(&(), &Nowhere::new(DESTROY), &steps(&fakes)).await.unwrap();
     assert_eq!(done.all(), ["delete vpc", "delete bucket"]);
 
     let run = Nowhere::new(APPLY);
-    run_forwards(&run, &steps(&[Fake { waits: true, ..fake(&done, "listener", &[]) }])).await.unwrap();
+    run_forwards(&(), &run, &steps(&[Fake { waits: true, ..fake(&done, "listener", &[]) }])).await.unwrap();
     assert_eq!(run.ledger().take_report().notes, ["listener waits"]);
     assert_eq!(done.all().len(), 2);
 }
@@ -336,7 +338,7 @@ async fn what_was_not_confirmed_is_not_made_and_no_further_step_is_started() {
     // Somebody else has made `b` since, and otherwise.
     *shown[1].there.lock().unwrap() = Some("7");
     let run = Nowhere::new(APPLY).holding_to(Confirmed::of(&report));
-    let error = run_forwards(&run, &steps(&shown)).await.unwrap_err().to_string();
+    let error = run_forwards(&(), &run, &steps(&shown)).await.unwrap_err().to_string();
     assert!(error.contains("the account has changed since the plan was shown"), "{error}");
     assert!(error.contains("~ thing the b (size: 7 → 2): it was not shown"), "{error}");
     assert!(error.contains("not tried because of that: c"), "{error}");
@@ -358,7 +360,7 @@ async fn what_was_not_confirmed_is_not_made_and_no_further_step_is_started() {
     };
     let shown = Report { changes: ["slow", "after"].map(deletion).to_vec(), notes: Vec::new() };
     let run = Nowhere::new(DESTROY).holding_to(Confirmed::of(&shown));
-    let error = destroy(&run, &steps(&late)).await.unwrap_err().to_string();
+    let error = destroy(&(), &run, &steps(&late)).await.unwrap_err().to_string();
     assert!(error.contains("- thing the new: it was not shown"), "{error}");
     assert_eq!(done.all(), ["delete after"], "what was under way ends, and nothing is started after it");
 }
@@ -396,7 +398,7 @@ async fn whoever_listens_is_told_of_every_change_and_a_plan_finishes_none() {
         );
         let done = Done::default();
         let fakes = [fake(&done, "a", &[]), Fake { refuses: true, ..fake(&done, "b", &["a"]) }];
-        let outcome = run_forwards(&Nowhere::with(ledger), &steps(&fakes)).await;
+        let outcome = run_forwards(&(), &Nowhere::with(ledger), &steps(&fakes)).await;
         assert_eq!(outcome.is_err(), mode == APPLY);
         assert_eq!(told.all(), expected);
     }
