@@ -1,5 +1,7 @@
 //! Everything that can stop provisioning, each with what to do next.
 
+use futuswarm_converge::{Answer, CallError};
+
 /// A failure.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -26,47 +28,15 @@ pub enum Error {
         /// The field.
         field: &'static str,
     },
-    /// A difference that AWS cannot mend.
-    #[error(
-        "the {kind} {name} cannot be changed ({difference}): set the spec back, or make a new cluster and move the services over"
-    )]
-    Fixed {
-        /// Kind of resource.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// What differs.
-        difference: String,
-    },
-    /// What happened to one resource.
-    #[error("{kind} {name} in {region}: {cause}")]
-    Resource {
-        /// Kind of resource.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-        /// The region.
-        region: String,
-        /// What happened.
-        cause: Box<Error>,
-    },
-    /// What failed in a run that went on.
-    #[error("{}", several(.errors, .stuck))]
-    Several {
-        /// The failures.
-        errors: Vec<Error>,
-        /// Parts that were not tried because of them.
-        stuck: Vec<String>,
-    },
-    /// A change that whoever confirmed the plan has not seen.
-    #[error(
-        "the account has changed since the plan was shown\n  {}\n  nothing of this was done; run the command again and look at the new plan",
-        .0.join("\n  ")
-    )]
-    Unconfirmed(Vec<String>),
+    /// What stopped a run over resources.
+    #[error("{_0}")]
+    Run(Box<futuswarm_converge::Error<Error>>),
     /// It took too long.
+    #[error("{_0}")]
+    Late(futuswarm_converge::Late),
+    /// The cluster was not ready in time.
     #[error("{0}")]
-    Late(String),
+    NotReady(String),
 }
 
 // Not by `#[from]`: the text has the cause already, and whoever prints a chain of causes would print it twice.
@@ -84,29 +54,32 @@ impl Error {
     }
 }
 
-impl Error {
-    /// Whether the run met a change that nobody has confirmed.
-    pub(crate) fn is_unconfirmed(&self) -> bool {
-        match self {
-            Self::Unconfirmed(_) => true,
-            Self::Resource { cause, .. } => cause.is_unconfirmed(),
-            _ => false,
+impl From<futuswarm_converge::Error<Error>> for Error {
+    fn from(error: futuswarm_converge::Error<Error>) -> Self {
+        match error {
+            futuswarm_converge::Error::Call(error) => error,
+            error => Self::Run(Box::new(error)),
         }
     }
 }
 
-fn several(errors: &[Error], stuck: &[String]) -> String {
-    if errors.is_empty() {
-        return format!("steps were never run, which is a defect of Futuswarm: {}", stuck.join(", "));
+impl From<futuswarm_converge::Late> for Error {
+    fn from(late: futuswarm_converge::Late) -> Self {
+        Self::Late(late)
     }
-    let mut text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
-    if errors.len() > 1 {
-        text = format!("{} things failed:\n  {text}", errors.len());
+}
+
+impl CallError for Error {
+    fn answer(&self) -> Option<Answer> {
+        match self {
+            Self::Aws(error) => Some(Answer {
+                exists: error.is_already_there(),
+                is_gone: error.is_not_found(),
+                is_in_doubt: error.is_in_doubt(),
+            }),
+            _ => None,
+        }
     }
-    if !stuck.is_empty() {
-        text.push_str(&format!("\n  not tried because of that: {}", stuck.join(", ")));
-    }
-    text
 }
 
 /// What to do about a refusal, in one sentence.
@@ -170,8 +143,8 @@ pub(crate) fn incomplete(operation: &'static str, field: &'static str) -> impl F
     move || Error::Incomplete { operation, field }
 }
 
-/// `.map_err(aws("CreateVpc"))`
-pub(crate) fn aws<E>(
+/// `.map_err(failed("CreateVpc"))`
+pub(crate) fn failed<E>(
     operation: &'static str,
 ) -> impl FnOnce(futuswarm_aws::SdkError<E, futuswarm_aws::HttpResponse>) -> futuswarm_aws::Error
 where

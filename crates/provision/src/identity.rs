@@ -2,7 +2,7 @@
 
 use futuswarm_aws::{Region, SdkConfig};
 
-use crate::error::{Error, aws, incomplete};
+use crate::error::{Error, failed, incomplete};
 
 /// Who the credentials belong to.
 pub(crate) struct Caller {
@@ -57,7 +57,7 @@ pub(crate) async fn caller(sdk: &SdkConfig, sts: &aws_sdk_sts::Client, region: &
 }
 
 async fn ask(sts: &aws_sdk_sts::Client) -> Result<Caller, Error> {
-    let identity = sts.get_caller_identity().send().await.map_err(aws("GetCallerIdentity"))?;
+    let identity = sts.get_caller_identity().send().await.map_err(failed("GetCallerIdentity"))?;
     let account = identity.account.ok_or_else(incomplete("GetCallerIdentity", "Account"))?;
     Ok(Caller { account, arn: identity.arn.unwrap_or_default() })
 }

@@ -3,24 +3,24 @@
 //! There is no state file. What exists is found by name or by the tags `futuswarm:cluster` and `futuswarm:part`, so that any
 //! machine can carry on where another one stopped, and a second run changes nothing.
 
-pub mod cloud;
-mod confirmed;
+mod aws;
+mod cluster;
+mod consistency;
 mod ec2_tags;
-mod engine;
 mod error;
 mod identity;
+mod inventory;
 pub mod names;
-pub mod plan;
 pub mod policies;
 mod preflight;
 pub mod resources;
-mod settle;
+mod run;
 pub mod show;
 pub mod status;
 pub mod wait;
-mod world;
 
-pub use cloud::{Cloud, Extras, Mode};
-pub use confirmed::Confirmed;
+pub use aws::Aws;
+pub use cluster::Cluster;
 pub use error::Error;
-pub use plan::{Action, Change, Event, Report};
+pub use futuswarm_converge::{Action, Change, Confirmed, Event, Listener, Mode, Report};
+pub use run::{Overrides, Run};

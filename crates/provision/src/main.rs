@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use futuswarm_output::{eprint, eprintln, print, println};
-use futuswarm_provision::cloud::Listener;
-use futuswarm_provision::{Cloud, Confirmed, Error, Extras, Report, resources, show, status, wait};
+use futuswarm_provision::{
+    Aws, Cluster, Confirmed, Error, Listener, Mode, Overrides, Report, Run, resources, show, status, wait,
+};
 use futuswarm_spec::Spec;
 
 /// Futuswarm's provisioning.
@@ -170,7 +171,7 @@ fn ask(question: &str, without: &str) -> anyhow::Result<String> {
 
 /// Only a run that went on after a failure has changed something.
 fn carry_on(error: Error, left: &str) -> anyhow::Error {
-    let went_on = matches!(error, Error::Several { .. });
+    let went_on = matches!(&error, Error::Run(run) if run.went_on());
     let what = if went_on {
         format!("{left}; mend this and run the command again, it carries on")
     } else {
@@ -194,17 +195,20 @@ fn still_so(shown: &Report, now: &Report) -> anyhow::Result<Confirmed> {
     let confirmed = Confirmed::of(shown);
     match confirmed.differences(now) {
         same if same.is_empty() => Ok(confirmed),
-        lines => Err(anyhow::Error::new(Error::Unconfirmed(lines)).context("nothing was changed")),
+        lines => {
+            Err(anyhow::Error::new(futuswarm_converge::Error::<Error>::Unconfirmed(lines))
+                .context("nothing was changed"))
+        }
     }
 }
 
-/// The account, for a run that changes it; with `--yes` nothing was shown that it could be held to.
-async fn connect_to_change(spec: Spec, extras: Extras, confirmed: Option<Confirmed>) -> Result<Cloud, Error> {
-    let cloud = Cloud::connect(spec, extras, listener(false)).await?;
-    Ok(match confirmed {
-        Some(confirmed) => cloud.holding_to(confirmed),
-        None => cloud,
-    })
+/// A run that changes something; with `--yes` nothing was shown that it could be held to.
+fn changing(cluster: Cluster, overrides: Overrides, mode: Mode, confirmed: Option<Confirmed>) -> Run {
+    let run = Run::new(cluster, overrides, mode, listener(false));
+    match confirmed {
+        Some(confirmed) => run.holding_to(confirmed),
+        None => run,
+    }
 }
 
 async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
@@ -212,7 +216,7 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let mut spec = load(&apply.spec)?;
     spec.ssh.allowed_cidrs.extend(apply.operator_network);
     let ssh_public_key = apply.ssh_public_key.as_deref().map(read_key).transpose()?;
-    let extras = Extras {
+    let overrides = Overrides {
         image: apply.image.clone(),
         ssh_public_key,
         adopt: apply.adopt.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -222,8 +226,9 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let mut confirmed = None;
     if apply.plan || !apply.yes {
         let plan = async || {
-            let cloud = Cloud::connect(spec.clone(), extras.clone(), listener(true)).await?;
-            resources::apply(&cloud, true).await
+            let (aws, cluster) = Aws::connect(spec.clone()).await?;
+            let run = Run::new(cluster, overrides.clone(), Mode::Apply { plan: true }, listener(true));
+            resources::apply(&aws, run).await
         };
         let report = plan().await?;
         let code = print_plan(&report, apply.plan && apply.json)?;
@@ -241,9 +246,9 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
             }
         });
     }
-    let cloud = connect_to_change(spec, extras, confirmed).await?;
-    let report =
-        resources::apply(&cloud, false).await.map_err(|error| carry_on(error, "what was made so far stays"))?;
+    let (aws, cluster) = Aws::connect(spec).await?;
+    let run = changing(cluster.clone(), overrides, Mode::Apply { plan: false }, confirmed);
+    let report = resources::apply(&aws, run).await.map_err(|error| carry_on(error, "what was made so far stays"))?;
     eprintln!("{} change(s) made in {:.1} s", report.changes.len(), started.elapsed().as_secs_f64());
     eprint!("{}", show::notes(&report));
     if apply.no_wait || apply.no_wait_for_nodes {
@@ -255,14 +260,15 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let page = match &apply.place.url {
         Some(url) => Some(url.clone()),
         // Only its own network reaches it.
-        None if cloud.spec.load_balancer.internal => None,
-        None => status::page(&cloud).await?,
+        None if cluster.spec.load_balancer.internal => None,
+        None => status::page(&aws, &cluster).await?,
     };
-    wait_and_show(&cloud, page, &apply, started).await
+    wait_and_show(&aws, &cluster, page, &apply, started).await
 }
 
 async fn wait_and_show(
-    cloud: &Cloud,
+    aws: &Aws,
+    cluster: &Cluster,
     page: Option<String>,
     apply: &Apply,
     started: Instant,
@@ -271,8 +277,12 @@ async fn wait_and_show(
     bar.enable_steady_tick(Duration::from_millis(200));
     let waiting = Instant::now();
     let mut seen = String::new();
-    let found =
-        wait::until_ready(cloud, page.as_deref(), Duration::from_secs(apply.deadline), |found, answers, refused| {
+    let found = wait::until_ready(
+        aws,
+        cluster,
+        page.as_deref(),
+        Duration::from_secs(apply.deadline),
+        |found, answers, refused| {
             let mut line = show::summary(found, answers);
             if let Some(refused) = refused {
                 line = format!("{line}; {refused}");
@@ -283,8 +293,9 @@ async fn wait_and_show(
                 eprintln!("  {:>4.0} s  {line}", waiting.elapsed().as_secs_f64());
             }
             seen = line;
-        })
-        .await;
+        },
+    )
+    .await;
     bar.finish_and_clear();
     let found = found?;
     if apply.json {
@@ -296,7 +307,7 @@ async fn wait_and_show(
     match page {
         Some(url) => println!("\n{url} answers; {nodes} nodes are Ready, {seconds:.0} s after the start"),
         None => {
-            let why = match cloud.spec.load_balancer.internal {
+            let why = match cluster.spec.load_balancer.internal {
                 true => "the load balancer is internal, so the page was not asked for",
                 false => "the page waits for the certificate",
             };
@@ -307,12 +318,12 @@ async fn wait_and_show(
 }
 
 async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()> {
-    let cloud = Cloud::connect(load(path)?, Extras::default(), listener(true)).await?;
+    let (aws, cluster) = Aws::connect(load(path)?).await?;
     let url = match place.url {
         Some(url) => url,
-        None => status::url(&cloud).await?,
+        None => status::url(&aws, &cluster).await?,
     };
-    let found = status::look(&cloud, &url).await?;
+    let found = status::look(&aws, &cluster, &url).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
@@ -325,12 +336,14 @@ async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()>
 async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
     let spec = load(&destroy.spec)?;
     let name = spec.cluster.clone();
+    let mode = |plan| Mode::Destroy { plan, delete_data: destroy.delete_data };
     let mut confirmed = None;
     if destroy.plan || !destroy.yes {
         eprintln!("this would go with the cluster {name} in {}:", spec.region);
         let plan = async || {
-            let cloud = Cloud::connect(spec.clone(), Extras::default(), listener(true)).await?;
-            resources::destroy(&cloud, true, destroy.delete_data).await
+            let (aws, cluster) = Aws::connect(spec.clone()).await?;
+            let run = Run::new(cluster, Overrides::default(), mode(true), listener(true));
+            resources::destroy(&aws, &run).await
         };
         let report = plan().await?;
         let code = print_plan(&report, destroy.plan && destroy.json)?;
@@ -356,10 +369,9 @@ async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
         }
         confirmed = Some(still_so(&report, &plan().await?)?);
     }
-    let cloud = connect_to_change(spec, Extras::default(), confirmed).await?;
-    let report = resources::destroy(&cloud, false, destroy.delete_data)
-        .await
-        .map_err(|error| carry_on(error, "what is left stays"))?;
+    let (aws, cluster) = Aws::connect(spec).await?;
+    let run = changing(cluster, Overrides::default(), mode(false), confirmed);
+    let report = resources::destroy(&aws, &run).await.map_err(|error| carry_on(error, "what is left stays"))?;
     eprintln!("{} change(s) made", report.changes.len());
     eprint!("{}", show::notes(&report));
     if destroy.json {

@@ -27,58 +27,48 @@ mod template;
 mod validation;
 mod vpc;
 
+use futuswarm_converge::{Context as _, Report, Step, orphan, step};
 use futuswarm_spec::{BalancerKind, Role, Spec};
 
-use crate::engine::{self, Direction, Step, step, step_away};
-use crate::error::{Error, aws};
-use crate::plan::Report;
-use crate::{Cloud, Mode, preflight};
+use crate::error::{Error, failed};
+use crate::{Aws, Cluster, Run, preflight};
 use subnet::Tier;
 
-/// Makes the cluster what its spec says, or says how.
+/// Makes the cluster what its spec says; in a plan says how.
 ///
 /// # Errors
 /// With every failure; what was made so far stays, and the next run carries on.
-pub async fn apply(cloud: &Cloud, plan: bool) -> Result<Report, Error> {
-    let mode = Mode::Apply { plan };
-    cloud.begin(mode);
-    let (mut steps, mut doomed): (Vec<_>, Vec<_>) = common(cloud).into_iter().partition(|step| step.is_wanted());
-    preflight::check_adoption(cloud, &steps)?;
-    preflight::check(cloud).await?;
-    steps.extend(template::Template::all(cloud).await?.into_iter().map(step));
-    let former = marks::former(cloud).await?;
-    cloud.note_stale_tags(former.stale_tags);
-    // Before anything is made for what could not work.
-    engine::check(cloud, &steps).await?;
-    engine::run(cloud, &steps, mode, Direction::Forwards).await?;
-    // What the spec no longer asks for goes last, when nothing uses it any more.
-    doomed.extend(strays(cloud, &former).await?);
-    engine::run(cloud, &doomed, mode, Direction::Backwards).await?;
+pub async fn apply(aws: &Aws, run: Run) -> Result<Report, Error> {
+    let mut steps = common(&run);
+    preflight::check_adoption(&run, &steps)?;
+    preflight::check(aws, &run).await?;
+    steps.extend(template::Template::all(aws, &run).await?.into_iter().map(step));
+    let former = marks::former(aws, &run).await?;
+    let run = run.with_stale_tags(former.stale_tags);
+    futuswarm_converge::apply(aws, &run, steps, async || orphans(aws, &run, &former).await).await?;
     if former.differs {
-        engine::run(cloud, &[step(marks::Marks)], mode, Direction::Forwards).await?;
+        futuswarm_converge::run_forwards(aws, &run, &[step(marks::Marks)]).await?;
     }
-    Ok(cloud.take_report())
+    Ok(run.ledger().take_report())
 }
 
 /// Deletes everything that belongs to the cluster, or says what would go. What is gone already is no error. The bucket and the
-/// keys that open it stay, unless `delete_data` is set, and the database leaves a last snapshot.
+/// keys that open it stay, unless data is to be deleted, and the database leaves a last snapshot.
 ///
 /// # Errors
 /// With everything that could not be deleted; what does not hang on it was. The next run carries on.
-pub async fn destroy(cloud: &Cloud, plan: bool, delete_data: bool) -> Result<Report, Error> {
-    let mode = Mode::Destroy { plan, delete_data };
-    cloud.begin(mode);
-    let mut steps = common(cloud);
-    steps.extend(template::Template::doomed(&cloud.spec).into_iter().map(step));
-    steps.extend(strays(cloud, &marks::former(cloud).await?).await?);
-    engine::run(cloud, &steps, mode, Direction::Backwards).await?;
-    Ok(cloud.take_report())
+pub async fn destroy(aws: &Aws, run: &Run) -> Result<Report, Error> {
+    let mut steps = common(run);
+    steps.extend(template::Template::to_delete(&run.cluster.spec).into_iter().map(step));
+    steps.extend(orphans(aws, run, &marks::former(aws, run).await?).await?);
+    futuswarm_converge::destroy(aws, run, &steps).await?;
+    Ok(run.ledger().take_report())
 }
 
 /// Everything that the spec asks for, but for the launch templates.
-fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
-    let spec = &cloud.spec;
-    let mut steps: Vec<Box<dyn Step>> = vec![
+fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
+    let spec = &run.cluster.spec;
+    let mut steps: Vec<Box<dyn Step<Run>>> = vec![
         step(kms_key::KmsKey::Cluster),
         step(kms_key::KmsKey::Managers),
         step(bucket::Bucket),
@@ -93,7 +83,7 @@ fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
         step(rds::SubnetGroup { subnets: Tier::Private.parts(spec), wanted: spec.rds.is_some() }),
         step(rds::Rds(spec.rds.clone())),
     ];
-    steps.extend(key_pair::KeyPair::of(cloud).map(step));
+    steps.extend(key_pair::KeyPair::of(run).map(step));
     for role in [Role::Manager, Role::Worker] {
         steps.push(step(role::Role(role)));
         steps.push(step(instance_profile::InstanceProfile(role)));
@@ -113,7 +103,7 @@ fn common(cloud: &Cloud) -> Vec<Box<dyn Step>> {
     steps
 }
 
-fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
+fn balancer(spec: &Spec) -> Vec<Box<dyn Step<Run>>> {
     let subnets = Tier::Public.parts(spec);
     match spec.load_balancer.kind {
         BalancerKind::Application => {
@@ -133,47 +123,47 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step>> {
 }
 
 /// What is there and the spec no longer asks for: key pairs, groups, templates, zones, peerings, the other kind of balancer, domains.
-async fn strays(cloud: &Cloud, former: &marks::Former) -> Result<Vec<Box<dyn Step>>, Error> {
-    let mut steps: Vec<Box<dyn Step>> = Vec::new();
+async fn orphans(aws: &Aws, run: &Run, former: &marks::Former) -> Result<Vec<Box<dyn Step<Run>>>, Error> {
+    let mut steps: Vec<Box<dyn Step<Run>>> = Vec::new();
     match former.balancer {
         Some(BalancerKind::Application) => steps.extend([
-            step_away(load_balancer::LoadBalancer(Vec::new())),
-            step_away(target_group::TargetGroup),
-            step_away(listener::Listener::Http),
-            step_away(listener::Listener::Https(Vec::new())),
+            orphan(load_balancer::LoadBalancer(Vec::new())),
+            orphan(target_group::TargetGroup),
+            orphan(listener::Listener::Http),
+            orphan(listener::Listener::Https(Vec::new())),
         ]),
         Some(BalancerKind::Classic) => {
-            let certificate = classic::certificate_part(&cloud.spec);
-            steps.push(step_away(classic::ClassicBalancer { subnets: Vec::new(), certificate }));
+            let certificate = classic::certificate_part(&run.cluster.spec);
+            steps.push(orphan(classic::ClassicBalancer { subnets: Vec::new(), certificate }));
         }
         None => {}
     }
     for ((part, dns), domain) in certificate::FORMER.into_iter().zip(dns::FORMER).zip(&former.domains) {
-        steps.push(step_away(validation::Validation { certificate: part, domain: domain.clone() }));
-        steps.push(step_away(certificate::Certificate { part, domain: domain.clone() }));
-        steps.push(step_away(dns::Names { part: dns, domain: domain.clone() }));
+        steps.push(orphan(validation::Validation { certificate: part, domain: domain.clone() }));
+        steps.push(orphan(certificate::Certificate { part, domain: domain.clone() }));
+        steps.push(orphan(dns::Names { part: dns, domain: domain.clone() }));
     }
-    steps.extend(key_pair::KeyPair::strays(cloud).await?.into_iter().map(step));
-    steps.extend(group::Group::strays(cloud).await?.into_iter().map(step));
-    steps.extend(template::Template::strays(cloud).await?.into_iter().map(step));
-    steps.extend(subnet::Subnet::strays(cloud).await?.into_iter().map(step));
-    steps.extend(peering::Peering::strays(cloud).await?.into_iter().map(step));
+    steps.extend(key_pair::KeyPair::orphans(aws, run).await?.into_iter().map(step));
+    steps.extend(group::Group::orphans(aws, run).await?.into_iter().map(step));
+    steps.extend(template::Template::orphans(aws, run).await?.into_iter().map(step));
+    steps.extend(subnet::Subnet::orphans(aws, run).await?.into_iter().map(step));
+    steps.extend(peering::Peering::orphans(aws, run).await?.into_iter().map(step));
     Ok(steps)
 }
 
 /// Whether the load balancer serves HTTPS.
-pub(crate) async fn serves_https(cloud: &Cloud) -> Result<bool, Error> {
-    match cloud.spec.load_balancer.kind {
+pub(crate) async fn serves_https(aws: &Aws, cluster: &Cluster) -> Result<bool, Error> {
+    match cluster.spec.load_balancer.kind {
         BalancerKind::Application => {
-            let Some(arn) = load_balancer::find(cloud).await?.and_then(|found| found.load_balancer_arn) else {
+            let Some(arn) = load_balancer::find(aws, cluster).await?.and_then(|found| found.load_balancer_arn) else {
                 return Ok(false);
             };
-            let ask = cloud.balancing.describe_listeners().load_balancer_arn(arn).send().await;
-            let answer = ask.map_err(aws("DescribeListeners"))?;
+            let ask = aws.balancing.describe_listeners().load_balancer_arn(arn).send().await;
+            let answer = ask.map_err(failed("DescribeListeners"))?;
             Ok(answer.listeners().iter().any(|listener| listener.port() == Some(443)))
         }
         BalancerKind::Classic => {
-            let found = classic::find(cloud).await?;
+            let found = classic::find(aws, cluster).await?;
             let listeners = found.and_then(|found| found.listener_descriptions).unwrap_or_default();
             let mut ports = listeners.iter().filter_map(|one| one.listener()).map(|one| one.load_balancer_port());
             Ok(ports.any(|port| port == 443))
@@ -182,16 +172,16 @@ pub(crate) async fn serves_https(cloud: &Cloud) -> Result<bool, Error> {
 }
 
 /// The load balancer's DNS name.
-pub(crate) async fn balancer_name(cloud: &Cloud) -> Result<Option<String>, Error> {
-    Ok(match cloud.spec.load_balancer.kind {
-        BalancerKind::Application => load_balancer::find(cloud).await?.and_then(|found| found.dns_name),
-        BalancerKind::Classic => classic::find(cloud).await?.and_then(|found| found.dns_name),
+pub(crate) async fn balancer_name(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error> {
+    Ok(match cluster.spec.load_balancer.kind {
+        BalancerKind::Application => load_balancer::find(aws, cluster).await?.and_then(|found| found.dns_name),
+        BalancerKind::Classic => classic::find(aws, cluster).await?.and_then(|found| found.dns_name),
     })
 }
 
 /// The DNS names of the cluster's balancers, of either kind, in small letters.
-async fn balancer_names(cloud: &Cloud) -> Result<Vec<String>, Error> {
-    let application = load_balancer::find(cloud).await?.and_then(|found| found.dns_name);
-    let classic = classic::find(cloud).await?.and_then(|found| found.dns_name);
+async fn balancer_names(aws: &Aws, cluster: &Cluster) -> Result<Vec<String>, Error> {
+    let application = load_balancer::find(aws, cluster).await?.and_then(|found| found.dns_name);
+    let classic = classic::find(aws, cluster).await?.and_then(|found| found.dns_name);
     Ok(application.into_iter().chain(classic).map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect())
 }

@@ -5,7 +5,8 @@ use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::plan::{Action, Change, Event, Report};
+use futuswarm_converge::{Action, Change, Event, Report};
+
 use crate::status::Status;
 
 /// A change that takes longer says that it goes on.
@@ -40,14 +41,14 @@ impl Progress {
         let mut running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match event {
             Event::Note(_) => {}
-            Event::Begun(_) | Event::Made(..) | Event::Failed(_) if self.plans => {}
-            Event::Begun(change) => {
+            Event::Started(_) | Event::Finished(..) | Event::Failed(_) if self.plans => {}
+            Event::Started(change) => {
                 let bar = self.bars.add(indicatif::ProgressBar::new_spinner());
                 bar.set_message(change.to_string());
                 bar.enable_steady_tick(Duration::from_millis(120));
-                running.push((change.part.clone(), bar, Instant::now()));
+                running.push((change.component.clone(), bar, Instant::now()));
             }
-            Event::Made(change, took) => {
+            Event::Finished(change, took) => {
                 finish(&mut running, change);
                 let seconds = if took >= Duration::from_secs(1) {
                     format!(" ({:.0} s)", took.as_secs_f64())
@@ -73,10 +74,10 @@ impl Progress {
 
 fn finish(running: &mut Vec<(String, indicatif::ProgressBar, Instant)>, change: &Change) {
     running.retain(|(part, bar, _)| {
-        if *part == change.part {
+        if *part == change.component {
             bar.finish_and_clear();
         }
-        *part != change.part
+        *part != change.component
     });
 }
 
@@ -154,10 +155,10 @@ pub fn table(found: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Difference;
+    use futuswarm_converge::Difference;
 
     fn change(action: Action, kind: &'static str, name: &str, differences: Vec<Difference>) -> Change {
-        Change { action, kind, name: name.to_owned(), part: name.to_owned(), differences }
+        Change { action, kind, name: name.to_owned(), component: name.to_owned(), differences }
     }
 
     #[test]

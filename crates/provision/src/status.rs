@@ -4,15 +4,15 @@ mod launches;
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName};
+use aws_sdk_ec2::types::{Instance, InstanceStateName};
 use futuswarm_edge::{Refusal, Routes};
 use futuswarm_model::{FRESH, NodeRecord, NodeState, unix_millis};
 use futuswarm_spec::{PlainHttp, Role};
 use serde::Serialize;
 
-use crate::error::{Error, aws};
+use crate::error::Error;
 use crate::names::PART_TAG;
-use crate::{Cloud, resources};
+use crate::{Aws, Cluster, inventory, resources};
 
 /// A cluster's state; its JSON form is an interface.
 #[derive(Debug, Serialize)]
@@ -59,33 +59,12 @@ pub struct Node {
     pub group: String,
 }
 
-/// The cluster's instances that run or are about to.
-pub async fn instances(cloud: &Cloud) -> Result<Vec<Instance>, Error> {
-    let ours = cloud.ours();
-    let alive = Filter::builder()
-        .name("instance-state-name")
-        .values("pending")
-        .values("running")
-        .values("shutting-down")
-        .values("stopping")
-        .build();
-    let mut pages = cloud.ec2.describe_instances().filters(ours).filters(alive).into_paginator().send();
-    let mut found = Vec::new();
-    while let Some(page) = pages.next().await {
-        for reservation in page.map_err(aws("DescribeInstances"))?.reservations.unwrap_or_default() {
-            found.extend(reservation.instances.unwrap_or_default());
-        }
-    }
-    found.sort_by_key(|instance| instance.launch_time().map(|time| time.secs()));
-    Ok(found)
-}
-
 /// Why AWS did not start an instance that a group should have, as Auto Scaling tells it: quotas, capacity, permissions, keys.
 /// Nothing when the newest launch that has ended went well.
-pub async fn refusal(cloud: &Cloud) -> Option<String> {
+pub async fn refusal(aws: &Aws, cluster: &Cluster) -> Option<String> {
     let now = i64::try_from(unix_millis() / 1000).unwrap_or(i64::MAX);
-    for name in cloud.spec.groups.keys() {
-        let ask = cloud.scaling.describe_scaling_activities().auto_scaling_group_name(cloud.names.of(name));
+    for name in cluster.spec.groups.keys() {
+        let ask = aws.scaling.describe_scaling_activities().auto_scaling_group_name(cluster.names.of(name));
         // What it is for is a better message, so its own failure is none.
         let Ok(answer) = ask.max_records(launches::PAGE).send().await else { continue };
         if let Some(reason) = launches::failure(answer.activities(), now) {
@@ -99,30 +78,34 @@ pub async fn refusal(cloud: &Cloud) -> Option<String> {
 ///
 /// # Errors
 /// When AWS does not answer.
-pub async fn look(cloud: &Cloud, url: &str) -> Result<Status, Error> {
-    let records: BTreeMap<String, NodeRecord> = match futuswarm_store::node_records(&cloud.store).await {
+pub async fn look(aws: &Aws, cluster: &Cluster, url: &str) -> Result<Status, Error> {
+    let records: BTreeMap<String, NodeRecord> = match futuswarm_store::node_records(&aws.store).await {
         Ok(records) => records.into_iter().map(|record| (record.instance.clone(), record)).collect(),
         // Before the first apply there is no bucket.
         Err(futuswarm_store::Error::Service { source, .. }) if source.is_not_found() => BTreeMap::new(),
         Err(error) => return Err(error.into()),
     };
     let now = unix_millis();
-    let nodes = instances(cloud).await?.iter().map(|instance| node(cloud, instance, &records, now)).collect();
+    let nodes = inventory::instances(aws, cluster)
+        .await?
+        .iter()
+        .map(|instance| node(cluster, instance, &records, now))
+        .collect();
     // Without records there is no bucket, or nobody who could have written routes.
     let routes = match records.is_empty() {
         true => None,
-        false => cloud.store.get::<Routes>(futuswarm_model::keys::ROUTES).await?,
+        false => aws.store.get::<Routes>(futuswarm_model::keys::ROUTES).await?,
     };
     Ok(Status {
-        cluster: cloud.spec.cluster.clone(),
+        cluster: cluster.spec.cluster.clone(),
         url: url.to_owned(),
-        api_endpoint: cloud.endpoint.clone(),
+        api_endpoint: aws.endpoint().map(str::to_owned),
         nodes,
         not_served: routes.map(|routes| routes.value.refused).unwrap_or_default(),
     })
 }
 
-fn node(cloud: &Cloud, instance: &Instance, records: &BTreeMap<String, NodeRecord>, now: u64) -> Node {
+fn node(cluster: &Cluster, instance: &Instance, records: &BTreeMap<String, NodeRecord>, now: u64) -> Node {
     let id = instance.instance_id().unwrap_or_default();
     let part =
         instance.tags().iter().find(|tag| tag.key() == Some(PART_TAG)).and_then(|tag| tag.value()).unwrap_or_default();
@@ -130,7 +113,7 @@ fn node(cloud: &Cloud, instance: &Instance, records: &BTreeMap<String, NodeRecor
     let record = records.get(id);
     let running = instance.state().and_then(|state| state.name()) == Some(&InstanceStateName::Running);
     let launched = instance.launch_time().and_then(|time| u64::try_from(time.to_millis().ok()?).ok());
-    let role = record.map(|record| record.role).or_else(|| cloud.spec.groups.get(&group).map(|group| group.role));
+    let role = record.map(|record| record.role).or_else(|| cluster.spec.groups.get(&group).map(|group| group.role));
     let state = match (record, running) {
         (Some(record), true) => record.state.to_string(),
         (None, true) => "booting".to_owned(),
@@ -163,18 +146,18 @@ fn node(cloud: &Cloud, instance: &Instance, records: &BTreeMap<String, NodeRecor
 ///
 /// # Errors
 /// When AWS does not answer.
-pub async fn page(cloud: &Cloud) -> Result<Option<String>, Error> {
-    if resources::serves_https(cloud).await? {
-        return Ok(Some(format!("https://{}", cloud.spec.domain)));
+pub async fn page(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error> {
+    if resources::serves_https(aws, cluster).await? {
+        return Ok(Some(format!("https://{}", cluster.spec.domain)));
     }
-    let name = resources::balancer_name(cloud).await?;
-    Ok(name.filter(|_| cloud.spec.load_balancer.http == PlainHttp::Forward).map(|name| format!("http://{name}")))
+    let name = resources::balancer_name(aws, cluster).await?;
+    Ok(name.filter(|_| cluster.spec.load_balancer.http == PlainHttp::Forward).map(|name| format!("http://{name}")))
 }
 
 /// Where the cluster's page will answer.
 ///
 /// # Errors
 /// When AWS does not answer.
-pub async fn url(cloud: &Cloud) -> Result<String, Error> {
-    Ok(page(cloud).await?.unwrap_or_else(|| format!("https://{}", cloud.spec.domain)))
+pub async fn url(aws: &Aws, cluster: &Cluster) -> Result<String, Error> {
+    Ok(page(aws, cluster).await?.unwrap_or_else(|| format!("https://{}", cluster.spec.domain)))
 }

@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use crate::status::Status;
-use crate::{Cloud, Error, status};
+use crate::{Aws, Cluster, Error, status};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(1000);
@@ -26,20 +26,21 @@ const PAGE_DEADLINE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When `deadline` has passed; the message says what is still missing.
 pub async fn until_ready(
-    cloud: &Cloud,
+    aws: &Aws,
+    cluster: &Cluster,
     page: Option<&str>,
     deadline: Duration,
     mut progress: impl FnMut(&Status, bool, Option<&str>),
 ) -> Result<Status, Error> {
     let started = Instant::now();
-    let wanted: u32 = cloud.spec.groups.values().map(|group| group.min).sum();
+    let wanted: u32 = cluster.spec.groups.values().map(|group| group.min).sum();
     let url = page.unwrap_or_default();
-    let page = page.map(|url| Page::new(url, &cloud.spec.domain)).transpose()?;
+    let page = page.map(|url| Page::new(url, &cluster.spec.domain)).transpose()?;
     let mut last;
     let (mut refused, mut asked) = (None, None::<Instant>);
     let mut all_since = None::<Instant>;
     loop {
-        match status::look(cloud, url).await {
+        match status::look(aws, cluster, url).await {
             Ok(found) => {
                 let ready = found.nodes.iter().filter(|node| node.ready).count();
                 let all = u32::try_from(ready).is_ok_and(|ready| ready >= wanted)
@@ -56,7 +57,7 @@ pub async fn until_ready(
                 if all {
                     refused = None;
                 } else if (too_few || refused.is_some()) && asked.is_none_or(|asked| asked.elapsed() > REFUSALS) {
-                    refused = status::refusal(cloud).await;
+                    refused = status::refusal(aws, cluster).await;
                     asked = Some(Instant::now());
                 }
                 progress(&found, page.is_ok(), refused.as_deref());
@@ -69,16 +70,16 @@ pub async fn until_ready(
             Err(error) => last = error.to_string(),
         }
         if all_since.is_some_and(|since| since.elapsed() > PAGE_PATIENCE) {
-            return Err(Error::Late(format!(
+            return Err(Error::NotReady(format!(
                 "{last}; if this machine is not in load_balancer.allowed_cidrs, or DNS leads elsewhere, that is as it should be: `--no-wait-for-nodes` does not ask"
             )));
         }
         if started.elapsed() > deadline {
-            let look = match cloud.endpoint.is_some() {
+            let look = match aws.endpoint().is_some() {
                 true => "look at a node with `cargo xtask console NODE`",
                 false => "look at a node with `aws ec2 get-console-output --latest --instance-id NODE`",
             };
-            return Err(Error::Late(format!(
+            return Err(Error::NotReady(format!(
                 "the cluster is not ready after {} s: {last}; {look}",
                 deadline.as_secs()
             )));

@@ -70,7 +70,13 @@ const FLOORS: &[(&str, &[Row])] = &[
             aws("publish", &["aws", "image-format", "output", "paths", "retry"]),
         ],
     ),
-    ("account", &[aws("provision", &["aws", "edge", "model", "output", "retry", "spec", "store", "userdata"])]),
+    (
+        "account",
+        &[
+            pure("converge", &["retry"]),
+            aws("provision", &["aws", "converge", "edge", "model", "output", "retry", "spec", "store", "userdata"]),
+        ],
+    ),
     (
         "nodes",
         &[

@@ -6,8 +6,8 @@
 use aws_sdk_kms::types::{GrantListEntry, KeyManagerType, KeyState};
 use serde_json::Value;
 
-use crate::Cloud;
-use crate::error::{Error, aws};
+use crate::error::{Error, failed};
+use crate::{Aws, Cluster, Run};
 
 /// AWS's own key, by the name that EC2 has for it.
 const MANAGED: &str = "alias/aws/ebs";
@@ -22,11 +22,11 @@ const OPERATIONS: &str =
     "Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey GenerateDataKeyWithoutPlaintext DescribeKey CreateGrant";
 
 /// Why Auto Scaling could not use the account's default key. That it cannot be asked for is a note.
-pub(super) async fn problem(cloud: &Cloud) -> Option<String> {
-    match look(cloud).await {
+pub(super) async fn problem(aws: &Aws, run: &Run) -> Option<String> {
+    match look(aws, &run.cluster).await {
         Ok(problem) => problem,
         Err(error) => {
-            cloud.note(format!(
+            run.note(format!(
                 "whether Auto Scaling may use the key that encrypts the nodes' volumes was not looked at ({error}); \
                  ec2:GetEbsDefaultKmsKeyId, kms:DescribeKey, kms:ListGrants and kms:GetKeyPolicy are the permissions for it"
             ));
@@ -35,12 +35,12 @@ pub(super) async fn problem(cloud: &Cloud) -> Option<String> {
     }
 }
 
-async fn look(cloud: &Cloud) -> Result<Option<String>, Error> {
-    let answer = cloud.ec2.get_ebs_default_kms_key_id().send().await.map_err(aws("GetEbsDefaultKmsKeyId"))?;
+async fn look(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error> {
+    let answer = aws.ec2.get_ebs_default_kms_key_id().send().await.map_err(failed("GetEbsDefaultKmsKeyId"))?;
     let Some(key) = answer.kms_key_id.filter(|key| !key.ends_with(MANAGED)) else { return Ok(None) };
-    let region = &cloud.spec.region;
+    let region = &cluster.spec.region;
     let default = format!("the key that encrypts volumes in {region} when no other is named, {key},");
-    let described = match cloud.kms.describe_key().key_id(&key).send().await.map_err(aws("DescribeKey")) {
+    let described = match aws.kms.describe_key().key_id(&key).send().await.map_err(failed("DescribeKey")) {
         Err(error) if error.is_not_found() => {
             return Ok(Some(format!(
                 "{default} does not exist: choose another with `aws ec2 modify-ebs-default-kms-key-id --region {region} --kms-key-id KEY`"
@@ -61,16 +61,16 @@ async fn look(cloud: &Cloud) -> Result<Option<String>, Error> {
     let arn = described.arn().unwrap_or(&key).to_owned();
     let role = format!(
         "arn:{}:iam::{}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling",
-        cloud.names.partition(),
-        cloud.names.account
+        cluster.names.partition(),
+        cluster.names.account
     );
     let mut granted = Vec::new();
-    let mut pages = cloud.kms.list_grants().key_id(&arn).into_paginator().send();
+    let mut pages = aws.kms.list_grants().key_id(&arn).into_paginator().send();
     while let Some(page) = pages.next().await {
-        granted.extend(page.map_err(aws("ListGrants"))?.grants.unwrap_or_default());
+        granted.extend(page.map_err(failed("ListGrants"))?.grants.unwrap_or_default());
     }
-    let policy = cloud.kms.get_key_policy().key_id(&arn).policy_name("default").send().await;
-    let policy = policy.map_err(aws("GetKeyPolicy"))?.policy.unwrap_or_default();
+    let policy = aws.kms.get_key_policy().key_id(&arn).policy_name("default").send().await;
+    let policy = policy.map_err(failed("GetKeyPolicy"))?.policy.unwrap_or_default();
     let policy = serde_json::from_str(&policy).unwrap_or_default();
     let missing = missing(&role, &granted, &policy);
     if missing.is_empty() {

@@ -6,9 +6,9 @@ use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType};
 use futuswarm_spec::{BalancerKind, Group};
 
 use super::types::Kind;
-use crate::Cloud;
-use crate::error::{Error, aws};
+use crate::error::{Error, failed};
 use crate::names::CLUSTER_TAG;
+use crate::{Aws, Run};
 
 /// A quota of an account in a region. Codes are AWS's (`aws service-quotas list-aws-default-service-quotas`).
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +126,7 @@ fn demand<'a>(
 /// vCPUs of a family that instances of others have, of one of the two markets.
 fn used(family: &Family, instances: &[Instance], cluster: &str, spot: bool) -> u32 {
     let theirs = |instance: &&Instance| {
-        crate::world::tag(instance.tags(), CLUSTER_TAG) != Some(cluster)
+        crate::inventory::tag(instance.tags(), CLUSTER_TAG) != Some(cluster)
             && (instance.instance_lifecycle() == Some(&InstanceLifecycleType::Spot)) == spot
             && instance.instance_type().is_some_and(|kind| family.has(kind.as_str()))
     };
@@ -139,11 +139,11 @@ fn used(family: &Family, instances: &[Instance], cluster: &str, spot: bool) -> u
 }
 
 /// Why the account's quotas do not let the cluster be. That they cannot be asked for is a note: not every operator may.
-pub(super) async fn problems(cloud: &Cloud, types: &BTreeMap<String, Kind>) -> Vec<String> {
-    match look(cloud, types).await {
+pub(super) async fn problems(aws: &Aws, run: &Run, types: &BTreeMap<String, Kind>) -> Vec<String> {
+    match look(aws, run, types).await {
         Ok(problems) => problems,
         Err(error) => {
-            cloud.note(format!(
+            run.note(format!(
                 "whether the account's quotas are large enough was not looked at ({error}); \
                  servicequotas:GetServiceQuota and servicequotas:GetAWSDefaultServiceQuota are the permissions for it"
             ));
@@ -152,16 +152,16 @@ pub(super) async fn problems(cloud: &Cloud, types: &BTreeMap<String, Kind>) -> V
     }
 }
 
-async fn look(cloud: &Cloud, types: &BTreeMap<String, Kind>) -> Result<Vec<String>, Error> {
+async fn look(aws: &Aws, run: &Run, types: &BTreeMap<String, Kind>) -> Result<Vec<String>, Error> {
     let mut needs = Vec::new();
     let markets = FAMILIES.iter().flat_map(|family| [(family, false), (family, true)]);
     let wanted = markets.filter_map(|(family, spot)| {
-        let vcpus = demand(family, cloud.spec.groups.values(), spot, types);
+        let vcpus = demand(family, run.cluster.spec.groups.values(), spot, types);
         Some((family, spot, family.quota(spot)?, vcpus)).filter(|_| vcpus > 0)
     });
     let wanted: Vec<_> = wanted.collect();
     if !wanted.is_empty() {
-        let (instances, cluster) = (instances(cloud).await?, &cloud.spec.cluster);
+        let (instances, cluster) = (instances(aws).await?, &run.cluster.spec.cluster);
         needs.extend(
             wanted
                 .into_iter()
@@ -169,17 +169,17 @@ async fn look(cloud: &Cloud, types: &BTreeMap<String, Kind>) -> Result<Vec<Strin
         );
     }
     // What there is was counted when it was made.
-    if cloud.world.vpcs(cloud).await?.is_empty() {
-        needs.push((VPCS, 1, vpcs(cloud).await?));
-        needs.push(match cloud.spec.load_balancer.kind {
-            BalancerKind::Application => (APPLICATION, 1, application_balancers(cloud).await?),
-            BalancerKind::Classic => (CLASSIC, 1, classic_balancers(cloud).await?),
+    if run.inventory.vpcs(aws).await?.is_empty() {
+        needs.push((VPCS, 1, vpcs(aws).await?));
+        needs.push(match run.cluster.spec.load_balancer.kind {
+            BalancerKind::Application => (APPLICATION, 1, application_balancers(aws).await?),
+            BalancerKind::Classic => (CLASSIC, 1, classic_balancers(aws).await?),
         });
     }
     let mut problems = Vec::new();
     for (quota, wanted, used) in needs {
-        if let Some(most) = value(cloud, quota).await? {
-            problems.extend(problem(&cloud.spec.region, quota, wanted, used, most));
+        if let Some(most) = value(aws, quota).await? {
+            problems.extend(problem(&run.cluster.spec.region, quota, wanted, used, most));
         }
     }
     Ok(problems)
@@ -197,29 +197,29 @@ fn problem(region: &str, quota: Quota, wanted: u32, used: u32, most: f64) -> Opt
 }
 
 /// What the account may have; nothing when AWS does not know the quota in this region.
-async fn value(cloud: &Cloud, quota: Quota) -> Result<Option<f64>, Error> {
-    let ask = cloud.quotas.get_service_quota().service_code(quota.service).quota_code(quota.code);
+async fn value(aws: &Aws, quota: Quota) -> Result<Option<f64>, Error> {
+    let ask = aws.quotas.get_service_quota().service_code(quota.service).quota_code(quota.code);
     let missing = |error: &futuswarm_aws::Error| error.is(&["NoSuchResourceException"]);
-    match ask.send().await.map_err(aws("GetServiceQuota")) {
+    match ask.send().await.map_err(failed("GetServiceQuota")) {
         Ok(answer) => return Ok(answer.quota.and_then(|quota| quota.value)),
         // Nobody has ever changed it.
         Err(error) if missing(&error) => {}
         Err(error) => return Err(error.into()),
     }
-    let ask = cloud.quotas.get_aws_default_service_quota().service_code(quota.service).quota_code(quota.code);
-    match ask.send().await.map_err(aws("GetAWSDefaultServiceQuota")) {
+    let ask = aws.quotas.get_aws_default_service_quota().service_code(quota.service).quota_code(quota.code);
+    match ask.send().await.map_err(failed("GetAWSDefaultServiceQuota")) {
         Ok(answer) => Ok(answer.quota.and_then(|quota| quota.value)),
         Err(error) if missing(&error) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-async fn instances(cloud: &Cloud) -> Result<Vec<Instance>, Error> {
+async fn instances(aws: &Aws) -> Result<Vec<Instance>, Error> {
     let running = Filter::builder().name("instance-state-name").values("pending").values("running").build();
-    let mut pages = cloud.ec2.describe_instances().filters(running).into_paginator().send();
+    let mut pages = aws.ec2.describe_instances().filters(running).into_paginator().send();
     let mut all = Vec::new();
     while let Some(page) = pages.next().await {
-        let reservations = page.map_err(aws("DescribeInstances"))?.reservations.unwrap_or_default();
+        let reservations = page.map_err(failed("DescribeInstances"))?.reservations.unwrap_or_default();
         all.extend(reservations.into_iter().flat_map(|one| one.instances.unwrap_or_default()));
     }
     Ok(all)
@@ -229,31 +229,31 @@ fn number(of: usize) -> u32 {
     u32::try_from(of).unwrap_or(u32::MAX)
 }
 
-async fn vpcs(cloud: &Cloud) -> Result<u32, Error> {
-    let mut pages = cloud.ec2.describe_vpcs().into_paginator().send();
+async fn vpcs(aws: &Aws) -> Result<u32, Error> {
+    let mut pages = aws.ec2.describe_vpcs().into_paginator().send();
     let mut all = 0;
     while let Some(page) = pages.next().await {
-        all += page.map_err(aws("DescribeVpcs"))?.vpcs().len();
+        all += page.map_err(failed("DescribeVpcs"))?.vpcs().len();
     }
     Ok(number(all))
 }
 
-async fn application_balancers(cloud: &Cloud) -> Result<u32, Error> {
+async fn application_balancers(aws: &Aws) -> Result<u32, Error> {
     use aws_sdk_elasticloadbalancingv2::types::LoadBalancerTypeEnum::Application;
-    let mut pages = cloud.balancing.describe_load_balancers().into_paginator().send();
+    let mut pages = aws.balancing.describe_load_balancers().into_paginator().send();
     let mut all = 0;
     while let Some(page) = pages.next().await {
-        let page = page.map_err(aws("DescribeLoadBalancers"))?;
+        let page = page.map_err(failed("DescribeLoadBalancers"))?;
         all += page.load_balancers().iter().filter(|one| one.r#type() == Some(&Application)).count();
     }
     Ok(number(all))
 }
 
-async fn classic_balancers(cloud: &Cloud) -> Result<u32, Error> {
-    let mut pages = cloud.classic.describe_load_balancers().into_paginator().send();
+async fn classic_balancers(aws: &Aws) -> Result<u32, Error> {
+    let mut pages = aws.classic.describe_load_balancers().into_paginator().send();
     let mut all = 0;
     while let Some(page) = pages.next().await {
-        all += page.map_err(aws("DescribeLoadBalancers"))?.load_balancer_descriptions().len();
+        all += page.map_err(failed("DescribeLoadBalancers"))?.load_balancer_descriptions().len();
     }
     Ok(number(all))
 }

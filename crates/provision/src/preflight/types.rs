@@ -7,8 +7,8 @@ use aws_sdk_ec2::types::{
 };
 use futuswarm_spec::{Architecture, Group};
 
-use crate::Cloud;
-use crate::error::{Error, aws};
+use crate::Aws;
+use crate::error::{Error, failed};
 
 /// What is asked of an instance type.
 #[derive(Debug, Clone, Default)]
@@ -48,13 +48,13 @@ fn names<'a>(groups: impl IntoIterator<Item = &'a Group>) -> BTreeSet<String> {
 }
 
 /// Where the types of all groups are offered.
-pub(super) async fn offered(cloud: &Cloud, groups: &BTreeMap<String, Group>) -> Result<Offered, Error> {
+pub(super) async fn offered(aws: &Aws, groups: &BTreeMap<String, Group>) -> Result<Offered, Error> {
     let filter = Filter::builder().name("instance-type").set_values(Some(names(groups.values()).into_iter().collect()));
-    let ask = cloud.ec2.describe_instance_type_offerings().location_type(LocationType::AvailabilityZone);
+    let ask = aws.ec2.describe_instance_type_offerings().location_type(LocationType::AvailabilityZone);
     let mut pages = ask.filters(filter.build()).into_paginator().send();
     let mut offered = Offered::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(aws("DescribeInstanceTypeOfferings"))?;
+        let page = page.map_err(failed("DescribeInstanceTypeOfferings"))?;
         for offering in page.instance_type_offerings() {
             if let (Some(kind), Some(zone)) = (offering.instance_type(), offering.location()) {
                 offered.entry(kind.as_str().to_owned()).or_default().insert(zone.to_owned());
@@ -66,7 +66,7 @@ pub(super) async fn offered(cloud: &Cloud, groups: &BTreeMap<String, Group>) -> 
 
 /// What the types are; of one that the region does not have EC2 knows nothing.
 pub(super) async fn described(
-    cloud: &Cloud,
+    aws: &Aws,
     groups: &BTreeMap<String, Group>,
     offered: &Offered,
 ) -> Result<BTreeMap<String, Kind>, Error> {
@@ -78,8 +78,8 @@ pub(super) async fn described(
     let mut described = BTreeMap::new();
     // At most a hundred at a time.
     for some in there.chunks(100) {
-        let ask = cloud.ec2.describe_instance_types().set_instance_types(Some(some.to_vec()));
-        let answer = ask.send().await.map_err(aws("DescribeInstanceTypes"))?;
+        let ask = aws.ec2.describe_instance_types().set_instance_types(Some(some.to_vec()));
+        let answer = ask.send().await.map_err(failed("DescribeInstanceTypes"))?;
         for info in answer.instance_types() {
             if let Some(kind) = info.instance_type() {
                 described.insert(kind.as_str().to_owned(), Kind::from(info));

@@ -8,11 +8,10 @@ use futuswarm_store::Versioned;
 use serde::de::DeserializeOwned;
 
 use super::kms_key::KmsKey;
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use crate::consistency::until_visible;
+use crate::error::{Error, failed};
+use crate::{Aws, Cluster, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 use settings::unbuilt;
 
 pub(crate) const PART: &str = "bucket";
@@ -23,19 +22,20 @@ const FIRST_REGION: &str = "us-east-1";
 pub(crate) struct Bucket;
 
 /// What an object of the bucket is called.
-pub(super) fn object_name(cloud: &Cloud, key: &str) -> String {
-    format!("s3://{}/{key}", cloud.names.bucket())
+pub(super) fn object_name(cluster: &Cluster, key: &str) -> String {
+    format!("s3://{}/{key}", cluster.names.bucket())
 }
 
 /// An object of the bucket, if there is one; in a plan there may be no bucket yet.
 pub(super) async fn object<T: DeserializeOwned>(
-    cloud: &Cloud,
+    aws: &Aws,
+    run: &Run,
     key: &str,
 ) -> Result<Option<Versioned<T>>, futuswarm_store::Error> {
-    if cloud.id(PART).is_none() {
+    if run.id(PART).is_none() {
         return Ok(None);
     }
-    cloud.store.get(key).await
+    aws.store.get(key).await
 }
 
 /// A setting of the bucket.
@@ -58,49 +58,49 @@ impl Setting {
 }
 
 impl Bucket {
-    async fn put(&self, cloud: &Cloud, name: &str, setting: Setting) -> Result<(), Error> {
+    async fn put(&self, aws: &Aws, run: &Run, name: &str, setting: Setting) -> Result<(), Error> {
         match setting {
-            Setting::Versioning => settings::version(cloud, name).await,
-            Setting::PublicAccess => settings::close_to_the_public(cloud, name).await,
-            Setting::Encryption => settings::encrypt(cloud, name).await,
-            Setting::Policy => settings::require_tls(cloud, name).await,
-            Setting::Lifecycle => settings::expire(cloud, name).await,
-            Setting::Tags => self.put_tags(cloud, name).await,
+            Setting::Versioning => settings::version(aws, name).await,
+            Setting::PublicAccess => settings::close_to_the_public(aws, name).await,
+            Setting::Encryption => settings::encrypt(aws, run, name).await,
+            Setting::Policy => settings::require_tls(aws, &run.cluster, name).await,
+            Setting::Lifecycle => settings::expire(aws, &run.cluster, name).await,
+            Setting::Tags => self.put_tags(aws, &run.cluster, name).await,
         }
     }
 
-    async fn put_tags(&self, cloud: &Cloud, name: &str) -> Result<(), Error> {
+    async fn put_tags(&self, aws: &Aws, cluster: &Cluster, name: &str) -> Result<(), Error> {
         let mut tags = Vec::new();
-        for (key, value) in cloud.tags(PART) {
+        for (key, value) in cluster.tags(PART) {
             tags.push(Tag::builder().key(key).value(value).build().map_err(unbuilt)?);
         }
         let tagging = Tagging::builder().set_tag_set(Some(tags)).build().map_err(unbuilt)?;
         until_visible("the bucket", || async {
-            let put = cloud.s3.put_bucket_tagging().bucket(name).tagging(tagging.clone());
-            put.send().await.map_err(aws("PutBucketTagging"))
+            let put = aws.s3.put_bucket_tagging().bucket(name).tagging(tagging.clone());
+            put.send().await.map_err(failed("PutBucketTagging"))
         })
         .await?;
         Ok(())
     }
 }
 
-impl Resource for Bucket {
+impl Resource<Run> for Bucket {
     /// Its settings.
-    type Found = Fields;
+    type Observed = Fields;
 
     fn kind(&self) -> &'static str {
         "bucket"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.bucket()
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.bucket()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![KmsKey::Cluster.part_name().to_owned()]
     }
 
@@ -108,32 +108,32 @@ impl Resource for Bucket {
         true
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Fields>, Error> {
-        settings::read(cloud, &cloud.names.bucket()).await
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Fields>, Error> {
+        settings::read(aws, &run.cluster, &run.cluster.names.bucket()).await
     }
 
     fn id(&self, _: &Fields) -> String {
         PART.to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(settings::wanted(cloud)?.with_wanted_tags(&cloud.tags(PART)))
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        Ok(settings::wanted(run)?.with_desired_tags(&run.cluster.tags(PART)))
     }
 
-    fn current(&self, _: &Cloud, found: &Fields) -> Fields {
+    fn current(&self, _: &Run, found: &Fields) -> Fields {
         found.clone()
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let name = cloud.names.bucket();
-        let mut create = cloud.s3.create_bucket().bucket(&name);
-        if cloud.spec.region != FIRST_REGION {
-            let region = BucketLocationConstraint::from(cloud.spec.region.as_str());
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let name = run.cluster.names.bucket();
+        let mut create = aws.s3.create_bucket().bucket(&name);
+        if run.cluster.spec.region != FIRST_REGION {
+            let region = BucketLocationConstraint::from(run.cluster.spec.region.as_str());
             let place = CreateBucketConfiguration::builder().location_constraint(region).build();
             create = create.create_bucket_configuration(place);
         }
         until_visible("the name of a bucket that was just deleted", || async {
-            match create.clone().send().await.map_err(aws("CreateBucket")) {
+            match create.clone().send().await.map_err(failed("CreateBucket")) {
                 // By a call of ours whose answer was lost: there was none when this run looked.
                 Err(error) if error.is(&["BucketAlreadyOwnedByYou"]) => Ok(()),
                 outcome => outcome.map(drop),
@@ -142,13 +142,13 @@ impl Resource for Bucket {
         .await?;
         // One after the other: S3 refuses settings that are made at the same time.
         for setting in Setting::IN_ORDER {
-            self.put(cloud, &name, setting).await?;
+            self.put(aws, run, &name, setting).await?;
         }
         Ok(PART.to_owned())
     }
 
-    async fn update(&self, cloud: &Cloud, _: &Fields, changed: Changed<'_>) -> Result<(), Error> {
-        let name = cloud.names.bucket();
+    async fn update(&self, aws: &Aws, run: &Run, _: &Fields, changed: Changed<'_>) -> Result<(), Error> {
+        let name = run.cluster.names.bucket();
         for setting in Setting::IN_ORDER {
             let differs = match setting {
                 Setting::Versioning => changed.any(&[settings::VERSIONING]),
@@ -159,18 +159,18 @@ impl Resource for Bucket {
                 Setting::Tags => changed.tags(),
             };
             if differs {
-                self.put(cloud, &name, setting).await?;
+                self.put(aws, run, &name, setting).await?;
             }
         }
         Ok(())
     }
 
     /// With every version of every object.
-    async fn delete(&self, cloud: &Cloud, _: &Fields) -> Result<(), Error> {
-        let name = cloud.names.bucket();
+    async fn delete(&self, aws: &Aws, run: &Run, _: &Fields) -> Result<(), Error> {
+        let name = run.cluster.names.bucket();
         loop {
-            let page = cloud.s3.list_object_versions().bucket(&name).send().await;
-            let page = page.map_err(aws("ListObjectVersions"))?;
+            let page = aws.s3.list_object_versions().bucket(&name).send().await;
+            let page = page.map_err(failed("ListObjectVersions"))?;
             let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
             let marks = page.delete_markers().iter().map(|mark| (mark.key(), mark.version_id()));
             let mut objects = Vec::new();
@@ -182,8 +182,8 @@ impl Resource for Bucket {
                 break;
             }
             let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build().map_err(unbuilt)?;
-            let answer = cloud.s3.delete_objects().bucket(&name).delete(delete).send().await;
-            if let Some(error) = answer.map_err(aws("DeleteObjects"))?.errors().first() {
+            let answer = aws.s3.delete_objects().bucket(&name).delete(delete).send().await;
+            if let Some(error) = answer.map_err(failed("DeleteObjects"))?.errors().first() {
                 return Err(Error::Missing(format!(
                     "DeleteObjects: {}: {}",
                     error.key().unwrap_or_default(),
@@ -191,7 +191,7 @@ impl Resource for Bucket {
                 )));
             }
         }
-        cloud.s3.delete_bucket().bucket(&name).send().await.map_err(aws("DeleteBucket"))?;
+        aws.s3.delete_bucket().bucket(&name).send().await.map_err(failed("DeleteBucket"))?;
         Ok(())
     }
 }

@@ -5,12 +5,11 @@ use futuswarm_aws::at_most_one;
 use sha2::{Digest as _, Sha256};
 
 use super::{marks, vpc};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
 use crate::names::CLUSTER_TAG;
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
+use crate::{Aws, Cluster, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The certificate of a domain; its id is its ARN.
 pub(crate) struct Certificate {
@@ -28,16 +27,16 @@ pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<(&'static str, String)> {
 pub(super) const FORMER: [&str; 2] = ["former-certificate", "former-open-certificate"];
 
 /// ARNs of the living certificates for a domain and everything below it; others are somebody else's.
-pub(super) async fn arns(cloud: &Cloud, domain: &str) -> Result<Vec<String>, Error> {
-    Ok(living(cloud, domain).await?.into_iter().filter_map(|one| one.certificate_arn).collect())
+pub(super) async fn arns(aws: &Aws, run: &Run, domain: &str) -> Result<Vec<String>, Error> {
+    Ok(living(aws, run, domain).await?.into_iter().filter_map(|one| one.certificate_arn).collect())
 }
 
-async fn living(cloud: &Cloud, domain: &str) -> Result<Vec<CertificateSummary>, Error> {
+async fn living(aws: &Aws, run: &Run, domain: &str) -> Result<Vec<CertificateSummary>, Error> {
     let covers = |certificate: &&CertificateSummary| {
         certificate.domain_name() == Some(domain)
             && certificate.subject_alternative_name_summaries().contains(&wildcard(domain))
     };
-    Ok(cloud.world.certificates(cloud).await?.iter().filter(covers).cloned().collect())
+    Ok(run.inventory.certificates(aws).await?.iter().filter(covers).cloned().collect())
 }
 
 pub(crate) fn wildcard(domain: &str) -> String {
@@ -51,45 +50,45 @@ pub(crate) fn is_issued(certificate: &CertificateSummary) -> bool {
 
 impl Certificate {
     /// Asks for it; requests with the same salt are one request.
-    async fn request(&self, cloud: &Cloud, salt: &str) -> Result<String, Error> {
+    async fn request(&self, aws: &Aws, cluster: &Cluster, salt: &str) -> Result<String, Error> {
         // At most 32 characters.
-        let token = hex::encode(&Sha256::digest(format!("{} {} {salt}", cloud.spec.cluster, self.domain))[..16]);
-        let request = cloud.acm.request_certificate().domain_name(&self.domain);
+        let token = hex::encode(&Sha256::digest(format!("{} {} {salt}", cluster.spec.cluster, self.domain))[..16]);
+        let request = aws.acm.request_certificate().domain_name(&self.domain);
         let request =
             request.subject_alternative_names(wildcard(&self.domain)).validation_method(ValidationMethod::Dns);
-        let request = request.idempotency_token(token).set_tags(Some(tags(cloud, self.part)?));
-        let made = request.send().await.map_err(aws("RequestCertificate"))?;
+        let request = request.idempotency_token(token).set_tags(Some(tags(cluster, self.part)?));
+        let made = request.send().await.map_err(failed("RequestCertificate"))?;
         made.certificate_arn.ok_or_else(incomplete("RequestCertificate", "CertificateArn"))
     }
 }
 
-fn tags(cloud: &Cloud, part: &str) -> Result<Vec<Tag>, Error> {
+fn tags(cluster: &Cluster, part: &str) -> Result<Vec<Tag>, Error> {
     let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
-    let tags = cloud.tags(part).into_iter().map(tag).collect::<Result<_, _>>();
+    let tags = cluster.tags(part).into_iter().map(tag).collect::<Result<_, _>>();
     tags.map_err(|_| incomplete("RequestCertificate", "Key")())
 }
 
-impl Resource for Certificate {
-    type Found = CertificateSummary;
+impl Resource<Run> for Certificate {
+    type Observed = CertificateSummary;
 
     fn kind(&self) -> &'static str {
         "certificate"
     }
 
-    fn name(&self, _: &Cloud) -> String {
+    fn name(&self, _: &Run) -> String {
         wildcard(&self.domain)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<CertificateSummary>, Error> {
-        let all = living(cloud, &self.domain).await?;
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<CertificateSummary>, Error> {
+        let all = living(aws, run, &self.domain).await?;
         // A request of ours beside an issued one is of no use to anybody.
         let issued: Vec<CertificateSummary> = all.iter().filter(|one| is_issued(one)).cloned().collect();
         let candidates = if issued.is_empty() { all } else { issued };
@@ -101,57 +100,57 @@ impl Resource for Certificate {
         found.certificate_arn().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Run) -> Result<Fields, Error> {
         Ok(marks::wanted(Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain)))))
     }
 
-    fn current(&self, cloud: &Cloud, _: &CertificateSummary) -> Fields {
+    fn current(&self, run: &Run, _: &CertificateSummary) -> Fields {
         // By these it was found.
-        marks::current(cloud, Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain))))
+        marks::current(run, Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain))))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         // One life of the cluster asks for one certificate: with the VPC's id, whatever run of whatever operator it is.
-        let vpc = cloud.need(vpc::PART)?;
-        let arn = self.request(cloud, &vpc).await?;
+        let vpc = run.need(vpc::PART)?;
+        let arn = self.request(aws, &run.cluster, &vpc).await?;
         let there = until_visible("the certificate", || async {
-            cloud.acm.describe_certificate().certificate_arn(&arn).send().await.map_err(aws("DescribeCertificate"))
+            aws.acm.describe_certificate().certificate_arn(&arn).send().await.map_err(failed("DescribeCertificate"))
         });
         match there.await {
             Ok(_) => Ok(arn),
             // For an hour a token means the same certificate, also when a destroy that was interrupted has deleted it.
-            Err(error) if error.is_not_found() => self.request(cloud, &format!("{vpc} {arn}")).await,
+            Err(error) if error.is_not_found() => self.request(aws, &run.cluster, &format!("{vpc} {arn}")).await,
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn update(&self, cloud: &Cloud, found: &CertificateSummary, _: Changed<'_>) -> Result<(), Error> {
-        if !is_ours(cloud, &self.id(found)).await? {
+    async fn update(&self, aws: &Aws, run: &Run, found: &CertificateSummary, _: Changed<'_>) -> Result<(), Error> {
+        if !is_ours(aws, &run.cluster, &self.id(found)).await? {
             return Ok(());
         }
-        let add = cloud.acm.add_tags_to_certificate().certificate_arn(self.id(found));
-        add.set_tags(Some(tags(cloud, self.part)?)).send().await.map_err(aws("AddTagsToCertificate"))?;
+        let add = aws.acm.add_tags_to_certificate().certificate_arn(self.id(found));
+        add.set_tags(Some(tags(&run.cluster, self.part)?)).send().await.map_err(failed("AddTagsToCertificate"))?;
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &CertificateSummary) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, found: &CertificateSummary) -> Result<(), Error> {
         let arn = self.id(found);
-        if !is_ours(cloud, &arn).await? {
-            cloud.note(format!("the certificate {arn} for {} stays: the cluster did not ask for it", self.domain));
+        if !is_ours(aws, &run.cluster, &arn).await? {
+            run.note(format!("the certificate {arn} for {} stays: the cluster did not ask for it", self.domain));
             return Ok(());
         }
-        let described = cloud.acm.describe_certificate().certificate_arn(&arn).send().await;
-        let users = described.map_err(aws("DescribeCertificate"))?.certificate.and_then(|one| one.in_use_by);
-        let ours = cloud.names.balancer();
+        let described = aws.acm.describe_certificate().certificate_arn(&arn).send().await;
+        let users = described.map_err(failed("DescribeCertificate"))?.certificate.and_then(|one| one.in_use_by);
+        let ours = run.cluster.names.balancer();
         // Named by ARN, or by DNS name.
         let is_ours = |user: &&String| user.split(['/', '.']).any(|word| word == ours);
         if let Some(other) = users.iter().flatten().find(|user| !is_ours(user)) {
-            cloud.note(format!("the certificate {arn} for {} stays: {other} uses it", self.domain));
+            run.note(format!("the certificate {arn} for {} stays: {other} uses it", self.domain));
             return Ok(());
         }
         // The load balancer's hold on it ends minutes after the balancer.
         until_free("the certificate", || async {
-            cloud.acm.delete_certificate().certificate_arn(&arn).send().await.map_err(aws("DeleteCertificate"))
+            aws.acm.delete_certificate().certificate_arn(&arn).send().await.map_err(failed("DeleteCertificate"))
         })
         .await?;
         Ok(())
@@ -159,9 +158,9 @@ impl Resource for Certificate {
 }
 
 /// Whether this cluster has asked for a certificate; one that was there before stays when the cluster goes.
-pub(super) async fn is_ours(cloud: &Cloud, arn: &str) -> Result<bool, Error> {
-    let tags = cloud.acm.list_tags_for_certificate().certificate_arn(arn).send().await;
-    let tags = tags.map_err(aws("ListTagsForCertificate"))?.tags.unwrap_or_default();
-    let ours = |tag: &Tag| tag.key() == CLUSTER_TAG && tag.value() == Some(&cloud.spec.cluster);
+pub(super) async fn is_ours(aws: &Aws, cluster: &Cluster, arn: &str) -> Result<bool, Error> {
+    let tags = aws.acm.list_tags_for_certificate().certificate_arn(arn).send().await;
+    let tags = tags.map_err(failed("ListTagsForCertificate"))?.tags.unwrap_or_default();
+    let ours = |tag: &Tag| tag.key() == CLUSTER_TAG && tag.value() == Some(&cluster.spec.cluster);
     Ok(tags.iter().any(ours))
 }

@@ -9,11 +9,10 @@ use super::load_balancer::{self, PART, sorted};
 use super::security_group::{EDGE_PORT, SecurityGroup};
 use super::target_group::{HEALTH_PATH, INTERVAL, THRESHOLD, TIMEOUT};
 use super::{certificate, internet_gateway, marks, validation};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const CHECK: &str = "health check";
 const IDLE: &str = "idle timeout";
@@ -93,9 +92,9 @@ fn check_in_words(check: &HealthCheck) -> String {
 }
 
 /// The balancer of the cluster, if there is one.
-pub(crate) async fn find(cloud: &Cloud) -> Result<Option<LoadBalancerDescription>, Error> {
-    let ask = cloud.classic.describe_load_balancers().load_balancer_names(cloud.names.balancer());
-    match ask.send().await.map_err(aws("DescribeLoadBalancers")) {
+pub(crate) async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<LoadBalancerDescription>, Error> {
+    let ask = aws.classic.describe_load_balancers().load_balancer_names(cluster.names.balancer());
+    match ask.send().await.map_err(failed("DescribeLoadBalancers")) {
         Ok(found) => Ok(found.load_balancer_descriptions.unwrap_or_default().into_iter().next()),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
@@ -104,34 +103,34 @@ pub(crate) async fn find(cloud: &Cloud) -> Result<Option<LoadBalancerDescription
 
 impl ClassicBalancer {
     /// Port → listener. HTTPS comes with the certificate.
-    fn listeners(&self, cloud: &Cloud) -> Result<Vec<Listener>, Error> {
+    fn listeners(&self, run: &Run) -> Result<Vec<Listener>, Error> {
         let listener = |protocol: &str, port: i32| {
             let listener = Listener::builder().protocol(protocol).load_balancer_port(port);
             listener.instance_protocol("HTTP").instance_port(EDGE_PORT)
         };
         let mut all = vec![listener("HTTP", 80).build().map_err(builder_error)?];
-        if let Some(arn) = validation::issued_by_then(cloud, self.certificate) {
+        if let Some(arn) = validation::issued_by_then(run, self.certificate) {
             all.push(listener("HTTPS", HTTPS_PORT).ssl_certificate_id(arn).build().map_err(builder_error)?);
         }
         Ok(all)
     }
 
-    fn serves_tls(&self, cloud: &Cloud) -> Result<bool, Error> {
-        Ok(self.listeners(cloud)?.iter().any(|listener| listener.load_balancer_port() == HTTPS_PORT))
+    fn serves_tls(&self, run: &Run) -> Result<bool, Error> {
+        Ok(self.listeners(run)?.iter().any(|listener| listener.load_balancer_port() == HTTPS_PORT))
     }
 
     /// Gives the HTTPS listener, if there is one, our policy instead of AWS's default.
-    async fn restrict_tls(&self, cloud: &Cloud) -> Result<(), Error> {
-        if !self.serves_tls(cloud)? {
+    async fn restrict_tls(&self, aws: &Aws, run: &Run) -> Result<(), Error> {
+        if !self.serves_tls(run)? {
             return Ok(());
         }
-        let name = cloud.names.balancer();
+        let name = run.cluster.names.balancer();
         let made = until_visible("the load balancer", || async {
             let attribute =
                 PolicyAttribute::builder().attribute_name(POLICY_REFERENCE).attribute_value(TLS_POLICY).build();
-            let create = cloud.classic.create_load_balancer_policy().load_balancer_name(&name);
+            let create = aws.classic.create_load_balancer_policy().load_balancer_name(&name);
             let create = create.policy_name(POLICY_NAME).policy_type_name(POLICY_TYPE).policy_attributes(attribute);
-            create.send().await.map_err(aws("CreateLoadBalancerPolicy"))
+            create.send().await.map_err(failed("CreateLoadBalancerPolicy"))
         });
         match made.await {
             // A run that was killed has made it.
@@ -139,9 +138,9 @@ impl ClassicBalancer {
             _ => {}
         }
         until_visible("the listener and its policy", || async {
-            let set = cloud.classic.set_load_balancer_policies_of_listener().load_balancer_name(&name);
+            let set = aws.classic.set_load_balancer_policies_of_listener().load_balancer_name(&name);
             let set = set.load_balancer_port(HTTPS_PORT).policy_names(POLICY_NAME);
-            set.send().await.map_err(aws("SetLoadBalancerPoliciesOfListener"))
+            set.send().await.map_err(failed("SetLoadBalancerPoliciesOfListener"))
         })
         .await?;
         Ok(())
@@ -149,72 +148,72 @@ impl ClassicBalancer {
 
     /// Brings what listens at a port about. AWS changes nothing but the certificate of a listener: another one takes its place,
     /// and when AWS refuses that, the former one is put back.
-    async fn put_listener(&self, cloud: &Cloud, seen: &Seen, port: i32) -> Result<(), Error> {
-        let name = cloud.names.balancer();
+    async fn put_listener(&self, aws: &Aws, run: &Run, seen: &Seen, port: i32) -> Result<(), Error> {
+        let name = run.cluster.names.balancer();
         let there = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
         let mut there = there.filter(|one| one.load_balancer_port() == port);
         let former = there.next().cloned();
-        let wanted = self.listeners(cloud)?.into_iter().find(|one| one.load_balancer_port() == port);
+        let wanted = self.listeners(run)?.into_iter().find(|one| one.load_balancer_port() == port);
         if let (Some(former), Some(wanted)) = (&former, &wanted)
             && is_but_for_its_certificate(former, wanted)
         {
             until_visible("the certificate", || async {
-                let set = cloud.classic.set_load_balancer_listener_ssl_certificate().load_balancer_name(&name);
+                let set = aws.classic.set_load_balancer_listener_ssl_certificate().load_balancer_name(&name);
                 let set = set.load_balancer_port(port).set_ssl_certificate_id(wanted.ssl_certificate_id.clone());
-                set.send().await.map_err(aws("SetLoadBalancerListenerSSLCertificate"))
+                set.send().await.map_err(failed("SetLoadBalancerListenerSSLCertificate"))
             })
             .await?;
             return Ok(());
         }
         let create = async |listener: &Listener| {
             until_visible("the certificate", || async {
-                let create = cloud.classic.create_load_balancer_listeners().load_balancer_name(&name);
-                create.listeners(listener.clone()).send().await.map_err(aws("CreateLoadBalancerListeners"))
+                let create = aws.classic.create_load_balancer_listeners().load_balancer_name(&name);
+                create.listeners(listener.clone()).send().await.map_err(failed("CreateLoadBalancerListeners"))
             })
             .await
         };
         if former.is_some() {
-            let delete = cloud.classic.delete_load_balancer_listeners().load_balancer_name(&name);
-            delete.load_balancer_ports(port).send().await.map_err(aws("DeleteLoadBalancerListeners"))?;
+            let delete = aws.classic.delete_load_balancer_listeners().load_balancer_name(&name);
+            delete.load_balancer_ports(port).send().await.map_err(failed("DeleteLoadBalancerListeners"))?;
         }
         let Some(wanted) = wanted else { return Ok(()) };
         let Err(refused) = create(&wanted).await else { return Ok(()) };
         if let Some(former) = &former
             && let Err(error) = create(former).await
         {
-            cloud.note(format!("the former listener at port {port} could not be put back: {error}"));
+            run.note(format!("the former listener at port {port} could not be put back: {error}"));
         }
         Err(refused.into())
     }
 
-    fn ids(&self, cloud: &Cloud) -> Result<Vec<String>, Error> {
-        self.subnets.iter().map(|part| cloud.need(part)).collect()
+    fn ids(&self, run: &Run) -> Result<Vec<String>, Error> {
+        self.subnets.iter().map(|part| run.need(part)).collect()
     }
 
-    async fn settle(&self, cloud: &Cloud) -> Result<(), Error> {
-        let name = cloud.names.balancer();
+    async fn settle(&self, aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
+        let name = cluster.names.balancer();
         until_visible("the load balancer", || async {
-            let idle = i32::try_from(cloud.spec.load_balancer.idle_timeout_seconds).unwrap_or(60);
+            let idle = i32::try_from(cluster.spec.load_balancer.idle_timeout_seconds).unwrap_or(60);
             let attributes = LoadBalancerAttributes::builder()
                 .cross_zone_load_balancing(CrossZoneLoadBalancing::builder().enabled(true).build())
                 .connection_settings(
                     ConnectionSettings::builder().idle_timeout(idle).build().map_err(|_| idle_error())?,
                 )
                 .build();
-            let modify = cloud.classic.modify_load_balancer_attributes().load_balancer_name(&name);
+            let modify = aws.classic.modify_load_balancer_attributes().load_balancer_name(&name);
             let modify = modify.load_balancer_attributes(attributes);
-            modify.send().await.map_err(aws("ModifyLoadBalancerAttributes"))
+            modify.send().await.map_err(failed("ModifyLoadBalancerAttributes"))
         })
         .await?;
-        let configure = cloud.classic.configure_health_check().load_balancer_name(&name).health_check(check()?);
-        configure.send().await.map_err(aws("ConfigureHealthCheck"))?;
+        let configure = aws.classic.configure_health_check().load_balancer_name(&name).health_check(check()?);
+        configure.send().await.map_err(failed("ConfigureHealthCheck"))?;
         Ok(())
     }
 }
 
-fn tags(cloud: &Cloud) -> Result<Vec<Tag>, Error> {
+fn tags(cluster: &Cluster) -> Result<Vec<Tag>, Error> {
     let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
-    cloud.tags(PART).into_iter().map(tag).collect::<Result<_, _>>().map_err(builder_error)
+    cluster.tags(PART).into_iter().map(tag).collect::<Result<_, _>>().map_err(builder_error)
 }
 
 fn idle_error() -> futuswarm_aws::Error {
@@ -234,39 +233,40 @@ fn listener_in_words(listener: &Listener) -> (String, String) {
     (name, format!("{} to port {}{certificate}", listener.protocol(), listener.instance_port()))
 }
 
-impl Resource for ClassicBalancer {
-    type Found = Seen;
+impl Resource<Run> for ClassicBalancer {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "classic load balancer"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.balancer()
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.balancer()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let mut needs = self.subnets.clone();
         needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
         needs.push(validation::part(self.certificate));
         needs
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
-        let Some(balancer) = find(cloud).await? else { return Ok(None) };
-        load_balancer::note_address(cloud, balancer.dns_name(), balancer.canonical_hosted_zone_name_id());
-        let ask = cloud.classic.describe_load_balancer_attributes().load_balancer_name(cloud.names.balancer());
-        let attributes = ask.send().await.map_err(aws("DescribeLoadBalancerAttributes"))?.load_balancer_attributes;
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+        let Some(balancer) = find(aws, &run.cluster).await? else { return Ok(None) };
+        load_balancer::note_address(run, balancer.dns_name(), balancer.canonical_hosted_zone_name_id());
+        let ask = aws.classic.describe_load_balancer_attributes().load_balancer_name(run.cluster.names.balancer());
+        let attributes = ask.send().await.map_err(failed("DescribeLoadBalancerAttributes"))?.load_balancer_attributes;
         let speaks_tls = balancer.listener_descriptions().iter().filter_map(|one| one.listener());
         let speaks_tls = speaks_tls.map(Listener::load_balancer_port).any(|port| port == HTTPS_PORT);
         let policies = match speaks_tls {
             true => {
-                let ask = cloud.classic.describe_load_balancer_policies().load_balancer_name(cloud.names.balancer());
-                let answer = ask.send().await.map_err(aws("DescribeLoadBalancerPolicies"))?;
+                let ask =
+                    aws.classic.describe_load_balancer_policies().load_balancer_name(run.cluster.names.balancer());
+                let answer = ask.send().await.map_err(failed("DescribeLoadBalancerPolicies"))?;
                 answer.policy_descriptions.unwrap_or_default()
             }
             false => Vec::new(),
@@ -279,21 +279,21 @@ impl Resource for ClassicBalancer {
         seen.balancer.load_balancer_name().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
-            .with("scheme", load_balancer::scheme(cloud).as_str())
-            .with("subnets", sorted(self.subnets.iter().map(|part| cloud.id_or_unknown(part)).collect()))
-            .with("security group", cloud.id_or_unknown(SecurityGroup::Balancer.part_name()))
-            .with(IDLE, cloud.spec.load_balancer.idle_timeout_seconds)
+            .with("scheme", load_balancer::scheme(&run.cluster).as_str())
+            .with("subnets", sorted(self.subnets.iter().map(|part| run.id_or_unknown(part)).collect()))
+            .with("security group", run.id_or_unknown(SecurityGroup::Balancer.part_name()))
+            .with(IDLE, run.cluster.spec.load_balancer.idle_timeout_seconds)
             .with("across zones", true)
             .with(CHECK, check_in_words(&check()?))
-            .with_some(TLS, self.serves_tls(cloud)?.then_some(TLS_POLICY));
-        let listeners = self.listeners(cloud)?;
+            .with_some(TLS, self.serves_tls(run)?.then_some(TLS_POLICY));
+        let listeners = self.listeners(run)?;
         let listeners = listeners.iter().map(listener_in_words);
         Ok(marks::wanted(listeners.fold(fields, |fields, (name, words)| fields.with(name, words))))
     }
 
-    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+    fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let attributes = seen.attributes.as_ref();
         let idle = attributes.and_then(|all| all.connection_settings()).map(|settings| settings.idle_timeout());
         let across = attributes.and_then(|all| all.cross_zone_load_balancing()).map(|across| across.enabled());
@@ -312,77 +312,77 @@ impl Resource for ClassicBalancer {
         let fields = fields.with_some(TLS, https.map(|one| tls_in_words(one.policy_names(), &seen.policies)));
         let listeners = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
         let fields = listeners.map(listener_in_words).fold(fields, |fields, (name, words)| fields.with(name, words));
-        marks::current(cloud, fields)
+        marks::current(run, fields)
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["scheme"]
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let (subnets, listeners) = (self.ids(cloud)?, self.listeners(cloud)?);
-        let group = cloud.need(SecurityGroup::Balancer.part_name())?;
-        let tags = tags(cloud)?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let (subnets, listeners) = (self.ids(run)?, self.listeners(run)?);
+        let group = run.need(SecurityGroup::Balancer.part_name())?;
+        let tags = tags(&run.cluster)?;
         let made = until_visible("the subnets and the security group", || async {
-            let create = cloud.classic.create_load_balancer().load_balancer_name(cloud.names.balancer());
+            let create = aws.classic.create_load_balancer().load_balancer_name(run.cluster.names.balancer());
             let create = create.set_listeners(Some(listeners.clone())).set_subnets(Some(subnets.clone()));
             let create = create.security_groups(&group).set_tags(Some(tags.clone()));
-            let create = create.set_scheme(cloud.spec.load_balancer.internal.then(|| "internal".to_owned()));
-            create.send().await.map_err(aws("CreateLoadBalancer"))
+            let create = create.set_scheme(run.cluster.spec.load_balancer.internal.then(|| "internal".to_owned()));
+            create.send().await.map_err(failed("CreateLoadBalancer"))
         });
         made.await?;
-        self.restrict_tls(cloud).await?;
-        self.settle(cloud).await?;
+        self.restrict_tls(aws, run).await?;
+        self.settle(aws, &run.cluster).await?;
         // Its zone is told only when it is described.
-        let found = find(cloud).await?;
+        let found = find(aws, &run.cluster).await?;
         let found = found.ok_or_else(incomplete("DescribeLoadBalancers", "the balancer just made"))?;
-        load_balancer::note_address(cloud, found.dns_name(), found.canonical_hosted_zone_name_id());
-        Ok(cloud.names.balancer())
+        load_balancer::note_address(run, found.dns_name(), found.canonical_hosted_zone_name_id());
+        Ok(run.cluster.names.balancer())
     }
 
-    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
-        let name = cloud.names.balancer();
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+        let name = run.cluster.names.balancer();
         if changed.any(&["subnets"]) {
-            let (wanted, there) = (self.ids(cloud)?, seen.balancer.subnets());
+            let (wanted, there) = (self.ids(run)?, seen.balancer.subnets());
             let missing: Vec<String> = wanted.iter().filter(|id| !there.contains(id)).cloned().collect();
             let extra: Vec<String> = there.iter().filter(|id| !wanted.contains(id)).cloned().collect();
             if !missing.is_empty() {
-                let attach = cloud.classic.attach_load_balancer_to_subnets().load_balancer_name(&name);
-                attach.set_subnets(Some(missing)).send().await.map_err(aws("AttachLoadBalancerToSubnets"))?;
+                let attach = aws.classic.attach_load_balancer_to_subnets().load_balancer_name(&name);
+                attach.set_subnets(Some(missing)).send().await.map_err(failed("AttachLoadBalancerToSubnets"))?;
             }
             if !extra.is_empty() {
-                let detach = cloud.classic.detach_load_balancer_from_subnets().load_balancer_name(&name);
-                detach.set_subnets(Some(extra)).send().await.map_err(aws("DetachLoadBalancerFromSubnets"))?;
+                let detach = aws.classic.detach_load_balancer_from_subnets().load_balancer_name(&name);
+                detach.set_subnets(Some(extra)).send().await.map_err(failed("DetachLoadBalancerFromSubnets"))?;
             }
         }
         if changed.any(&["security group"]) {
-            let apply = cloud.classic.apply_security_groups_to_load_balancer().load_balancer_name(&name);
-            let apply = apply.security_groups(cloud.need(SecurityGroup::Balancer.part_name())?);
-            apply.send().await.map_err(aws("ApplySecurityGroupsToLoadBalancer"))?;
+            let apply = aws.classic.apply_security_groups_to_load_balancer().load_balancer_name(&name);
+            let apply = apply.security_groups(run.need(SecurityGroup::Balancer.part_name())?);
+            apply.send().await.map_err(failed("ApplySecurityGroupsToLoadBalancer"))?;
         }
         if changed.any_with_prefix("listener ") {
             let changed = changed.0.iter().filter_map(|difference| difference.field.strip_prefix("listener "));
             for port in changed.filter_map(|port| port.parse().ok()) {
-                self.put_listener(cloud, seen, port).await?;
+                self.put_listener(aws, run, seen, port).await?;
             }
         }
         // A listener that was made anew has AWS's default policy.
         if changed.any(&[TLS]) || changed.any_with_prefix("listener ") {
-            self.restrict_tls(cloud).await?;
+            self.restrict_tls(aws, run).await?;
         }
         if changed.any(&[IDLE, "across zones", CHECK]) {
-            self.settle(cloud).await?;
+            self.settle(aws, &run.cluster).await?;
         }
         if marks::differs(changed) {
-            let add = cloud.classic.add_tags().load_balancer_names(&name).set_tags(Some(tags(cloud)?));
-            add.send().await.map_err(aws("AddTags"))?;
+            let add = aws.classic.add_tags().load_balancer_names(&name).set_tags(Some(tags(&run.cluster)?));
+            add.send().await.map_err(failed("AddTags"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
-        let delete = cloud.classic.delete_load_balancer().load_balancer_name(self.id(seen));
-        delete.send().await.map_err(aws("DeleteLoadBalancer"))?;
+    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
+        let delete = aws.classic.delete_load_balancer().load_balancer_name(self.id(seen));
+        delete.send().await.map_err(failed("DeleteLoadBalancer"))?;
         Ok(())
     }
 }

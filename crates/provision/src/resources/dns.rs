@@ -5,10 +5,9 @@ use aws_sdk_route53::types::{
 };
 
 use super::{certificate, load_balancer};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Run};
+use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
 
 /// Seconds for which others may remember a record.
 const TTL: i64 = 300;
@@ -29,8 +28,8 @@ pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Names> {
 }
 
 /// The id of the public hosted zone that serves a domain: the longest that it ends with.
-pub(crate) async fn zone(cloud: &Cloud, domain: &str) -> Result<Option<String>, Error> {
-    Ok(longest(cloud.world.zones(cloud).await?, domain).map(|(id, _)| id.clone()))
+pub(crate) async fn zone(aws: &Aws, run: &Run, domain: &str) -> Result<Option<String>, Error> {
+    Ok(longest(run.inventory.zones(aws).await?, domain).map(|(id, _)| id.clone()))
 }
 
 fn longest<'a>(zones: &'a [(String, String)], domain: &str) -> Option<&'a (String, String)> {
@@ -50,19 +49,19 @@ fn builder_error<E>(_: E) -> Error {
 /// Deletes records and makes or replaces others, all at once and in this order. What is gone already is not deleted: an attempt whose
 /// answer was lost has done it, and Route 53 refuses the whole batch then.
 async fn change(
-    cloud: &Cloud,
+    aws: &Aws,
     zone: &str,
     mut doomed: Vec<ResourceRecordSet>,
     made: Vec<ResourceRecordSet>,
 ) -> Result<(), Error> {
     loop {
-        let refused = match change_once(cloud, zone, &doomed, &made).await {
+        let refused = match change_once(aws, zone, &doomed, &made).await {
             Err(Error::Aws(refused)) if refused.is(&["InvalidChangeBatch"]) => refused,
             outcome => return outcome,
         };
         let mut left = Vec::new();
         for set in &doomed {
-            if records(cloud, zone, set.name(), 100).await?.contains(set) {
+            if records(aws, zone, set.name(), 100).await?.contains(set) {
                 left.push(set.clone());
             }
         }
@@ -74,7 +73,7 @@ async fn change(
 }
 
 async fn change_once(
-    cloud: &Cloud,
+    aws: &Aws,
     zone: &str,
     doomed: &[ResourceRecordSet],
     made: &[ResourceRecordSet],
@@ -89,24 +88,24 @@ async fn change_once(
         let change = Change::builder().action(action).resource_record_set(set.clone()).build();
         batch = batch.changes(change.map_err(builder_error)?);
     }
-    let request = cloud.dns.change_resource_record_sets().hosted_zone_id(zone);
+    let request = aws.dns.change_resource_record_sets().hosted_zone_id(zone);
     let request = request.change_batch(batch.build().map_err(builder_error)?);
-    request.send().await.map_err(aws("ChangeResourceRecordSets"))?;
+    request.send().await.map_err(failed("ChangeResourceRecordSets"))?;
     Ok(())
 }
 
 /// Makes or replaces a record with one value.
-pub(crate) async fn upsert(cloud: &Cloud, zone: &str, name: &str, kind: RrType, value: &str) -> Result<(), Error> {
+pub(crate) async fn upsert(aws: &Aws, zone: &str, name: &str, kind: RrType, value: &str) -> Result<(), Error> {
     let record = ResourceRecord::builder().value(value).build().map_err(builder_error)?;
     let set = ResourceRecordSet::builder().name(name).r#type(kind).ttl(TTL).resource_records(record);
-    change(cloud, zone, Vec::new(), vec![set.build().map_err(builder_error)?]).await
+    change(aws, zone, Vec::new(), vec![set.build().map_err(builder_error)?]).await
 }
 
 /// Removes the records of a name and type, if there are any.
-pub(crate) async fn remove(cloud: &Cloud, zone: &str, name: &str, kind: RrType) -> Result<(), Error> {
-    let found = records(cloud, zone, name, 1).await?;
+pub(crate) async fn remove(aws: &Aws, zone: &str, name: &str, kind: RrType) -> Result<(), Error> {
+    let found = records(aws, zone, name, 1).await?;
     let exact = |set: &ResourceRecordSet| normal(set.name()) == normal(name) && *set.r#type() == kind;
-    change(cloud, zone, found.into_iter().filter(exact).collect(), Vec::new()).await
+    change(aws, zone, found.into_iter().filter(exact).collect(), Vec::new()).await
 }
 
 /// Where a record leads, as names are compared.
@@ -116,17 +115,17 @@ fn target(set: &ResourceRecordSet) -> Option<String> {
 }
 
 /// Whether somebody else's records stand at a domain: ours lead to our balancer.
-pub(super) async fn leads_elsewhere(cloud: &Cloud, zone: &str, domain: &str) -> Result<bool, Error> {
+pub(super) async fn leads_elsewhere(aws: &Aws, cluster: &Cluster, zone: &str, domain: &str) -> Result<bool, Error> {
     let names = Names { part: "", domain: domain.to_owned() };
-    let found = names.ours(&records(cloud, zone, domain, 100).await?);
-    let balancer = super::balancer_names(cloud).await?;
+    let found = names.ours(&records(aws, zone, domain, 100).await?);
+    let balancer = super::balancer_names(aws, cluster).await?;
     Ok(found.iter().any(|set| !target(set).is_some_and(|target| balancer.contains(&target))))
 }
 
 /// Records in the zone's order, from a name on.
-async fn records(cloud: &Cloud, zone: &str, from: &str, most: i32) -> Result<Vec<ResourceRecordSet>, Error> {
-    let ask = cloud.dns.list_resource_record_sets().hosted_zone_id(zone).start_record_name(from).max_items(most);
-    Ok(ask.send().await.map_err(aws("ListResourceRecordSets"))?.resource_record_sets)
+async fn records(aws: &Aws, zone: &str, from: &str, most: i32) -> Result<Vec<ResourceRecordSet>, Error> {
+    let ask = aws.dns.list_resource_record_sets().hosted_zone_id(zone).start_record_name(from).max_items(most);
+    Ok(ask.send().await.map_err(failed("ListResourceRecordSets"))?.resource_record_sets)
 }
 
 /// What was seen.
@@ -151,35 +150,35 @@ impl Names {
         found.iter().filter(ours).cloned().collect()
     }
 
-    fn target(cloud: &Cloud) -> String {
-        load_balancer::address(cloud).map_or_else(|| crate::plan::UNKNOWN.to_owned(), |address| normal(&address.name))
+    fn target(run: &Run) -> String {
+        load_balancer::address(run).map_or_else(|| UNKNOWN.to_owned(), |address| normal(&address.name))
     }
 }
 
-impl Resource for Names {
-    type Found = Seen;
+impl Resource<Run> for Names {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "DNS names"
     }
 
-    fn name(&self, _: &Cloud) -> String {
+    fn name(&self, _: &Run) -> String {
         self.names().join(" ")
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![load_balancer::PART.to_owned()]
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
-        let Some(zone) = zone(cloud, &self.domain).await? else {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+        let Some(zone) = zone(aws, run, &self.domain).await? else {
             // Said once the balancer has a name.
-            if let Some(address) = load_balancer::address(cloud).filter(|_| cloud.wants_domain(&self.domain)) {
-                cloud.note(format!(
+            if let Some(address) = load_balancer::address(run).filter(|_| run.wants_domain(&self.domain)) {
+                run.note(format!(
                     "no hosted zone of this account serves {}: make these records where its DNS is\n    {}  CNAME  {}\n    {}  ALIAS or CNAME  {}",
                     self.domain,
                     certificate::wildcard(&self.domain),
@@ -191,7 +190,7 @@ impl Resource for Names {
             return Ok(Some(Seen::Elsewhere));
         };
         // The wildcard follows its domain in the zone's order.
-        let found = self.ours(&records(cloud, &zone, &self.domain, 100).await?);
+        let found = self.ours(&records(aws, &zone, &self.domain, 100).await?);
         Ok((!found.is_empty()).then_some(Seen::Records(zone, found)))
     }
 
@@ -199,51 +198,51 @@ impl Resource for Names {
         self.domain.clone()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(self.names().iter().fold(Fields::new(), |fields, name| fields.with(name, Self::target(cloud))))
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        Ok(self.names().iter().fold(Fields::new(), |fields, name| fields.with(name, Self::target(run))))
     }
 
-    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+    fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let fields = Fields::new();
         match seen {
             Seen::Records(_, sets) => sets.iter().fold(fields, |fields, set| {
                 fields.with(normal(set.name()), target(set).unwrap_or_else(|| "something else".to_owned()))
             }),
             // What somebody else has to do is a note and no change of ours.
-            Seen::Elsewhere => self.names().iter().fold(fields, |fields, name| fields.with(name, Self::target(cloud))),
+            Seen::Elsewhere => self.names().iter().fold(fields, |fields, name| fields.with(name, Self::target(run))),
         }
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        self.put(cloud, &[]).await?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        self.put(aws, run, &[]).await?;
         Ok(self.domain.clone())
     }
 
-    async fn update(&self, cloud: &Cloud, seen: &Seen, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, _: Changed<'_>) -> Result<(), Error> {
         match seen {
-            Seen::Records(_, found) => self.put(cloud, found).await,
+            Seen::Records(_, found) => self.put(aws, run, found).await,
             Seen::Elsewhere => Ok(()),
         }
     }
 
     /// What leads to another balancer by now is somebody else's.
-    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, seen: &Seen) -> Result<(), Error> {
         let Seen::Records(zone, found) = seen else { return Ok(()) };
-        let balancer = super::balancer_names(cloud).await?;
+        let balancer = super::balancer_names(aws, &run.cluster).await?;
         let (ours, others): (Vec<_>, Vec<_>) =
             found.iter().cloned().partition(|set| target(set).is_some_and(|target| balancer.contains(&target)));
         for other in others {
-            cloud.note(format!("the record {} stays: it does not lead to this cluster", normal(other.name())));
+            run.note(format!("the record {} stays: it does not lead to this cluster", normal(other.name())));
         }
-        change(cloud, zone, ours, Vec::new()).await
+        change(aws, zone, ours, Vec::new()).await
     }
 }
 
 impl Names {
     /// Makes the records; what cannot stand beside them goes in the same moment.
-    async fn put(&self, cloud: &Cloud, found: &[ResourceRecordSet]) -> Result<(), Error> {
-        let zone = zone(cloud, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
-        let address = load_balancer::address(cloud).ok_or_else(incomplete("DescribeLoadBalancers", "DNSName"))?;
+    async fn put(&self, aws: &Aws, run: &Run, found: &[ResourceRecordSet]) -> Result<(), Error> {
+        let zone = zone(aws, run, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
+        let address = load_balancer::address(run).ok_or_else(incomplete("DescribeLoadBalancers", "DNSName"))?;
         let in_the_way = found.iter().filter(|set| *set.r#type() == RrType::Cname).cloned().collect();
         let mut made = Vec::new();
         for name in self.names() {
@@ -252,7 +251,7 @@ impl Names {
             let set = ResourceRecordSet::builder().name(name).r#type(RrType::A).alias_target(target);
             made.push(set.build().map_err(builder_error)?);
         }
-        change(cloud, &zone, in_the_way, made).await
+        change(aws, &zone, in_the_way, made).await
     }
 }
 

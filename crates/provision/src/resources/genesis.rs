@@ -13,10 +13,9 @@ use futuswarm_spec::Role;
 use futuswarm_store::{Swap, Versioned};
 
 use super::bucket;
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws};
-use crate::plan::{Changed, Fields};
+use crate::error::{Error, failed};
+use crate::{Aws, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "epoch";
 /// The one field: whether managers can found or join the Swarm of this epoch.
@@ -57,22 +56,22 @@ impl Remains {
 }
 
 /// What the bucket and AWS say of the Swarm of a claimed epoch.
-async fn remains(cloud: &Cloud, genesis: &Genesis) -> Result<Remains, Error> {
+async fn remains(aws: &Aws, run: &Run, genesis: &Genesis) -> Result<Remains, Error> {
     let mut remains = Remains::default();
     remains.managers.extend(genesis.founder.clone());
     // Also those of Swarms before it: that they run means that somebody should look before anything is founded.
-    let managers: Vec<ManagerRecord> = cloud.store.all(keys::MANAGERS).await?;
+    let managers: Vec<ManagerRecord> = aws.store.all(keys::MANAGERS).await?;
     remains.managers.extend(managers.into_iter().map(|record| record.instance));
-    let nodes = futuswarm_store::node_records(&cloud.store).await?;
+    let nodes = futuswarm_store::node_records(&aws.store).await?;
     let members = nodes.into_iter().filter(|record| record.state == NodeState::Ready);
     remains.members.extend(members.map(|record| record.instance));
     let all: Vec<String> = remains.managers.union(&remains.members).cloned().collect();
     for ids in all.chunks(IDS_PER_FILTER) {
         // A filter, not ids: an id that EC2 has forgotten would fail the whole call.
         let filter = Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build();
-        let mut pages = cloud.ec2.describe_instances().filters(filter).into_paginator().send();
+        let mut pages = aws.ec2.describe_instances().filters(filter).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(aws("DescribeInstances"))?;
+            let page = page.map_err(failed("DescribeInstances"))?;
             for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
                 let state = instance.state().and_then(|state| state.name());
                 // One that is stopped may be started again.
@@ -81,9 +80,9 @@ async fn remains(cloud: &Cloud, genesis: &Genesis) -> Result<Remains, Error> {
             }
         }
     }
-    let managers = cloud.spec.groups.iter().filter(|(_, group)| group.role == Role::Manager);
-    let names: BTreeSet<String> = managers.map(|(name, _)| cloud.names.of(name)).collect();
-    let groups = cloud.world.groups(cloud).await?.iter();
+    let managers = run.cluster.spec.groups.iter().filter(|(_, group)| group.role == Role::Manager);
+    let names: BTreeSet<String> = managers.map(|(name, _)| run.cluster.names.of(name)).collect();
+    let groups = run.inventory.groups(aws).await?.iter();
     // One that is being deleted starts nothing.
     let mut groups = groups.filter(|group| group.status().is_none());
     remains.has_managers_group =
@@ -91,22 +90,22 @@ async fn remains(cloud: &Cloud, genesis: &Genesis) -> Result<Remains, Error> {
     Ok(remains)
 }
 
-impl Resource for Epoch {
-    type Found = Observed;
+impl Resource<Run> for Epoch {
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "Swarm epoch"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        bucket::object_name(cloud, keys::GENESIS)
+    fn name(&self, run: &Run) -> String {
+        bucket::object_name(&run.cluster, keys::GENESIS)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![bucket::PART.to_owned()]
     }
 
@@ -114,12 +113,12 @@ impl Resource for Epoch {
         true
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Observed>, Error> {
-        let Some(record) = bucket::object::<Genesis>(cloud, keys::GENESIS).await? else { return Ok(None) };
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
+        let Some(record) = bucket::object::<Genesis>(aws, run, keys::GENESIS).await? else { return Ok(None) };
         if record.value.founder.is_none() {
             return Ok(Some(Observed { record, ended: None }));
         }
-        let remains = remains(cloud, &record.value).await?;
+        let remains = remains(aws, run, &record.value).await?;
         let ended = remains.has_ended().then(|| &(&remains.managers | &remains.members) - &remains.alive);
         Ok(Some(Observed { record, ended }))
     }
@@ -128,11 +127,11 @@ impl Resource for Epoch {
         observed.record.value.epoch.to_string()
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Run) -> Result<Fields, Error> {
         Ok(Fields::new().with(SWARM, CURRENT))
     }
 
-    fn current(&self, _: &Cloud, observed: &Observed) -> Fields {
+    fn current(&self, _: &Run, observed: &Observed) -> Fields {
         let epoch = observed.record.value.epoch;
         match observed.ended {
             Some(_) => Fields::new().with(SWARM, format!("of the epoch {epoch}, of which no manager runs any more")),
@@ -140,9 +139,9 @@ impl Resource for Epoch {
         }
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let first = Genesis::open(&cloud.spec.cluster, 1);
-        match cloud.store.swap(keys::GENESIS, &first, None).await? {
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let first = Genesis::open(&run.cluster.spec.cluster, 1);
+        match aws.store.swap(keys::GENESIS, &first, None).await? {
             Swap::Applied(_) => Ok(first.epoch.to_string()),
             // Another run has opened it, or S3 had denied that it exists; either way there is one.
             Swap::Refused(Some(there)) => Ok(there.value.epoch.to_string()),
@@ -150,19 +149,19 @@ impl Resource for Epoch {
         }
     }
 
-    async fn update(&self, cloud: &Cloud, observed: &Observed, _: Changed<'_>) -> Result<(), Error> {
-        let next = Genesis::open(&cloud.spec.cluster, observed.record.value.epoch + 1);
-        if let Swap::Refused(_) = cloud.store.swap(keys::GENESIS, &next, Some(&observed.record.etag)).await? {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, _: Changed<'_>) -> Result<(), Error> {
+        let next = Genesis::open(&run.cluster.spec.cluster, observed.record.value.epoch + 1);
+        if let Swap::Refused(_) = aws.store.swap(keys::GENESIS, &next, Some(&observed.record.etag)).await? {
             return Err(changed());
         }
         // Nobody would ask them: they name another Swarm. A run that is killed before this leaves them to the bucket's lifecycle.
         let instances = observed.ended.clone().unwrap_or_default();
-        futuswarm_store::forget_nodes(&cloud.store, &instances).await?;
+        futuswarm_store::forget_nodes(&aws.store, &instances).await?;
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, _: &Observed) -> Result<(), Error> {
-        Ok(cloud.store.delete(keys::GENESIS).await?)
+    async fn delete(&self, aws: &Aws, _: &Run, _: &Observed) -> Result<(), Error> {
+        Ok(aws.store.delete(keys::GENESIS).await?)
     }
 }
 

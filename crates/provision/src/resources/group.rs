@@ -8,12 +8,11 @@ use futuswarm_spec::{Group as Wanted, Role};
 use super::security_group::SecurityGroup;
 use super::subnet::Tier;
 use super::{genesis, load_balancer, spec_object, target_group, template};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
+use crate::consistency::{self, until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
 use crate::names::PART_TAG;
-use crate::plan::{Changed, Fields};
-use crate::settle::{self, until_free, until_visible};
+use crate::{Aws, Run, inventory};
+use futuswarm_converge::{Changed, Context as _, Fields, Resource};
 
 /// A node needs this long to boot before its health counts, in seconds.
 const GRACE_SECONDS: i32 = 300;
@@ -48,45 +47,45 @@ impl Group {
         spec.groups.iter().map(of).collect()
     }
 
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
-        let found = cloud.world.groups(cloud).await?.iter();
+    pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
+        let found = run.inventory.groups(aws).await?.iter();
         let parts = found.filter_map(|group| {
             let tag = group.tags().iter().find(|tag| tag.key() == Some(PART_TAG))?;
             tag.value()?.strip_prefix("node-").map(str::to_owned)
         });
         Ok(parts
-            .filter(|name| !cloud.spec.groups.contains_key(name))
+            .filter(|name| !run.cluster.spec.groups.contains_key(name))
             .map(|name| Self { name, wanted: None, behind: target_group::PART })
             .collect())
     }
 
-    fn subnets(&self, cloud: &Cloud) -> Result<String, Error> {
+    fn subnets(&self, run: &Run) -> Result<String, Error> {
         let zones = self.wanted.iter().flat_map(|group| &group.zones);
-        let ids: Result<Vec<String>, Error> = zones.map(|zone| cloud.need(&Tier::Public.part(zone))).collect();
+        let ids: Result<Vec<String>, Error> = zones.map(|zone| run.need(&Tier::Public.part(zone))).collect();
         Ok(ids?.join(","))
     }
 
-    fn template(&self, cloud: &Cloud) -> Result<LaunchTemplateSpecification, Error> {
+    fn template(&self, run: &Run) -> Result<LaunchTemplateSpecification, Error> {
         Ok(LaunchTemplateSpecification::builder()
-            .launch_template_name(template::name(cloud, &self.name))
-            .version(cloud.need(&template::part(&self.name))?)
+            .launch_template_name(template::name(&run.cluster, &self.name))
+            .version(run.need(&template::part(&self.name))?)
             .build())
     }
 
-    fn tags(&self, cloud: &Cloud) -> Vec<Tag> {
+    fn tags(&self, run: &Run) -> Vec<Tag> {
         let tag = |(key, value): (String, String)| {
             let tag = Tag::builder().key(key).value(value).propagate_at_launch(true);
-            tag.resource_id(Resource::name(self, cloud)).resource_type("auto-scaling-group").build()
+            tag.resource_id(Resource::name(self, run)).resource_type("auto-scaling-group").build()
         };
-        cloud.tags(&part(&self.name)).into_iter().map(tag).collect()
+        run.cluster.tags(&part(&self.name)).into_iter().map(tag).collect()
     }
 
     /// Managers are protected; ending one that has not left the Swarm could cost it its majority, so somebody must look on.
-    fn note_surplus(&self, cloud: &Cloud, found: &AutoScalingGroup) {
+    fn note_surplus(&self, run: &Run, found: &AutoScalingGroup) {
         let Some(wanted) = self.wanted.as_ref().filter(|wanted| wanted.role == Role::Manager) else { return };
         let there = found.instances().len();
         if usize::try_from(wanted.max).is_ok_and(|most| there > most) {
-            cloud.note(format!(
+            run.note(format!(
                 "the group {} has {there} managers and the spec wants {}: end the others one by one (`aws ec2 terminate-instances`), each when all that are left are Ready",
                 self.name, wanted.max
             ));
@@ -94,32 +93,32 @@ impl Group {
     }
 
     /// What CreateAutoScalingGroup does not do.
-    async fn settle(&self, cloud: &Cloud, group: &Wanted) -> Result<(), Error> {
-        let name = Resource::name(self, cloud);
-        content::put_hook(cloud, &name).await?;
+    async fn settle(&self, aws: &Aws, run: &Run, group: &Wanted) -> Result<(), Error> {
+        let name = Resource::name(self, run);
+        content::put_hook(aws, &name).await?;
         if group.role == Role::Manager {
-            content::keep_managers(cloud, &name).await?;
+            content::keep_managers(aws, &name).await?;
         }
         Ok(())
     }
 }
 
-impl Resource for Group {
-    type Found = Found;
+impl Resource<Run> for Group {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "Auto Scaling group"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(&self.name)
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(&self.name)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(&self.name)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let Some(group) = &self.wanted else {
             // What its nodes use; they end first.
             return vec![
@@ -135,15 +134,15 @@ impl Resource for Group {
         needs
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        let name = Resource::name(self, cloud);
-        let all = cloud.world.groups(cloud).await?;
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+        let name = Resource::name(self, run);
+        let all = run.inventory.groups(aws).await?;
         let Some(group) = all.iter().find(|group| group.auto_scaling_group_name() == Some(&name)) else {
             return Ok(None);
         };
-        self.note_surplus(cloud, group);
-        let hooks = cloud.scaling.describe_lifecycle_hooks().auto_scaling_group_name(&name).send().await;
-        let hooks = hooks.map_err(aws("DescribeLifecycleHooks"))?.lifecycle_hooks.unwrap_or_default();
+        self.note_surplus(run, group);
+        let hooks = aws.scaling.describe_lifecycle_hooks().auto_scaling_group_name(&name).send().await;
+        let hooks = hooks.map_err(failed("DescribeLifecycleHooks"))?.lifecycle_hooks.unwrap_or_default();
         Ok(Some(Found { group: group.clone(), hooks }))
     }
 
@@ -151,29 +150,29 @@ impl Resource for Group {
         found.group.auto_scaling_group_name().unwrap_or_default().to_owned()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.wanted.is_some()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Some(group) = &self.wanted else { return Ok(Fields::new()) };
-        let fields = content::wanted(cloud, &self.name, group, &cloud.id_or_unknown(self.behind));
-        Ok(fields.with_wanted_tags(&cloud.tags(&part(&self.name))))
+        let fields = content::wanted(run, &self.name, group, &run.id_or_unknown(self.behind));
+        Ok(fields.with_desired_tags(&run.cluster.tags(&part(&self.name))))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         let fixed = self.wanted.as_ref().is_some_and(|group| group.min == group.max);
         let tags = found.group.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
-        content::found(&found.group, &found.hooks, fixed).with_tags(tags, &cloud.tags(&part(&self.name)))
+        content::found(&found.group, &found.hooks, fixed).with_tags(tags, &run.cluster.tags(&part(&self.name)))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let group = self.wanted.as_ref().ok_or_else(incomplete("CreateAutoScalingGroup", "group"))?;
-        let name = Resource::name(self, cloud);
-        let (subnets, behind) = (self.subnets(cloud)?, cloud.need(self.behind)?);
-        let template = self.template(cloud)?;
+        let name = Resource::name(self, run);
+        let (subnets, behind) = (self.subnets(run)?, run.need(self.behind)?);
+        let template = self.template(run)?;
         let made = until_visible("what the group starts nodes from", || async {
-            let create = cloud
+            let create = aws
                 .scaling
                 .create_auto_scaling_group()
                 .auto_scaling_group_name(&name)
@@ -185,7 +184,7 @@ impl Resource for Group {
                 .health_check_type("EC2")
                 .health_check_grace_period(GRACE_SECONDS)
                 .new_instances_protected_from_scale_in(group.role == Role::Manager)
-                .set_tags(Some(self.tags(cloud)));
+                .set_tags(Some(self.tags(run)));
             let create = match self.behind {
                 target_group::PART => create.target_group_arns(&behind),
                 _ => create.load_balancer_names(&behind),
@@ -194,19 +193,19 @@ impl Resource for Group {
                 Some(policy) => create.mixed_instances_policy(policy),
                 None => create.launch_template(template.clone()),
             };
-            create.send().await.map_err(aws("CreateAutoScalingGroup"))
+            create.send().await.map_err(failed("CreateAutoScalingGroup"))
         });
         made.await?;
-        self.settle(cloud, group).await?;
+        self.settle(aws, run, group).await?;
         Ok(name)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let group = self.wanted.as_ref().ok_or_else(incomplete("UpdateAutoScalingGroup", "group"))?;
-        let name = Resource::name(self, cloud);
+        let name = Resource::name(self, run);
         if changed.any(content::UPDATED) {
-            let (subnets, template) = (self.subnets(cloud)?, self.template(cloud)?);
-            let update = cloud
+            let (subnets, template) = (self.subnets(run)?, self.template(run)?);
+            let update = aws
                 .scaling
                 .update_auto_scaling_group()
                 .auto_scaling_group_name(&name)
@@ -224,20 +223,20 @@ impl Resource for Group {
                 false => update,
             };
             until_visible("the template's newest version", || async {
-                update.clone().send().await.map_err(aws("UpdateAutoScalingGroup"))
+                update.clone().send().await.map_err(failed("UpdateAutoScalingGroup"))
             })
             .await?;
         }
         if changed.any(&[content::BEHIND]) {
-            content::attach(cloud, &found.group, self.behind, &cloud.need(self.behind)?).await?;
+            content::attach(aws, &found.group, self.behind, &run.need(self.behind)?).await?;
         }
         if changed.any(&[content::HOOK, content::KEPT]) {
-            self.settle(cloud, group).await?;
+            self.settle(aws, run, group).await?;
         }
         if changed.tags() {
             until_visible("the Auto Scaling group", || async {
-                let tag = cloud.scaling.create_or_update_tags().set_tags(Some(self.tags(cloud)));
-                tag.send().await.map_err(aws("CreateOrUpdateTags"))
+                let tag = aws.scaling.create_or_update_tags().set_tags(Some(self.tags(run)));
+                tag.send().await.map_err(failed("CreateOrUpdateTags"))
             })
             .await?;
         }
@@ -245,25 +244,25 @@ impl Resource for Group {
     }
 
     /// With its instances, and waits until they are gone.
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
-        let name = Resource::name(self, cloud);
-        content::unprotect(cloud, &found.group).await?;
+    async fn delete(&self, aws: &Aws, run: &Run, found: &Found) -> Result<(), Error> {
+        let name = Resource::name(self, run);
+        content::unprotect(aws, &found.group).await?;
         let deleted = until_free("the Auto Scaling group", || async {
-            let delete = cloud.scaling.delete_auto_scaling_group().auto_scaling_group_name(&name).force_delete(true);
-            delete.send().await.map_err(aws("DeleteAutoScalingGroup"))
+            let delete = aws.scaling.delete_auto_scaling_group().auto_scaling_group_name(&name).force_delete(true);
+            delete.send().await.map_err(failed("DeleteAutoScalingGroup"))
         });
         if let Err(error) = deleted.await {
             // Auto Scaling has one code for everything, also for what an attempt whose answer was lost has deleted.
-            let gone = error.is(&["ValidationError"]) && self.observe(&cloud.afresh()).await?.is_none();
+            let gone = error.is(&["ValidationError"]) && self.observe(aws, &run.afresh()).await?.is_none();
             if !gone {
                 return Err(error.into());
             }
         }
         let what = format!("the end of the instances of {name}");
-        settle::wait(&what, END, || async {
-            let instances = crate::status::instances(cloud).await?;
+        consistency::wait(&what, END, || async {
+            let instances = inventory::instances(aws, &run.cluster).await?;
             let ours = |instance: &aws_sdk_ec2::types::Instance| {
-                crate::world::tag(instance.tags(), PART_TAG) == Some(&part(&self.name))
+                inventory::tag(instance.tags(), PART_TAG) == Some(&part(&self.name))
             };
             Ok((!instances.iter().any(ours)).then_some(()))
         })

@@ -7,8 +7,8 @@ use futuswarm_aws::at_most_one;
 use futuswarm_spec::Architecture;
 use serde_json::json;
 
-use crate::Cloud;
-use crate::error::{Error, aws};
+use crate::error::{Error, failed};
+use crate::{Aws, Cluster, Run};
 
 /// Where `cargo xtask publish` leaves the id of the image that it promoted.
 fn parameter(architecture: &str) -> String {
@@ -19,17 +19,17 @@ fn parameter(architecture: &str) -> String {
 ///
 /// # Errors
 /// When there is none; the message says how to get one.
-pub(crate) async fn find(cloud: &Cloud, architecture: Architecture) -> Result<String, Error> {
+pub(crate) async fn find(aws: &Aws, run: &Run, architecture: Architecture) -> Result<String, Error> {
     let architecture = architecture.to_string();
-    if let Some(found) = cloud.world.image(&architecture, look(cloud)).await? {
+    if let Some(found) = run.inventory.image(&architecture, look(aws, run)).await? {
         return Ok(found);
     }
-    let region = &cloud.spec.region;
+    let region = &run.cluster.spec.region;
     let make = format!("bake one with `cargo xtask bake`, then `cargo xtask publish --region {region}");
-    Err(Error::Missing(match &cloud.extras.image {
+    Err(Error::Missing(match &run.overrides.image {
         None => format!("no image for {architecture} was promoted in {region}: {make} --promote`"),
         Some(id) if is_id(id) => format!("there is no image {id} for {architecture} in {region}: {make}`"),
-        Some(name) => match shared(cloud, name).await? {
+        Some(name) => match shared(aws, name).await? {
             Some((id, owner)) => format!(
                 "the account has no image named {name} in {region}, and the account {owner} shares one of that name, {id}: \
                  say --image {id} if that account is one of yours"
@@ -45,22 +45,22 @@ fn is_id(name: &str) -> bool {
 }
 
 /// Architecture → image id, for all architectures of the spec.
-async fn look(cloud: &Cloud) -> Result<BTreeMap<String, String>, Error> {
-    match &cloud.extras.image {
-        None => promoted(cloud).await,
-        Some(name) => Ok(named(cloud, name).await?.into_iter().collect()),
+async fn look(aws: &Aws, run: &Run) -> Result<BTreeMap<String, String>, Error> {
+    match &run.overrides.image {
+        None => promoted(aws, &run.cluster).await,
+        Some(name) => Ok(named(aws, name).await?.into_iter().collect()),
     }
 }
 
 /// The images that were promoted.
-async fn promoted(cloud: &Cloud) -> Result<BTreeMap<String, String>, Error> {
+async fn promoted(aws: &Aws, cluster: &Cluster) -> Result<BTreeMap<String, String>, Error> {
     let mut found = BTreeMap::new();
-    for group in cloud.spec.groups.values() {
+    for group in cluster.spec.groups.values() {
         let architecture = group.architecture().to_string();
         if found.contains_key(&architecture) {
             continue;
         }
-        match cloud.ssm.call("GetParameter", json!({ "Name": parameter(&architecture) })).await {
+        match aws.ssm.call("GetParameter", json!({ "Name": parameter(&architecture) })).await {
             Ok(answer) => {
                 let value = answer["Parameter"]["Value"].as_str();
                 found.extend(value.map(|value| (architecture, value.to_owned())));
@@ -73,13 +73,13 @@ async fn promoted(cloud: &Cloud) -> Result<BTreeMap<String, String>, Error> {
 }
 
 /// The architecture and id of an image: by its id whosever it is, by its name only of the account's own.
-async fn named(cloud: &Cloud, name: &str) -> Result<Option<(String, String)>, Error> {
-    let ask = cloud.ec2.describe_images();
+async fn named(aws: &Aws, name: &str) -> Result<Option<(String, String)>, Error> {
+    let ask = aws.ec2.describe_images();
     let ask = match is_id(name) {
         true => ask.image_ids(name),
         false => ask.owners("self").filters(Filter::builder().name("name").values(name).build()),
     };
-    let images = match ask.send().await.map_err(aws("DescribeImages")) {
+    let images = match ask.send().await.map_err(failed("DescribeImages")) {
         Err(error) if error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"]) => {
             return Ok(None);
         }
@@ -95,10 +95,10 @@ async fn named(cloud: &Cloud, name: &str) -> Result<Option<(String, String)>, Er
 
 /// The id and owner of an image of this name that another account shares with this one. It is only told and never taken: whoever
 /// knows an account's number can share an image of any name with it.
-async fn shared(cloud: &Cloud, name: &str) -> Result<Option<(String, String)>, Error> {
+async fn shared(aws: &Aws, name: &str) -> Result<Option<(String, String)>, Error> {
     let filter = Filter::builder().name("name").values(name).build();
-    let found = cloud.ec2.describe_images().executable_users("self").filters(filter).send().await;
-    let found = found.map_err(aws("DescribeImages"))?.images.unwrap_or_default();
+    let found = aws.ec2.describe_images().executable_users("self").filters(filter).send().await;
+    let found = found.map_err(failed("DescribeImages"))?.images.unwrap_or_default();
     Ok(found.first().map(|image| (id(image), image.owner_id().unwrap_or("(unknown)").to_owned())))
 }
 

@@ -4,12 +4,10 @@ use aws_sdk_iam::types::InstanceProfile as Found;
 use futuswarm_spec::Role as NodeRole;
 
 use super::{marks, role};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_detached, until_visible};
-use crate::world;
+use crate::consistency::{until_detached, until_visible};
+use crate::error::{Error, failed};
+use crate::{Aws, Cluster, Run, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The profile of a role; it has the role's name.
 pub(crate) struct InstanceProfile(pub(crate) NodeRole);
@@ -21,30 +19,28 @@ pub(crate) fn part(role: NodeRole) -> String {
 impl InstanceProfile {
     /// A profile holds one role at a time, so that the former goes first; when the new one is refused, the former is put back. Another
     /// profile would not help: instances keep the one that they have.
-    async fn replace_roles(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
-        self.remove_roles(cloud, found).await?;
-        let Err(refused) = self.add_role(cloud, &self.name(cloud)).await else { return Ok(()) };
+    async fn replace_roles(&self, aws: &Aws, run: &Run, found: &Found) -> Result<(), Error> {
+        self.remove_roles(aws, run, found).await?;
+        let Err(refused) = self.add_role(aws, &run.cluster, &self.name(run)).await else { return Ok(()) };
         for former in found.roles() {
-            if let Err(error) = self.add_role(cloud, former.role_name()).await {
-                let (role, profile) = (former.role_name(), self.name(cloud));
-                cloud.note(format!(
-                    "the role {role} could not be put back into the instance profile {profile}: {error}"
-                ));
+            if let Err(error) = self.add_role(aws, &run.cluster, former.role_name()).await {
+                let (role, profile) = (former.role_name(), self.name(run));
+                run.note(format!("the role {role} could not be put back into the instance profile {profile}: {error}"));
             }
         }
         Err(refused)
     }
 
-    async fn add_role(&self, cloud: &Cloud, role: &str) -> Result<(), Error> {
-        let name = cloud.names.role(self.0);
+    async fn add_role(&self, aws: &Aws, cluster: &Cluster, role: &str) -> Result<(), Error> {
+        let name = cluster.names.role(self.0);
         let added = until_visible("the instance profile and its role", || async {
-            let add = cloud.iam.add_role_to_instance_profile().instance_profile_name(&name).role_name(role);
-            add.send().await.map_err(aws("AddRoleToInstanceProfile"))
+            let add = aws.iam.add_role_to_instance_profile().instance_profile_name(&name).role_name(role);
+            add.send().await.map_err(failed("AddRoleToInstanceProfile"))
         });
         match added.await {
             // It has one already, and one is all that it may have: perhaps by a call of ours whose answer was lost.
             Err(error) if error.is(&["LimitExceeded", "LimitExceededException"]) => {
-                let found = get(cloud, &name).await?;
+                let found = get(aws, &name).await?;
                 let has = found.is_some_and(|found| found.roles().iter().any(|one| one.role_name() == role));
                 if has { Ok(()) } else { Err(error.into()) }
             }
@@ -55,95 +51,95 @@ impl InstanceProfile {
         }
     }
 
-    async fn remove_roles(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    async fn remove_roles(&self, aws: &Aws, run: &Run, found: &Found) -> Result<(), Error> {
         for role in found.roles() {
-            let remove = cloud.iam.remove_role_from_instance_profile().instance_profile_name(self.name(cloud));
+            let remove = aws.iam.remove_role_from_instance_profile().instance_profile_name(self.name(run));
             let removed = remove.role_name(role.role_name()).send().await;
-            role::or_gone(removed.map_err(aws("RemoveRoleFromInstanceProfile")))?;
+            role::or_gone(removed.map_err(failed("RemoveRoleFromInstanceProfile")))?;
         }
         Ok(())
     }
 }
 
-async fn get(cloud: &Cloud, name: &str) -> Result<Option<Found>, Error> {
-    let found = cloud.iam.get_instance_profile().instance_profile_name(name).send().await;
-    match found.map_err(aws("GetInstanceProfile")) {
+async fn get(aws: &Aws, name: &str) -> Result<Option<Found>, Error> {
+    let found = aws.iam.get_instance_profile().instance_profile_name(name).send().await;
+    match found.map_err(failed("GetInstanceProfile")) {
         Ok(found) => Ok(found.instance_profile),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-impl Resource for InstanceProfile {
-    type Found = Found;
+impl Resource<Run> for InstanceProfile {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "instance profile"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.role(self.0)
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.role(self.0)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(self.0)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![role::part(self.0)]
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        let name = self.name(cloud);
-        let roles = cloud.world.roles(cloud).await?.iter().filter(|role| role.role_name() == Some(&name));
-        let known = roles.flat_map(world::profiles).find(|profile| profile.instance_profile_name() == name);
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+        let name = self.name(run);
+        let roles = run.inventory.roles(aws).await?.iter().filter(|role| role.role_name() == Some(&name));
+        let known = roles.flat_map(inventory::profiles).find(|profile| profile.instance_profile_name() == name);
         if let Some(known) = known {
             return Ok(Some(known.clone()));
         }
         // One that holds no role is behind no role.
-        get(cloud, &name).await
+        get(aws, &name).await
     }
 
     fn id(&self, found: &Found) -> String {
         found.instance_profile_name().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(marks::wanted(Fields::new().with("role", self.name(cloud))))
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        Ok(marks::wanted(Fields::new().with("role", self.name(run))))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         let role = found.roles().first().map(|role| role.role_name());
-        marks::current(cloud, Fields::new().with_some("role", role))
+        marks::current(run, Fields::new().with_some("role", role))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let name = self.name(cloud);
-        let create = cloud.iam.create_instance_profile().instance_profile_name(&name);
-        let create = create.set_tags(Some(role::tags(cloud, &part(self.0))?));
-        create.send().await.map_err(aws("CreateInstanceProfile"))?;
-        self.add_role(cloud, &name).await?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let name = self.name(run);
+        let create = aws.iam.create_instance_profile().instance_profile_name(&name);
+        let create = create.set_tags(Some(role::tags(&run.cluster, &part(self.0))?));
+        create.send().await.map_err(failed("CreateInstanceProfile"))?;
+        self.add_role(aws, &run.cluster, &name).await?;
         Ok(name)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         if changed.any(&["role"]) {
-            self.replace_roles(cloud, found).await?;
+            self.replace_roles(aws, run, found).await?;
         }
         if marks::differs(changed) {
-            let tag = cloud.iam.tag_instance_profile().instance_profile_name(self.name(cloud));
-            let tag = tag.set_tags(Some(role::tags(cloud, &part(self.0))?));
-            tag.send().await.map_err(aws("TagInstanceProfile"))?;
+            let tag = aws.iam.tag_instance_profile().instance_profile_name(self.name(run));
+            let tag = tag.set_tags(Some(role::tags(&run.cluster, &part(self.0))?));
+            tag.send().await.map_err(failed("TagInstanceProfile"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
-        self.remove_roles(cloud, found).await?;
-        let name = self.name(cloud);
+    async fn delete(&self, aws: &Aws, run: &Run, found: &Found) -> Result<(), Error> {
+        self.remove_roles(aws, run, found).await?;
+        let name = self.name(run);
         until_detached("the instance profile", || async {
-            let delete = cloud.iam.delete_instance_profile().instance_profile_name(&name);
-            delete.send().await.map_err(aws("DeleteInstanceProfile"))
+            let delete = aws.iam.delete_instance_profile().instance_profile_name(&name);
+            delete.send().await.map_err(failed("DeleteInstanceProfile"))
         })
         .await?;
         Ok(())

@@ -4,12 +4,11 @@ use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType, RouteState, Rou
 
 use super::subnet::Tier;
 use super::{route_table, vpc};
-use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
-use crate::{Cloud, Mode, world};
+use crate::aws::ec2_not_twice;
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Mode, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "internet-gateway";
 
@@ -25,46 +24,46 @@ pub(crate) enum Seen {
 }
 
 /// The gateway behind the public subnets' way out.
-fn routed(cloud: &Cloud, tables: &[RouteTable]) -> Option<String> {
+fn routed(run: &Run, tables: &[RouteTable]) -> Option<String> {
     let public = route_table::Table::part_of(Tier::Public);
-    let table = world::part(cloud, tables, "route tables", public).ok()??;
+    let table = run.inventory.find(tables, "route tables", public).ok()??;
     let route = table.routes().iter().find(|route| route.destination_cidr_block() == Some("0.0.0.0/0"))?;
     let living = route.state() == Some(&RouteState::Active);
     route.gateway_id().filter(|id| living && id.starts_with("igw-")).map(str::to_owned)
 }
 
-impl Resource for InternetGateway {
-    type Found = Seen;
+impl Resource<Run> for InternetGateway {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "internet gateway"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(PART)
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(PART)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("igw-")
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
-        let tags_count = cloud.has_stale_tags() || cloud.extras.adopt.contains_key(PART);
-        if matches!(cloud.mode(), Mode::Apply { .. })
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(PART);
+        if matches!(run.mode(), Mode::Apply { .. })
             && !tags_count
-            && let Some(id) = routed(cloud, cloud.world.route_tables(cloud).await?)
+            && let Some(id) = routed(run, run.inventory.route_tables(aws).await?)
         {
             return Ok(Some(Seen::Routed(id)));
         }
-        let found = world::part(cloud, cloud.world.gateways(cloud).await?, "internet gateways", PART)?;
+        let found = run.inventory.find(run.inventory.gateways(aws).await?, "internet gateways", PART)?;
         Ok(found.map(Seen::Asked))
     }
 
@@ -75,67 +74,69 @@ impl Resource for InternetGateway {
         }
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(Fields::new().with("attached to", cloud.id_or_unknown(vpc::PART)).with_wanted_tags(&cloud.tags(PART)))
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        Ok(Fields::new().with("attached to", run.id_or_unknown(vpc::PART)).with_desired_tags(&run.cluster.tags(PART)))
     }
 
-    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+    fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let Seen::Asked(found) = seen else {
-            let attached = Fields::new().with("attached to", cloud.id_or_unknown(vpc::PART));
-            return attached.with_wanted_tags(&cloud.tags(PART));
+            let attached = Fields::new().with("attached to", run.id_or_unknown(vpc::PART));
+            return attached.with_desired_tags(&run.cluster.tags(PART));
         };
         let attached = found.attachments().iter().find_map(|attachment| attachment.vpc_id());
-        Fields::new().with_some("attached to", attached).with_tags(world::pairs(found.tags()), &cloud.tags(PART))
+        Fields::new()
+            .with_some("attached to", attached)
+            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let create = cloud.ec2.create_internet_gateway();
-        let create = create.tag_specifications(cloud.ec2_tags(ResourceType::InternetGateway, PART));
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let create = aws.ec2.create_internet_gateway();
+        let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::InternetGateway, PART));
         let made = create.customize().config_override(ec2_not_twice()).send().await;
-        let made = made.map_err(aws("CreateInternetGateway"))?.internet_gateway;
+        let made = made.map_err(failed("CreateInternetGateway"))?.internet_gateway;
         let id = made.and_then(|made| made.internet_gateway_id);
         let id = id.ok_or_else(incomplete("CreateInternetGateway", "InternetGatewayId"))?;
-        if let Err(error) = attach(cloud, &id).await {
+        if let Err(error) = attach(aws, run, &id).await {
             // One that is not attached would stand in the way of the VPC's own, once that is adopted.
-            let delete = cloud.ec2.delete_internet_gateway().internet_gateway_id(&id).send().await;
-            if let Err(left) = delete.map_err(aws("DeleteInternetGateway")) {
-                cloud.note(format!("the internet gateway {id} is left, attached to nothing: {left}"));
+            let delete = aws.ec2.delete_internet_gateway().internet_gateway_id(&id).send().await;
+            if let Err(left) = delete.map_err(failed("DeleteInternetGateway")) {
+                run.note(format!("the internet gateway {id} is left, attached to nothing: {left}"));
             }
             return Err(error);
         }
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(seen);
         if changed.any(&["attached to"]) {
-            detach(cloud, seen).await?;
-            attach(cloud, &id).await?;
+            detach(aws, seen).await?;
+            attach(aws, run, &id).await?;
         }
         if changed.tags() {
-            cloud.tag_ec2(&id, PART).await?;
+            ec2_tags::set(aws, &run.cluster, &id, PART).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
-        detach(cloud, seen).await?;
+    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
+        detach(aws, seen).await?;
         let id = self.id(seen);
-        let delete = cloud.ec2.delete_internet_gateway().internet_gateway_id(id);
-        delete.send().await.map_err(aws("DeleteInternetGateway"))?;
+        let delete = aws.ec2.delete_internet_gateway().internet_gateway_id(id);
+        delete.send().await.map_err(failed("DeleteInternetGateway"))?;
         Ok(())
     }
 }
 
-async fn attach(cloud: &Cloud, id: &str) -> Result<(), Error> {
-    let vpc = cloud.need(vpc::PART)?;
+async fn attach(aws: &Aws, run: &Run, id: &str) -> Result<(), Error> {
+    let vpc = run.need(vpc::PART)?;
     let attached = until_visible("the internet gateway", || async {
-        let attach = cloud.ec2.attach_internet_gateway().internet_gateway_id(id).vpc_id(&vpc);
-        attach.send().await.map_err(aws("AttachInternetGateway"))
+        let attach = aws.ec2.attach_internet_gateway().internet_gateway_id(id).vpc_id(&vpc);
+        attach.send().await.map_err(failed("AttachInternetGateway"))
     });
     match attached.await {
         // Perhaps by a call of ours whose answer was lost.
-        Err(error) if error.is(&["Resource.AlreadyAssociated"]) && is_attached(cloud, id, &vpc).await? => Ok(()),
+        Err(error) if error.is(&["Resource.AlreadyAssociated"]) && is_attached(aws, id, &vpc).await? => Ok(()),
         attached => {
             attached?;
             Ok(())
@@ -143,21 +144,21 @@ async fn attach(cloud: &Cloud, id: &str) -> Result<(), Error> {
     }
 }
 
-async fn is_attached(cloud: &Cloud, id: &str, vpc: &str) -> Result<bool, Error> {
-    let ask = cloud.ec2.describe_internet_gateways().internet_gateway_ids(id).send().await;
-    let found = ask.map_err(aws("DescribeInternetGateways"))?.internet_gateways.unwrap_or_default();
+async fn is_attached(aws: &Aws, id: &str, vpc: &str) -> Result<bool, Error> {
+    let ask = aws.ec2.describe_internet_gateways().internet_gateway_ids(id).send().await;
+    let found = ask.map_err(failed("DescribeInternetGateways"))?.internet_gateways.unwrap_or_default();
     let mut attachments = found.iter().flat_map(|gateway| gateway.attachments());
     Ok(attachments.any(|attachment| attachment.vpc_id() == Some(vpc)))
 }
 
-async fn detach(cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+async fn detach(aws: &Aws, seen: &Seen) -> Result<(), Error> {
     let Seen::Asked(found) = seen else { return Ok(()) };
     let id = found.internet_gateway_id().unwrap_or_default();
     for vpc in found.attachments().iter().filter_map(|attachment| attachment.vpc_id()) {
         // It waits for the last public address of the VPC.
         until_free("the internet gateway", || async {
-            let detach = cloud.ec2.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc);
-            detach.send().await.map_err(aws("DetachInternetGateway"))
+            let detach = aws.ec2.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc);
+            detach.send().await.map_err(failed("DetachInternetGateway"))
         })
         .await?;
     }

@@ -4,14 +4,12 @@
 //! former one goes last, when no template names it any more: a key that EC2 refuses takes nothing away from a living cluster.
 
 use aws_sdk_ec2::primitives::Blob;
-use aws_sdk_ec2::types::{Filter, KeyPairInfo, ResourceType};
+use aws_sdk_ec2::types::{KeyPairInfo, ResourceType};
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::Resource;
-use crate::error::{Error, aws};
-use crate::names::PART_TAG;
-use crate::plan::{Changed, Fields};
-use crate::{Cloud, world};
+use crate::error::{Error, failed};
+use crate::{Aws, Cluster, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "ssh";
 /// The parts of pairs that go begin so.
@@ -39,24 +37,13 @@ fn digest(key: &str) -> String {
 }
 
 /// The public key that the nodes' `admin` has, if anybody gave one.
-fn key(cloud: &Cloud) -> Option<&String> {
-    cloud.extras.ssh_public_key.as_ref().or(cloud.spec.ssh.public_key.as_ref())
+fn key(run: &Run) -> Option<&String> {
+    run.overrides.ssh_public_key.as_ref().or(run.cluster.spec.ssh.public_key.as_ref())
 }
 
 /// Whether nodes have a key pair.
-pub(crate) fn is_wanted(cloud: &Cloud) -> bool {
-    key(cloud).is_some()
-}
-
-/// All pairs with the cluster's tags.
-async fn pairs(cloud: &Cloud) -> Result<&[KeyPairInfo], Error> {
-    let ask = || async {
-        let part = Filter::builder().name(format!("tag:{PART_TAG}")).values(PART).build();
-        let ask = cloud.ec2.describe_key_pairs().filters(cloud.ours()).filters(part).include_public_key(true);
-        let found = ask.send().await.map_err(aws("DescribeKeyPairs"))?;
-        Ok(found.key_pairs.unwrap_or_default())
-    };
-    cloud.world.key_pairs.get_or_try_init(ask).await.map(Vec::as_slice)
+pub(crate) fn is_wanted(run: &Run) -> bool {
+    key(run).is_some()
 }
 
 fn is_of(pair: &KeyPairInfo, key: &str) -> bool {
@@ -65,14 +52,14 @@ fn is_of(pair: &KeyPairInfo, key: &str) -> bool {
 
 impl KeyPair {
     /// The one that the cluster should have.
-    pub(crate) fn of(cloud: &Cloud) -> Option<Self> {
-        key(cloud).cloned().map(Self::Wanted)
+    pub(crate) fn of(run: &Run) -> Option<Self> {
+        key(run).cloned().map(Self::Wanted)
     }
 
     /// Those of other keys; all of them when nobody gave one.
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
-        let mut all = pairs(cloud).await?.iter().collect::<Vec<_>>();
-        if let Some(key) = key(cloud)
+    pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
+        let mut all = run.inventory.key_pairs(aws, PART).await?.iter().collect::<Vec<_>>();
+        if let Some(key) = key(run)
             && let Some(ours) = all.iter().position(|pair| is_of(pair, key))
         {
             all.remove(ours);
@@ -81,73 +68,73 @@ impl KeyPair {
     }
 
     /// The name to try first, and others.
-    fn names(cloud: &Cloud, key: &str) -> impl Iterator<Item = String> {
-        let first = format!("{}-{}", cloud.names.of(PART), digest(key));
+    fn names(cluster: &Cluster, key: &str) -> impl Iterator<Item = String> {
+        let first = format!("{}-{}", cluster.names.of(PART), digest(key));
         (1..=NAMES).map(move |number| if number == 1 { first.clone() } else { format!("{first}-{number}") })
     }
 }
 
-impl Resource for KeyPair {
-    type Found = KeyPairInfo;
+impl Resource<Run> for KeyPair {
+    type Observed = KeyPairInfo;
 
     fn kind(&self) -> &'static str {
         "key pair"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
+    fn name(&self, run: &Run) -> String {
         match self {
-            Self::Wanted(key) => Self::names(cloud, key).next().unwrap_or_default(),
+            Self::Wanted(key) => Self::names(&run.cluster, key).next().unwrap_or_default(),
             Self::Former(name) => name.clone(),
         }
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         match self {
             Self::Wanted(_) => PART.to_owned(),
             Self::Former(name) => format!("{FORMER} {name}"),
         }
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         matches!(self, Self::Wanted(_))
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<KeyPairInfo>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<KeyPairInfo>, Error> {
         let is_it = |pair: &&KeyPairInfo| match self {
             Self::Wanted(key) => is_of(pair, key),
             Self::Former(name) => pair.key_name() == Some(name),
         };
-        Ok(pairs(cloud).await?.iter().find(is_it).cloned())
+        Ok(run.inventory.key_pairs(aws, PART).await?.iter().find(is_it).cloned())
     }
 
     fn id(&self, found: &KeyPairInfo) -> String {
         found.key_name().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Self::Wanted(key) = self else { return Ok(Fields::new()) };
-        Ok(Fields::new().with(KEY, without_comment(key)).with_wanted_tags(&cloud.tags(PART)))
+        Ok(Fields::new().with(KEY, without_comment(key)).with_desired_tags(&run.cluster.tags(PART)))
     }
 
-    fn current(&self, cloud: &Cloud, found: &KeyPairInfo) -> Fields {
+    fn current(&self, run: &Run, found: &KeyPairInfo) -> Fields {
         let fields = Fields::new().with_some(KEY, found.public_key().map(without_comment));
-        fields.with_tags(world::pairs(found.tags()), &cloud.tags(PART))
+        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let Self::Wanted(key) = self else { return Ok(self.name(cloud)) };
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let Self::Wanted(key) = self else { return Ok(self.name(run)) };
         let mut last = None;
-        for name in Self::names(cloud, key) {
-            let import = cloud.ec2.import_key_pair().key_name(&name).public_key_material(Blob::new(key.as_bytes()));
-            let import = import.tag_specifications(cloud.ec2_tags(ResourceType::KeyPair, PART));
-            match import.send().await.map_err(aws("ImportKeyPair")) {
+        for name in Self::names(&run.cluster, key) {
+            let import = aws.ec2.import_key_pair().key_name(&name).public_key_material(Blob::new(key.as_bytes()));
+            let import = import.tag_specifications(run.cluster.ec2_tags(ResourceType::KeyPair, PART));
+            match import.send().await.map_err(failed("ImportKeyPair")) {
                 Ok(_) => return Ok(name),
                 Err(error) if error.is(&["InvalidKeyPair.Duplicate"]) => {
-                    let ask = cloud.ec2.describe_key_pairs().key_names(&name).include_public_key(true).send().await;
-                    let there = ask.map_err(aws("DescribeKeyPairs"))?.key_pairs.unwrap_or_default();
+                    let ask = aws.ec2.describe_key_pairs().key_names(&name).include_public_key(true).send().await;
+                    let there = ask.map_err(failed("DescribeKeyPairs"))?.key_pairs.unwrap_or_default();
                     // Made by a call of ours whose answer was lost, or without our tags.
                     if let Some(pair) = there.iter().find(|pair| is_of(pair, key)) {
-                        cloud.tag_ec2(pair.key_pair_id().unwrap_or_default(), PART).await?;
+                        ec2_tags::set(aws, &run.cluster, pair.key_pair_id().unwrap_or_default(), PART).await?;
                         return Ok(name);
                     }
                     last = Some(error);
@@ -158,15 +145,15 @@ impl Resource for KeyPair {
         Err(last.map_or_else(|| Error::Missing("no name is left for the key pair".to_owned()), Error::from))
     }
 
-    async fn update(&self, cloud: &Cloud, found: &KeyPairInfo, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &KeyPairInfo, _: Changed<'_>) -> Result<(), Error> {
         // By its key it was found, so that only tags can differ.
-        cloud.tag_ec2(found.key_pair_id().unwrap_or_default(), PART).await
+        ec2_tags::set(aws, &run.cluster, found.key_pair_id().unwrap_or_default(), PART).await
     }
 
     /// Nodes that run keep the key that they started with.
-    async fn delete(&self, cloud: &Cloud, found: &KeyPairInfo) -> Result<(), Error> {
-        let delete = cloud.ec2.delete_key_pair().key_name(self.id(found));
-        delete.send().await.map_err(aws("DeleteKeyPair"))?;
+    async fn delete(&self, aws: &Aws, _: &Run, found: &KeyPairInfo) -> Result<(), Error> {
+        let delete = aws.ec2.delete_key_pair().key_name(self.id(found));
+        delete.send().await.map_err(failed("DeleteKeyPair"))?;
         Ok(())
     }
 }
@@ -174,15 +161,14 @@ impl Resource for KeyPair {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Extras;
 
     #[test]
     fn another_key_is_another_pair_and_a_comment_makes_no_difference() {
-        let cloud = Cloud::nowhere(Extras::default(), Box::new(|_| {}));
-        let name = |key: &str| KeyPair::Wanted(key.to_owned()).name(&cloud);
+        let run = Run::local();
+        let name = |key: &str| KeyPair::Wanted(key.to_owned()).name(&run);
         assert_eq!(name("ssh-ed25519 AAAA1"), name("ssh-ed25519  AAAA1 somebody@example.com\n"));
         assert_ne!(name("ssh-ed25519 AAAA1"), name("ssh-ed25519 AAAA2"));
-        let names: Vec<String> = KeyPair::names(&cloud, "ssh-ed25519 AAAA1").collect();
+        let names: Vec<String> = KeyPair::names(&run.cluster, "ssh-ed25519 AAAA1").collect();
         assert!(names[0].starts_with("futuswarm-local-ssh-"), "{names:?}");
         assert_eq!(names[1..], [2, 3, 4].map(|number| format!("{}-{number}", names[0])));
         // EC2 takes 255 characters (ImportKeyPair's documentation).

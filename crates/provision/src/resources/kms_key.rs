@@ -5,12 +5,11 @@ use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
 use futuswarm_aws::NotTwice;
 
 use super::{marks, rds};
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
 use crate::names::Names;
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
-use crate::{Cloud, Mode};
+use crate::{Aws, Cluster, Mode, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// KMS deletes keys only after a waiting period; this is the shortest, in days.
 const SHORTEST_WAIT_DAYS: i32 = 7;
@@ -34,27 +33,27 @@ impl KmsKey {
         }
     }
 
-    fn alias(self, cloud: &Cloud) -> String {
+    fn alias(self, cluster: &Cluster) -> String {
         match self {
-            Self::Cluster => cloud.names.cluster_key(),
-            Self::Managers => cloud.names.manager_key(),
+            Self::Cluster => cluster.names.cluster_key(),
+            Self::Managers => cluster.names.manager_key(),
         }
     }
 
-    fn description(self, cloud: &Cloud) -> String {
-        format!("Futuswarm cluster {}: {}", cloud.spec.cluster, self.part_name())
+    fn description(self, cluster: &Cluster) -> String {
+        format!("Futuswarm cluster {}: {}", cluster.spec.cluster, self.part_name())
     }
 
     /// A key of this part without an alias, which a run that was killed has left, or one that waits for its end: what was sealed
     /// with it can be opened as long as it lives. Asked for only when there is no alias, because it looks at every key of the
     /// account.
-    async fn nameless(self, cloud: &Cloud) -> Result<Option<KeyMetadata>, Error> {
-        let (wanted, mut found) = (self.description(cloud), Vec::new());
-        let mut pages = cloud.kms.list_keys().into_paginator().send();
+    async fn nameless(self, aws: &Aws, cluster: &Cluster) -> Result<Option<KeyMetadata>, Error> {
+        let (wanted, mut found) = (self.description(cluster), Vec::new());
+        let mut pages = aws.kms.list_keys().into_paginator().send();
         while let Some(page) = pages.next().await {
-            for key in page.map_err(aws("ListKeys"))?.keys.unwrap_or_default() {
+            for key in page.map_err(failed("ListKeys"))?.keys.unwrap_or_default() {
                 let Some(id) = key.key_id() else { continue };
-                match cloud.kms.describe_key().key_id(id).send().await.map_err(aws("DescribeKey")) {
+                match aws.kms.describe_key().key_id(id).send().await.map_err(failed("DescribeKey")) {
                     Ok(answer) => found.extend(answer.key_metadata),
                     // Somebody else's key may be hidden from us by its policy.
                     Err(error) if error.is_not_found() || error.is(&["AccessDeniedException"]) => {}
@@ -74,34 +73,34 @@ impl KmsKey {
     }
 
     /// Takes a key back that waits for its end, which leaves it disabled, or that is disabled.
-    async fn revive(self, cloud: &Cloud, key: &str, state: &KeyState) -> Result<(), Error> {
+    async fn revive(self, aws: &Aws, cluster: &Cluster, key: &str, state: &KeyState) -> Result<(), Error> {
         if *state == KeyState::PendingDeletion {
-            cloud.kms.cancel_key_deletion().key_id(key).send().await.map_err(aws("CancelKeyDeletion"))?;
+            aws.kms.cancel_key_deletion().key_id(key).send().await.map_err(failed("CancelKeyDeletion"))?;
         }
-        cloud.kms.enable_key().key_id(key).send().await.map_err(aws("EnableKey"))?;
-        let tag = cloud.kms.tag_resource().key_id(key).set_tags(Some(self.tags(cloud)?));
-        tag.send().await.map_err(aws("TagResource"))?;
+        aws.kms.enable_key().key_id(key).send().await.map_err(failed("EnableKey"))?;
+        let tag = aws.kms.tag_resource().key_id(key).set_tags(Some(self.tags(cluster)?));
+        tag.send().await.map_err(failed("TagResource"))?;
         Ok(())
     }
 
-    async fn state(self, cloud: &Cloud, key: &str) -> Result<KeyState, Error> {
-        let found = cloud.kms.describe_key().key_id(key).send().await.map_err(aws("DescribeKey"))?;
+    async fn state(self, aws: &Aws, key: &str) -> Result<KeyState, Error> {
+        let found = aws.kms.describe_key().key_id(key).send().await.map_err(failed("DescribeKey"))?;
         let state = found.key_metadata.and_then(|key| key.key_state);
         state.ok_or_else(incomplete("DescribeKey", "KeyState"))
     }
 
-    fn tags(self, cloud: &Cloud) -> Result<Vec<Tag>, Error> {
+    fn tags(self, cluster: &Cluster) -> Result<Vec<Tag>, Error> {
         let tag = |(key, value): (String, String)| Tag::builder().tag_key(key).tag_value(value).build();
-        let tags = cloud.tags(self.part_name()).into_iter().map(tag).collect::<Result<_, _>>();
+        let tags = cluster.tags(self.part_name()).into_iter().map(tag).collect::<Result<_, _>>();
         tags.map_err(|_| incomplete("CreateKey", "TagKey")())
     }
 
-    async fn create_key(self, cloud: &Cloud) -> Result<String, Error> {
-        let tags = self.tags(cloud)?;
-        let create = cloud.kms.create_key().description(self.description(cloud)).set_tags(Some(tags));
+    async fn create_key(self, aws: &Aws, cluster: &Cluster) -> Result<String, Error> {
+        let tags = self.tags(cluster)?;
+        let create = aws.kms.create_key().description(self.description(cluster)).set_tags(Some(tags));
         let not_twice = aws_sdk_kms::config::Builder::new().retry_classifier(NotTwice);
         let made = create.customize().config_override(not_twice).send().await;
-        let key = made.map_err(aws("CreateKey"))?.key_metadata.and_then(|key| key.arn);
+        let key = made.map_err(failed("CreateKey"))?.key_metadata.and_then(|key| key.arn);
         key.ok_or_else(incomplete("CreateKey", "Arn"))
     }
 }
@@ -109,14 +108,14 @@ impl KmsKey {
 impl KmsKey {
     /// Whether the key stays when everything else goes, because database snapshots that an earlier destroy has kept can be opened
     /// with nothing else; says so. A plan says it, too, before anybody is asked.
-    async fn is_needed_by_snapshots(self, cloud: &Cloud, key: &str) -> Result<bool, Error> {
-        let goes = matches!(cloud.mode(), Mode::Destroy { delete_data: true, .. });
+    async fn is_needed_by_snapshots(self, aws: &Aws, run: &Run, key: &str) -> Result<bool, Error> {
+        let goes = matches!(run.mode(), Mode::Destroy { delete_data: true, .. });
         if !goes || self != Self::Cluster {
             return Ok(false);
         }
-        let snapshots = rds::snapshots_under(cloud, key).await?;
-        if let Some(note) = kept_for(&self.alias(cloud), &snapshots) {
-            cloud.note(note);
+        let snapshots = rds::snapshots_under(aws, key).await?;
+        if let Some(note) = kept_for(&self.alias(&run.cluster), &snapshots) {
+            run.note(note);
         }
         Ok(!snapshots.is_empty())
     }
@@ -146,18 +145,18 @@ fn id(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-impl Resource for KmsKey {
-    type Found = Found;
+impl Resource<Run> for KmsKey {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "KMS key"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        self.alias(cloud)
+    fn name(&self, run: &Run) -> String {
+        self.alias(&run.cluster)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part_name().to_owned()
     }
 
@@ -165,25 +164,25 @@ impl Resource for KmsKey {
         true
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        let alias = self.alias(cloud);
-        let Some((_, key)) = cloud.world.aliases(cloud).await?.iter().find(|(name, _)| *name == alias) else {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+        let alias = self.alias(&run.cluster);
+        let Some((_, key)) = run.inventory.aliases(aws).await?.iter().find(|(name, _)| *name == alias) else {
             return Ok(None);
         };
         // A key that rotates is well, or somebody has disabled it, which announces itself at the first use.
-        let rotates = cloud.kms.get_key_rotation_status().key_id(key).send().await;
-        let rotates = match rotates.map_err(aws("GetKeyRotationStatus")) {
+        let rotates = aws.kms.get_key_rotation_status().key_id(key).send().await;
+        let rotates = match rotates.map_err(failed("GetKeyRotationStatus")) {
             Ok(answer) => answer.key_rotation_enabled(),
             // Some answers refuse the question about a key that waits for its end.
             Err(error) if error.is(&["KMSInvalidStateException"]) => false,
             Err(error) => return Err(error.into()),
         };
-        if self.is_needed_by_snapshots(cloud, key).await? {
+        if self.is_needed_by_snapshots(aws, run, key).await? {
             return Ok(None);
         }
-        let state = if rotates { KeyState::Enabled } else { self.state(cloud, key).await? };
-        let Names { region, account, .. } = &cloud.names;
-        let arn = format!("arn:{}:kms:{region}:{account}:key/{key}", cloud.names.partition());
+        let state = if rotates { KeyState::Enabled } else { self.state(aws, key).await? };
+        let Names { region, account, .. } = &run.cluster.names;
+        let arn = format!("arn:{}:kms:{region}:{account}:key/{key}", run.cluster.names.partition());
         Ok(Some(Found { arn, key: key.clone(), state, rotates }))
     }
 
@@ -191,61 +190,61 @@ impl Resource for KmsKey {
         found.arn.clone()
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Run) -> Result<Fields, Error> {
         Ok(marks::wanted(Fields::new().with("state", ENABLED).with("rotation", "yearly")))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         let rotation = if found.rotates { "yearly" } else { "off" };
-        marks::current(cloud, Fields::new().with("state", found.state.as_str()).with("rotation", rotation))
+        marks::current(run, Fields::new().with("state", found.state.as_str()).with("rotation", rotation))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let arn = match self.nameless(cloud).await? {
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let arn = match self.nameless(aws, &run.cluster).await? {
             Some(key) => {
                 if let Some(state) = key.key_state.filter(|state| *state != KeyState::Enabled) {
-                    self.revive(cloud, &key.key_id, &state).await?;
+                    self.revive(aws, &run.cluster, &key.key_id, &state).await?;
                 }
                 key.arn.ok_or_else(incomplete("DescribeKey", "Arn"))?
             }
-            None => self.create_key(cloud).await?,
+            None => self.create_key(aws, &run.cluster).await?,
         };
-        rotate(cloud, &arn).await?;
-        let alias = cloud.kms.create_alias().alias_name(self.alias(cloud)).target_key_id(id(&arn));
-        alias.send().await.map_err(aws("CreateAlias"))?;
+        rotate(aws, &arn).await?;
+        let alias = aws.kms.create_alias().alias_name(self.alias(&run.cluster)).target_key_id(id(&arn));
+        alias.send().await.map_err(failed("CreateAlias"))?;
         Ok(arn)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let key = &found.key;
         if changed.any(&["state"]) {
-            self.revive(cloud, key, &found.state).await?;
+            self.revive(aws, &run.cluster, key, &found.state).await?;
         }
         if changed.any(&["rotation"]) {
-            rotate(cloud, key).await?;
+            rotate(aws, key).await?;
         }
         if marks::differs(changed) {
-            let tag = cloud.kms.tag_resource().key_id(key).set_tags(Some(self.tags(cloud)?));
-            tag.send().await.map_err(aws("TagResource"))?;
+            let tag = aws.kms.tag_resource().key_id(key).set_tags(Some(self.tags(&run.cluster)?));
+            tag.send().await.map_err(failed("TagResource"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, found: &Found) -> Result<(), Error> {
         if found.state != KeyState::PendingDeletion {
-            let schedule = cloud.kms.schedule_key_deletion().key_id(&found.key);
+            let schedule = aws.kms.schedule_key_deletion().key_id(&found.key);
             let schedule = schedule.pending_window_in_days(SHORTEST_WAIT_DAYS);
-            schedule.send().await.map_err(aws("ScheduleKeyDeletion"))?;
+            schedule.send().await.map_err(failed("ScheduleKeyDeletion"))?;
         }
         // Last: without it the key could not be found again.
-        cloud.kms.delete_alias().alias_name(self.alias(cloud)).send().await.map_err(aws("DeleteAlias"))?;
+        aws.kms.delete_alias().alias_name(self.alias(&run.cluster)).send().await.map_err(failed("DeleteAlias"))?;
         Ok(())
     }
 }
 
-async fn rotate(cloud: &Cloud, key: &str) -> Result<(), Error> {
+async fn rotate(aws: &Aws, key: &str) -> Result<(), Error> {
     until_visible("the KMS key", || async {
-        cloud.kms.enable_key_rotation().key_id(id(key)).send().await.map_err(aws("EnableKeyRotation"))
+        aws.kms.enable_key_rotation().key_id(id(key)).send().await.map_err(failed("EnableKeyRotation"))
     })
     .await?;
     Ok(())

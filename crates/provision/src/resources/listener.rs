@@ -7,11 +7,10 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use futuswarm_spec::PlainHttp;
 
 use super::{certificate, load_balancer, marks, target_group, validation};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Run};
+use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
 
 /// TLS 1.2 and 1.3, forward secrecy only.
 const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
@@ -46,20 +45,20 @@ impl Listener {
         }
     }
 
-    fn redirects(&self, cloud: &Cloud) -> bool {
-        *self == Self::Http && cloud.spec.load_balancer.http == PlainHttp::Redirect
+    fn redirects(&self, cluster: &Cluster) -> bool {
+        *self == Self::Http && cluster.spec.load_balancer.http == PlainHttp::Redirect
     }
 
-    fn action_in_words(&self, cloud: &Cloud) -> String {
-        match self.redirects(cloud) {
+    fn action_in_words(&self, run: &Run) -> String {
+        match self.redirects(&run.cluster) {
             true => "redirect to HTTPS on port 443".to_owned(),
-            false => format!("forward to {}", cloud.id_or_unknown(target_group::PART)),
+            false => format!("forward to {}", run.id_or_unknown(target_group::PART)),
         }
     }
 
-    fn action(&self, cloud: &Cloud) -> Result<Action, Error> {
-        if !self.redirects(cloud) {
-            let target = cloud.need(target_group::PART)?;
+    fn action(&self, run: &Run) -> Result<Action, Error> {
+        if !self.redirects(&run.cluster) {
+            let target = run.need(target_group::PART)?;
             return Ok(Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target).build());
         }
         let redirect = RedirectActionConfig::builder()
@@ -71,20 +70,20 @@ impl Listener {
     }
 
     /// ARNs of the certificates that were issued, the default one first. A plan has those, too, that the run is going to get.
-    fn certificates(&self, cloud: &Cloud) -> Vec<String> {
+    fn certificates(&self, run: &Run) -> Vec<String> {
         match self {
             Self::Http => Vec::new(),
-            Self::Https(parts) => parts.iter().filter_map(|part| validation::issued_by_then(cloud, part)).collect(),
+            Self::Https(parts) => parts.iter().filter_map(|part| validation::issued_by_then(run, part)).collect(),
         }
     }
 
-    async fn add_certificates(&self, cloud: &Cloud, arn: &str, there: &[String]) -> Result<(), Error> {
-        for other in self.certificates(cloud).into_iter().skip(1).filter(|other| !there.contains(other)) {
+    async fn add_certificates(&self, aws: &Aws, run: &Run, arn: &str, there: &[String]) -> Result<(), Error> {
+        for other in self.certificates(run).into_iter().skip(1).filter(|other| !there.contains(other)) {
             // A certificate that was just issued is unknown for a while (hashicorp/terraform-provider-aws pull request 10294).
             until_visible("the certificate", || async {
                 let certificate = ListenerCertificate::builder().certificate_arn(&other).build();
-                let add = cloud.balancing.add_listener_certificates().listener_arn(arn).certificates(certificate);
-                add.send().await.map_err(aws("AddListenerCertificates"))
+                let add = aws.balancing.add_listener_certificates().listener_arn(arn).certificates(certificate);
+                add.send().await.map_err(failed("AddListenerCertificates"))
             })
             .await?;
         }
@@ -105,25 +104,25 @@ fn in_words(found: &Found) -> String {
     }
 }
 
-impl Resource for Listener {
-    type Found = Seen;
+impl Resource<Run> for Listener {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "listener"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        format!("{} port {}", cloud.names.balancer(), self.port())
+    fn name(&self, run: &Run) -> String {
+        format!("{} port {}", run.cluster.names.balancer(), self.port())
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         match self {
             Self::Http => "http".to_owned(),
             Self::Https(_) => "https".to_owned(),
         }
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let mut needs = [load_balancer::PART, target_group::PART].map(str::to_owned).to_vec();
         if let Self::Https(parts) = self {
             needs.extend(parts.iter().map(|part| validation::part(part)));
@@ -131,17 +130,17 @@ impl Resource for Listener {
         needs
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
         // In a deletion the balancer is behind us in the graph, but its listeners are found only through it.
         // A classic balancer has a name for an id.
-        let arn = match cloud.id(load_balancer::PART).filter(|id| id.starts_with("arn:")) {
+        let arn = match run.id(load_balancer::PART).filter(|id| id.starts_with("arn:")) {
             Some(arn) => arn,
-            None => match load_balancer::find(cloud).await?.and_then(|found| found.load_balancer_arn) {
+            None => match load_balancer::find(aws, &run.cluster).await?.and_then(|found| found.load_balancer_arn) {
                 Some(arn) => arn,
                 None => return Ok(None),
             },
         };
-        let all = match cloud.world.listeners(cloud, &arn).await {
+        let all = match run.inventory.listeners(aws, &arn).await {
             Err(error) if error.is_not_found() => return Ok(None),
             all => all?,
         };
@@ -149,17 +148,17 @@ impl Resource for Listener {
             return Ok(None);
         };
         let mut others = Vec::new();
-        let former = marks::former(cloud).await?.domains;
+        let former = marks::former(aws, run).await?.domains;
         if matches!(self, Self::Https(parts) if parts.len() > 1 || !former.is_empty()) {
-            let ask = cloud.balancing.describe_listener_certificates();
+            let ask = aws.balancing.describe_listener_certificates();
             let answer = ask.listener_arn(listener.listener_arn().unwrap_or_default()).send().await;
-            let answer = answer.map_err(aws("DescribeListenerCertificates"))?.certificates.unwrap_or_default();
+            let answer = answer.map_err(failed("DescribeListenerCertificates"))?.certificates.unwrap_or_default();
             let beside = answer.into_iter().filter(|certificate| certificate.is_default != Some(true));
             others.extend(beside.filter_map(|certificate| certificate.certificate_arn));
         }
         let mut former_ones = Vec::new();
         for domain in &former {
-            former_ones.extend(certificate::arns(cloud, domain).await?);
+            former_ones.extend(certificate::arns(aws, run, domain).await?);
         }
         let doomed = others.iter().filter(|other| former_ones.contains(other)).cloned().collect();
         Ok(Some(Seen { listener, others, doomed }))
@@ -169,13 +168,13 @@ impl Resource for Listener {
         seen.listener.listener_arn().unwrap_or_default().to_owned()
     }
 
-    fn waits_for(&self, cloud: &Cloud) -> Option<String> {
+    fn waits_for(&self, run: &Run) -> Option<String> {
         match self {
             // In a plan our own validation may be about to be done.
             Self::Https(parts)
                 if parts.first().is_some_and(|default| {
-                    validation::issued(cloud, default).is_none()
-                        && (!cloud.mode().plans() || validation::is_elsewhere(cloud, default))
+                    validation::issued(run, default).is_none()
+                        && (!run.mode().plans() || validation::is_elsewhere(run, default))
                 }) =>
             {
                 Some("HTTPS waits for its certificate; run the command again once the certificate is issued".to_owned())
@@ -184,22 +183,22 @@ impl Resource for Listener {
         }
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let fields = marks::wanted(Fields::new().with(ACTION, self.action_in_words(cloud)));
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        let fields = marks::wanted(Fields::new().with(ACTION, self.action_in_words(run)));
         let Self::Https(parts) = self else { return Ok(fields) };
-        let mut certificates = self.certificates(cloud).into_iter();
-        let default = certificates.next().unwrap_or_else(|| crate::plan::UNKNOWN.to_owned());
+        let mut certificates = self.certificates(run).into_iter();
+        let default = certificates.next().unwrap_or_else(|| UNKNOWN.to_owned());
         let fields = fields.with(CERTIFICATE, default).with(TLS_POLICY, TLS);
         let others: Vec<String> = certificates.collect();
         Ok(if parts.len() > 1 { fields.with(OTHERS, load_balancer::sorted(others)) } else { fields })
     }
 
-    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
-        let fields = marks::current(cloud, Fields::new().with(ACTION, in_words(&seen.listener)));
+    fn current(&self, run: &Run, seen: &Seen) -> Fields {
+        let fields = marks::current(run, Fields::new().with(ACTION, in_words(&seen.listener)));
         let Self::Https(parts) = self else { return fields };
         let default = seen.listener.certificates().first().and_then(|certificate| certificate.certificate_arn());
         let fields = fields.with_some(CERTIFICATE, default).with_some(TLS_POLICY, seen.listener.ssl_policy());
-        let wanted = self.certificates(cloud);
+        let wanted = self.certificates(run);
         // Somebody else's stay.
         let counts = |other: &&String| wanted.contains(other) || seen.doomed.contains(other);
         let others: Vec<String> = seen.others.iter().filter(counts).cloned().collect();
@@ -209,13 +208,13 @@ impl Resource for Listener {
         }
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let (balancer, action) = (cloud.need(load_balancer::PART)?, self.action(cloud)?);
-        let certificate = self.certificates(cloud).into_iter().next();
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let (balancer, action) = (run.need(load_balancer::PART)?, self.action(run)?);
+        let certificate = self.certificates(run).into_iter().next();
         let made = until_visible("the load balancer", || async {
-            let create = cloud.balancing.create_listener().load_balancer_arn(&balancer).port(self.port());
+            let create = aws.balancing.create_listener().load_balancer_arn(&balancer).port(self.port());
             let create = create.default_actions(action.clone());
-            let create = create.set_tags(Some(target_group::tags(cloud, &Resource::part(self))));
+            let create = create.set_tags(Some(target_group::tags(&run.cluster, &Resource::component(self))));
             let create = match &certificate {
                 Some(arn) => {
                     let certificate = ListenerCertificate::builder().certificate_arn(arn).build();
@@ -223,43 +222,45 @@ impl Resource for Listener {
                 }
                 None => create.protocol(ProtocolEnum::Http),
             };
-            create.send().await.map_err(aws("CreateListener"))
+            create.send().await.map_err(failed("CreateListener"))
         });
         let made = made.await?.listeners.unwrap_or_default().into_iter().next();
         let arn = made.and_then(|made| made.listener_arn).ok_or_else(incomplete("CreateListener", "ListenerArn"))?;
-        self.add_certificates(cloud, &arn, &[]).await?;
+        self.add_certificates(aws, run, &arn, &[]).await?;
         Ok(arn)
     }
 
-    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
         let arn = self.id(seen);
         if changed.any(&[ACTION, CERTIFICATE, TLS_POLICY]) {
-            let modify = cloud.balancing.modify_listener().listener_arn(&arn).default_actions(self.action(cloud)?);
-            let modify = match self.certificates(cloud).into_iter().next() {
+            let modify = aws.balancing.modify_listener().listener_arn(&arn).default_actions(self.action(run)?);
+            let modify = match self.certificates(run).into_iter().next() {
                 Some(certificate) => {
                     let certificate = ListenerCertificate::builder().certificate_arn(certificate).build();
                     modify.certificates(certificate).ssl_policy(TLS)
                 }
                 None => modify,
             };
-            until_visible("the certificate", || async { modify.clone().send().await.map_err(aws("ModifyListener")) })
-                .await?;
+            until_visible("the certificate", || async {
+                modify.clone().send().await.map_err(failed("ModifyListener"))
+            })
+            .await?;
         }
         if marks::differs(changed) {
-            target_group::add_tags(cloud, &arn, &Resource::part(self)).await?;
+            target_group::add_tags(aws, &run.cluster, &arn, &Resource::component(self)).await?;
         }
         // What serves their successors' names comes first.
-        self.add_certificates(cloud, &arn, &seen.others).await?;
+        self.add_certificates(aws, run, &arn, &seen.others).await?;
         for doomed in &seen.doomed {
             let certificate = ListenerCertificate::builder().certificate_arn(doomed).build();
-            let remove = cloud.balancing.remove_listener_certificates().listener_arn(&arn).certificates(certificate);
-            remove.send().await.map_err(aws("RemoveListenerCertificates"))?;
+            let remove = aws.balancing.remove_listener_certificates().listener_arn(&arn).certificates(certificate);
+            remove.send().await.map_err(failed("RemoveListenerCertificates"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
-        cloud.balancing.delete_listener().listener_arn(self.id(seen)).send().await.map_err(aws("DeleteListener"))?;
+    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
+        aws.balancing.delete_listener().listener_arn(self.id(seen)).send().await.map_err(failed("DeleteListener"))?;
         Ok(())
     }
 }

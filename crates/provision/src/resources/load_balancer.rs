@@ -6,11 +6,10 @@ use aws_sdk_elasticloadbalancingv2::types::{
 
 use super::security_group::SecurityGroup;
 use super::{internet_gateway, marks, target_group};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The part; its id is the balancer's ARN, or the name of a classic one.
 pub(crate) const PART: &str = "load-balancer";
@@ -33,17 +32,17 @@ const DNS_NAME: &str = "load-balancer/name";
 const DNS_ZONE: &str = "load-balancer/zone";
 
 /// Where the balancer of this run is.
-pub(crate) fn address(cloud: &Cloud) -> Option<Address> {
-    Some(Address { name: cloud.id(DNS_NAME)?, zone: cloud.id(DNS_ZONE)? })
+pub(crate) fn address(run: &Run) -> Option<Address> {
+    Some(Address { name: run.id(DNS_NAME)?, zone: run.id(DNS_ZONE)? })
 }
 
-pub(crate) fn note_address(cloud: &Cloud, name: Option<&str>, zone: Option<&str>) {
-    cloud.note_id(DNS_NAME.to_owned(), name.unwrap_or_default().to_owned());
-    cloud.note_id(DNS_ZONE.to_owned(), zone.unwrap_or_default().to_owned());
+pub(crate) fn note_address(run: &Run, name: Option<&str>, zone: Option<&str>) {
+    run.note_id(DNS_NAME.to_owned(), name.unwrap_or_default().to_owned());
+    run.note_id(DNS_ZONE.to_owned(), zone.unwrap_or_default().to_owned());
 }
 
-pub(crate) fn scheme(cloud: &Cloud) -> LoadBalancerSchemeEnum {
-    match cloud.spec.load_balancer.internal {
+pub(crate) fn scheme(cluster: &Cluster) -> LoadBalancerSchemeEnum {
+    match cluster.spec.load_balancer.internal {
         true => LoadBalancerSchemeEnum::Internal,
         false => LoadBalancerSchemeEnum::InternetFacing,
     }
@@ -61,9 +60,9 @@ pub(crate) struct Seen {
 }
 
 /// The balancer, without its attributes.
-pub(crate) async fn find(cloud: &Cloud) -> Result<Option<Found>, Error> {
-    let ask = cloud.balancing.describe_load_balancers().names(cloud.names.balancer());
-    match ask.send().await.map_err(aws("DescribeLoadBalancers")) {
+pub(crate) async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<Found>, Error> {
+    let ask = aws.balancing.describe_load_balancers().names(cluster.names.balancer());
+    match ask.send().await.map_err(failed("DescribeLoadBalancers")) {
         Ok(found) => Ok(found.load_balancers.unwrap_or_default().into_iter().next()),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
@@ -71,54 +70,54 @@ pub(crate) async fn find(cloud: &Cloud) -> Result<Option<Found>, Error> {
 }
 
 impl LoadBalancer {
-    fn subnets(&self, cloud: &Cloud) -> Result<Vec<String>, Error> {
-        self.0.iter().map(|part| cloud.need(part)).collect()
+    fn subnets(&self, run: &Run) -> Result<Vec<String>, Error> {
+        self.0.iter().map(|part| run.need(part)).collect()
     }
 
-    fn attributes(cloud: &Cloud) -> Vec<(&'static str, String)> {
-        vec![(IDLE, cloud.spec.load_balancer.idle_timeout_seconds.to_string()), (STRICT, true.to_string())]
+    fn attributes(cluster: &Cluster) -> Vec<(&'static str, String)> {
+        vec![(IDLE, cluster.spec.load_balancer.idle_timeout_seconds.to_string()), (STRICT, true.to_string())]
     }
 
-    async fn set_attributes(cloud: &Cloud, arn: &str) -> Result<(), Error> {
+    async fn set_attributes(aws: &Aws, cluster: &Cluster, arn: &str) -> Result<(), Error> {
         until_visible("the load balancer", || async {
-            let all = Self::attributes(cloud).into_iter();
+            let all = Self::attributes(cluster).into_iter();
             let all = all.map(|(key, value)| LoadBalancerAttribute::builder().key(key).value(value).build()).collect();
-            let modify = cloud.balancing.modify_load_balancer_attributes().load_balancer_arn(arn);
-            modify.set_attributes(Some(all)).send().await.map_err(aws("ModifyLoadBalancerAttributes"))
+            let modify = aws.balancing.modify_load_balancer_attributes().load_balancer_arn(arn);
+            modify.set_attributes(Some(all)).send().await.map_err(failed("ModifyLoadBalancerAttributes"))
         })
         .await?;
         Ok(())
     }
 }
 
-impl Resource for LoadBalancer {
-    type Found = Seen;
+impl Resource<Run> for LoadBalancer {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "load balancer"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.balancer()
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.balancer()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let mut needs = self.0.clone();
         // It cannot be internet-facing before the VPC has a way out.
         needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
         needs
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
-        let Some(balancer) = find(cloud).await? else { return Ok(None) };
-        note_address(cloud, balancer.dns_name(), balancer.canonical_hosted_zone_id());
-        let ask = cloud.balancing.describe_load_balancer_attributes();
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+        let Some(balancer) = find(aws, &run.cluster).await? else { return Ok(None) };
+        note_address(run, balancer.dns_name(), balancer.canonical_hosted_zone_id());
+        let ask = aws.balancing.describe_load_balancer_attributes();
         let attributes = ask.load_balancer_arn(balancer.load_balancer_arn().unwrap_or_default()).send().await;
-        let attributes = attributes.map_err(aws("DescribeLoadBalancerAttributes"))?.attributes.unwrap_or_default();
+        let attributes = attributes.map_err(failed("DescribeLoadBalancerAttributes"))?.attributes.unwrap_or_default();
         Ok(Some(Seen { balancer, attributes }))
     }
 
@@ -126,74 +125,75 @@ impl Resource for LoadBalancer {
         seen.balancer.load_balancer_arn().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
-            .with("scheme", scheme(cloud).as_str())
-            .with("subnets", sorted(self.0.iter().map(|part| cloud.id_or_unknown(part)).collect()))
-            .with("security group", cloud.id_or_unknown(SecurityGroup::Balancer.part_name()));
-        let fields = Self::attributes(cloud).into_iter().fold(fields, |fields, (key, value)| fields.with(key, value));
+            .with("scheme", scheme(&run.cluster).as_str())
+            .with("subnets", sorted(self.0.iter().map(|part| run.id_or_unknown(part)).collect()))
+            .with("security group", run.id_or_unknown(SecurityGroup::Balancer.part_name()));
+        let fields =
+            Self::attributes(&run.cluster).into_iter().fold(fields, |fields, (key, value)| fields.with(key, value));
         Ok(marks::wanted(fields))
     }
 
-    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+    fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let subnets = seen.balancer.availability_zones().iter();
         let subnets = subnets.filter_map(|zone| zone.subnet_id().map(str::to_owned)).collect();
         let mut fields = Fields::new()
             .with("scheme", seen.balancer.scheme().map_or("?", LoadBalancerSchemeEnum::as_str))
             .with("subnets", sorted(subnets))
             .with("security group", seen.balancer.security_groups().join(" "));
-        for (key, _) in Self::attributes(cloud) {
+        for (key, _) in Self::attributes(&run.cluster) {
             let value = seen.attributes.iter().find(|attribute| attribute.key() == Some(key));
             fields = fields.with_some(key, value.and_then(|attribute| attribute.value()));
         }
-        marks::current(cloud, fields)
+        marks::current(run, fields)
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["scheme"]
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let (subnets, group) = (self.subnets(cloud)?, cloud.need(SecurityGroup::Balancer.part_name())?);
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let (subnets, group) = (self.subnets(run)?, run.need(SecurityGroup::Balancer.part_name())?);
         let made = until_visible("the subnets and the security group", || async {
-            let create = cloud.balancing.create_load_balancer().name(cloud.names.balancer());
-            let create = create.r#type(LoadBalancerTypeEnum::Application).scheme(scheme(cloud));
+            let create = aws.balancing.create_load_balancer().name(run.cluster.names.balancer());
+            let create = create.r#type(LoadBalancerTypeEnum::Application).scheme(scheme(&run.cluster));
             let create = create.set_subnets(Some(subnets.clone())).security_groups(&group);
-            let create = create.set_tags(Some(target_group::tags(cloud, PART)));
-            create.send().await.map_err(aws("CreateLoadBalancer"))
+            let create = create.set_tags(Some(target_group::tags(&run.cluster, PART)));
+            create.send().await.map_err(failed("CreateLoadBalancer"))
         });
         let made = made.await?.load_balancers.unwrap_or_default().into_iter().next();
         let made = made.ok_or_else(incomplete("CreateLoadBalancer", "LoadBalancers"))?;
-        note_address(cloud, made.dns_name(), made.canonical_hosted_zone_id());
+        note_address(run, made.dns_name(), made.canonical_hosted_zone_id());
         let arn = made.load_balancer_arn.ok_or_else(incomplete("CreateLoadBalancer", "LoadBalancerArn"))?;
-        Self::set_attributes(cloud, &arn).await?;
+        Self::set_attributes(aws, &run.cluster, &arn).await?;
         Ok(arn)
     }
 
-    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
         let arn = self.id(seen);
         if changed.any(&["subnets"]) {
-            let set = cloud.balancing.set_subnets().load_balancer_arn(&arn).set_subnets(Some(self.subnets(cloud)?));
-            set.send().await.map_err(aws("SetSubnets"))?;
+            let set = aws.balancing.set_subnets().load_balancer_arn(&arn).set_subnets(Some(self.subnets(run)?));
+            set.send().await.map_err(failed("SetSubnets"))?;
         }
         if changed.any(&["security group"]) {
-            let group = cloud.need(SecurityGroup::Balancer.part_name())?;
-            let set = cloud.balancing.set_security_groups().load_balancer_arn(&arn).security_groups(group);
-            set.send().await.map_err(aws("SetSecurityGroups"))?;
+            let group = run.need(SecurityGroup::Balancer.part_name())?;
+            let set = aws.balancing.set_security_groups().load_balancer_arn(&arn).security_groups(group);
+            set.send().await.map_err(failed("SetSecurityGroups"))?;
         }
         if changed.any(&[IDLE, STRICT]) {
-            Self::set_attributes(cloud, &arn).await?;
+            Self::set_attributes(aws, &run.cluster, &arn).await?;
         }
         if marks::differs(changed) {
-            target_group::add_tags(cloud, &arn, PART).await?;
+            target_group::add_tags(aws, &run.cluster, &arn, PART).await?;
         }
         Ok(())
     }
 
     /// Its listeners go with it.
-    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
-        let delete = cloud.balancing.delete_load_balancer().load_balancer_arn(self.id(seen));
-        delete.send().await.map_err(aws("DeleteLoadBalancer"))?;
+    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
+        let delete = aws.balancing.delete_load_balancer().load_balancer_arn(self.id(seen));
+        delete.send().await.map_err(failed("DeleteLoadBalancer"))?;
         Ok(())
     }
 }

@@ -9,10 +9,9 @@ use futuswarm_spec::BalancerKind;
 use sha2::{Digest as _, Sha256};
 
 use super::vpc;
-use crate::engine::Resource;
 use crate::error::Error;
-use crate::plan::{Changed, Fields};
-use crate::{Cloud, ec2_tags, world};
+use crate::{Aws, Cluster, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const PART: &str = "marks";
 const TAGS: &str = "futuswarm:tags";
@@ -24,35 +23,35 @@ const CLASSIC: &str = "classic";
 const APPLICATION: &str = "application";
 
 /// What the marks should say, by key.
-fn of_spec(cloud: &Cloud) -> [(&'static str, String); 3] {
+fn of_spec(cluster: &Cluster) -> [(&'static str, String); 3] {
     let mut digest = Sha256::new();
-    for (key, value) in &cloud.spec.tags {
+    for (key, value) in &cluster.spec.tags {
         digest.update(format!("{}:{key}={value}\n", key.len()));
     }
-    let balancer = match cloud.spec.load_balancer.kind {
+    let balancer = match cluster.spec.load_balancer.kind {
         BalancerKind::Application => APPLICATION,
         BalancerKind::Classic => CLASSIC,
     };
     [
         (TAGS, hex::encode(&digest.finalize()[..8])),
         (BALANCER, balancer.to_owned()),
-        (DOMAINS, cloud.spec.domains().join(" ")),
+        (DOMAINS, cluster.spec.domains().join(" ")),
     ]
 }
 
 /// The marks of a new VPC.
-pub(super) fn new(cloud: &Cloud) -> impl Iterator<Item = Tag> {
-    of_spec(cloud).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build())
+pub(super) fn new(cluster: &Cluster) -> impl Iterator<Item = Tag> {
+    of_spec(cluster).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build())
 }
 
-async fn vpc(cloud: &Cloud) -> Result<Option<Vpc>, Error> {
-    world::part(cloud, cloud.world.vpcs(cloud).await?, "VPCs", vpc::PART)
+async fn vpc(aws: &Aws, run: &Run) -> Result<Option<Vpc>, Error> {
+    run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", vpc::PART)
 }
 
 fn found(vpc: &Vpc) -> Fields {
     [TAGS, BALANCER, DOMAINS]
         .into_iter()
-        .fold(Fields::new(), |fields, key| fields.with_some(key, world::tag(vpc.tags(), key)))
+        .fold(Fields::new(), |fields, key| fields.with_some(key, inventory::tag(vpc.tags(), key)))
 }
 
 /// What is there and what a former spec asked for.
@@ -68,19 +67,19 @@ pub(crate) struct Former {
 }
 
 /// Compares the spec with the marks.
-pub(crate) async fn former(cloud: &Cloud) -> Result<Former, Error> {
+pub(crate) async fn former(aws: &Aws, run: &Run) -> Result<Former, Error> {
     let mut former = Former { stale_tags: false, differs: false, balancer: None, domains: Vec::new() };
-    let Some(vpc) = vpc(cloud).await? else { return Ok(former) };
-    let mark = |key: &str| world::tag(vpc.tags(), key);
-    let [(_, tags), (_, balancer), _] = of_spec(cloud);
-    former.differs = of_spec(cloud).iter().any(|(key, wanted)| mark(key) != Some(wanted));
+    let Some(vpc) = vpc(aws, run).await? else { return Ok(former) };
+    let mark = |key: &str| inventory::tag(vpc.tags(), key);
+    let [(_, tags), (_, balancer), _] = of_spec(&run.cluster);
+    former.differs = of_spec(&run.cluster).iter().any(|(key, wanted)| mark(key) != Some(wanted));
     former.stale_tags = mark(TAGS) != Some(&tags);
     former.balancer = match mark(BALANCER).filter(|kind| *kind != balancer) {
         Some(CLASSIC) => Some(BalancerKind::Classic),
         Some(APPLICATION) => Some(BalancerKind::Application),
         _ => None,
     };
-    let wanted = cloud.spec.domains();
+    let wanted = run.cluster.spec.domains();
     let domains = mark(DOMAINS).unwrap_or_default().split_whitespace();
     former.domains = domains.filter(|domain| !wanted.contains(domain)).map(str::to_owned).collect();
     Ok(former)
@@ -92,8 +91,8 @@ pub(super) fn wanted(fields: Fields) -> Fields {
 }
 
 /// With what is known of the tags of such a resource.
-pub(super) fn current(cloud: &Cloud, fields: Fields) -> Fields {
-    fields.with(FIELD, if cloud.has_stale_tags() { "those of another spec" } else { "set" })
+pub(super) fn current(run: &Run, fields: Fields) -> Fields {
+    fields.with(FIELD, if run.has_stale_tags() { "those of another spec" } else { "set" })
 }
 
 /// Whether such a resource needs its tags.
@@ -104,48 +103,48 @@ pub(super) fn differs(changed: Changed<'_>) -> bool {
 /// The marks of a VPC that was there.
 pub(crate) struct Marks;
 
-impl Resource for Marks {
-    type Found = Fields;
+impl Resource<Run> for Marks {
+    type Observed = Fields;
 
     fn kind(&self) -> &'static str {
         "marks of the spec"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(vpc::PART)
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(vpc::PART)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Fields>, Error> {
-        Ok(vpc(cloud).await?.map(|vpc| found(&vpc)))
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Fields>, Error> {
+        Ok(vpc(aws, run).await?.map(|vpc| found(&vpc)))
     }
 
     fn id(&self, _: &Fields) -> String {
         PART.to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        Ok(of_spec(cloud).into_iter().fold(Fields::new(), |fields, (key, value)| fields.with(key, value)))
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        Ok(of_spec(&run.cluster).into_iter().fold(Fields::new(), |fields, (key, value)| fields.with(key, value)))
     }
 
-    fn current(&self, _: &Cloud, found: &Fields) -> Fields {
+    fn current(&self, _: &Run, found: &Fields) -> Fields {
         found.clone()
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        ec2_tags::put(&cloud.ec2, &cloud.need(vpc::PART)?, new(cloud).collect()).await?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        ec2_tags::put(&aws.ec2, &run.need(vpc::PART)?, new(&run.cluster).collect()).await?;
         Ok(PART.to_owned())
     }
 
-    async fn update(&self, cloud: &Cloud, _: &Fields, _: Changed<'_>) -> Result<(), Error> {
-        self.create(cloud).await.map(|_| ())
+    async fn update(&self, aws: &Aws, run: &Run, _: &Fields, _: Changed<'_>) -> Result<(), Error> {
+        self.create(aws, run).await.map(|_| ())
     }
 
     /// They go with the VPC.
-    async fn delete(&self, _: &Cloud, _: &Fields) -> Result<(), Error> {
+    async fn delete(&self, _: &Aws, _: &Run, _: &Fields) -> Result<(), Error> {
         Ok(())
     }
 }

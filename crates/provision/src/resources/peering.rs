@@ -10,13 +10,12 @@ use futuswarm_aws::at_most_one;
 use futuswarm_spec::Peering as Wanted;
 
 use super::{role, vpc};
-use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
+use crate::aws::ec2_not_twice;
+use crate::consistency::{self, until_visible};
+use crate::error::{Error, failed, incomplete};
 use crate::names::{CLUSTER_TAG, PART_TAG};
-use crate::plan::{Changed, Fields};
-use crate::settle::{self, until_visible};
-use crate::{Cloud, Mode, ec2_tags, world};
+use crate::{Aws, Cluster, Mode, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
@@ -54,38 +53,38 @@ pub(crate) fn part(name: &str) -> String {
 }
 
 /// The peerings of this cluster that live and that the spec does not have, by name.
-async fn unwanted(cloud: &Cloud) -> Result<Vec<(String, Found)>, Error> {
+async fn unwanted(aws: &Aws, run: &Run) -> Result<Vec<(String, Found)>, Error> {
     // A peering of ours has routes in our tables, and these were asked for already.
-    let tables = cloud.world.route_tables(cloud).await?.iter();
+    let tables = run.inventory.route_tables(aws).await?.iter();
     let mut routes = tables.flat_map(|table| table.routes());
-    if cloud.spec.peering.is_empty() && !routes.any(|route| route.vpc_peering_connection_id().is_some()) {
+    if run.cluster.spec.peering.is_empty() && !routes.any(|route| route.vpc_peering_connection_id().is_some()) {
         return Ok(Vec::new());
     }
-    let found = cloud.world.peerings(cloud).await?.iter().filter(|one| lives(one)).cloned();
+    let found = run.inventory.peerings(aws).await?.iter().filter(|one| lives(one)).cloned();
     let named = found.filter_map(|one| {
-        let name = world::tag(one.tags(), PART_TAG)?.strip_prefix("peering-")?.to_owned();
+        let name = inventory::tag(one.tags(), PART_TAG)?.strip_prefix("peering-")?.to_owned();
         Some((name, one))
     });
-    Ok(named.filter(|(name, _)| !cloud.spec.peering.contains_key(name)).collect())
+    Ok(named.filter(|(name, _)| !run.cluster.spec.peering.contains_key(name)).collect())
 }
 
 /// Ids of the peerings that are about to go: their routes in our tables go with them, not before, because by them they are found.
-pub(super) async fn doomed(cloud: &Cloud) -> Result<Vec<String>, Error> {
-    let ids = unwanted(cloud).await?.into_iter();
+pub(super) async fn doomed(aws: &Aws, run: &Run) -> Result<Vec<String>, Error> {
+    let ids = unwanted(aws, run).await?.into_iter();
     Ok(ids.filter_map(|(_, connection)| connection.vpc_peering_connection_id).collect())
 }
 
 /// The settings of a peering as its connection tells them.
-fn told(cloud: &Cloud, connection: &Found) -> Wanted {
+fn told(cluster: &Cluster, connection: &Found) -> Wanted {
     let side = connection.accepter_vpc_info();
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let other = |value: Option<&str>, ours: &str| value.filter(|value| *value != ours).map(str::to_owned);
     Wanted {
         vpc: text(side.and_then(|side| side.vpc_id())),
         cidr: side.and_then(|side| side.cidr_block()?.parse().ok()).unwrap_or_default(),
-        account: other(side.and_then(|side| side.owner_id()), &cloud.names.account),
-        region: other(side.and_then(|side| side.region()), &cloud.names.region),
-        role_arn: world::tag(connection.tags(), ROLE_TAG).map(str::to_owned),
+        account: other(side.and_then(|side| side.owner_id()), &cluster.names.account),
+        region: other(side.and_then(|side| side.region()), &cluster.names.region),
+        role_arn: inventory::tag(connection.tags(), ROLE_TAG).map(str::to_owned),
         ldap: false,
     }
 }
@@ -97,9 +96,13 @@ impl Peering {
         spec.peering.iter().map(of).collect()
     }
 
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
-        let of = |(name, connection): (String, Found)| Self { name, settings: told(cloud, &connection), wanted: false };
-        Ok(unwanted(cloud).await?.into_iter().map(of).collect())
+    pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
+        let of = |(name, connection): (String, Found)| Self {
+            name,
+            settings: told(&run.cluster, &connection),
+            wanted: false,
+        };
+        Ok(unwanted(aws, run).await?.into_iter().map(of).collect())
     }
 
     fn role_tag(&self) -> Option<Tag> {
@@ -107,25 +110,25 @@ impl Peering {
     }
 
     /// Whether we may act on the other side.
-    fn we_may(&self, cloud: &Cloud) -> bool {
+    fn we_may(&self, cluster: &Cluster) -> bool {
         self.settings.role_arn.is_some()
-            || self.settings.account.as_ref().is_none_or(|account| *account == cloud.names.account)
+            || self.settings.account.as_ref().is_none_or(|account| *account == cluster.names.account)
     }
 
     /// EC2 on the other side, if we may act there.
-    async fn other_side(&self, cloud: &Cloud) -> Result<Option<aws_sdk_ec2::Client>, Error> {
-        if !self.we_may(cloud) {
+    async fn other_side(&self, aws: &Aws, cluster: &Cluster) -> Result<Option<aws_sdk_ec2::Client>, Error> {
+        if !self.we_may(cluster) {
             return Ok(None);
         }
         let wanted = &self.settings;
-        let mut config = aws_sdk_ec2::config::Builder::from(&cloud.sdk);
+        let mut config = aws_sdk_ec2::config::Builder::from(&aws.sdk);
         if let Some(region) = &wanted.region {
             config = config.region(futuswarm_aws::Region::new(region.clone()));
         }
         if let Some(arn) = &wanted.role_arn {
-            let session = format!("futuswarm-{}", cloud.spec.cluster);
-            let assume = cloud.sts.assume_role().role_arn(arn).role_session_name(session).duration_seconds(SECONDS);
-            let assumed = assume.send().await.map_err(aws("AssumeRole"))?;
+            let session = format!("futuswarm-{}", cluster.spec.cluster);
+            let assume = aws.sts.assume_role().role_arn(arn).role_session_name(session).duration_seconds(SECONDS);
+            let assumed = assume.send().await.map_err(failed("AssumeRole"))?;
             let keys = assumed.credentials.ok_or_else(incomplete("AssumeRole", "Credentials"))?;
             let keys = aws_sdk_ec2::config::Credentials::new(
                 keys.access_key_id,
@@ -140,17 +143,17 @@ impl Peering {
     }
 
     /// The ports of the LDAP server, when nodes may ask it.
-    fn ldap_port(&self, cloud: &Cloud) -> Option<i32> {
-        let ldap = cloud.spec.ldap.as_ref().filter(|_| self.settings.ldap)?;
+    fn ldap_port(&self, cluster: &Cluster) -> Option<i32> {
+        let ldap = cluster.spec.ldap.as_ref().filter(|_| self.settings.ldap)?;
         Some(if ldap.uri.starts_with("ldaps://") { 636 } else { 389 })
     }
 
-    async fn look_there(&self, cloud: &Cloud, connection: &str) -> Result<Option<There>, Error> {
-        let Some(other) = self.other_side(cloud).await? else { return Ok(None) };
+    async fn look_there(&self, aws: &Aws, cluster: &Cluster, connection: &str) -> Result<Option<There>, Error> {
+        let Some(other) = self.other_side(aws, cluster).await? else { return Ok(None) };
         let in_vpc = Filter::builder().name("vpc-id").values(&self.settings.vpc).build();
         let tables = other.describe_route_tables().filters(in_vpc.clone()).send().await;
-        let tables = tables.map_err(aws("DescribeRouteTables"))?;
-        let ours = cloud.spec.network.cidr.to_string();
+        let tables = tables.map_err(failed("DescribeRouteTables"))?;
+        let ours = cluster.spec.network.cidr.to_string();
         let routed = |table: &&aws_sdk_ec2::types::RouteTable| {
             table.routes().iter().any(|route| {
                 route.destination_cidr_block() == Some(&ours)
@@ -160,58 +163,58 @@ impl Peering {
         };
         let unrouted = tables.route_tables().iter().filter(|table| !routed(table));
         let unrouted = unrouted.filter_map(|table| table.route_table_id().map(str::to_owned)).collect();
-        let ldap = match self.ldap_port(cloud) {
-            Some(port) => find_ldap_group(cloud, &other, in_vpc, port).await?,
+        let ldap = match self.ldap_port(cluster) {
+            Some(port) => find_ldap_group(cluster, &other, in_vpc, port).await?,
             None => None,
         };
         Ok(Some(There { unrouted, ldap }))
     }
 
     /// Accepts, and sets routes and rule on the other side.
-    async fn settle(&self, cloud: &Cloud, connection: &str) -> Result<(), Error> {
+    async fn settle(&self, aws: &Aws, run: &Run, connection: &str) -> Result<(), Error> {
         let wanted = &self.settings;
-        let Some(other) = self.other_side(cloud).await? else {
+        let Some(other) = self.other_side(aws, &run.cluster).await? else {
             let account = wanted.account.as_deref().unwrap_or_default();
-            cloud.note(format!(
+            run.note(format!(
                 "the peering {} waits for the account {account}: accept {connection} there within seven days, and route {} to it in the tables of {}",
-                self.name, cloud.spec.network.cidr, wanted.vpc
+                self.name, run.cluster.spec.network.cidr, wanted.vpc
             ));
             return Ok(());
         };
         accept(&other, connection).await?;
-        let Some(there) = self.look_there(cloud, connection).await? else { return Ok(()) };
+        let Some(there) = self.look_there(aws, &run.cluster, connection).await? else { return Ok(()) };
         for table in there.unrouted {
-            let ours = cloud.spec.network.cidr.to_string();
+            let ours = run.cluster.spec.network.cidr.to_string();
             let route = other.create_route().route_table_id(&table).destination_cidr_block(&ours);
-            let made = route.vpc_peering_connection_id(connection).send().await.map_err(aws("CreateRoute"));
+            let made = route.vpc_peering_connection_id(connection).send().await.map_err(failed("CreateRoute"));
             match made {
                 Err(error) if error.is(&["RouteAlreadyExists"]) => {
                     let replace = other.replace_route().route_table_id(&table).destination_cidr_block(&ours);
                     let replace = replace.vpc_peering_connection_id(connection);
-                    replace.send().await.map_err(aws("ReplaceRoute"))?;
+                    replace.send().await.map_err(failed("ReplaceRoute"))?;
                 }
                 outcome => drop(outcome?),
             }
         }
-        match (self.ldap_port(cloud), there.ldap) {
+        match (self.ldap_port(&run.cluster), there.ldap) {
             (Some(_), Some((_, true))) | (None, _) => Ok(()),
-            (Some(port), found) => allow_ldap(cloud, &other, &wanted.vpc, found.map(|(id, _)| id), port).await,
+            (Some(port), found) => allow_ldap(run, &other, &wanted.vpc, found.map(|(id, _)| id), port).await,
         }
     }
 
     /// Takes back what was set on the other side: the routes there would lead nowhere.
-    async fn clean_there(&self, cloud: &Cloud, connection: &str) -> Result<(), Error> {
-        let Some(other) = self.other_side(cloud).await? else { return Ok(()) };
-        let ours = cloud.spec.network.cidr.to_string();
+    async fn clean_there(&self, aws: &Aws, run: &Run, connection: &str) -> Result<(), Error> {
+        let Some(other) = self.other_side(aws, &run.cluster).await? else { return Ok(()) };
+        let ours = run.cluster.spec.network.cidr.to_string();
         let in_vpc = Filter::builder().name("vpc-id").values(&self.settings.vpc).build();
         let tables = other.describe_route_tables().filters(in_vpc.clone()).send().await;
-        for table in tables.map_err(aws("DescribeRouteTables"))?.route_tables() {
+        for table in tables.map_err(failed("DescribeRouteTables"))?.route_tables() {
             delete_routes(&other, table, connection, Some(&ours)).await?;
         }
-        if let Some((group, _)) = find_ldap_group(cloud, &other, in_vpc, 0).await? {
+        if let Some((group, _)) = find_ldap_group(&run.cluster, &other, in_vpc, 0).await? {
             let deleted = other.delete_security_group().group_id(&group).send().await;
-            if let Err(error) = deleted.map_err(aws("DeleteSecurityGroup")) {
-                cloud.note(format!("the security group {group} of {} stays: {error}", self.settings.vpc));
+            if let Err(error) = deleted.map_err(failed("DeleteSecurityGroup")) {
+                run.note(format!("the security group {group} of {} stays: {error}", self.settings.vpc));
             }
         }
         Ok(())
@@ -221,9 +224,9 @@ impl Peering {
 /// Accepts a connection as soon as it can be accepted, and waits until it is active.
 async fn accept(other: &aws_sdk_ec2::Client, connection: &str) -> Result<(), Error> {
     let what = format!("the peering connection {connection} to be active");
-    settle::wait(&what, ACTIVE, || async {
+    consistency::wait(&what, ACTIVE, || async {
         let ask = other.describe_vpc_peering_connections().vpc_peering_connection_ids(connection).send().await;
-        let found = match ask.map_err(aws("DescribeVpcPeeringConnections")) {
+        let found = match ask.map_err(failed("DescribeVpcPeeringConnections")) {
             Ok(found) => found.vpc_peering_connections.unwrap_or_default().into_iter().next(),
             // The other side does not see it yet.
             Err(error) if error.is_not_found() => None,
@@ -234,7 +237,7 @@ async fn accept(other: &aws_sdk_ec2::Client, connection: &str) -> Result<(), Err
             Some(State::Active) => Ok(Some(())),
             Some(State::PendingAcceptance) => {
                 let accept = other.accept_vpc_peering_connection().vpc_peering_connection_id(connection);
-                match accept.send().await.map_err(aws("AcceptVpcPeeringConnection")) {
+                match accept.send().await.map_err(failed("AcceptVpcPeeringConnection")) {
                     // It is accepted by now, perhaps by a call of ours whose answer was lost: its state says so.
                     Err(error) if !error.is(&["InvalidStateTransition"]) => Err(error.into()),
                     _ => Ok(None),
@@ -260,23 +263,23 @@ fn lives(found: &Found) -> bool {
 }
 
 /// The group's name in the other VPC, as Futuswarm's.
-fn ldap_group_name(cloud: &Cloud) -> String {
-    format!("allow-from-{}", cloud.spec.cluster)
+fn ldap_group_name(cluster: &Cluster) -> String {
+    format!("allow-from-{}", cluster.spec.cluster)
 }
 
 async fn find_ldap_group(
-    cloud: &Cloud,
+    cluster: &Cluster,
     other: &aws_sdk_ec2::Client,
     in_vpc: Filter,
     port: i32,
 ) -> Result<Option<(String, bool)>, Error> {
-    let name = ldap_group_name(cloud);
+    let name = ldap_group_name(cluster);
     let named = Filter::builder().name("group-name").values(&name).build();
     let found = other.describe_security_groups().filters(in_vpc).filters(named).send().await;
-    let found = found.map_err(aws("DescribeSecurityGroups"))?.security_groups.unwrap_or_default();
+    let found = found.map_err(failed("DescribeSecurityGroups"))?.security_groups.unwrap_or_default();
     let id = |group: &aws_sdk_ec2::types::SecurityGroup| group.group_id().unwrap_or_default().to_owned();
     let Some(group) = at_most_one(format!("security groups {name}"), found, id)? else { return Ok(None) };
-    let ours = cloud.spec.network.cidr.to_string();
+    let ours = cluster.spec.network.cidr.to_string();
     let allowed = group.ip_permissions().iter().any(|permission| {
         permission.from_port() == Some(port)
             && permission.ip_ranges().iter().any(|range| range.cidr_ip() == Some(&ours))
@@ -285,7 +288,7 @@ async fn find_ldap_group(
 }
 
 async fn allow_ldap(
-    cloud: &Cloud,
+    run: &Run,
     other: &aws_sdk_ec2::Client,
     vpc: &str,
     group: Option<String>,
@@ -294,68 +297,70 @@ async fn allow_ldap(
     let group = match group {
         Some(group) => group,
         None => {
-            let tag = Tag::builder().key(CLUSTER_TAG).value(&cloud.spec.cluster).build();
+            let tag = Tag::builder().key(CLUSTER_TAG).value(&run.cluster.spec.cluster).build();
             let tags = TagSpecification::builder().resource_type(ResourceType::SecurityGroup).tags(tag).build();
-            let create = other.create_security_group().group_name(ldap_group_name(cloud)).vpc_id(vpc);
+            let create = other.create_security_group().group_name(ldap_group_name(&run.cluster)).vpc_id(vpc);
             let create = create.description("LDAP for the nodes of a Futuswarm cluster").tag_specifications(tags);
-            match create.send().await.map_err(aws("CreateSecurityGroup")) {
+            match create.send().await.map_err(failed("CreateSecurityGroup")) {
                 // By a call of ours whose answer was lost: it has the cluster's name.
                 Err(error) if error.is(&["InvalidGroup.Duplicate"]) => {
                     let in_vpc = Filter::builder().name("vpc-id").values(vpc).build();
-                    let found = find_ldap_group(cloud, other, in_vpc, port).await?;
+                    let found = find_ldap_group(&run.cluster, other, in_vpc, port).await?;
                     found.map(|(id, _)| id).ok_or(error)?
                 }
                 made => made?.group_id.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?,
             }
         }
     };
-    let from = IpRange::builder().cidr_ip(cloud.spec.network.cidr.to_string()).build();
+    let from = IpRange::builder().cidr_ip(run.cluster.spec.network.cidr.to_string()).build();
     let rule = IpPermission::builder().ip_protocol("tcp").from_port(port).to_port(port).ip_ranges(from).build();
     let allow = other.authorize_security_group_ingress().group_id(&group).ip_permissions(rule);
-    match allow.send().await.map_err(aws("AuthorizeSecurityGroupIngress")) {
+    match allow.send().await.map_err(failed("AuthorizeSecurityGroupIngress")) {
         Err(error) if !error.is(&["InvalidPermission.Duplicate"]) => Err(error.into()),
         _ => {
-            cloud.note(format!("put the security group {group} of {vpc} on the LDAP server there, once"));
+            run.note(format!("put the security group {group} of {vpc} on the LDAP server there, once"));
             Ok(())
         }
     }
 }
 
-impl Resource for Peering {
-    type Found = Seen;
+impl Resource<Run> for Peering {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "VPC peering"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(&part(&self.name))
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(&part(&self.name))
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(&self.name)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("pcx-")
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
-        let living: Vec<Found> = cloud.world.peerings(cloud).await?.iter().filter(|one| lives(one)).cloned().collect();
-        let Some(connection) = world::part(cloud, &living, "VPC peerings", &Resource::part(self))? else {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+        let living: Vec<Found> = run.inventory.peerings(aws).await?.iter().filter(|one| lives(one)).cloned().collect();
+        let Some(connection) = run.inventory.find(&living, "VPC peerings", &Resource::component(self))? else {
             return Ok(None);
         };
         let state = connection.status().and_then(|status| status.code());
-        if self.wanted && !self.we_may(cloud) && state == Some(&State::PendingAcceptance) {
-            self.settle(cloud, connection.vpc_peering_connection_id().unwrap_or_default()).await?;
+        if self.wanted && !self.we_may(&run.cluster) && state == Some(&State::PendingAcceptance) {
+            self.settle(aws, run, connection.vpc_peering_connection_id().unwrap_or_default()).await?;
         }
         // What is there does not matter for what goes.
-        let there = match matches!(cloud.mode(), Mode::Apply { .. }) && self.wanted {
-            true => self.look_there(cloud, connection.vpc_peering_connection_id().unwrap_or_default()).await?,
+        let there = match matches!(run.mode(), Mode::Apply { .. }) && self.wanted {
+            true => {
+                self.look_there(aws, &run.cluster, connection.vpc_peering_connection_id().unwrap_or_default()).await?
+            }
             false => None,
         };
         Ok(Some(Seen { connection, there }))
@@ -365,46 +370,46 @@ impl Resource for Peering {
         seen.connection.vpc_peering_connection_id().unwrap_or_default().to_owned()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.wanted
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let mut fields = Fields::new().with("VPC", &self.settings.vpc);
         fields = fields.with_some(ROLE, self.settings.role_arn.as_ref());
-        if self.we_may(cloud) {
+        if self.we_may(&run.cluster) {
             fields = fields.with("state", "active").with("routes there", "set");
-            fields = fields.with_some("LDAP", self.ldap_port(cloud).map(|port| format!("port {port} allowed")));
+            fields = fields.with_some("LDAP", self.ldap_port(&run.cluster).map(|port| format!("port {port} allowed")));
         }
-        Ok(fields.with_wanted_tags(&cloud.tags(&Resource::part(self))))
+        Ok(fields.with_desired_tags(&run.cluster.tags(&Resource::component(self))))
     }
 
-    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
+    fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let peer = seen.connection.accepter_vpc_info().and_then(|info| info.vpc_id()).unwrap_or_default();
         let mut fields = Fields::new().with("VPC", peer);
-        fields = fields.with_some(ROLE, world::tag(seen.connection.tags(), ROLE_TAG));
+        fields = fields.with_some(ROLE, inventory::tag(seen.connection.tags(), ROLE_TAG));
         if let Some(there) = &seen.there {
             let state = seen.connection.status().and_then(|status| status.code());
             fields = fields.with("state", state.map_or("unknown", State::as_str));
             fields = fields.with("routes there", if there.unrouted.is_empty() { "set" } else { "missing" });
-            let port = self.ldap_port(cloud).filter(|_| there.ldap.as_ref().is_some_and(|(_, allowed)| *allowed));
+            let port =
+                self.ldap_port(&run.cluster).filter(|_| there.ldap.as_ref().is_some_and(|(_, allowed)| *allowed));
             fields = fields.with_some("LDAP", port.map(|port| format!("port {port} allowed")));
         }
-        fields.with_tags(world::pairs(seen.connection.tags()), &cloud.tags(&Resource::part(self)))
+        fields.with_tags(inventory::pairs(seen.connection.tags()), &run.cluster.tags(&Resource::component(self)))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["VPC"]
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let wanted = &self.settings;
-        let vpc = cloud.need(vpc::PART)?;
-        let mut tags = cloud.ec2_tags(ResourceType::VpcPeeringConnection, &Resource::part(self));
+        let vpc = run.need(vpc::PART)?;
+        let mut tags = run.cluster.ec2_tags(ResourceType::VpcPeeringConnection, &Resource::component(self));
         tags.tags.get_or_insert_default().extend(self.role_tag());
         let made = until_visible("the VPC", || async {
-            cloud
-                .ec2
+            aws.ec2
                 .create_vpc_peering_connection()
                 .vpc_id(&vpc)
                 .peer_vpc_id(&wanted.vpc)
@@ -415,47 +420,50 @@ impl Resource for Peering {
                 .config_override(ec2_not_twice())
                 .send()
                 .await
-                .map_err(aws("CreateVpcPeeringConnection"))
+                .map_err(failed("CreateVpcPeeringConnection"))
         });
         let id = made.await?.vpc_peering_connection.and_then(|made| made.vpc_peering_connection_id);
         let id = id.ok_or_else(incomplete("CreateVpcPeeringConnection", "VpcPeeringConnectionId"))?;
-        self.settle(cloud, &id).await?;
+        self.settle(aws, run, &id).await?;
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(seen);
         if changed.any(&["state", "routes there", "LDAP"]) {
-            self.settle(cloud, &id).await?;
+            self.settle(aws, run, &id).await?;
         }
         if changed.tags() {
-            cloud.tag_ec2(&id, &Resource::part(self)).await?;
+            ec2_tags::set(aws, &run.cluster, &id, &Resource::component(self)).await?;
         }
         if changed.any(&[ROLE]) {
             match self.role_tag() {
-                Some(tag) => ec2_tags::put(&cloud.ec2, &id, vec![tag]).await?,
+                Some(tag) => ec2_tags::put(&aws.ec2, &id, vec![tag]).await?,
                 None => {
                     let tag = Tag::builder().key(ROLE_TAG).build();
-                    cloud.ec2.delete_tags().resources(&id).tags(tag).send().await.map_err(aws("DeleteTags"))?;
+                    aws.ec2.delete_tags().resources(&id).tags(tag).send().await.map_err(failed("DeleteTags"))?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, seen: &Seen) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, seen: &Seen) -> Result<(), Error> {
         let id = self.id(seen);
         // What we may no longer do there is no reason to keep the peering.
-        if let Err(error) = self.clean_there(cloud, &id).await {
+        if let Err(error) = self.clean_there(aws, run, &id).await {
             let vpc = &self.settings.vpc;
-            cloud.note(format!("routes to {} may be left in the tables of {vpc}: {error}", cloud.spec.network.cidr));
+            run.note(format!(
+                "routes to {} may be left in the tables of {vpc}: {error}",
+                run.cluster.spec.network.cidr
+            ));
         }
-        let delete = cloud.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(&id);
-        delete.send().await.map_err(aws("DeleteVpcPeeringConnection"))?;
+        let delete = aws.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(&id);
+        delete.send().await.map_err(failed("DeleteVpcPeeringConnection"))?;
         // In a deletion of everything the tables are gone already.
-        if matches!(cloud.mode(), Mode::Apply { .. }) {
-            for table in cloud.world.route_tables(cloud).await? {
-                delete_routes(&cloud.ec2, table, &id, None).await?;
+        if matches!(run.mode(), Mode::Apply { .. }) {
+            for table in run.inventory.route_tables(aws).await? {
+                delete_routes(&aws.ec2, table, &id, None).await?;
             }
         }
         Ok(())
@@ -474,7 +482,7 @@ async fn delete_routes(
         if network.is_none_or(|network| network == destination) {
             let delete = ec2.delete_route().set_route_table_id(table.route_table_id.clone());
             let deleted = delete.destination_cidr_block(destination).send().await;
-            role::or_gone(deleted.map_err(aws("DeleteRoute")))?;
+            role::or_gone(deleted.map_err(failed("DeleteRoute")))?;
         }
     }
     Ok(())

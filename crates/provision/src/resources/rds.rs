@@ -9,11 +9,10 @@ use futuswarm_spec::Rds as Wanted;
 
 use super::kms_key::KmsKey;
 use super::security_group::{DATABASE_PORT, SecurityGroup};
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{self, until_visible};
-use crate::{Cloud, Mode};
+use crate::consistency::{self, until_visible};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Mode, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) use subnets::SubnetGroup;
 
@@ -33,21 +32,21 @@ const PROTECTION: &str = "deletion protection";
 pub(crate) struct Rds(pub(crate) Option<Wanted>);
 
 /// Its name.
-pub(crate) fn name(cloud: &Cloud) -> String {
-    cloud.names.of("db")
+pub(crate) fn name(cluster: &Cluster) -> String {
+    cluster.names.of("db")
 }
 
-pub(crate) fn tags(cloud: &Cloud, part: &str) -> Vec<Tag> {
-    cloud.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+pub(crate) fn tags(cluster: &Cluster, part: &str) -> Vec<Tag> {
+    cluster.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 fn number(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-async fn find(cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
-    let ask = cloud.rds.describe_db_instances().db_instance_identifier(name(cloud));
-    match ask.send().await.map_err(aws("DescribeDBInstances")) {
+async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<DbInstance>, Error> {
+    let ask = aws.rds.describe_db_instances().db_instance_identifier(name(cluster));
+    match ask.send().await.map_err(failed("DescribeDBInstances")) {
         Ok(found) => Ok(found.db_instances.unwrap_or_default().into_iter().next()),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
@@ -56,11 +55,11 @@ async fn find(cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
 
 /// The database snapshots of this region that are encrypted under a key, by name: those that a destroy has kept, and whatever else
 /// somebody has made or copied under it. Automated ones go with their database. RDS names keys by their ARN.
-pub(super) async fn snapshots_under(cloud: &Cloud, key: &str) -> Result<Vec<String>, Error> {
-    let mut pages = cloud.rds.describe_db_snapshots().into_paginator().send();
+pub(super) async fn snapshots_under(aws: &Aws, key: &str) -> Result<Vec<String>, Error> {
+    let mut pages = aws.rds.describe_db_snapshots().into_paginator().send();
     let mut names = Vec::new();
     while let Some(page) = pages.next().await {
-        let snapshots = page.map_err(aws("DescribeDBSnapshots"))?.db_snapshots.unwrap_or_default();
+        let snapshots = page.map_err(failed("DescribeDBSnapshots"))?.db_snapshots.unwrap_or_default();
         names.extend(
             snapshots
                 .into_iter()
@@ -90,18 +89,18 @@ fn state(found: &DbInstance) -> &str {
 }
 
 /// Waits until the server takes changes; a full disk takes the change that ends that.
-async fn until_available(cloud: &Cloud) -> Result<(), Error> {
-    let what = format!("the database {} to be available", name(cloud));
-    settle::wait(&what, AVAILABLE, || async {
-        let found = find(cloud).await?;
+async fn until_available(aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
+    let what = format!("the database {} to be available", name(cluster));
+    consistency::wait(&what, AVAILABLE, || async {
+        let found = find(aws, cluster).await?;
         match found.as_ref().map(state) {
             Some("available" | "storage-full") => Ok(Some(())),
             Some(state @ ("failed" | "incompatible-parameters" | "incompatible-network" | "restore-error")) => Err(
-                Error::Missing(format!("the database {} is {state}: see its events in the RDS console", name(cloud))),
+                Error::Missing(format!("the database {} is {state}: see its events in the RDS console", name(cluster))),
             ),
             Some("stopped") => {
-                let start = cloud.rds.start_db_instance().db_instance_identifier(name(cloud));
-                match start.send().await.map_err(aws("StartDBInstance")) {
+                let start = aws.rds.start_db_instance().db_instance_identifier(name(cluster));
+                match start.send().await.map_err(failed("StartDBInstance")) {
                     // An attempt whose answer was lost has started it.
                     Err(error) if !error.is(&["InvalidDBInstanceState"]) => Err(error.into()),
                     _ => Ok(None),
@@ -113,9 +112,9 @@ async fn until_available(cloud: &Cloud) -> Result<(), Error> {
     .await
 }
 
-async fn until_gone(cloud: &Cloud) -> Result<(), Error> {
-    let what = format!("the end of the database {}", name(cloud));
-    settle::wait(&what, AVAILABLE, || async { Ok(find(cloud).await?.is_none().then_some(())) }).await
+async fn until_gone(aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
+    let what = format!("the end of the database {}", name(cluster));
+    consistency::wait(&what, AVAILABLE, || async { Ok(find(aws, cluster).await?.is_none().then_some(())) }).await
 }
 
 impl Rds {
@@ -129,12 +128,12 @@ impl Rds {
     }
 
     /// Looks until the server has taken its changes: for a moment after them it is still what it was.
-    async fn until_changed(&self, cloud: &Cloud) -> Result<(), Error> {
-        let what = format!("the database {} to take its changes", name(cloud));
-        let wanted = self.wanted(cloud)?;
-        settle::wait(&what, AVAILABLE, || async {
-            let Some(found) = find(cloud).await? else { return Ok(None) };
-            let differs = wanted.differences(&self.current(cloud, &found));
+    async fn until_changed(&self, aws: &Aws, run: &Run) -> Result<(), Error> {
+        let what = format!("the database {} to take its changes", name(&run.cluster));
+        let wanted = self.desired(run)?;
+        consistency::wait(&what, AVAILABLE, || async {
+            let Some(found) = find(aws, &run.cluster).await? else { return Ok(None) };
+            let differs = wanted.differences(&self.current(run, &found));
             Ok((!Changed(&differs).any(SETTINGS)).then_some(()))
         })
         .await
@@ -145,38 +144,38 @@ impl Rds {
     }
 }
 
-impl Resource for Rds {
-    type Found = DbInstance;
+impl Resource<Run> for Rds {
+    type Observed = DbInstance;
 
     fn kind(&self) -> &'static str {
         "database"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        name(cloud)
+    fn name(&self, run: &Run) -> String {
+        name(&run.cluster)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         [subnets::PART, SecurityGroup::Database.part_name(), KmsKey::Cluster.part_name()].map(str::to_owned).to_vec()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.0.is_some()
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<DbInstance>, Error> {
-        Ok(cloud.world.database(find(cloud)).await?.cloned())
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<DbInstance>, Error> {
+        Ok(run.inventory.database(find(aws, &run.cluster)).await?.cloned())
     }
 
     fn id(&self, found: &DbInstance) -> String {
         found.db_instance_identifier().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Some(wanted) = &self.0 else { return Ok(Fields::new()) };
         Ok(Fields::new()
             .with(STATE, "available")
@@ -186,13 +185,13 @@ impl Resource for Rds {
             .with("second zone", wanted.multi_az)
             .with("backups", format!("{} days", wanted.backup_days))
             .with(PROTECTION, wanted.deletion_protection)
-            .with("security group", cloud.id_or_unknown(SecurityGroup::Database.part_name()))
+            .with("security group", run.id_or_unknown(SecurityGroup::Database.part_name()))
             .with("encrypted", true)
             .with("public", false)
-            .with_wanted_tags(&cloud.tags(PART)))
+            .with_desired_tags(&run.cluster.tags(PART)))
     }
 
-    fn current(&self, cloud: &Cloud, found: &DbInstance) -> Fields {
+    fn current(&self, run: &Run, found: &DbInstance) -> Fields {
         let version = found.engine_version().unwrap_or_default().split('.').next().unwrap_or_default();
         let groups: Vec<&str> =
             found.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id()).collect();
@@ -208,22 +207,21 @@ impl Resource for Rds {
             .with("security group", groups.join(" "))
             .with("encrypted", found.storage_encrypted() == Some(true))
             .with("public", found.publicly_accessible() == Some(true))
-            .with_tags(tags, &cloud.tags(PART))
+            .with_tags(tags, &run.cluster.tags(PART))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["encrypted"]
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let wanted = self.settings()?;
-        let group = cloud.need(SecurityGroup::Database.part_name())?;
-        let key = cloud.need(KmsKey::Cluster.part_name())?;
+        let group = run.need(SecurityGroup::Database.part_name())?;
+        let key = run.need(KmsKey::Cluster.part_name())?;
         until_visible("the database's subnets, key and security group", || async {
-            cloud
-                .rds
+            aws.rds
                 .create_db_instance()
-                .db_instance_identifier(name(cloud))
+                .db_instance_identifier(name(&run.cluster))
                 .engine("postgres")
                 .engine_version(&wanted.engine_version)
                 .db_instance_class(&wanted.instance_class)
@@ -235,7 +233,7 @@ impl Resource for Rds {
                 .master_username(MASTER)
                 // AWS makes the password, keeps it in Secrets Manager and changes it; nobody else ever has it.
                 .manage_master_user_password(true)
-                .db_subnet_group_name(subnets::name(cloud))
+                .db_subnet_group_name(subnets::name(&run.cluster))
                 .vpc_security_group_ids(&group)
                 .publicly_accessible(false)
                 .multi_az(wanted.multi_az)
@@ -243,35 +241,35 @@ impl Resource for Rds {
                 .deletion_protection(wanted.deletion_protection)
                 .auto_minor_version_upgrade(true)
                 .copy_tags_to_snapshot(true)
-                .set_tags(Some(tags(cloud, PART)))
+                .set_tags(Some(tags(&run.cluster, PART)))
                 .send()
                 .await
-                .map_err(aws("CreateDBInstance"))
+                .map_err(failed("CreateDBInstance"))
         })
         .await?;
-        until_available(cloud).await?;
-        Ok(name(cloud))
+        until_available(aws, &run.cluster).await?;
+        Ok(name(&run.cluster))
     }
 
-    async fn update(&self, cloud: &Cloud, found: &DbInstance, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &DbInstance, changed: Changed<'_>) -> Result<(), Error> {
         let wanted = self.settings()?;
         if state(found) == DELETING {
             // Somebody deletes it, or a run that was killed did.
-            until_gone(cloud).await?;
-            return self.create(cloud).await.map(drop);
+            until_gone(aws, &run.cluster).await?;
+            return self.create(aws, run).await.map(drop);
         }
         // A server that is being changed takes no further change.
-        until_available(cloud).await?;
+        until_available(aws, &run.cluster).await?;
         if changed.any(SETTINGS) {
-            let modify = cloud
+            let modify = aws
                 .rds
                 .modify_db_instance()
-                .db_instance_identifier(name(cloud))
+                .db_instance_identifier(name(&run.cluster))
                 .db_instance_class(&wanted.instance_class)
                 .multi_az(wanted.multi_az)
                 .backup_retention_period(number(wanted.backup_days))
                 .deletion_protection(wanted.deletion_protection)
-                .vpc_security_group_ids(cloud.need(SecurityGroup::Database.part_name())?)
+                .vpc_security_group_ids(run.need(SecurityGroup::Database.part_name())?)
                 .publicly_accessible(false)
                 .apply_immediately(true);
             let modify = match changed.any(&[STORAGE]) {
@@ -285,54 +283,58 @@ impl Resource for Rds {
                 true => modify.engine_version(&wanted.engine_version).allow_major_version_upgrade(true),
                 false => modify,
             };
-            settle::until_free("the database", || async {
-                modify.clone().send().await.map_err(aws("ModifyDBInstance"))
+            consistency::until_free("the database", || async {
+                modify.clone().send().await.map_err(failed("ModifyDBInstance"))
             })
             .await?;
-            self.until_changed(cloud).await?;
+            self.until_changed(aws, run).await?;
         }
         if changed.tags() {
-            let add = cloud.rds.add_tags_to_resource().set_resource_name(found.db_instance_arn.clone());
-            add.set_tags(Some(tags(cloud, PART))).send().await.map_err(aws("AddTagsToResource"))?;
+            let add = aws.rds.add_tags_to_resource().set_resource_name(found.db_instance_arn.clone());
+            add.set_tags(Some(tags(&run.cluster, PART))).send().await.map_err(failed("AddTagsToResource"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &DbInstance) -> Result<(), Error> {
-        let name = name(cloud);
+    async fn delete(&self, aws: &Aws, run: &Run, found: &DbInstance) -> Result<(), Error> {
+        let name = name(&run.cluster);
         if state(found) == DELETING {
-            return until_gone(cloud).await;
+            return until_gone(aws, &run.cluster).await;
         }
-        let without_snapshot = matches!(cloud.mode(), Mode::Destroy { delete_data: true, .. });
+        let without_snapshot = matches!(run.mode(), Mode::Destroy { delete_data: true, .. });
         if found.deletion_protection() == Some(true) {
-            if matches!(cloud.mode(), Mode::Apply { .. }) {
+            if matches!(run.mode(), Mode::Apply { .. }) {
                 return Err(Error::Missing(
                     "the spec has no [rds] any more, but the database is protected: set `deletion_protection = false` and apply that first"
                         .to_owned(),
                 ));
             }
-            let lift = cloud.rds.modify_db_instance().db_instance_identifier(&name).deletion_protection(false);
+            let lift = aws.rds.modify_db_instance().db_instance_identifier(&name).deletion_protection(false);
             let lift = lift.apply_immediately(true);
-            settle::until_free("the database", || async { lift.clone().send().await.map_err(aws("ModifyDBInstance")) })
-                .await?;
+            consistency::until_free("the database", || async {
+                lift.clone().send().await.map_err(failed("ModifyDBInstance"))
+            })
+            .await?;
         }
         // A last snapshot is taken only of a server that is available.
         if !without_snapshot {
-            until_available(cloud).await?;
+            until_available(aws, &run.cluster).await?;
         }
-        let delete = cloud.rds.delete_db_instance().db_instance_identifier(&name);
+        let delete = aws.rds.delete_db_instance().db_instance_identifier(&name);
         let delete = match without_snapshot {
             true => delete.skip_final_snapshot(true).delete_automated_backups(true),
             false => {
                 let seconds = futuswarm_model::unix_millis() / 1000;
                 let snapshot = format!("{name}-final-{seconds}");
-                cloud.note(format!("the database's last state stays as the snapshot {snapshot}"));
+                run.note(format!("the database's last state stays as the snapshot {snapshot}"));
                 delete.final_db_snapshot_identifier(snapshot)
             }
         };
-        settle::until_free("the database", || async { delete.clone().send().await.map_err(aws("DeleteDBInstance")) })
-            .await?;
-        until_gone(cloud).await
+        consistency::until_free("the database", || async {
+            delete.clone().send().await.map_err(failed("DeleteDBInstance"))
+        })
+        .await?;
+        until_gone(aws, &run.cluster).await
     }
 }
 
@@ -343,12 +345,12 @@ mod tests {
     use futuswarm_testkit::answers::{Answer, on_loopback};
 
     use super::*;
-    use crate::cloud::Extras;
 
     /// An RDS that gives these answers.
-    fn service(answers: Vec<Answer>) -> (Cloud, Receiver<String>) {
+    fn service(answers: Vec<Answer>) -> (Aws, Run, Receiver<String>) {
         let (endpoint, told) = on_loopback(answers);
-        (Cloud::at(&endpoint, Extras::default(), Box::new(|_| {})), told)
+        let run = Run::local();
+        (Aws::at(&endpoint, &run.cluster), run, told)
     }
 
     /// What DescribeDBInstances answers.
@@ -384,15 +386,15 @@ mod tests {
             in_state("starting"),
             in_state("available"),
         ];
-        let (cloud, told) = service(answers);
-        until_available(&cloud).await.unwrap();
+        let (aws, run, told) = service(answers);
+        until_available(&aws, &run.cluster).await.unwrap();
         assert_eq!(operations(&told), [DESCRIBE, START, START, DESCRIBE, DESCRIBE]);
     }
 
     #[tokio::test]
     async fn a_server_that_may_not_be_started_is_told() {
-        let (cloud, told) = service(vec![in_state("stopped"), refused("InsufficientDBInstanceCapacity")]);
-        let error = until_available(&cloud).await.unwrap_err().to_string();
+        let (aws, run, told) = service(vec![in_state("stopped"), refused("InsufficientDBInstanceCapacity")]);
+        let error = until_available(&aws, &run.cluster).await.unwrap_err().to_string();
         assert!(error.contains("StartDBInstance") && error.contains("InsufficientDBInstanceCapacity"), "{error}");
         assert_eq!(operations(&told), [DESCRIBE, START]);
     }

@@ -7,11 +7,10 @@ use futuswarm_spec::Role as NodeRole;
 use serde_json::Value;
 
 use super::kms_key::KmsKey;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_detached, until_visible};
-use crate::{Cloud, policies};
+use crate::consistency::{until_detached, until_visible};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Run, policies};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The name of the one inline policy.
 const POLICY: &str = "node";
@@ -25,9 +24,9 @@ pub(crate) fn part(role: NodeRole) -> String {
     format!("{role}-role")
 }
 
-pub(crate) fn tags(cloud: &Cloud, part: &str) -> Result<Vec<Tag>, Error> {
+pub(crate) fn tags(cluster: &Cluster, part: &str) -> Result<Vec<Tag>, Error> {
     let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
-    cloud.tags(part).into_iter().map(|pair| tag(pair).map_err(|_| incomplete("TagRole", "Key")())).collect()
+    cluster.tags(part).into_iter().map(|pair| tag(pair).map_err(|_| incomplete("TagRole", "Key")())).collect()
 }
 
 pub(crate) fn tag_pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
@@ -35,17 +34,17 @@ pub(crate) fn tag_pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
 }
 
 impl Role {
-    fn policy(&self, cloud: &Cloud) -> Value {
-        let key = |key: KmsKey| cloud.id_or_unknown(key.part_name());
-        policies::node(&cloud.names, self.0, &key(KmsKey::Cluster), &key(KmsKey::Managers))
+    fn policy(&self, run: &Run) -> Value {
+        let key = |key: KmsKey| run.id_or_unknown(key.part_name());
+        policies::node(&run.cluster.names, self.0, &key(KmsKey::Cluster), &key(KmsKey::Managers))
     }
 
-    async fn put_policy(&self, cloud: &Cloud) -> Result<(), Error> {
-        let name = cloud.names.role(self.0);
-        let document = self.policy(cloud).to_string();
+    async fn put_policy(&self, aws: &Aws, run: &Run) -> Result<(), Error> {
+        let name = run.cluster.names.role(self.0);
+        let document = self.policy(run).to_string();
         until_visible("the role", || async {
-            let put = cloud.iam.put_role_policy().role_name(&name).policy_name(POLICY).policy_document(&document);
-            put.send().await.map_err(aws("PutRolePolicy"))
+            let put = aws.iam.put_role_policy().role_name(&name).policy_name(POLICY).policy_document(&document);
+            put.send().await.map_err(failed("PutRolePolicy"))
         })
         .await?;
         Ok(())
@@ -58,42 +57,42 @@ fn document(text: Option<&str>) -> Option<String> {
     Some(serde_json::from_str::<Value>(&decoded).map_or(decoded, |value| value.to_string()))
 }
 
-impl Resource for Role {
-    type Found = RoleDetail;
+impl Resource<Run> for Role {
+    type Observed = RoleDetail;
 
     fn kind(&self) -> &'static str {
         "IAM role"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.role(self.0)
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.role(self.0)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(self.0)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         [KmsKey::Cluster, KmsKey::Managers].map(|key| key.part_name().to_owned()).to_vec()
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<RoleDetail>, Error> {
-        let name = cloud.names.role(self.0);
-        Ok(cloud.world.roles(cloud).await?.iter().find(|role| role.role_name() == Some(&name)).cloned())
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<RoleDetail>, Error> {
+        let name = run.cluster.names.role(self.0);
+        Ok(run.inventory.roles(aws).await?.iter().find(|role| role.role_name() == Some(&name)).cloned())
     }
 
     fn id(&self, found: &RoleDetail) -> String {
         found.role_id().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         Ok(Fields::new()
             .with(TRUST, policies::trust())
-            .with(format!("policy {POLICY}"), self.policy(cloud))
-            .with_wanted_tags(&cloud.tags(&part(self.0))))
+            .with(format!("policy {POLICY}"), self.policy(run))
+            .with_desired_tags(&run.cluster.tags(&part(self.0))))
     }
 
-    fn current(&self, cloud: &Cloud, found: &RoleDetail) -> Fields {
+    fn current(&self, run: &Run, found: &RoleDetail) -> Fields {
         let mut fields = Fields::new().with_some(TRUST, document(found.assume_role_policy_document()));
         for policy in found.role_policy_list() {
             let name = format!("policy {}", policy.policy_name().unwrap_or_default());
@@ -102,53 +101,53 @@ impl Resource for Role {
         for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
             fields = fields.with(format!("policy {policy}"), "attached");
         }
-        fields.with_tags(tag_pairs(found.tags()), &cloud.tags(&part(self.0)))
+        fields.with_tags(tag_pairs(found.tags()), &run.cluster.tags(&part(self.0)))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let create = cloud.iam.create_role().role_name(self.name(cloud));
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let create = aws.iam.create_role().role_name(self.name(run));
         let create = create.assume_role_policy_document(policies::trust().to_string());
-        let create = create.set_tags(Some(tags(cloud, &part(self.0))?));
-        let made = create.send().await.map_err(aws("CreateRole"))?;
+        let create = create.set_tags(Some(tags(&run.cluster, &part(self.0))?));
+        let made = create.send().await.map_err(failed("CreateRole"))?;
         let id = made.role.map(|role| role.role_id).ok_or_else(incomplete("CreateRole", "RoleId"))?;
-        self.put_policy(cloud).await?;
+        self.put_policy(aws, run).await?;
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &RoleDetail, changed: Changed<'_>) -> Result<(), Error> {
-        let name = self.name(cloud);
+    async fn update(&self, aws: &Aws, run: &Run, found: &RoleDetail, changed: Changed<'_>) -> Result<(), Error> {
+        let name = self.name(run);
         if changed.any(&[TRUST]) {
-            let update = cloud.iam.update_assume_role_policy().role_name(&name);
+            let update = aws.iam.update_assume_role_policy().role_name(&name);
             let update = update.policy_document(policies::trust().to_string());
-            update.send().await.map_err(aws("UpdateAssumeRolePolicy"))?;
+            update.send().await.map_err(failed("UpdateAssumeRolePolicy"))?;
         }
         if changed.any_with_prefix("policy ") {
-            self.put_policy(cloud).await?;
+            self.put_policy(aws, run).await?;
             // Least privilege: another policy is somebody's accident.
             for other in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
                 if other != POLICY {
-                    let delete = cloud.iam.delete_role_policy().role_name(&name).policy_name(other);
-                    or_gone(delete.send().await.map_err(aws("DeleteRolePolicy")))?;
+                    let delete = aws.iam.delete_role_policy().role_name(&name).policy_name(other);
+                    or_gone(delete.send().await.map_err(failed("DeleteRolePolicy")))?;
                 }
             }
-            detach_policies(cloud, &name, found).await?;
+            detach_policies(aws, &name, found).await?;
         }
         if changed.tags() {
-            let tag = cloud.iam.tag_role().role_name(&name).set_tags(Some(tags(cloud, &part(self.0))?));
-            tag.send().await.map_err(aws("TagRole"))?;
+            let tag = aws.iam.tag_role().role_name(&name).set_tags(Some(tags(&run.cluster, &part(self.0))?));
+            tag.send().await.map_err(failed("TagRole"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &RoleDetail) -> Result<(), Error> {
-        let name = self.name(cloud);
+    async fn delete(&self, aws: &Aws, run: &Run, found: &RoleDetail) -> Result<(), Error> {
+        let name = self.name(run);
         for policy in policies_to_delete(found) {
-            let delete = cloud.iam.delete_role_policy().role_name(&name).policy_name(policy);
-            or_gone(delete.send().await.map_err(aws("DeleteRolePolicy")))?;
+            let delete = aws.iam.delete_role_policy().role_name(&name).policy_name(policy);
+            or_gone(delete.send().await.map_err(failed("DeleteRolePolicy")))?;
         }
-        detach_policies(cloud, &name, found).await?;
+        detach_policies(aws, &name, found).await?;
         until_detached("the role", || async {
-            cloud.iam.delete_role().role_name(&name).send().await.map_err(aws("DeleteRole"))
+            aws.iam.delete_role().role_name(&name).send().await.map_err(failed("DeleteRole"))
         })
         .await?;
         Ok(())
@@ -162,10 +161,10 @@ fn policies_to_delete(found: &RoleDetail) -> BTreeSet<&str> {
     listed.chain([POLICY]).collect()
 }
 
-async fn detach_policies(cloud: &Cloud, name: &str, found: &RoleDetail) -> Result<(), Error> {
+async fn detach_policies(aws: &Aws, name: &str, found: &RoleDetail) -> Result<(), Error> {
     for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
-        let detach = cloud.iam.detach_role_policy().role_name(name).policy_arn(policy);
-        or_gone(detach.send().await.map_err(aws("DetachRolePolicy")))?;
+        let detach = aws.iam.detach_role_policy().role_name(name).policy_arn(policy);
+        or_gone(detach.send().await.map_err(failed("DetachRolePolicy")))?;
     }
     Ok(())
 }

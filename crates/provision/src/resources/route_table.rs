@@ -6,13 +6,11 @@ use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable};
 
 use super::subnet::Tier;
 use super::{internet_gateway, peering, vpc};
-use crate::Cloud;
-use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
-use crate::world;
+use crate::aws::ec2_not_twice;
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
@@ -40,69 +38,68 @@ impl Table {
     }
 
     /// Destination → part of the gateway or peering behind it.
-    fn routes(&self, cloud: &Cloud) -> BTreeMap<String, String> {
+    fn routes(&self, cluster: &Cluster) -> BTreeMap<String, String> {
         let mut routes = BTreeMap::new();
         if self.0 == Tier::Public {
             routes.insert(EVERYWHERE.to_owned(), internet_gateway::PART.to_owned());
         }
-        for (name, peering) in &cloud.spec.peering {
+        for (name, peering) in &cluster.spec.peering {
             routes.insert(peering.cidr.to_string(), peering::part(name));
         }
         routes
     }
 
-    async fn set_routes(&self, cloud: &Cloud, id: &str, found: Option<&Found>) -> Result<(), Error> {
+    async fn set_routes(&self, aws: &Aws, run: &Run, id: &str, found: Option<&Found>) -> Result<(), Error> {
         let there = found.map(targets).unwrap_or_default();
-        let wanted = self.routes(cloud);
+        let wanted = self.routes(&run.cluster);
         for (destination, part) in &wanted {
-            let target = cloud.need(part)?;
+            let target = run.need(part)?;
             let gateway = part == internet_gateway::PART;
             match there.get(destination) {
                 Some(found) if *found == target => continue,
                 // In one step: no packet finds no way in between, and a target that EC2 refuses takes no route away.
                 Some(_) => {
-                    replace_route(cloud, id, destination, &target, gateway).await?;
+                    replace_route(aws, id, destination, &target, gateway).await?;
                     continue;
                 }
                 None => {}
             }
             let made = until_visible("the route's target", || async {
-                let route = cloud.ec2.create_route().route_table_id(id).destination_cidr_block(destination);
+                let route = aws.ec2.create_route().route_table_id(id).destination_cidr_block(destination);
                 let route = match gateway {
                     true => route.gateway_id(&target),
                     false => route.vpc_peering_connection_id(&target),
                 };
-                route.send().await.map_err(aws("CreateRoute"))
+                route.send().await.map_err(failed("CreateRoute"))
             });
             match made.await {
                 // By a call of ours whose answer was lost, so that this changes nothing.
                 Err(error) if error.is(&["RouteAlreadyExists"]) => {
-                    replace_route(cloud, id, destination, &target, gateway).await?;
+                    replace_route(aws, id, destination, &target, gateway).await?;
                 }
                 made => drop(made?),
             }
         }
         for destination in there.keys().filter(|destination| !wanted.contains_key(*destination)) {
-            delete_route(cloud, id, destination).await?;
+            delete_route(aws, id, destination).await?;
         }
         Ok(())
     }
 
-    async fn set_subnets(&self, cloud: &Cloud, id: &str, found: Option<&Found>) -> Result<(), Error> {
+    async fn set_subnets(&self, aws: &Aws, run: &Run, id: &str, found: Option<&Found>) -> Result<(), Error> {
         let there = found.map(associations).unwrap_or_default();
         for part in &self.1 {
-            let subnet = cloud.need(part)?;
+            let subnet = run.need(part)?;
             if there.contains_key(&subnet) {
                 continue;
             }
             let associated = until_visible("the subnet", || async {
-                let associate = cloud.ec2.associate_route_table().route_table_id(id).subnet_id(&subnet);
-                associate.send().await.map_err(aws("AssociateRouteTable"))
+                let associate = aws.ec2.associate_route_table().route_table_id(id).subnet_id(&subnet);
+                associate.send().await.map_err(failed("AssociateRouteTable"))
             });
             match associated.await {
                 // Perhaps by a call of ours whose answer was lost.
-                Err(error)
-                    if error.is(&["Resource.AlreadyAssociated"]) && is_associated(cloud, id, &subnet).await? => {}
+                Err(error) if error.is(&["Resource.AlreadyAssociated"]) && is_associated(aws, id, &subnet).await? => {}
                 associated => drop(associated?),
             }
         }
@@ -134,132 +131,132 @@ fn associations(found: &Found) -> BTreeMap<String, String> {
     all.filter_map(|one| Some((one.subnet_id()?.to_owned(), one.route_table_association_id()?.to_owned()))).collect()
 }
 
-async fn is_associated(cloud: &Cloud, id: &str, subnet: &str) -> Result<bool, Error> {
-    let ask = cloud.ec2.describe_route_tables().route_table_ids(id).send().await;
-    let found = ask.map_err(aws("DescribeRouteTables"))?.route_tables.unwrap_or_default();
+async fn is_associated(aws: &Aws, id: &str, subnet: &str) -> Result<bool, Error> {
+    let ask = aws.ec2.describe_route_tables().route_table_ids(id).send().await;
+    let found = ask.map_err(failed("DescribeRouteTables"))?.route_tables.unwrap_or_default();
     let mut associations = found.iter().flat_map(|table| table.associations());
     Ok(associations.any(|association| association.subnet_id() == Some(subnet)))
 }
 
-async fn replace_route(cloud: &Cloud, id: &str, destination: &str, target: &str, gateway: bool) -> Result<(), Error> {
+async fn replace_route(aws: &Aws, id: &str, destination: &str, target: &str, gateway: bool) -> Result<(), Error> {
     until_visible("the route's target", || async {
-        let route = cloud.ec2.replace_route().route_table_id(id).destination_cidr_block(destination);
+        let route = aws.ec2.replace_route().route_table_id(id).destination_cidr_block(destination);
         let route = match gateway {
             true => route.gateway_id(target),
             false => route.vpc_peering_connection_id(target),
         };
-        route.send().await.map_err(aws("ReplaceRoute"))
+        route.send().await.map_err(failed("ReplaceRoute"))
     })
     .await?;
     Ok(())
 }
 
-async fn delete_route(cloud: &Cloud, id: &str, destination: &str) -> Result<(), Error> {
-    let delete = cloud.ec2.delete_route().route_table_id(id).destination_cidr_block(destination);
-    delete.send().await.map_err(aws("DeleteRoute"))?;
+async fn delete_route(aws: &Aws, id: &str, destination: &str) -> Result<(), Error> {
+    let delete = aws.ec2.delete_route().route_table_id(id).destination_cidr_block(destination);
+    delete.send().await.map_err(failed("DeleteRoute"))?;
     Ok(())
 }
 
-impl Resource for Table {
-    type Found = Found;
+impl Resource<Run> for Table {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "route table"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(Self::part_of(self.0))
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(Self::part_of(self.0))
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         Self::part_of(self.0).to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let mut needs = vec![vpc::PART.to_owned(), internet_gateway::PART.to_owned()];
         needs.extend(self.1.iter().cloned());
         needs.extend(self.2.iter().map(|name| peering::part(name)));
         needs
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("rtb-")
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        let all = cloud.world.route_tables(cloud).await?;
-        let Some(table) = world::part(cloud, all, "route tables", Self::part_of(self.0))? else { return Ok(None) };
-        Ok(Some(Found { table, doomed: peering::doomed(cloud).await? }))
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+        let all = run.inventory.route_tables(aws).await?;
+        let Some(table) = run.inventory.find(all, "route tables", Self::part_of(self.0))? else { return Ok(None) };
+        Ok(Some(Found { table, doomed: peering::doomed(aws, run).await? }))
     }
 
     fn id(&self, found: &Found) -> String {
         found.table.route_table_id().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let mut fields = Fields::new();
-        for (destination, part) in self.routes(cloud) {
-            fields = fields.with(format!("route {destination}"), cloud.id_or_unknown(&part));
+        for (destination, part) in self.routes(&run.cluster) {
+            fields = fields.with(format!("route {destination}"), run.id_or_unknown(&part));
         }
         for part in &self.1 {
-            fields = fields.with(format!("subnet {}", cloud.id_or_unknown(part)), "associated");
+            fields = fields.with(format!("subnet {}", run.id_or_unknown(part)), "associated");
         }
-        Ok(fields.with_wanted_tags(&cloud.tags(Self::part_of(self.0))))
+        Ok(fields.with_desired_tags(&run.cluster.tags(Self::part_of(self.0))))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         let mut fields = Fields::new();
         for (destination, target) in targets(found) {
             fields = fields.with(format!("route {destination}"), target);
         }
-        let ours: Vec<String> = self.1.iter().filter_map(|part| cloud.id(part)).collect();
+        let ours: Vec<String> = self.1.iter().filter_map(|part| run.id(part)).collect();
         // A stray subnet's association goes with the subnet.
         for subnet in associations(found).keys().filter(|subnet| ours.contains(subnet)) {
             fields = fields.with(format!("subnet {subnet}"), "associated");
         }
-        fields.with_tags(world::pairs(found.table.tags()), &cloud.tags(Self::part_of(self.0)))
+        fields.with_tags(inventory::pairs(found.table.tags()), &run.cluster.tags(Self::part_of(self.0)))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let vpc = cloud.need(vpc::PART)?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let vpc = run.need(vpc::PART)?;
         let part = Self::part_of(self.0);
         let made = until_visible("the VPC", || async {
-            let create = cloud.ec2.create_route_table().vpc_id(&vpc);
-            let create = create.tag_specifications(cloud.ec2_tags(ResourceType::RouteTable, part));
-            create.customize().config_override(ec2_not_twice()).send().await.map_err(aws("CreateRouteTable"))
+            let create = aws.ec2.create_route_table().vpc_id(&vpc);
+            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::RouteTable, part));
+            create.customize().config_override(ec2_not_twice()).send().await.map_err(failed("CreateRouteTable"))
         });
         let id = made.await?.route_table.and_then(|table| table.route_table_id);
         let id = id.ok_or_else(incomplete("CreateRouteTable", "RouteTableId"))?;
-        self.set_routes(cloud, &id, None).await?;
-        self.set_subnets(cloud, &id, None).await?;
+        self.set_routes(aws, run, &id, None).await?;
+        self.set_subnets(aws, run, &id, None).await?;
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(found);
         if changed.any_with_prefix("route ") {
-            self.set_routes(cloud, &id, Some(found)).await?;
+            self.set_routes(aws, run, &id, Some(found)).await?;
         }
         if changed.any_with_prefix("subnet ") {
-            self.set_subnets(cloud, &id, Some(found)).await?;
+            self.set_subnets(aws, run, &id, Some(found)).await?;
         }
         if changed.tags() {
-            cloud.tag_ec2(&id, Self::part_of(self.0)).await?;
+            ec2_tags::set(aws, &run.cluster, &id, Self::part_of(self.0)).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
         for association in associations(found).into_values() {
-            let gone = cloud.ec2.disassociate_route_table().association_id(association).send().await;
-            match gone.map_err(aws("DisassociateRouteTable")) {
+            let gone = aws.ec2.disassociate_route_table().association_id(association).send().await;
+            match gone.map_err(failed("DisassociateRouteTable")) {
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => {}
             }
         }
         let id = self.id(found);
         until_free("the route table", || async {
-            cloud.ec2.delete_route_table().route_table_id(&id).send().await.map_err(aws("DeleteRouteTable"))
+            aws.ec2.delete_route_table().route_table_id(&id).send().await.map_err(failed("DeleteRouteTable"))
         })
         .await?;
         Ok(())

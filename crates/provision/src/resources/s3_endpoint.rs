@@ -5,13 +5,11 @@ use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable, Tag, VpcEndpoint 
 use super::route_table::Table;
 use super::subnet::Tier;
 use super::vpc;
-use crate::Cloud;
-use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
-use crate::{Mode, ec2_tags, world};
+use crate::aws::ec2_not_twice;
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Mode, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const PART: &str = "s3-endpoint";
 /// A tag of the VPC, which every run asks for: the endpoint's id. With it the routes tell whether the endpoint is there and associated,
@@ -31,9 +29,9 @@ pub(crate) enum Seen {
 
 /// The endpoint of this id, if our route tables lead to it: EC2 has such a route in exactly those that are associated with it, as
 /// long as it is there.
-fn routed(cloud: &Cloud, all: &[RouteTable], id: &str) -> bool {
+fn routed(run: &Run, all: &[RouteTable], id: &str) -> bool {
     let leads = |part: &str| {
-        let table = world::part(cloud, all, "route tables", part).ok().flatten();
+        let table = run.inventory.find(all, "route tables", part).ok().flatten();
         table.is_some_and(|table| {
             table.routes().iter().any(|route| {
                 route.gateway_id() == Some(id)
@@ -46,62 +44,62 @@ fn routed(cloud: &Cloud, all: &[RouteTable], id: &str) -> bool {
 }
 
 /// What the mark on the VPC names.
-async fn marked(cloud: &Cloud) -> Result<Option<String>, Error> {
-    let vpc = world::part(cloud, cloud.world.vpcs(cloud).await?, "VPCs", vpc::PART)?;
-    Ok(vpc.and_then(|vpc| world::tag(vpc.tags(), MARK).map(str::to_owned)))
+async fn marked(aws: &Aws, run: &Run) -> Result<Option<String>, Error> {
+    let vpc = run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", vpc::PART)?;
+    Ok(vpc.and_then(|vpc| inventory::tag(vpc.tags(), MARK).map(str::to_owned)))
 }
 
-async fn mark(cloud: &Cloud, id: &str) -> Result<(), Error> {
+async fn mark(aws: &Aws, run: &Run, id: &str) -> Result<(), Error> {
     let tag = Tag::builder().key(MARK).value(id).build();
-    ec2_tags::put(&cloud.ec2, &cloud.need(vpc::PART)?, vec![tag]).await
+    ec2_tags::put(&aws.ec2, &run.need(vpc::PART)?, vec![tag]).await
 }
 
 fn tables() -> [&'static str; 2] {
     [Tier::Public, Tier::Private].map(Table::part_of)
 }
 
-impl Resource for S3Endpoint {
-    type Found = Seen;
+impl Resource<Run> for S3Endpoint {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "S3 endpoint"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(PART)
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(PART)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         tables().into_iter().chain([vpc::PART]).map(str::to_owned).collect()
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("vpce-")
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
-        let marked = marked(cloud).await?;
-        let tags_count = cloud.has_stale_tags() || cloud.extras.adopt.contains_key(PART);
-        if matches!(cloud.mode(), Mode::Apply { .. })
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+        let marked = marked(aws, run).await?;
+        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(PART);
+        if matches!(run.mode(), Mode::Apply { .. })
             && !tags_count
             && let Some(id) = &marked
-            && routed(cloud, cloud.world.route_tables(cloud).await?, id)
+            && routed(run, run.inventory.route_tables(aws).await?, id)
         {
             return Ok(Some(Seen::Routed(id.clone())));
         }
         // A deleted one stays visible for a while.
-        let all: Vec<Found> = cloud.world.endpoints(cloud).await?.to_vec();
+        let all: Vec<Found> = run.inventory.endpoints(aws).await?.to_vec();
         let gone = |endpoint: &Found| {
             endpoint
                 .state()
                 .is_some_and(|state| ["deleted", "deleting"].contains(&state.as_str().to_lowercase().as_str()))
         };
         let living: Vec<Found> = all.into_iter().filter(|endpoint| !gone(endpoint)).collect();
-        let found = world::part(cloud, &living, "VPC endpoints", PART)?;
+        let found = run.inventory.find(&living, "VPC endpoints", PART)?;
         Ok(found.map(|found| {
             let is_marked = marked.as_deref() == found.vpc_endpoint_id();
             Seen::Asked(Box::new(found), is_marked)
@@ -115,74 +113,73 @@ impl Resource for S3Endpoint {
         }
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let mut fields = Fields::new().with(MARK, "set");
         for part in tables() {
-            fields = fields.with(format!("route table {}", cloud.id_or_unknown(part)), "associated");
+            fields = fields.with(format!("route table {}", run.id_or_unknown(part)), "associated");
         }
-        Ok(fields.with_wanted_tags(&cloud.tags(PART)))
+        Ok(fields.with_desired_tags(&run.cluster.tags(PART)))
     }
 
-    fn current(&self, cloud: &Cloud, seen: &Seen) -> Fields {
-        let Seen::Asked(found, is_marked) = seen else { return self.wanted(cloud).unwrap_or_default() };
+    fn current(&self, run: &Run, seen: &Seen) -> Fields {
+        let Seen::Asked(found, is_marked) = seen else { return self.desired(run).unwrap_or_default() };
         let mut fields = Fields::new().with_some(MARK, is_marked.then_some("set"));
         for table in found.route_table_ids() {
             fields = fields.with(format!("route table {table}"), "associated");
         }
-        fields.with_tags(world::pairs(found.tags()), &cloud.tags(PART))
+        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let vpc = cloud.need(vpc::PART)?;
-        let tables: Vec<String> = tables().into_iter().map(|part| cloud.need(part)).collect::<Result<_, _>>()?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let vpc = run.need(vpc::PART)?;
+        let tables: Vec<String> = tables().into_iter().map(|part| run.need(part)).collect::<Result<_, _>>()?;
         let made = until_visible("the VPC and its route tables", || async {
-            cloud
-                .ec2
+            aws.ec2
                 .create_vpc_endpoint()
                 .vpc_id(&vpc)
                 .vpc_endpoint_type(VpcEndpointType::Gateway)
-                .service_name(format!("com.amazonaws.{}.s3", cloud.spec.region))
+                .service_name(format!("com.amazonaws.{}.s3", run.cluster.spec.region))
                 .set_route_table_ids(Some(tables.clone()))
-                .tag_specifications(cloud.ec2_tags(ResourceType::VpcEndpoint, PART))
+                .tag_specifications(run.cluster.ec2_tags(ResourceType::VpcEndpoint, PART))
                 .customize()
                 .config_override(ec2_not_twice())
                 .send()
                 .await
-                .map_err(aws("CreateVpcEndpoint"))
+                .map_err(failed("CreateVpcEndpoint"))
         });
         let id = made.await?.vpc_endpoint.and_then(|endpoint| endpoint.vpc_endpoint_id);
         let id = id.ok_or_else(incomplete("CreateVpcEndpoint", "VpcEndpointId"))?;
-        mark(cloud, &id).await?;
+        mark(aws, run, &id).await?;
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(seen);
         // What its routes tell differs in nothing.
         let Seen::Asked(found, _) = seen else { return Ok(()) };
         if changed.any_with_prefix("route table ") {
-            let wanted: Vec<String> = tables().into_iter().map(|part| cloud.need(part)).collect::<Result<_, _>>()?;
+            let wanted: Vec<String> = tables().into_iter().map(|part| run.need(part)).collect::<Result<_, _>>()?;
             let there = found.route_table_ids();
             let missing: Vec<String> = wanted.iter().filter(|table| !there.contains(table)).cloned().collect();
             let extra: Vec<String> = there.iter().filter(|table| !wanted.contains(table)).cloned().collect();
-            let modify = cloud.ec2.modify_vpc_endpoint().vpc_endpoint_id(&id);
+            let modify = aws.ec2.modify_vpc_endpoint().vpc_endpoint_id(&id);
             let modify = modify.set_add_route_table_ids((!missing.is_empty()).then_some(missing));
             let modify = modify.set_remove_route_table_ids((!extra.is_empty()).then_some(extra));
-            modify.send().await.map_err(aws("ModifyVpcEndpoint"))?;
+            modify.send().await.map_err(failed("ModifyVpcEndpoint"))?;
         }
         if changed.tags() {
-            cloud.tag_ec2(&id, PART).await?;
+            ec2_tags::set(aws, &run.cluster, &id, PART).await?;
         }
         // Last: from then on nobody asks for the endpoint itself.
         if changed.any(&[MARK]) {
-            mark(cloud, &id).await?;
+            mark(aws, run, &id).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Seen) -> Result<(), Error> {
-        let delete = cloud.ec2.delete_vpc_endpoints().vpc_endpoint_ids(self.id(found));
-        let answer = delete.send().await.map_err(aws("DeleteVpcEndpoints"))?;
+    async fn delete(&self, aws: &Aws, _: &Run, found: &Seen) -> Result<(), Error> {
+        let delete = aws.ec2.delete_vpc_endpoints().vpc_endpoint_ids(self.id(found));
+        let answer = delete.send().await.map_err(failed("DeleteVpcEndpoints"))?;
         match answer.unsuccessful().first().and_then(|failed| failed.error()) {
             Some(error) => Err(Error::Missing(format!(
                 "DeleteVpcEndpoints: {}: {}",

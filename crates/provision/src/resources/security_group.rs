@@ -6,12 +6,10 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Found, UserIdGroupPair};
 
 use super::vpc;
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
-use crate::world;
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// Where the edge of a node listens.
 pub(crate) const EDGE_PORT: i32 = 80;
@@ -98,19 +96,19 @@ impl SecurityGroup {
         }
     }
 
-    fn rules(self, cloud: &Cloud) -> BTreeSet<Rule> {
-        let group = |group: Self| Source::Group(cloud.id_or_unknown(group.part_name()));
+    fn rules(self, run: &Run) -> BTreeSet<Rule> {
+        let group = |group: Self| Source::Group(run.id_or_unknown(group.part_name()));
         let mut rules = BTreeSet::from([way_out()]);
         match self {
             Self::Balancer => {
-                for network in &cloud.spec.load_balancer.allowed_cidrs {
+                for network in &run.cluster.spec.load_balancer.allowed_cidrs {
                     rules.extend([80, 443].map(|port| rule("tcp", port, Source::Network(network.to_string()))));
                 }
             }
             Self::Nodes => {
                 rules.insert(rule("tcp", EDGE_PORT, group(Self::Balancer)));
                 rules.extend(SWARM.map(|(protocol, port)| rule(protocol, port, group(Self::Nodes))));
-                let allowed = cloud.spec.ssh.allowed_cidrs.iter();
+                let allowed = run.cluster.spec.ssh.allowed_cidrs.iter();
                 rules.extend(allowed.map(|network| rule("tcp", 22, Source::Network(network.to_string()))));
             }
             Self::Database => drop(rules.insert(rule("tcp", DATABASE_PORT, group(Self::Nodes)))),
@@ -119,10 +117,10 @@ impl SecurityGroup {
     }
 
     /// Adds the rules that are missing and takes away those that are not wanted.
-    async fn set_rules(self, cloud: &Cloud, id: &str, there: &[(Rule, IpPermission)]) -> Result<(), Error> {
+    async fn set_rules(self, aws: &Aws, run: &Run, id: &str, there: &[(Rule, IpPermission)]) -> Result<(), Error> {
         // The nodes' group names itself.
-        cloud.note_id(self.part_name().to_owned(), id.to_owned());
-        let wanted = self.rules(cloud);
+        run.note_id(self.part_name().to_owned(), id.to_owned());
+        let wanted = self.rules(run);
         for way in [Way::In, Way::Out] {
             let missing =
                 wanted.iter().filter(|rule| rule.way == way && !there.iter().any(|(found, _)| found == *rule));
@@ -131,7 +129,7 @@ impl SecurityGroup {
             let extra: Vec<IpPermission> = extra.map(|(_, permission)| permission.clone()).collect();
             if !missing.is_empty() {
                 until_visible("the security groups", || async {
-                    match allow(cloud, way, id, missing.clone()).await {
+                    match allow(aws, way, id, missing.clone()).await {
                         // A run that was killed after the call has made it.
                         Err(error) if error.is(&["InvalidPermission.Duplicate"]) => Ok(()),
                         outcome => outcome,
@@ -140,57 +138,57 @@ impl SecurityGroup {
                 .await?;
             }
             if !extra.is_empty() {
-                revoke(cloud, way, id, extra).await?;
+                revoke(aws, way, id, extra).await?;
             }
         }
         Ok(())
     }
 }
 
-async fn allow(cloud: &Cloud, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
+async fn allow(aws: &Aws, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
     let rules = Some(rules);
     match way {
         Way::In => {
-            let allow = cloud.ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(rules);
-            allow.send().await.map_err(aws("AuthorizeSecurityGroupIngress")).map(drop)
+            let allow = aws.ec2.authorize_security_group_ingress().group_id(id).set_ip_permissions(rules);
+            allow.send().await.map_err(failed("AuthorizeSecurityGroupIngress")).map(drop)
         }
         Way::Out => {
-            let allow = cloud.ec2.authorize_security_group_egress().group_id(id).set_ip_permissions(rules);
-            allow.send().await.map_err(aws("AuthorizeSecurityGroupEgress")).map(drop)
+            let allow = aws.ec2.authorize_security_group_egress().group_id(id).set_ip_permissions(rules);
+            allow.send().await.map_err(failed("AuthorizeSecurityGroupEgress")).map(drop)
         }
     }
 }
 
-async fn revoke(cloud: &Cloud, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
+async fn revoke(aws: &Aws, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
     let rules = Some(rules);
     match way {
         Way::In => {
-            let revoke = cloud.ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(rules);
-            revoke.send().await.map_err(aws("RevokeSecurityGroupIngress")).map(drop)
+            let revoke = aws.ec2.revoke_security_group_ingress().group_id(id).set_ip_permissions(rules);
+            revoke.send().await.map_err(failed("RevokeSecurityGroupIngress")).map(drop)
         }
         Way::Out => {
-            let revoke = cloud.ec2.revoke_security_group_egress().group_id(id).set_ip_permissions(rules);
-            revoke.send().await.map_err(aws("RevokeSecurityGroupEgress")).map(drop)
+            let revoke = aws.ec2.revoke_security_group_egress().group_id(id).set_ip_permissions(rules);
+            revoke.send().await.map_err(failed("RevokeSecurityGroupEgress")).map(drop)
         }
     }
 }
 
-impl Resource for SecurityGroup {
-    type Found = Found;
+impl Resource<Run> for SecurityGroup {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "security group"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(self.part_name().trim_start_matches("security-"))
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(self.part_name().trim_start_matches("security-"))
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part_name().to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let others: &[&str] = match self {
             Self::Balancer => &[],
             Self::Nodes => &[Self::Balancer.part_name()],
@@ -199,75 +197,75 @@ impl Resource for SecurityGroup {
         others.iter().copied().chain([vpc::PART]).map(str::to_owned).collect()
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("sg-")
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        world::part(cloud, cloud.world.security_groups(cloud).await?, "security groups", self.part_name())
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+        run.inventory.find(run.inventory.security_groups(aws).await?, "security groups", self.part_name())
     }
 
     fn id(&self, found: &Found) -> String {
         found.group_id().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let mut fields = Fields::new().with("VPC", cloud.id_or_unknown(vpc::PART));
-        for rule in self.rules(cloud) {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        let mut fields = Fields::new().with("VPC", run.id_or_unknown(vpc::PART));
+        for rule in self.rules(run) {
             fields = fields.with(rule.to_string(), "allowed");
         }
-        Ok(fields.with_wanted_tags(&cloud.tags(self.part_name())))
+        Ok(fields.with_desired_tags(&run.cluster.tags(self.part_name())))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         let mut fields = Fields::new().with("VPC", found.vpc_id().unwrap_or_default());
         for (rule, _) in there(found) {
             fields = fields.with(rule.to_string(), "allowed");
         }
-        fields.with_tags(world::pairs(found.tags()), &cloud.tags(self.part_name()))
+        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(self.part_name()))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["VPC"]
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let vpc = cloud.need(vpc::PART)?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let vpc = run.need(vpc::PART)?;
         let description = match self {
             Self::Nodes => "Futuswarm nodes",
             Self::Balancer => "Futuswarm load balancer",
             Self::Database => "Futuswarm database",
         };
         let made = until_visible("the VPC", || async {
-            let create = cloud.ec2.create_security_group().group_name(self.name(cloud)).description(description);
+            let create = aws.ec2.create_security_group().group_name(self.name(run)).description(description);
             let create = create.vpc_id(&vpc);
-            let create = create.tag_specifications(cloud.ec2_tags(ResourceType::SecurityGroup, self.part_name()));
-            create.send().await.map_err(aws("CreateSecurityGroup"))
+            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::SecurityGroup, self.part_name()));
+            create.send().await.map_err(failed("CreateSecurityGroup"))
         });
         let id = made.await?.group_id.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?;
         // A new group has its way out already.
         let way_out = way_out();
         let exact = permission(&way_out);
-        self.set_rules(cloud, &id, &[(way_out, exact)]).await?;
+        self.set_rules(aws, run, &id, &[(way_out, exact)]).await?;
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(found);
         if changed.any_with_prefix("ingress ") || changed.any_with_prefix("egress ") {
-            self.set_rules(cloud, &id, &there(found)).await?;
+            self.set_rules(aws, run, &id, &there(found)).await?;
         }
         if changed.tags() {
-            cloud.tag_ec2(&id, self.part_name()).await?;
+            ec2_tags::set(aws, &run.cluster, &id, self.part_name()).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
         let id = self.id(found);
         // The network interfaces of instances and load balancers vanish with a delay.
         until_free("the security group", || async {
-            cloud.ec2.delete_security_group().group_id(&id).send().await.map_err(aws("DeleteSecurityGroup"))
+            aws.ec2.delete_security_group().group_id(&id).send().await.map_err(failed("DeleteSecurityGroup"))
         })
         .await?;
         Ok(())

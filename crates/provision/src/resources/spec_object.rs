@@ -5,10 +5,9 @@ use futuswarm_spec::Spec;
 use serde_json::Value;
 
 use super::bucket;
-use crate::Cloud;
-use crate::engine::Resource;
 use crate::error::{Error, incomplete};
-use crate::plan::{Changed, Fields};
+use crate::{Aws, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "spec";
 
@@ -26,22 +25,22 @@ fn flatten(prefix: &str, value: &Value, fields: Fields) -> Fields {
     }
 }
 
-impl Resource for SpecObject {
-    type Found = Value;
+impl Resource<Run> for SpecObject {
+    type Observed = Value;
 
     fn kind(&self) -> &'static str {
         "spec"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        bucket::object_name(cloud, keys::SPEC)
+    fn name(&self, run: &Run) -> String {
+        bucket::object_name(&run.cluster, keys::SPEC)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![bucket::PART.to_owned()]
     }
 
@@ -49,8 +48,8 @@ impl Resource for SpecObject {
         true
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Value>, Error> {
-        match bucket::object::<Value>(cloud, keys::SPEC).await {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Value>, Error> {
+        match bucket::object::<Value>(aws, run, keys::SPEC).await {
             Ok(found) => Ok(found.map(|found| found.value)),
             // Somebody wrote something else there.
             Err(futuswarm_store::Error::Malformed { .. }) => Ok(Some(Value::Null)),
@@ -62,27 +61,27 @@ impl Resource for SpecObject {
         PART.to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let spec: &Spec = &cloud.spec;
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        let spec: &Spec = &run.cluster.spec;
         let value = serde_json::to_value(spec).map_err(|_| incomplete("PutObject", "spec")())?;
         Ok(flatten("", &value, Fields::new()))
     }
 
-    fn current(&self, _: &Cloud, found: &Value) -> Fields {
+    fn current(&self, _: &Run, found: &Value) -> Fields {
         flatten("", found, Fields::new())
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        cloud.store.put(keys::SPEC, &cloud.spec).await?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        aws.store.put(keys::SPEC, &run.cluster.spec).await?;
         Ok(PART.to_owned())
     }
 
-    async fn update(&self, cloud: &Cloud, _: &Value, _: Changed<'_>) -> Result<(), Error> {
-        self.create(cloud).await.map(|_| ())
+    async fn update(&self, aws: &Aws, run: &Run, _: &Value, _: Changed<'_>) -> Result<(), Error> {
+        self.create(aws, run).await.map(|_| ())
     }
 
-    async fn delete(&self, cloud: &Cloud, _: &Value) -> Result<(), Error> {
-        Ok(cloud.store.delete(keys::SPEC).await?)
+    async fn delete(&self, aws: &Aws, _: &Run, _: &Value) -> Result<(), Error> {
+        Ok(aws.store.delete(keys::SPEC).await?)
     }
 }
 

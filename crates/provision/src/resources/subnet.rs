@@ -5,12 +5,10 @@ use futuswarm_spec::Spec;
 use ipnet::Ipv4Net;
 
 use super::vpc;
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
-use crate::world;
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 const PUBLIC_ADDRESSES: &str = "public addresses";
 
@@ -55,11 +53,11 @@ impl Subnet {
     }
 
     /// Those that are there and that the spec does not ask for, for example because a zone was taken out.
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+    pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
         let wanted: Vec<String> =
-            [Tier::Public, Tier::Private].iter().flat_map(|tier| tier.parts(&cloud.spec)).collect();
-        let found = cloud.world.subnets(cloud).await?.iter();
-        let parts = found.filter_map(|subnet| world::tag(subnet.tags(), crate::names::PART_TAG));
+            [Tier::Public, Tier::Private].iter().flat_map(|tier| tier.parts(&run.cluster.spec)).collect();
+        let found = run.inventory.subnets(aws).await?.iter();
+        let parts = found.filter_map(|subnet| inventory::tag(subnet.tags(), crate::names::PART_TAG));
         Ok(parts
             .filter(|part| !wanted.iter().any(|wanted| wanted == part))
             .map(|part| Self { part: part.to_owned(), place: None })
@@ -67,97 +65,97 @@ impl Subnet {
     }
 }
 
-impl Resource for Subnet {
-    type Found = Found;
+impl Resource<Run> for Subnet {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "subnet"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(&self.part)
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(&self.part)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         self.part.clone()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("subnet-")
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        world::part(cloud, cloud.world.subnets(cloud).await?, "subnets", &self.part)
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+        run.inventory.find(run.inventory.subnets(aws).await?, "subnets", &self.part)
     }
 
     fn id(&self, found: &Found) -> String {
         found.subnet_id().unwrap_or_default().to_owned()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.place.is_some()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Some((tier, zone, cidr)) = &self.place else { return Ok(Fields::new()) };
         Ok(Fields::new()
             .with("CIDR", cidr)
             .with("zone", zone)
-            .with("VPC", cloud.id_or_unknown(vpc::PART))
+            .with("VPC", run.id_or_unknown(vpc::PART))
             .with(PUBLIC_ADDRESSES, *tier == Tier::Public)
-            .with_wanted_tags(&cloud.tags(&self.part)))
+            .with_desired_tags(&run.cluster.tags(&self.part)))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         Fields::new()
             .with("CIDR", found.cidr_block().unwrap_or_default())
             .with("zone", found.availability_zone().unwrap_or_default())
             .with("VPC", found.vpc_id().unwrap_or_default())
             .with(PUBLIC_ADDRESSES, found.map_public_ip_on_launch() == Some(true))
-            .with_tags(world::pairs(found.tags()), &cloud.tags(&self.part))
+            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(&self.part))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["CIDR", "zone", "VPC"]
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let (tier, zone, cidr) = self.place.as_ref().ok_or_else(incomplete("CreateSubnet", "place"))?;
-        let vpc = cloud.need(vpc::PART)?;
+        let vpc = run.need(vpc::PART)?;
         let made = until_visible("the VPC", || async {
-            let create = cloud.ec2.create_subnet().vpc_id(&vpc).availability_zone(zone).cidr_block(cidr.to_string());
-            let create = create.tag_specifications(cloud.ec2_tags(ResourceType::Subnet, &self.part));
-            create.send().await.map_err(aws("CreateSubnet"))
+            let create = aws.ec2.create_subnet().vpc_id(&vpc).availability_zone(zone).cidr_block(cidr.to_string());
+            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::Subnet, &self.part));
+            create.send().await.map_err(failed("CreateSubnet"))
         });
         let id = made.await?.subnet.and_then(|subnet| subnet.subnet_id);
         let id = id.ok_or_else(incomplete("CreateSubnet", "SubnetId"))?;
         // A new subnet gives no public addresses.
         if *tier == Tier::Public {
-            give_public_addresses(cloud, &id, true).await?;
+            give_public_addresses(aws, &id, true).await?;
         }
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(found);
         if changed.any(&[PUBLIC_ADDRESSES]) {
             let public = self.place.as_ref().is_some_and(|(tier, ..)| *tier == Tier::Public);
-            give_public_addresses(cloud, &id, public).await?;
+            give_public_addresses(aws, &id, public).await?;
         }
         if changed.tags() {
-            cloud.tag_ec2(&id, &self.part).await?;
+            ec2_tags::set(aws, &run.cluster, &id, &self.part).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
         let id = self.id(found);
         until_free("the subnet", || async {
-            cloud.ec2.delete_subnet().subnet_id(&id).send().await.map_err(aws("DeleteSubnet"))
+            aws.ec2.delete_subnet().subnet_id(&id).send().await.map_err(failed("DeleteSubnet"))
         })
         .await?;
         Ok(())
@@ -165,11 +163,11 @@ impl Resource for Subnet {
 }
 
 /// Nodes reach AWS's endpoints through the internet gateway; a NAT gateway would cost more than a small cluster.
-async fn give_public_addresses(cloud: &Cloud, id: &str, public: bool) -> Result<(), Error> {
+async fn give_public_addresses(aws: &Aws, id: &str, public: bool) -> Result<(), Error> {
     until_visible("the subnet", || async {
         let flag = AttributeBooleanValue::builder().value(public).build();
-        let modify = cloud.ec2.modify_subnet_attribute().subnet_id(id).map_public_ip_on_launch(flag);
-        modify.send().await.map_err(aws("ModifySubnetAttribute"))
+        let modify = aws.ec2.modify_subnet_attribute().subnet_id(id).map_public_ip_on_launch(flag);
+        modify.send().await.map_err(failed("ModifySubnetAttribute"))
     })
     .await?;
     Ok(())

@@ -4,11 +4,10 @@ use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, Tag, TargetGr
 
 use super::security_group::EDGE_PORT;
 use super::{marks, vpc};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "target-group";
 /// The edge answers here when its host name is nobody's, as a health check's is.
@@ -24,14 +23,14 @@ const CHECK: &str = "health check";
 /// The target group.
 pub(crate) struct TargetGroup;
 
-pub(crate) fn tags(cloud: &Cloud, part: &str) -> Vec<Tag> {
-    cloud.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
+pub(crate) fn tags(cluster: &Cluster, part: &str) -> Vec<Tag> {
+    cluster.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 /// Puts the tags of a balancer, target group or listener right.
-pub(crate) async fn add_tags(cloud: &Cloud, arn: &str, part: &str) -> Result<(), Error> {
-    let add = cloud.balancing.add_tags().resource_arns(arn).set_tags(Some(tags(cloud, part)));
-    add.send().await.map_err(aws("AddTags"))?;
+pub(crate) async fn add_tags(aws: &Aws, cluster: &Cluster, arn: &str, part: &str) -> Result<(), Error> {
+    let add = aws.balancing.add_tags().resource_arns(arn).set_tags(Some(tags(cluster, part)));
+    add.send().await.map_err(failed("AddTags"))?;
     Ok(())
 }
 
@@ -39,28 +38,28 @@ fn check(path: &str, interval: i32, timeout: i32, healthy: i32, unhealthy: i32, 
     format!("{path} every {interval} s within {timeout} s answers {codes}, {healthy} up {unhealthy} down")
 }
 
-impl Resource for TargetGroup {
-    type Found = Found;
+impl Resource<Run> for TargetGroup {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "target group"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.balancer()
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.balancer()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![vpc::PART.to_owned()]
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        let ask = cloud.balancing.describe_target_groups().names(cloud.names.balancer());
-        match ask.send().await.map_err(aws("DescribeTargetGroups")) {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+        let ask = aws.balancing.describe_target_groups().names(run.cluster.names.balancer());
+        match ask.send().await.map_err(failed("DescribeTargetGroups")) {
             Ok(found) => Ok(found.target_groups.unwrap_or_default().into_iter().next()),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
@@ -71,15 +70,15 @@ impl Resource for TargetGroup {
         found.target_group_arn().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
-            .with("VPC", cloud.id_or_unknown(vpc::PART))
+            .with("VPC", run.id_or_unknown(vpc::PART))
             .with("port", EDGE_PORT)
             .with(CHECK, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY));
         Ok(marks::wanted(fields))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         let number = |number: Option<i32>| number.unwrap_or(0);
         let check = check(
             found.health_check_path().unwrap_or_default(),
@@ -90,20 +89,19 @@ impl Resource for TargetGroup {
             found.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default(),
         );
         let fields = Fields::new().with("VPC", found.vpc_id().unwrap_or_default()).with("port", number(found.port()));
-        marks::current(cloud, fields.with(CHECK, check))
+        marks::current(run, fields.with(CHECK, check))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["VPC", "port"]
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let vpc = cloud.need(vpc::PART)?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let vpc = run.need(vpc::PART)?;
         let made = until_visible("the VPC", || async {
-            cloud
-                .balancing
+            aws.balancing
                 .create_target_group()
-                .name(cloud.names.balancer())
+                .name(run.cluster.names.balancer())
                 .protocol(ProtocolEnum::Http)
                 .port(EDGE_PORT)
                 .vpc_id(&vpc)
@@ -114,24 +112,24 @@ impl Resource for TargetGroup {
                 .healthy_threshold_count(THRESHOLD)
                 .unhealthy_threshold_count(THRESHOLD)
                 .matcher(Matcher::builder().http_code(HEALTHY).build())
-                .set_tags(Some(tags(cloud, PART)))
+                .set_tags(Some(tags(&run.cluster, PART)))
                 .send()
                 .await
-                .map_err(aws("CreateTargetGroup"))
+                .map_err(failed("CreateTargetGroup"))
         });
         let made = made.await?;
         let arn = made.target_groups().first().and_then(|group| group.target_group_arn()).map(str::to_owned);
         arn.ok_or_else(incomplete("CreateTargetGroup", "TargetGroupArn"))
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         if marks::differs(changed) {
-            add_tags(cloud, &self.id(found), PART).await?;
+            add_tags(aws, &run.cluster, &self.id(found), PART).await?;
         }
         if !changed.any(&[CHECK]) {
             return Ok(());
         }
-        let modify = cloud.balancing.modify_target_group().target_group_arn(self.id(found));
+        let modify = aws.balancing.modify_target_group().target_group_arn(self.id(found));
         modify
             .health_check_path(HEALTH_PATH)
             .health_check_interval_seconds(INTERVAL)
@@ -141,14 +139,14 @@ impl Resource for TargetGroup {
             .matcher(Matcher::builder().http_code(HEALTHY).build())
             .send()
             .await
-            .map_err(aws("ModifyTargetGroup"))?;
+            .map_err(failed("ModifyTargetGroup"))?;
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
         let arn = self.id(found);
         until_free("the target group", || async {
-            cloud.balancing.delete_target_group().target_group_arn(&arn).send().await.map_err(aws("DeleteTargetGroup"))
+            aws.balancing.delete_target_group().target_group_arn(&arn).send().await.map_err(failed("DeleteTargetGroup"))
         })
         .await?;
         Ok(())

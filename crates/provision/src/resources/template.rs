@@ -7,12 +7,11 @@ use futuswarm_spec::Group;
 
 use super::security_group::SecurityGroup;
 use super::{image, instance_profile, key_pair, role};
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
 use crate::names::CLUSTER_TAG;
-use crate::plan::{Changed, Fields};
-use crate::settle::until_visible;
+use crate::{Aws, Cluster, Run, ec2_tags};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 /// The template of a group; one that is not wanted has no settings.
 pub(crate) struct Template {
@@ -28,39 +27,39 @@ pub(crate) fn part(group: &str) -> String {
 }
 
 /// The name of a group's template.
-pub(crate) fn name(cloud: &Cloud, group: &str) -> String {
-    cloud.names.of(group)
+pub(crate) fn name(cluster: &Cluster, group: &str) -> String {
+    cluster.names.of(group)
 }
 
 impl Template {
-    pub(crate) async fn all(cloud: &Cloud) -> Result<Vec<Self>, Error> {
+    pub(crate) async fn all(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
         let mut all = Vec::new();
-        for (name, group) in &cloud.spec.groups {
-            let image = image::find(cloud, group.architecture()).await?;
-            let key_pair = key_pair::is_wanted(cloud);
+        for (name, group) in &run.cluster.spec.groups {
+            let image = image::find(aws, run, group.architecture()).await?;
+            let key_pair = key_pair::is_wanted(run);
             all.push(Self { group: name.clone(), wanted: Some(group.clone()), key_pair, image });
         }
         Ok(all)
     }
 
     /// Those of groups that the spec has, for deleting them: nothing needs to be known of them.
-    pub(crate) fn doomed(spec: &futuswarm_spec::Spec) -> Vec<Self> {
+    pub(crate) fn to_delete(spec: &futuswarm_spec::Spec) -> Vec<Self> {
         spec.groups.keys().map(|name| Self::without_settings(name.clone())).collect()
     }
 
     /// Those of groups that the spec does not have.
-    pub(crate) async fn strays(cloud: &Cloud) -> Result<Vec<Self>, Error> {
-        let prefix = cloud.names.of("");
+    pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
+        let prefix = run.cluster.names.of("");
         // Another cluster's name may begin with ours.
         let ours = |version: &&LaunchTemplateVersion| {
             let tags = version.launch_template_data().map(|data| data.tag_specifications()).unwrap_or_default();
             let mut tags = tags.iter().flat_map(|tags| tags.tags());
-            tags.any(|tag| tag.key() == Some(CLUSTER_TAG) && tag.value() == Some(&cloud.spec.cluster))
+            tags.any(|tag| tag.key() == Some(CLUSTER_TAG) && tag.value() == Some(&run.cluster.spec.cluster))
         };
-        let names = cloud.world.templates(cloud).await?.iter().filter(ours);
+        let names = run.inventory.templates(aws).await?.iter().filter(ours);
         let names = names.filter_map(|version| version.launch_template_name()?.strip_prefix(&prefix));
         Ok(names
-            .filter(|name| !cloud.spec.groups.contains_key(*name))
+            .filter(|name| !run.cluster.spec.groups.contains_key(*name))
             .map(|name| Self::without_settings(name.to_owned()))
             .collect())
     }
@@ -70,22 +69,22 @@ impl Template {
     }
 }
 
-impl Resource for Template {
-    type Found = LaunchTemplateVersion;
+impl Resource<Run> for Template {
+    type Observed = LaunchTemplateVersion;
 
     fn kind(&self) -> &'static str {
         "launch template"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        name(cloud, &self.group)
+    fn name(&self, run: &Run) -> String {
+        name(&run.cluster, &self.group)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(&self.group)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         let Some(group) = &self.wanted else { return Vec::new() };
         let mut needs = vec![SecurityGroup::Nodes.part_name().to_owned(), role::part(group.role)];
         needs.push(instance_profile::part(group.role));
@@ -93,9 +92,9 @@ impl Resource for Template {
         needs
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<LaunchTemplateVersion>, Error> {
-        let name = self.name(cloud);
-        let all = cloud.world.templates(cloud).await?;
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<LaunchTemplateVersion>, Error> {
+        let name = self.name(run);
+        let all = run.inventory.templates(aws).await?;
         Ok(all.iter().find(|version| version.launch_template_name() == Some(&name)).cloned())
     }
 
@@ -104,56 +103,63 @@ impl Resource for Template {
         found.version_number().unwrap_or(1).to_string()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.wanted.is_some()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Some(group) = &self.wanted else { return Ok(Fields::new()) };
-        content::wanted(cloud, &self.group, group, &self.image)
+        content::wanted(run, &self.group, group, &self.image)
     }
 
-    fn current(&self, _: &Cloud, found: &LaunchTemplateVersion) -> Fields {
+    fn current(&self, _: &Run, found: &LaunchTemplateVersion) -> Fields {
         found.launch_template_data().map(content::found).unwrap_or_default()
     }
 
     /// Its id is its version.
-    fn renews(&self) -> bool {
+    fn changes_id(&self) -> bool {
         true
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplate", "group"))?;
-        let data = content::data(cloud, &self.group, group, &self.image)?;
-        let create = cloud.ec2.create_launch_template().launch_template_name(self.name(cloud));
-        let create = create.tag_specifications(cloud.ec2_tags(ResourceType::LaunchTemplate, &part(&self.group)));
-        create.launch_template_data(data).send().await.map_err(aws("CreateLaunchTemplate"))?;
+        let data = content::data(run, &self.group, group, &self.image)?;
+        let create = aws.ec2.create_launch_template().launch_template_name(self.name(run));
+        let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::LaunchTemplate, &part(&self.group)));
+        create.launch_template_data(data).send().await.map_err(failed("CreateLaunchTemplate"))?;
         Ok("1".to_owned())
     }
 
-    async fn update(&self, cloud: &Cloud, found: &LaunchTemplateVersion, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(
+        &self,
+        aws: &Aws,
+        run: &Run,
+        found: &LaunchTemplateVersion,
+        changed: Changed<'_>,
+    ) -> Result<(), Error> {
         // The template's own tags; before the version that tells that they are right.
         if changed.any(&["tags"]) {
-            cloud.tag_ec2(found.launch_template_id().unwrap_or_default(), &part(&self.group)).await?;
+            ec2_tags::set(aws, &run.cluster, found.launch_template_id().unwrap_or_default(), &part(&self.group))
+                .await?;
         }
         let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplateVersion", "group"))?;
-        let (name, data) = (self.name(cloud), content::data(cloud, &self.group, group, &self.image)?);
-        let create = cloud.ec2.create_launch_template_version().launch_template_name(&name).launch_template_data(data);
-        let made = create.send().await.map_err(aws("CreateLaunchTemplateVersion"))?;
+        let (name, data) = (self.name(run), content::data(run, &self.group, group, &self.image)?);
+        let create = aws.ec2.create_launch_template_version().launch_template_name(&name).launch_template_data(data);
+        let made = create.send().await.map_err(failed("CreateLaunchTemplateVersion"))?;
         let version = made.launch_template_version.and_then(|version| version.version_number);
         let version = version.ok_or_else(incomplete("CreateLaunchTemplateVersion", "VersionNumber"))?.to_string();
         until_visible("the launch template's version", || async {
-            let modify = cloud.ec2.modify_launch_template().launch_template_name(&name).default_version(&version);
-            modify.send().await.map_err(aws("ModifyLaunchTemplate"))
+            let modify = aws.ec2.modify_launch_template().launch_template_name(&name).default_version(&version);
+            modify.send().await.map_err(failed("ModifyLaunchTemplate"))
         })
         .await?;
-        cloud.note_id(part(&self.group), version);
+        run.note_id(part(&self.group), version);
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, _: &LaunchTemplateVersion) -> Result<(), Error> {
-        let delete = cloud.ec2.delete_launch_template().launch_template_name(self.name(cloud));
-        delete.send().await.map_err(aws("DeleteLaunchTemplate"))?;
+    async fn delete(&self, aws: &Aws, run: &Run, _: &LaunchTemplateVersion) -> Result<(), Error> {
+        let delete = aws.ec2.delete_launch_template().launch_template_name(self.name(run));
+        delete.send().await.map_err(failed("DeleteLaunchTemplate"))?;
         Ok(())
     }
 }

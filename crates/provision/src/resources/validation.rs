@@ -7,11 +7,9 @@ use aws_sdk_route53::types::RrType;
 
 use super::certificate::{self, Certificate};
 use super::dns;
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields, UNKNOWN};
-use crate::settle;
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Run, consistency};
+use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
 
 /// ACM names the records within seconds of the request.
 const RECORDS: Duration = Duration::from_secs(120);
@@ -29,22 +27,22 @@ pub(crate) fn part(certificate: &str) -> String {
 }
 
 /// The ARN of a certificate, once it was issued.
-pub(crate) fn issued(cloud: &Cloud, certificate: &str) -> Option<String> {
-    cloud.id(&part(certificate)).filter(|arn| arn.starts_with("arn:"))
+pub(crate) fn issued(run: &Run, certificate: &str) -> Option<String> {
+    run.id(&part(certificate)).filter(|arn| arn.starts_with("arn:"))
 }
 
 /// The same; in a plan also of a certificate that the run is going to get issued, whose ARN nobody knows yet.
-pub(crate) fn issued_by_then(cloud: &Cloud, certificate: &str) -> Option<String> {
-    issued(cloud, certificate)
-        .or_else(|| (cloud.mode().plans() && !is_elsewhere(cloud, certificate)).then(|| UNKNOWN.to_owned()))
+pub(crate) fn issued_by_then(run: &Run, certificate: &str) -> Option<String> {
+    issued(run, certificate)
+        .or_else(|| (run.mode().plans() && !is_elsewhere(run, certificate)).then(|| UNKNOWN.to_owned()))
 }
 
 /// The id of a validation that somebody else has to finish.
 const ELSEWHERE: &str = "elsewhere";
 
 /// Whether only somebody else can get the certificate issued.
-pub(crate) fn is_elsewhere(cloud: &Cloud, certificate: &str) -> bool {
-    cloud.id(&part(certificate)).as_deref() == Some(ELSEWHERE)
+pub(crate) fn is_elsewhere(run: &Run, certificate: &str) -> bool {
+    run.id(&part(certificate)).as_deref() == Some(ELSEWHERE)
 }
 
 /// What was seen of it.
@@ -59,18 +57,18 @@ pub(crate) enum Seen {
 
 impl Validation {
     /// The certificate; in a deletion it comes after us in the graph.
-    async fn arn(&self, cloud: &Cloud) -> Result<Option<String>, Error> {
-        if let Some(arn) = cloud.id(self.certificate) {
+    async fn arn(&self, aws: &Aws, run: &Run) -> Result<Option<String>, Error> {
+        if let Some(arn) = run.id(self.certificate) {
             return Ok(Some(arn));
         }
         let certificate = Certificate { part: self.certificate, domain: self.domain.clone() };
-        Ok(certificate.observe(cloud).await?.map(|found| certificate.id(&found)))
+        Ok(certificate.observe(aws, run).await?.map(|found| certificate.id(&found)))
     }
 
     /// The certificate's status and records.
-    async fn ask(&self, cloud: &Cloud, arn: &str) -> Result<(CertificateStatus, Vec<ResourceRecord>), Error> {
-        let found = cloud.acm.describe_certificate().certificate_arn(arn).send().await;
-        let found = found.map_err(aws("DescribeCertificate"))?.certificate;
+    async fn ask(&self, aws: &Aws, arn: &str) -> Result<(CertificateStatus, Vec<ResourceRecord>), Error> {
+        let found = aws.acm.describe_certificate().certificate_arn(arn).send().await;
+        let found = found.map_err(failed("DescribeCertificate"))?.certificate;
         let found = found.ok_or_else(incomplete("DescribeCertificate", "Certificate"))?;
         let status = found.status.unwrap_or(CertificateStatus::PendingValidation);
         if [CertificateStatus::Failed, CertificateStatus::ValidationTimedOut].contains(&status) {
@@ -92,56 +90,56 @@ impl Validation {
     }
 
     /// The records, as soon as ACM names them.
-    async fn records(&self, cloud: &Cloud, arn: &str) -> Result<Vec<ResourceRecord>, Error> {
+    async fn records(&self, aws: &Aws, arn: &str) -> Result<Vec<ResourceRecord>, Error> {
         let what = format!("the validation records of the certificate for {}", self.domain);
-        settle::wait(&what, RECORDS, || async {
-            let (_, records) = self.ask(cloud, arn).await?;
+        consistency::wait(&what, RECORDS, || async {
+            let (_, records) = self.ask(aws, arn).await?;
             Ok((!records.is_empty()).then_some(records))
         })
         .await
     }
 }
 
-impl Resource for Validation {
-    type Found = Seen;
+impl Resource<Run> for Validation {
+    type Observed = Seen;
 
     fn kind(&self) -> &'static str {
         "certificate validation"
     }
 
-    fn name(&self, _: &Cloud) -> String {
+    fn name(&self, _: &Run) -> String {
         self.domain.clone()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         part(self.certificate)
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         vec![self.certificate.to_owned()]
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Seen>, Error> {
-        let Some(arn) = self.arn(cloud).await? else { return Ok(None) };
-        let known = cloud.world.certificates(cloud).await?;
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+        let Some(arn) = self.arn(aws, run).await? else { return Ok(None) };
+        let known = run.inventory.certificates(aws).await?;
         if known.iter().any(|one| one.certificate_arn() == Some(&arn) && certificate::is_issued(one)) {
             return Ok(Some(Seen::Issued(arn)));
         }
-        let (status, _) = self.ask(cloud, &arn).await?;
+        let (status, _) = self.ask(aws, &arn).await?;
         if status == CertificateStatus::Issued {
             return Ok(Some(Seen::Issued(arn)));
         }
-        if dns::zone(cloud, &self.domain).await?.is_some() {
+        if dns::zone(aws, run, &self.domain).await?.is_some() {
             // To be done, as it is while there is no certificate yet: a plan that was made before its request says the same.
-            return Ok((!cloud.wants_domain(&self.domain)).then_some(Seen::Pending));
+            return Ok((!run.wants_domain(&self.domain)).then_some(Seen::Pending));
         }
-        if !cloud.wants_domain(&self.domain) {
+        if !run.wants_domain(&self.domain) {
             return Ok(Some(Seen::Elsewhere));
         }
-        let records = self.records(cloud, &arn).await?;
+        let records = self.records(aws, &arn).await?;
         let lines: Vec<String> =
             records.iter().map(|record| format!("{}  CNAME  {}", record.name(), record.value())).collect();
-        cloud.note(format!(
+        run.note(format!(
             "no hosted zone of this account serves {}: make this record where its DNS is, and ACM issues the certificate within minutes\n    {}",
             self.domain,
             lines.join("\n    ")
@@ -157,11 +155,11 @@ impl Resource for Validation {
         }
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Run) -> Result<Fields, Error> {
         Ok(Fields::new().with("state", "issued"))
     }
 
-    fn current(&self, _: &Cloud, seen: &Seen) -> Fields {
+    fn current(&self, _: &Run, seen: &Seen) -> Fields {
         Fields::new().with(
             "state",
             match seen {
@@ -172,46 +170,48 @@ impl Resource for Validation {
         )
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let arn = cloud.need(self.certificate)?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let arn = run.need(self.certificate)?;
         // Only now it is known whether there is anything that we can do.
-        if matches!(self.observe(cloud).await?, Some(Seen::Elsewhere)) {
+        if matches!(self.observe(aws, run).await?, Some(Seen::Elsewhere)) {
             return Ok(ELSEWHERE.to_owned());
         }
-        let zone = dns::zone(cloud, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
-        for record in self.records(cloud, &arn).await? {
-            dns::upsert(cloud, &zone, record.name(), RrType::Cname, record.value()).await?;
+        let zone = dns::zone(aws, run, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
+        for record in self.records(aws, &arn).await? {
+            dns::upsert(aws, &zone, record.name(), RrType::Cname, record.value()).await?;
         }
-        if !cloud.extras.wait_for_certificates {
+        if !run.overrides.wait_for_certificates {
             return Ok(String::new());
         }
         let what = format!("ACM to issue the certificate for {}", self.domain);
-        settle::wait(&what, ISSUED, || async {
-            let (status, _) = self.ask(cloud, &arn).await?;
+        consistency::wait(&what, ISSUED, || async {
+            let (status, _) = self.ask(aws, &arn).await?;
             Ok((status == CertificateStatus::Issued).then_some(()))
         })
         .await?;
         Ok(arn)
     }
 
-    async fn update(&self, cloud: &Cloud, _: &Seen, _: Changed<'_>) -> Result<(), Error> {
-        let arn = self.create(cloud).await?;
-        cloud.note_id(Resource::part(self), arn);
+    async fn update(&self, aws: &Aws, run: &Run, _: &Seen, _: Changed<'_>) -> Result<(), Error> {
+        let arn = self.create(aws, run).await?;
+        run.note_id(Resource::component(self), arn);
         Ok(())
     }
 
     /// The records go with the certificate: while they stand, ACM renews it. All certificates of the account for a domain share
     /// them, also those of other regions; so they stay when the domain leads to somebody else.
-    async fn delete(&self, cloud: &Cloud, _: &Seen) -> Result<(), Error> {
-        let (Some(arn), Some(zone)) = (self.arn(cloud).await?, dns::zone(cloud, &self.domain).await?) else {
+    async fn delete(&self, aws: &Aws, run: &Run, _: &Seen) -> Result<(), Error> {
+        let (Some(arn), Some(zone)) = (self.arn(aws, run).await?, dns::zone(aws, run, &self.domain).await?) else {
             return Ok(());
         };
-        if !certificate::is_ours(cloud, &arn).await? || dns::leads_elsewhere(cloud, &zone, &self.domain).await? {
-            cloud.note(format!("the validation records of {} stay: others may need them", self.domain));
+        if !certificate::is_ours(aws, &run.cluster, &arn).await?
+            || dns::leads_elsewhere(aws, &run.cluster, &zone, &self.domain).await?
+        {
+            run.note(format!("the validation records of {} stay: others may need them", self.domain));
             return Ok(());
         }
-        for record in self.ask(cloud, &arn).await?.1 {
-            dns::remove(cloud, &zone, record.name(), RrType::Cname).await?;
+        for record in self.ask(aws, &arn).await?.1 {
+            dns::remove(aws, &zone, record.name(), RrType::Cname).await?;
         }
         Ok(())
     }

@@ -3,12 +3,11 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tag, Vpc as Found};
 
 use super::marks;
-use crate::cloud::ec2_not_twice;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
-use crate::settle::{until_free, until_visible};
-use crate::{Cloud, ec2_tags, world};
+use crate::aws::ec2_not_twice;
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Run, ec2_tags, inventory};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "vpc";
 /// A tag that says that the VPC gives its instances names: asking EC2 for the attribute would be a request of its own.
@@ -17,88 +16,88 @@ const HOSTNAMES: &str = "futuswarm:dns-hostnames";
 /// The cluster's VPC.
 pub(crate) struct Vpc;
 
-impl Resource for Vpc {
-    type Found = Found;
+impl Resource<Run> for Vpc {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "VPC"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        cloud.names.of(PART)
+    fn name(&self, run: &Run) -> String {
+        run.cluster.names.of(PART)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn adopts(&self) -> Option<&'static str> {
+    fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("vpc-")
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
-        world::part(cloud, cloud.world.vpcs(cloud).await?, "VPCs", PART)
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+        run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", PART)
     }
 
     fn id(&self, found: &Found) -> String {
         found.vpc_id().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let fields = Fields::new().with("CIDR", cloud.spec.network.cidr).with(HOSTNAMES, "on");
-        Ok(fields.with_wanted_tags(&cloud.tags(PART)))
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        let fields = Fields::new().with("CIDR", run.cluster.spec.network.cidr).with(HOSTNAMES, "on");
+        Ok(fields.with_desired_tags(&run.cluster.tags(PART)))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         Fields::new()
             .with("CIDR", found.cidr_block().unwrap_or_default())
-            .with_some(HOSTNAMES, world::tag(found.tags(), HOSTNAMES))
-            .with_tags(world::pairs(found.tags()), &cloud.tags(PART))
+            .with_some(HOSTNAMES, inventory::tag(found.tags(), HOSTNAMES))
+            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
     }
 
-    fn fixed(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [&'static str] {
         &["CIDR"]
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let create = cloud.ec2.create_vpc().cidr_block(cloud.spec.network.cidr.to_string());
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let create = aws.ec2.create_vpc().cidr_block(run.cluster.spec.network.cidr.to_string());
         // Whatever is made from here on has the spec's tags, also when this call's answer is lost.
-        let mut tags = cloud.ec2_tags(ResourceType::Vpc, PART);
-        tags.tags.get_or_insert_default().extend(marks::new(cloud));
+        let mut tags = run.cluster.ec2_tags(ResourceType::Vpc, PART);
+        tags.tags.get_or_insert_default().extend(marks::new(&run.cluster));
         let made = create.tag_specifications(tags).customize().config_override(ec2_not_twice()).send().await;
-        let made = made.map_err(aws("CreateVpc"))?.vpc.and_then(|vpc| vpc.vpc_id);
+        let made = made.map_err(failed("CreateVpc"))?.vpc.and_then(|vpc| vpc.vpc_id);
         let id = made.ok_or_else(incomplete("CreateVpc", "VpcId"))?;
-        name_hosts(cloud, &id).await?;
+        name_hosts(aws, &id).await?;
         Ok(id)
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         let id = self.id(found);
         if changed.any(&[HOSTNAMES]) {
-            name_hosts(cloud, &id).await?;
+            name_hosts(aws, &id).await?;
         }
         if changed.tags() {
-            cloud.tag_ec2(&id, PART).await?;
+            ec2_tags::set(aws, &run.cluster, &id, PART).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, found: &Found) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
         let id = self.id(found);
-        until_free("the VPC", || async { cloud.ec2.delete_vpc().vpc_id(&id).send().await.map_err(aws("DeleteVpc")) })
+        until_free("the VPC", || async { aws.ec2.delete_vpc().vpc_id(&id).send().await.map_err(failed("DeleteVpc")) })
             .await?;
         Ok(())
     }
 }
 
 /// Without it instances have no names, and load balancers' names do not resolve to private addresses.
-async fn name_hosts(cloud: &Cloud, id: &str) -> Result<(), Error> {
+async fn name_hosts(aws: &Aws, id: &str) -> Result<(), Error> {
     until_visible("the VPC", || async {
         let on = AttributeBooleanValue::builder().value(true).build();
-        let modify = cloud.ec2.modify_vpc_attribute().vpc_id(id).enable_dns_hostnames(on);
-        modify.send().await.map_err(aws("ModifyVpcAttribute"))
+        let modify = aws.ec2.modify_vpc_attribute().vpc_id(id).enable_dns_hostnames(on);
+        modify.send().await.map_err(failed("ModifyVpcAttribute"))
     })
     .await?;
     let tag = Tag::builder().key(HOSTNAMES).value("on").build();
-    ec2_tags::put(&cloud.ec2, id, vec![tag]).await
+    ec2_tags::put(&aws.ec2, id, vec![tag]).await
 }

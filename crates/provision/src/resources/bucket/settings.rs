@@ -13,10 +13,10 @@ use futuswarm_spec::Retention;
 
 use super::super::kms_key::KmsKey;
 use super::PART;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::Fields;
-use crate::settle::until_visible;
-use crate::{Cloud, policies};
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
+use crate::{Aws, Cluster, Run, policies};
+use futuswarm_converge::Fields;
 
 pub(super) const PUBLIC: &str = "public access";
 pub(super) const VERSIONING: &str = "versioning";
@@ -111,25 +111,25 @@ fn rules(retention: &Retention) -> Result<Vec<LifecycleRule>, Error> {
 }
 
 /// The policy that is wanted, if any. Behind an endpoint without TLS it would do what it says, and lock everybody out.
-fn policy(cloud: &Cloud) -> Option<String> {
-    (!cloud.is_without_tls()).then(|| policies::bucket(&cloud.names).to_string())
+fn policy(cluster: &Cluster) -> Option<String> {
+    cluster.over_tls.then(|| policies::bucket(&cluster.names).to_string())
 }
 
-pub(super) fn wanted(cloud: &Cloud) -> Result<Fields, Error> {
+pub(super) fn wanted(run: &Run) -> Result<Fields, Error> {
     let mut fields = Fields::new()
         .with(PUBLIC, "blocked")
         .with(VERSIONING, BucketVersioningStatus::Enabled.as_str())
-        .with(ENCRYPTION, cloud.id_or_unknown(KmsKey::Cluster.part_name()))
-        .with_some(TRANSPORT, policy(cloud));
-    for rule in rules(&cloud.spec.retention)? {
+        .with(ENCRYPTION, run.id_or_unknown(KmsKey::Cluster.part_name()))
+        .with_some(TRANSPORT, policy(&run.cluster));
+    for rule in rules(&run.cluster.spec.retention)? {
         fields = fields.with(format!("{EXPIRY}{}", rule.id().unwrap_or_default()), in_words(&rule));
     }
     Ok(fields)
 }
 
 /// All settings, or nothing when there is no bucket.
-pub(super) async fn read(cloud: &Cloud, name: &str) -> Result<Option<Fields>, Error> {
-    let versioning = cloud.s3.get_bucket_versioning().bucket(name).send().await.map_err(aws("GetBucketVersioning"));
+pub(super) async fn read(aws: &Aws, cluster: &Cluster, name: &str) -> Result<Option<Fields>, Error> {
+    let versioning = aws.s3.get_bucket_versioning().bucket(name).send().await.map_err(failed("GetBucketVersioning"));
     let versioning = match versioning {
         Ok(answer) => answer.status().map_or("off", BucketVersioningStatus::as_str).to_owned(),
         Err(error) if error.is_not_found() => return Ok(None),
@@ -141,11 +141,11 @@ pub(super) async fn read(cloud: &Cloud, name: &str) -> Result<Option<Fields>, Er
         Err(error) => return Err(error.into()),
     };
     let (public, encryption, policy, expiry, tags) = futures_util::try_join!(
-        read_public(cloud, name),
-        read_encryption(cloud, name),
-        read_policy(cloud, name),
-        read_expiry(cloud, name),
-        read_tags(cloud, name)
+        read_public(aws, name),
+        read_encryption(aws, name),
+        read_policy(aws, cluster, name),
+        read_expiry(aws, name),
+        read_tags(aws, name)
     )?;
     let mut fields = Fields::new()
         .with(PUBLIC, if public { "blocked" } else { "open" })
@@ -156,7 +156,7 @@ pub(super) async fn read(cloud: &Cloud, name: &str) -> Result<Option<Fields>, Er
         fields = fields.with(format!("{EXPIRY}{name}"), words);
     }
     let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    Ok(Some(fields.with_tags(tags, &cloud.tags(PART))))
+    Ok(Some(fields.with_tags(tags, &cluster.tags(PART))))
 }
 
 /// The answer, or nothing when the setting was never made.
@@ -168,8 +168,8 @@ fn or_unset<T>(answer: Result<T, futuswarm_aws::Error>, code: &str) -> Result<Op
     }
 }
 
-async fn read_public(cloud: &Cloud, name: &str) -> Result<bool, Error> {
-    let answer = cloud.s3.get_public_access_block().bucket(name).send().await.map_err(aws("GetPublicAccessBlock"));
+async fn read_public(aws: &Aws, name: &str) -> Result<bool, Error> {
+    let answer = aws.s3.get_public_access_block().bucket(name).send().await.map_err(failed("GetPublicAccessBlock"));
     let answer = or_unset(answer, "NoSuchPublicAccessBlockConfiguration")?;
     Ok(answer.and_then(|answer| answer.public_access_block_configuration).is_some_and(|block| {
         [block.block_public_acls, block.ignore_public_acls, block.block_public_policy, block.restrict_public_buckets]
@@ -178,8 +178,8 @@ async fn read_public(cloud: &Cloud, name: &str) -> Result<bool, Error> {
     }))
 }
 
-async fn read_encryption(cloud: &Cloud, name: &str) -> Result<Option<String>, Error> {
-    let answer = cloud.s3.get_bucket_encryption().bucket(name).send().await.map_err(aws("GetBucketEncryption"));
+async fn read_encryption(aws: &Aws, name: &str) -> Result<Option<String>, Error> {
+    let answer = aws.s3.get_bucket_encryption().bucket(name).send().await.map_err(failed("GetBucketEncryption"));
     let answer = or_unset(answer, "ServerSideEncryptionConfigurationNotFoundError")?;
     Ok(answer.and_then(|answer| answer.server_side_encryption_configuration).and_then(|configuration| {
         let default = configuration.rules().first()?.apply_server_side_encryption_by_default()?;
@@ -187,11 +187,11 @@ async fn read_encryption(cloud: &Cloud, name: &str) -> Result<Option<String>, Er
     }))
 }
 
-async fn read_policy(cloud: &Cloud, name: &str) -> Result<Option<String>, Error> {
-    if policy(cloud).is_none() {
+async fn read_policy(aws: &Aws, cluster: &Cluster, name: &str) -> Result<Option<String>, Error> {
+    if policy(cluster).is_none() {
         return Ok(None);
     }
-    let answer = cloud.s3.get_bucket_policy().bucket(name).send().await.map_err(aws("GetBucketPolicy"));
+    let answer = aws.s3.get_bucket_policy().bucket(name).send().await.map_err(failed("GetBucketPolicy"));
     let policy = or_unset(answer, "NoSuchBucketPolicy")?.and_then(|answer| answer.policy);
     // Written anew, so that spaces and order do not count.
     let normal =
@@ -199,21 +199,21 @@ async fn read_policy(cloud: &Cloud, name: &str) -> Result<Option<String>, Error>
     Ok(policy.map(normal))
 }
 
-async fn read_expiry(cloud: &Cloud, name: &str) -> Result<Vec<(String, String)>, Error> {
-    let answer = cloud.s3.get_bucket_lifecycle_configuration().bucket(name).send().await;
-    let answer = or_unset(answer.map_err(aws("GetBucketLifecycleConfiguration")), "NoSuchLifecycleConfiguration")?;
+async fn read_expiry(aws: &Aws, name: &str) -> Result<Vec<(String, String)>, Error> {
+    let answer = aws.s3.get_bucket_lifecycle_configuration().bucket(name).send().await;
+    let answer = or_unset(answer.map_err(failed("GetBucketLifecycleConfiguration")), "NoSuchLifecycleConfiguration")?;
     let rules = answer.and_then(|answer| answer.rules).unwrap_or_default();
     let in_force = rules.iter().filter(|rule| *rule.status() == ExpirationStatus::Enabled);
     Ok(in_force.map(|rule| (rule.id().unwrap_or_default().to_owned(), in_words(rule))).collect())
 }
 
-async fn read_tags(cloud: &Cloud, name: &str) -> Result<Vec<(String, String)>, Error> {
-    let answer = cloud.s3.get_bucket_tagging().bucket(name).send().await.map_err(aws("GetBucketTagging"));
+async fn read_tags(aws: &Aws, name: &str) -> Result<Vec<(String, String)>, Error> {
+    let answer = aws.s3.get_bucket_tagging().bucket(name).send().await.map_err(failed("GetBucketTagging"));
     let tags = or_unset(answer, "NoSuchTagSet")?.map(|answer| answer.tag_set).unwrap_or_default();
     Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
 }
 
-pub(super) async fn close_to_the_public(cloud: &Cloud, name: &str) -> Result<(), Error> {
+pub(super) async fn close_to_the_public(aws: &Aws, name: &str) -> Result<(), Error> {
     let block = PublicAccessBlockConfiguration::builder()
         .block_public_acls(true)
         .ignore_public_acls(true)
@@ -221,24 +221,24 @@ pub(super) async fn close_to_the_public(cloud: &Cloud, name: &str) -> Result<(),
         .restrict_public_buckets(true)
         .build();
     until_visible("the bucket", || async {
-        let put = cloud.s3.put_public_access_block().bucket(name).public_access_block_configuration(block.clone());
-        put.send().await.map_err(aws("PutPublicAccessBlock"))
+        let put = aws.s3.put_public_access_block().bucket(name).public_access_block_configuration(block.clone());
+        put.send().await.map_err(failed("PutPublicAccessBlock"))
     })
     .await?;
     Ok(())
 }
 
-pub(super) async fn version(cloud: &Cloud, name: &str) -> Result<(), Error> {
+pub(super) async fn version(aws: &Aws, name: &str) -> Result<(), Error> {
     let versioning = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-    let put = cloud.s3.put_bucket_versioning().bucket(name).versioning_configuration(versioning);
-    until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketVersioning")) }).await?;
+    let put = aws.s3.put_bucket_versioning().bucket(name).versioning_configuration(versioning);
+    until_visible("the bucket", || async { put.clone().send().await.map_err(failed("PutBucketVersioning")) }).await?;
     Ok(())
 }
 
-pub(super) async fn encrypt(cloud: &Cloud, name: &str) -> Result<(), Error> {
+pub(super) async fn encrypt(aws: &Aws, run: &Run, name: &str) -> Result<(), Error> {
     let default = ServerSideEncryptionByDefault::builder()
         .sse_algorithm(ServerSideEncryption::AwsKms)
-        .kms_master_key_id(cloud.need(KmsKey::Cluster.part_name())?)
+        .kms_master_key_id(run.need(KmsKey::Cluster.part_name())?)
         .build()
         .map_err(unbuilt)?;
     // The bucket key saves a KMS request per object.
@@ -247,25 +247,27 @@ pub(super) async fn encrypt(cloud: &Cloud, name: &str) -> Result<(), Error> {
         .bucket_key_enabled(true)
         .build();
     let configuration = ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(unbuilt)?;
-    let put = cloud.s3.put_bucket_encryption().bucket(name).server_side_encryption_configuration(configuration);
-    until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketEncryption")) }).await?;
+    let put = aws.s3.put_bucket_encryption().bucket(name).server_side_encryption_configuration(configuration);
+    until_visible("the bucket", || async { put.clone().send().await.map_err(failed("PutBucketEncryption")) }).await?;
     Ok(())
 }
 
-pub(super) async fn require_tls(cloud: &Cloud, name: &str) -> Result<(), Error> {
-    if let Some(policy) = policy(cloud) {
-        let put = cloud.s3.put_bucket_policy().bucket(name).policy(policy);
-        until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketPolicy")) }).await?;
+pub(super) async fn require_tls(aws: &Aws, cluster: &Cluster, name: &str) -> Result<(), Error> {
+    if let Some(policy) = policy(cluster) {
+        let put = aws.s3.put_bucket_policy().bucket(name).policy(policy);
+        until_visible("the bucket", || async { put.clone().send().await.map_err(failed("PutBucketPolicy")) }).await?;
     }
     Ok(())
 }
 
-pub(super) async fn expire(cloud: &Cloud, name: &str) -> Result<(), Error> {
-    let rules = rules(&cloud.spec.retention)?;
+pub(super) async fn expire(aws: &Aws, cluster: &Cluster, name: &str) -> Result<(), Error> {
+    let rules = rules(&cluster.spec.retention)?;
     let lifecycle = BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().map_err(unbuilt)?;
-    let put = cloud.s3.put_bucket_lifecycle_configuration().bucket(name).lifecycle_configuration(lifecycle);
-    until_visible("the bucket", || async { put.clone().send().await.map_err(aws("PutBucketLifecycleConfiguration")) })
-        .await?;
+    let put = aws.s3.put_bucket_lifecycle_configuration().bucket(name).lifecycle_configuration(lifecycle);
+    until_visible("the bucket", || async {
+        put.clone().send().await.map_err(failed("PutBucketLifecycleConfiguration"))
+    })
+    .await?;
     Ok(())
 }
 

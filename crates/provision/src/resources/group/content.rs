@@ -8,10 +8,10 @@ use futuswarm_spec::{Group, Role};
 
 use super::super::subnet::Tier;
 use super::super::{target_group, template};
-use crate::Cloud;
-use crate::error::{Error, aws};
-use crate::plan::Fields;
-use crate::settle::{until_free, until_visible};
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed};
+use crate::{Aws, Run};
+use futuswarm_converge::Fields;
 
 /// The hook that holds an ending instance until its node has handed over its tasks.
 const HOOK_NAME: &str = "futuswarm-drain";
@@ -42,16 +42,16 @@ fn hook_in_words(seconds: i32, result: &str) -> String {
     format!("{seconds} s, then {result}")
 }
 
-pub(super) fn wanted(cloud: &Cloud, name: &str, group: &Group, behind: &str) -> Fields {
-    let subnets: Vec<String> = group.zones.iter().map(|zone| cloud.id_or_unknown(&Tier::Public.part(zone))).collect();
-    let version = cloud.id_or_unknown(&template::part(name));
+pub(super) fn wanted(run: &Run, name: &str, group: &Group, behind: &str) -> Fields {
+    let subnets: Vec<String> = group.zones.iter().map(|zone| run.id_or_unknown(&Tier::Public.part(zone))).collect();
+    let version = run.id_or_unknown(&template::part(name));
     let mixed = is_mixed(group);
     Fields::new()
         .with_some("nodes", (group.min == group.max).then_some(group.min))
         .with("fewest", group.min)
         .with("most", group.max)
         .with("subnets", sorted(subnets.iter().map(String::as_str)))
-        .with("template", format!("{} version {version}", template::name(cloud, name)))
+        .with("template", format!("{} version {version}", template::name(&run.cluster, name)))
         .with_some("instance types", mixed.then(|| group.instance_types.join(" ")))
         .with_some("spare capacity", mixed.then_some(group.spot))
         .with("health check", "EC2")
@@ -127,28 +127,28 @@ pub(super) fn mixed(group: &Group, template: &LaunchTemplateSpecification) -> Op
 }
 
 /// Makes or mends the hook.
-pub(super) async fn put_hook(cloud: &Cloud, group: &str) -> Result<(), Error> {
+pub(super) async fn put_hook(aws: &Aws, group: &str) -> Result<(), Error> {
     until_visible("the Auto Scaling group", || async {
-        let put = cloud.scaling.put_lifecycle_hook().auto_scaling_group_name(group).lifecycle_hook_name(HOOK_NAME);
+        let put = aws.scaling.put_lifecycle_hook().auto_scaling_group_name(group).lifecycle_hook_name(HOOK_NAME);
         let put = put.lifecycle_transition(TERMINATING).heartbeat_timeout(HOOK_SECONDS).default_result("CONTINUE");
-        put.send().await.map_err(aws("PutLifecycleHook"))
+        put.send().await.map_err(failed("PutLifecycleHook"))
     })
     .await?;
     Ok(())
 }
 
 /// Switches off what would end a manager that is well.
-pub(super) async fn keep_managers(cloud: &Cloud, group: &str) -> Result<(), Error> {
+pub(super) async fn keep_managers(aws: &Aws, group: &str) -> Result<(), Error> {
     until_visible("the Auto Scaling group", || async {
-        let suspend = cloud.scaling.suspend_processes().auto_scaling_group_name(group).scaling_processes(REBALANCE);
-        suspend.send().await.map_err(aws("SuspendProcesses"))
+        let suspend = aws.scaling.suspend_processes().auto_scaling_group_name(group).scaling_processes(REBALANCE);
+        suspend.send().await.map_err(failed("SuspendProcesses"))
     })
     .await?;
     Ok(())
 }
 
 /// Lets the group end all of its instances.
-pub(super) async fn unprotect(cloud: &Cloud, group: &AutoScalingGroup) -> Result<(), Error> {
+pub(super) async fn unprotect(aws: &Aws, group: &AutoScalingGroup) -> Result<(), Error> {
     // Of others AWS refuses to change it, and ends them anyway.
     let in_service = |instance: &&aws_sdk_autoscaling::types::Instance| {
         instance.lifecycle_state() == Some(&LifecycleState::InService)
@@ -159,40 +159,42 @@ pub(super) async fn unprotect(cloud: &Cloud, group: &AutoScalingGroup) -> Result
     if protected.is_empty() {
         return Ok(());
     }
-    let lift = cloud.scaling.set_instance_protection().set_instance_ids(Some(protected));
+    let lift = aws.scaling.set_instance_protection().set_instance_ids(Some(protected));
     let lift = lift.set_auto_scaling_group_name(group.auto_scaling_group_name.clone()).protected_from_scale_in(false);
-    until_free("the Auto Scaling group", || async { lift.clone().send().await.map_err(aws("SetInstanceProtection")) })
-        .await?;
+    until_free("the Auto Scaling group", || async {
+        lift.clone().send().await.map_err(failed("SetInstanceProtection"))
+    })
+    .await?;
     Ok(())
 }
 
 /// Puts the group behind this target group or classic load balancer, and no other.
-pub(super) async fn attach(cloud: &Cloud, found: &AutoScalingGroup, part: &str, behind: &str) -> Result<(), Error> {
+pub(super) async fn attach(aws: &Aws, found: &AutoScalingGroup, part: &str, behind: &str) -> Result<(), Error> {
     let name = found.auto_scaling_group_name().unwrap_or_default();
     if part == target_group::PART {
         until_visible("the target group", || async {
-            let attach = cloud.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
-            attach.target_group_arns(behind).send().await.map_err(aws("AttachLoadBalancerTargetGroups"))
+            let attach = aws.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
+            attach.target_group_arns(behind).send().await.map_err(failed("AttachLoadBalancerTargetGroups"))
         })
         .await?;
     } else {
         until_visible("the load balancer", || async {
-            let attach = cloud.scaling.attach_load_balancers().auto_scaling_group_name(name);
-            attach.load_balancer_names(behind).send().await.map_err(aws("AttachLoadBalancers"))
+            let attach = aws.scaling.attach_load_balancers().auto_scaling_group_name(name);
+            attach.load_balancer_names(behind).send().await.map_err(failed("AttachLoadBalancers"))
         })
         .await?;
     }
     for arn in found.target_group_arns().iter().filter(|arn| *arn != behind) {
         until_free("the Auto Scaling group", || async {
-            let detach = cloud.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
-            detach.target_group_arns(arn).send().await.map_err(aws("DetachLoadBalancerTargetGroups"))
+            let detach = aws.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
+            detach.target_group_arns(arn).send().await.map_err(failed("DetachLoadBalancerTargetGroups"))
         })
         .await?;
     }
     for other in found.load_balancer_names().iter().filter(|other| *other != behind) {
         until_free("the Auto Scaling group", || async {
-            let detach = cloud.scaling.detach_load_balancers().auto_scaling_group_name(name);
-            detach.load_balancer_names(other).send().await.map_err(aws("DetachLoadBalancers"))
+            let detach = aws.scaling.detach_load_balancers().auto_scaling_group_name(name);
+            detach.load_balancer_names(other).send().await.map_err(failed("DetachLoadBalancers"))
         })
         .await?;
     }

@@ -2,13 +2,12 @@
 
 use aws_sdk_rds::types::DbSubnetGroup as Found;
 
-use crate::Cloud;
-use crate::engine::Resource;
-use crate::error::{Error, aws, incomplete};
-use crate::plan::{Changed, Fields};
+use crate::consistency::{until_free, until_visible};
+use crate::error::{Error, failed, incomplete};
 use crate::resources::load_balancer::sorted;
 use crate::resources::marks;
-use crate::settle::{until_free, until_visible};
+use crate::{Aws, Cluster, Run};
+use futuswarm_converge::{Changed, Fields, Resource};
 
 pub(crate) const PART: &str = "rds-subnets";
 const SUBNETS: &str = "subnets";
@@ -19,47 +18,47 @@ pub(crate) struct SubnetGroup {
     pub(crate) wanted: bool,
 }
 
-pub(super) fn name(cloud: &Cloud) -> String {
-    cloud.names.of("db")
+pub(super) fn name(cluster: &Cluster) -> String {
+    cluster.names.of("db")
 }
 
 impl SubnetGroup {
-    fn ids(&self, cloud: &Cloud) -> Result<Vec<String>, Error> {
-        self.subnets.iter().map(|part| cloud.need(part)).collect()
+    fn ids(&self, run: &Run) -> Result<Vec<String>, Error> {
+        self.subnets.iter().map(|part| run.need(part)).collect()
     }
 }
 
-impl Resource for SubnetGroup {
-    type Found = Found;
+impl Resource<Run> for SubnetGroup {
+    type Observed = Found;
 
     fn kind(&self) -> &'static str {
         "database subnet group"
     }
 
-    fn name(&self, cloud: &Cloud) -> String {
-        name(cloud)
+    fn name(&self, run: &Run) -> String {
+        name(&run.cluster)
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         PART.to_owned()
     }
 
-    fn needs(&self) -> Vec<String> {
+    fn depends_on(&self) -> Vec<String> {
         self.subnets.clone()
     }
 
-    fn is_wanted(&self) -> bool {
+    fn is_desired(&self) -> bool {
         self.wanted
     }
 
-    async fn observe(&self, cloud: &Cloud) -> Result<Option<Found>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
         // A database tells its group with it.
-        let database = cloud.world.database(super::find(cloud)).await?;
+        let database = run.inventory.database(super::find(aws, &run.cluster)).await?;
         if let Some(group) = database.and_then(|database| database.db_subnet_group()) {
             return Ok(Some(group.clone()));
         }
-        let ask = cloud.rds.describe_db_subnet_groups().db_subnet_group_name(name(cloud));
-        match ask.send().await.map_err(aws("DescribeDBSubnetGroups")) {
+        let ask = aws.rds.describe_db_subnet_groups().db_subnet_group_name(name(&run.cluster));
+        match ask.send().await.map_err(failed("DescribeDBSubnetGroups")) {
             Ok(found) => Ok(found.db_subnet_groups.unwrap_or_default().into_iter().next()),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
@@ -70,48 +69,48 @@ impl Resource for SubnetGroup {
         found.db_subnet_group_name().unwrap_or_default().to_owned()
     }
 
-    fn wanted(&self, cloud: &Cloud) -> Result<Fields, Error> {
-        let subnets = self.subnets.iter().map(|part| cloud.id_or_unknown(part)).collect();
+    fn desired(&self, run: &Run) -> Result<Fields, Error> {
+        let subnets = self.subnets.iter().map(|part| run.id_or_unknown(part)).collect();
         Ok(marks::wanted(Fields::new().with(SUBNETS, sorted(subnets))))
     }
 
-    fn current(&self, cloud: &Cloud, found: &Found) -> Fields {
+    fn current(&self, run: &Run, found: &Found) -> Fields {
         let subnets = found.subnets().iter().filter_map(|subnet| subnet.subnet_identifier().map(str::to_owned));
-        marks::current(cloud, Fields::new().with(SUBNETS, sorted(subnets.collect())))
+        marks::current(run, Fields::new().with(SUBNETS, sorted(subnets.collect())))
     }
 
-    async fn create(&self, cloud: &Cloud) -> Result<String, Error> {
-        let ids = self.ids(cloud)?;
+    async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
+        let ids = self.ids(run)?;
         let made = until_visible("the private subnets", || async {
-            let create = cloud.rds.create_db_subnet_group().db_subnet_group_name(name(cloud));
+            let create = aws.rds.create_db_subnet_group().db_subnet_group_name(name(&run.cluster));
             let create = create.db_subnet_group_description("Futuswarm: private subnets");
-            let create = create.set_subnet_ids(Some(ids.clone())).set_tags(Some(super::tags(cloud, PART)));
-            create.send().await.map_err(aws("CreateDBSubnetGroup"))
+            let create = create.set_subnet_ids(Some(ids.clone())).set_tags(Some(super::tags(&run.cluster, PART)));
+            create.send().await.map_err(failed("CreateDBSubnetGroup"))
         });
         let made = made.await?.db_subnet_group.and_then(|group| group.db_subnet_group_name);
         made.ok_or_else(incomplete("CreateDBSubnetGroup", "DBSubnetGroupName"))
     }
 
-    async fn update(&self, cloud: &Cloud, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
         if changed.any(&[SUBNETS]) {
-            let modify = cloud.rds.modify_db_subnet_group().db_subnet_group_name(name(cloud));
-            let modify = modify.set_subnet_ids(Some(self.ids(cloud)?));
-            modify.send().await.map_err(aws("ModifyDBSubnetGroup"))?;
+            let modify = aws.rds.modify_db_subnet_group().db_subnet_group_name(name(&run.cluster));
+            let modify = modify.set_subnet_ids(Some(self.ids(run)?));
+            modify.send().await.map_err(failed("ModifyDBSubnetGroup"))?;
         }
         if marks::differs(changed) {
-            let (region, account) = (&cloud.names.region, &cloud.names.account);
+            let (region, account) = (&run.cluster.names.region, &run.cluster.names.account);
             // What a database tells of its group leaves out the ARN.
-            let arn = format!("arn:{}:rds:{region}:{account}:subgrp:{}", cloud.names.partition(), self.id(found));
-            let add = cloud.rds.add_tags_to_resource().resource_name(arn).set_tags(Some(super::tags(cloud, PART)));
-            add.send().await.map_err(aws("AddTagsToResource"))?;
+            let arn = format!("arn:{}:rds:{region}:{account}:subgrp:{}", run.cluster.names.partition(), self.id(found));
+            let add = aws.rds.add_tags_to_resource().resource_name(arn).set_tags(Some(super::tags(&run.cluster, PART)));
+            add.send().await.map_err(failed("AddTagsToResource"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, cloud: &Cloud, _: &Found) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, _: &Found) -> Result<(), Error> {
         until_free("the database subnet group", || async {
-            let delete = cloud.rds.delete_db_subnet_group().db_subnet_group_name(name(cloud));
-            delete.send().await.map_err(aws("DeleteDBSubnetGroup"))
+            let delete = aws.rds.delete_db_subnet_group().db_subnet_group_name(name(&run.cluster));
+            delete.send().await.map_err(failed("DeleteDBSubnetGroup"))
         })
         .await?;
         Ok(())

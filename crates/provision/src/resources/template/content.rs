@@ -15,9 +15,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::security_group::SecurityGroup;
 use super::super::{key_pair, role};
-use crate::Cloud;
 use crate::error::Error;
-use crate::plan::{Fields, UNKNOWN};
+use crate::{Cluster, Run};
+use futuswarm_converge::{Fields, UNKNOWN};
 
 /// The root device of our images.
 const ROOT_DEVICE: &str = "/dev/xvda";
@@ -25,18 +25,18 @@ const ROOT_DEVICE: &str = "/dev/xvda";
 const HOPS: i32 = 1;
 
 /// The node's section of the user data, rendered.
-fn user_data(cloud: &Cloud, group_name: &str, group: &Group) -> Result<String, Error> {
-    let spec = &cloud.spec;
+fn user_data(run: &Run, group_name: &str, group: &Group) -> Result<String, Error> {
+    let spec = &run.cluster.spec;
     let config = NodeConfig {
         version: NodeConfig::VERSION,
         cluster: spec.cluster.clone(),
         region: spec.region.clone(),
         role: group.role,
-        role_id: cloud.id_or_unknown(&role::part(group.role)),
+        role_id: run.id_or_unknown(&role::part(group.role)),
         group: group_name.to_owned(),
-        bucket: cloud.names.bucket(),
-        cluster_key: cloud.names.cluster_key(),
-        manager_key: (group.role == Role::Manager).then(|| cloud.names.manager_key()),
+        bucket: run.cluster.names.bucket(),
+        cluster_key: run.cluster.names.cluster_key(),
+        manager_key: (group.role == Role::Manager).then(|| run.cluster.names.manager_key()),
         address_pool: spec.swarm.address_pool.to_string(),
         address_pool_mask: spec.swarm.address_pool_mask,
         // Left out when it is the image's own, so that the templates of clusters that never asked for it stay as they are.
@@ -57,8 +57,8 @@ fn digest(text: &[u8]) -> String {
 }
 
 /// In a plan it may not be there yet.
-fn key_pair_name(cloud: &Cloud) -> Option<String> {
-    key_pair::is_wanted(cloud).then(|| cloud.id_or_unknown(key_pair::PART))
+fn key_pair_name(run: &Run) -> Option<String> {
+    key_pair::is_wanted(run).then(|| run.id_or_unknown(key_pair::PART))
 }
 
 /// What a person wants to know of user data; nothing yet while it has an id that is not known yet.
@@ -75,24 +75,24 @@ fn tags_in_words(tags: impl IntoIterator<Item = (String, String)>) -> String {
     words.join(", ")
 }
 
-fn instance_tags(cloud: &Cloud, group_name: &str) -> Vec<(String, String)> {
-    cloud.tags(&format!("node-{group_name}"))
+fn instance_tags(cluster: &Cluster, group_name: &str) -> Vec<(String, String)> {
+    cluster.tags(&format!("node-{group_name}"))
 }
 
 /// How the template should be.
-pub(super) fn wanted(cloud: &Cloud, group_name: &str, group: &Group, image: &str) -> Result<Fields, Error> {
-    let user_data = user_data(cloud, group_name, group)?;
+pub(super) fn wanted(run: &Run, group_name: &str, group: &Group, image: &str) -> Result<Fields, Error> {
+    let user_data = user_data(run, group_name, group)?;
     Ok(Fields::new()
         .with("image", image)
         .with("instance type", &group.instance_types[0])
-        .with("profile", cloud.names.role(group.role))
-        .with("security group", cloud.id_or_unknown(SecurityGroup::Nodes.part_name()))
-        .with_some("key pair", key_pair_name(cloud))
+        .with("profile", run.cluster.names.role(group.role))
+        .with("security group", run.id_or_unknown(SecurityGroup::Nodes.part_name()))
+        .with_some("key pair", key_pair_name(run))
         .with("root volume", format!("{} GiB gp3, encrypted", group.disk_gib))
         .with("metadata", format!("version 2, {HOPS} hop"))
         .with("shutdown", ShutdownBehavior::Terminate.as_str())
         .with("user data", user_data_in_words(&user_data))
-        .with("tags", tags_in_words(instance_tags(cloud, group_name))))
+        .with("tags", tags_in_words(instance_tags(&run.cluster, group_name))))
 }
 
 /// How it is.
@@ -132,7 +132,7 @@ pub(super) fn found(data: &ResponseLaunchTemplateData) -> Fields {
 
 /// The request.
 pub(super) fn data(
-    cloud: &Cloud,
+    run: &Run,
     group_name: &str,
     group: &Group,
     image: &str,
@@ -150,23 +150,24 @@ pub(super) fn data(
         .instance_metadata_tags(LaunchTemplateInstanceMetadataTagsState::Disabled)
         .build();
     let tags = |kind: ResourceType| {
-        let tags = instance_tags(cloud, group_name).into_iter();
+        let tags = instance_tags(&run.cluster, group_name).into_iter();
         let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
         LaunchTemplateTagSpecificationRequest::builder().resource_type(kind).set_tags(Some(tags)).build()
     };
-    let profile =
-        LaunchTemplateIamInstanceProfileSpecificationRequest::builder().name(cloud.names.role(group.role)).build();
+    let profile = LaunchTemplateIamInstanceProfileSpecificationRequest::builder()
+        .name(run.cluster.names.role(group.role))
+        .build();
     let root = LaunchTemplateBlockDeviceMappingRequest::builder().device_name(ROOT_DEVICE).ebs(disk).build();
     Ok(RequestLaunchTemplateData::builder()
         .image_id(image)
         .instance_type(InstanceType::from(group.instance_types[0].as_str()))
         .iam_instance_profile(profile)
-        .security_group_ids(cloud.need(SecurityGroup::Nodes.part_name())?)
-        .set_key_name(cloud.id(key_pair::PART))
+        .security_group_ids(run.need(SecurityGroup::Nodes.part_name())?)
+        .set_key_name(run.id(key_pair::PART))
         .block_device_mappings(root)
         .metadata_options(metadata)
         .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
-        .user_data(STANDARD.encode(user_data(cloud, group_name, group)?))
+        .user_data(STANDARD.encode(user_data(run, group_name, group)?))
         .tag_specifications(tags(ResourceType::Instance))
         .tag_specifications(tags(ResourceType::Volume))
         .build())

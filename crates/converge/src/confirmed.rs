@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Action, Change, Difference, Report, UNKNOWN};
+use crate::{Action, Change, Difference, Report, UNKNOWN};
 
 /// The changes that were shown and agreed to.
 #[derive(Debug, Clone, Default)]
@@ -19,14 +19,14 @@ impl Confirmed {
     /// in one of them. Nothing when they are the same, in whatever order.
     #[must_use]
     pub fn differences(&self, now: &Report) -> Vec<String> {
-        let key = |change: &Change| (change.part.clone(), change.kind, change.name.clone());
+        let key = |change: &Change| (change.component.clone(), change.kind, change.name.clone());
         let keys: BTreeSet<_> = self.0.iter().chain(&now.changes).map(key).collect();
-        let of = |changes: &[Change], wanted: &(String, &'static str, String)| {
-            changes.iter().find(|change| key(change) == *wanted).cloned()
+        let of = |changes: &[Change], key_of: &(String, &'static str, String)| {
+            changes.iter().find(|change| key(change) == *key_of).cloned()
         };
         let mut lines = Vec::new();
-        for wanted in &keys {
-            match (of(&self.0, wanted), of(&now.changes, wanted)) {
+        for one in &keys {
+            match (of(&self.0, one), of(&now.changes, one)) {
                 (Some(shown), Some(now)) if shown.action == now.action => lines.extend(beside(&shown, &now)),
                 (shown, now) => {
                     lines.extend(shown.map(|shown| format!("{shown}: it was shown and is no longer to be done")));
@@ -44,8 +44,8 @@ impl Confirmed {
     /// With what was not shown.
     pub(crate) fn check(&self, change: &Change) -> Result<(), String> {
         let same = |shown: &&Change| {
-            (shown.action, shown.kind, &shown.name, &shown.part)
-                == (change.action, change.kind, &change.name, &change.part)
+            (shown.action, shown.kind, &shown.name, &shown.component)
+                == (change.action, change.kind, &change.name, &change.component)
         };
         let Some(shown) = self.0.iter().find(same) else { return Err(in_full(change)) };
         let new: Vec<String> = match change.action {
@@ -142,9 +142,9 @@ mod tests {
         Difference { field: field.to_owned(), from: owned(from), to: owned(to) }
     }
 
-    fn change(action: Action, part: &str, differences: &[Difference]) -> Change {
-        let name = format!("futuswarm-{part}");
-        Change { action, kind: "thing", name, part: part.to_owned(), differences: differences.to_vec() }
+    fn change(action: Action, component: &str, differences: &[Difference]) -> Change {
+        let name = format!("futuswarm-{component}");
+        Change { action, kind: "thing", name, component: component.to_owned(), differences: differences.to_vec() }
     }
 
     fn confirmed(changes: &[Change]) -> Confirmed {

@@ -1,7 +1,8 @@
-//! Patience with AWS: what was just made is not visible everywhere at once, and what is being deleted still holds what it used.
+//! Patience with an AWS that is eventually consistent: what was just made is not visible everywhere at once, and what is being deleted still holds what it used.
 
 use std::time::Duration;
 
+use futuswarm_converge::{poll, retry_while};
 use futuswarm_retry::Policy;
 
 use crate::error::Error;
@@ -42,7 +43,7 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, futuswarm_aws::Error>>,
 {
-    patiently(what, VISIBLE, operation, |error| {
+    retry_while(what, VISIBLE, operation, |error: &futuswarm_aws::Error| {
         error.is_not_found()
             // EC2 Auto Scaling and EC2 say so of an instance profile that IAM has just made.
             || (error.is(&["ValidationError", "InvalidParameterValue"]) && error.message.contains("nvalid IAM Instance Profile"))
@@ -77,7 +78,10 @@ where
     Fut: Future<Output = Result<T, futuswarm_aws::Error>>,
 {
     // ConcurrentModification: somebody else's change of the same role is under way.
-    patiently(what, DETACHED, operation, |error| error.is(&["DeleteConflict", "ConcurrentModification"])).await
+    retry_while(what, DETACHED, operation, |error: &futuswarm_aws::Error| {
+        error.is(&["DeleteConflict", "ConcurrentModification"])
+    })
+    .await
 }
 
 /// Tries again while AWS says that something is still in use.
@@ -86,7 +90,7 @@ where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, futuswarm_aws::Error>>,
 {
-    patiently(what, FREE, operation, |error| {
+    retry_while(what, FREE, operation, |error: &futuswarm_aws::Error| {
         error.is(&[
             "DependencyViolation",
             "ResourceInUse",
@@ -106,58 +110,16 @@ where
     .await
 }
 
-async fn patiently<T, F, Fut>(
-    what: &'static str,
-    policy: Policy,
-    mut operation: F,
-    worth_waiting: impl Fn(&futuswarm_aws::Error) -> bool,
-) -> Result<T, futuswarm_aws::Error>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, futuswarm_aws::Error>>,
-{
-    let start = tokio::time::Instant::now();
-    let mut attempt = 0;
-    loop {
-        let error = match operation().await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let delay = policy.delay(attempt);
-        attempt += 1;
-        if !worth_waiting(&error) || start.elapsed() + delay > policy.total {
-            return Err(error);
-        }
-        tracing::debug!(what, attempt, reason = %error, "not yet");
-        tokio::time::sleep(delay).await;
-    }
-}
-
-/// Looks until `probe` finds something, with the pauses of [`until_free`] and a deadline of the caller's.
+/// Polls until `probe` answers, with the pauses of [`until_free`] and a deadline of the caller's.
 ///
 /// # Errors
 /// When the deadline has passed; the message says what was waited for.
-pub(crate) async fn wait<T, F, Fut>(what: &str, deadline: Duration, mut probe: F) -> Result<T, Error>
+pub(crate) async fn wait<T, F, Fut>(what: &str, deadline: Duration, probe: F) -> Result<T, Error>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<Option<T>, Error>>,
 {
-    let start = tokio::time::Instant::now();
-    let mut attempt = 0;
-    loop {
-        if let Some(found) = probe().await? {
-            return Ok(found);
-        }
-        let delay = FREE.delay(attempt);
-        attempt += 1;
-        if start.elapsed() + delay > deadline {
-            return Err(Error::Late(format!(
-                "waited {} s for {what}; what was made stays: run the command again to carry on",
-                deadline.as_secs()
-            )));
-        }
-        tokio::time::sleep(delay).await;
-    }
+    poll(what, FREE, deadline, probe).await
 }
 
 #[cfg(test)]

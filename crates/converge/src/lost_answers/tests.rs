@@ -1,10 +1,11 @@
-//! A resource whose creation is answered, lost or refused, on an account that somebody else uses, too.
+//! A resource whose creation is answered, lost or refused, in a place that somebody else uses, too.
 
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::Extras;
-use crate::plan::Fields;
+use crate::Fields;
+use crate::testing::{APPLY, Failure, Nowhere, OURS as NO_ANSWER};
 
 const OURS: &str = "ours";
 const THEIRS: &str = "theirs";
@@ -28,15 +29,15 @@ struct Thing {
     answers: Mutex<Vec<Answer>>,
     /// Whose it is that is there: the tag, and whether it is finished.
     there: Mutex<Option<(&'static str, bool)>>,
-    /// How many looks see nothing of it yet.
-    unseen: Mutex<u32>,
+    /// How many observations find nothing of it yet.
+    hidden: Mutex<u32>,
     calls: Mutex<Vec<&'static str>>,
 }
 
 impl Thing {
     fn new(answers: &[Answer], there: Option<(&'static str, bool)>) -> Self {
         let answers = Mutex::new(answers.iter().rev().copied().collect());
-        Self { answers, there: Mutex::new(there), unseen: Mutex::new(0), calls: Mutex::default() }
+        Self { answers, there: Mutex::new(there), hidden: Mutex::new(0), calls: Mutex::default() }
     }
 
     fn calls(&self) -> Vec<&'static str> {
@@ -44,57 +45,46 @@ impl Thing {
     }
 }
 
-fn failure(code: Option<&str>) -> Error {
-    futuswarm_aws::Error::from(futuswarm_aws::Failure {
-        operation: "CreateThing",
-        code: code.map(str::to_owned),
-        message: "dispatch failure".to_owned(),
-        request_id: None,
-        status: code.map(|_| 400),
-    })
-    .into()
-}
-
-impl Resource for Thing {
-    type Found = (&'static str, bool);
+impl Resource<Nowhere> for Thing {
+    type Observed = (&'static str, bool);
 
     fn kind(&self) -> &'static str {
         "thing"
     }
 
-    fn name(&self, _: &Cloud) -> String {
+    fn name(&self, _: &Nowhere) -> String {
         "the thing".to_owned()
     }
 
-    fn part(&self) -> String {
+    fn component(&self) -> String {
         "thing".to_owned()
     }
 
-    async fn observe(&self, _: &Cloud) -> Result<Option<Self::Found>, Error> {
-        let mut unseen = self.unseen.lock().unwrap();
-        if *unseen > 0 {
-            *unseen -= 1;
+    async fn observe(&self, (): &(), _: &Nowhere) -> Result<Option<Self::Observed>, Failure> {
+        let mut hidden = self.hidden.lock().unwrap();
+        if *hidden > 0 {
+            *hidden -= 1;
             return Ok(None);
         }
         Ok(*self.there.lock().unwrap())
     }
 
-    fn id(&self, _: &Self::Found) -> String {
+    fn id(&self, _: &Self::Observed) -> String {
         "thing-1".to_owned()
     }
 
-    fn wanted(&self, _: &Cloud) -> Result<Fields, Error> {
+    fn desired(&self, _: &Nowhere) -> Result<Fields, Failure> {
         let tags = [("owner".to_owned(), OURS.to_owned())];
-        Ok(Fields::new().with("finished", true).with_wanted_tags(&tags))
+        Ok(Fields::new().with("finished", true).with_desired_tags(&tags))
     }
 
-    fn current(&self, _: &Cloud, (owner, finished): &Self::Found) -> Fields {
+    fn current(&self, _: &Nowhere, (owner, finished): &Self::Observed) -> Fields {
         Fields::new()
             .with("finished", finished)
             .with_tags([("owner", *owner)], &[("owner".to_owned(), OURS.to_owned())])
     }
 
-    async fn create(&self, _: &Cloud) -> Result<String, Error> {
+    async fn create(&self, (): &(), _: &Nowhere) -> Result<String, Failure> {
         self.calls.lock().unwrap().push("create");
         let answer = self.answers.lock().unwrap().pop().expect("no further creation");
         let make = |finished| *self.there.lock().unwrap() = Some((OURS, finished));
@@ -105,20 +95,20 @@ impl Resource for Thing {
             }
             Answer::Lost => {
                 make(false);
-                Err(failure(None))
+                Err(Failure(None))
             }
-            Answer::Down => Err(failure(None)),
-            Answer::Half(code) | Answer::Code(code) => Err(failure(Some(code))),
+            Answer::Down => Err(Failure(None)),
+            Answer::Half(code) | Answer::Code(code) => Err(Failure(Some(code))),
         }
     }
 
-    async fn update(&self, _: &Cloud, _: &Self::Found, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, (): &(), _: &Nowhere, _: &Self::Observed, _: Changed<'_>) -> Result<(), Failure> {
         self.calls.lock().unwrap().push("update");
         Ok(())
     }
 
     /// Takes its owner's mark off first, and then the thing itself.
-    async fn delete(&self, _: &Cloud, _: &Self::Found) -> Result<(), Error> {
+    async fn delete(&self, (): &(), _: &Nowhere, _: &Self::Observed) -> Result<(), Failure> {
         self.calls.lock().unwrap().push("delete");
         let answer = self.answers.lock().unwrap().pop().expect("no further deletion");
         match answer {
@@ -128,34 +118,34 @@ impl Resource for Thing {
             }
             Answer::Lost => {
                 *self.there.lock().unwrap() = None;
-                Err(failure(None))
+                Err(Failure(None))
             }
-            Answer::Down => Err(failure(None)),
+            Answer::Down => Err(Failure(None)),
             Answer::Half(code) => {
                 *self.there.lock().unwrap() = Some((OURS, false));
-                Err(failure(Some(code)))
+                Err(Failure(Some(code)))
             }
-            Answer::Code(code) => Err(failure(Some(code))),
+            Answer::Code(code) => Err(Failure(Some(code))),
         }
     }
 }
 
-fn cloud() -> Cloud {
-    Cloud::nowhere(Extras::default(), Box::new(|_| {}))
+fn nowhere() -> Nowhere {
+    Nowhere::new(APPLY)
 }
 
 async fn created(thing: &Thing) -> Result<String, String> {
-    create(thing, &cloud()).await.map_err(|error| error.to_string())
+    create(thing, &(), &nowhere()).await.map_err(|error| error.to_string())
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_made_without_an_answer_is_found_and_finished_and_not_made_twice() {
     let thing = Thing::new(&[Answer::Lost], None);
-    *thing.unseen.lock().unwrap() = 4;
+    *thing.hidden.lock().unwrap() = 4;
     assert_eq!(created(&thing).await.unwrap(), "thing-1");
     assert_eq!(thing.calls(), ["create", "update"]);
     // The SDK has tried again by itself.
-    let thing = Thing::new(&[Answer::Code("InvalidThing.Duplicate")], Some((OURS, true)));
+    let thing = Thing::new(&[Answer::Code("ThingExists")], Some((OURS, true)));
     assert_eq!(created(&thing).await.unwrap(), "thing-1");
     assert_eq!(thing.calls(), ["create"]);
 }
@@ -166,7 +156,7 @@ async fn what_was_not_made_is_made_again_and_not_for_ever() {
     let begun = tokio::time::Instant::now();
     assert_eq!(created(&thing).await.unwrap(), "thing-1");
     assert_eq!(thing.calls(), ["create", "create"]);
-    assert!(begun.elapsed() > SEEN.total / 2, "not before AWS has had time to show it");
+    assert!(begun.elapsed() > VISIBLE.total / 2, "not before AWS has had time to show it");
     let thing = Thing::new(&[Answer::Down; CREATIONS], None);
     assert!(created(&thing).await.unwrap_err().contains("CreateThing"));
     assert_eq!(thing.calls().len(), CREATIONS);
@@ -175,13 +165,13 @@ async fn what_was_not_made_is_made_again_and_not_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn what_is_not_ours_stays_what_it_is_and_the_refusal_is_told() {
     for there in [None, Some((THEIRS, true))] {
-        let thing = Thing::new(&[Answer::Code("InvalidThing.Duplicate")], there);
-        assert!(created(&thing).await.unwrap_err().contains("InvalidThing.Duplicate"), "{there:?}");
+        let thing = Thing::new(&[Answer::Code("ThingExists")], there);
+        assert!(created(&thing).await.unwrap_err().contains("ThingExists"), "{there:?}");
         assert_eq!(thing.calls(), ["create"], "{there:?}");
     }
-    let (thing, cloud) = (Thing::new(&[Answer::Code("AlreadyExists")], Some((THEIRS, true))), cloud());
-    assert!(create(&thing, &cloud).await.is_err());
-    assert_eq!(cloud.id("thing"), None, "nothing hangs on it");
+    let (thing, run) = (Thing::new(&[Answer::Code("ThingAlreadyExists")], Some((THEIRS, true))), nowhere());
+    assert!(create(&thing, &(), &run).await.is_err());
+    assert_eq!(run.ledger().id("thing"), None, "nothing depends on it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,7 +183,7 @@ async fn a_plain_refusal_is_told_at_once() {
 }
 
 async fn deleted(thing: &Thing) -> Result<(), String> {
-    delete(thing, &cloud(), &(OURS, true)).await.map_err(|error| error.to_string())
+    delete(thing, &(), &nowhere(), &(OURS, true)).await.map_err(|error| error.to_string())
 }
 
 #[tokio::test]
@@ -203,8 +193,8 @@ async fn what_was_deleted_without_an_answer_is_gone_and_what_is_left_is_deleted(
         (&[Answer::Lost][..], 1),
         (&[Answer::Code("ValidationError")], 1),
         (&[Answer::Down, Answer::Made], 2),
-        (&[Answer::Half("Thing.NotAttached"), Answer::Made], 2),
-        (&[Answer::Half("NoSuchEntity"), Answer::Made], 2),
+        (&[Answer::Half("NotAttached"), Answer::Made], 2),
+        (&[Answer::Half("PolicyNotFound"), Answer::Made], 2),
         (&[Answer::Down, Answer::Down, Answer::Lost], 3),
     ] {
         let thing = Thing::new(answers, there.filter(|_| !matches!(answers, [Answer::Code(_)])));
@@ -214,7 +204,7 @@ async fn what_was_deleted_without_an_answer_is_gone_and_what_is_left_is_deleted(
         assert_eq!(*thing.there.lock().unwrap(), None);
     }
     // It is seen for a moment after its end.
-    assert!(deleted(&Thing::new(&[Answer::Code("InvalidThing.NotFound")], there)).await.is_ok());
+    assert!(deleted(&Thing::new(&[Answer::Code("ThingNotFound")], there)).await.is_ok());
 }
 
 #[tokio::test]
@@ -227,14 +217,26 @@ async fn what_cannot_be_deleted_is_told_and_not_tried_for_ever() {
     assert_eq!(thing.calls().len(), DELETIONS);
 }
 
-#[test]
-fn looks_begin_with_nothing_seen_and_share_what_was_noted() {
-    let cloud = cloud();
-    cloud.note_id("vpc".to_owned(), "vpc-1".to_owned());
-    let other = cloud.afresh();
-    assert_eq!(other.id("vpc").as_deref(), Some("vpc-1"));
-    other.note_id("balancer".to_owned(), "arn".to_owned());
-    other.note("a note".to_owned());
-    assert_eq!(cloud.id("balancer").as_deref(), Some("arn"));
-    assert_eq!(cloud.take_report().notes, ["a note"]);
+#[tokio::test(start_paused = true)]
+async fn what_is_observed_again_is_observed_afresh_and_shares_the_ledger() {
+    let (thing, run) = (Thing::new(&[Answer::Lost], None), nowhere());
+    *thing.hidden.lock().unwrap() = 2;
+    run.ledger().note_id("vpc", "vpc-1");
+    assert_eq!(create(&thing, &(), &run).await.unwrap(), "thing-1");
+    assert_eq!(run.afresh.load(Ordering::Relaxed), 3);
+    let other = run.afresh();
+    assert_eq!(other.ledger().id("vpc").as_deref(), Some("vpc-1"));
+    other.ledger().note_id("balancer", "arn");
+    other.ledger().note("a note".to_owned());
+    assert_eq!(run.ledger().id("balancer").as_deref(), Some("arn"));
+    assert_eq!(run.ledger().take_report().notes, ["a note"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_is_no_answer_is_told_at_once() {
+    let thing = Thing::new(&[Answer::Code(NO_ANSWER)], Some((OURS, true)));
+    assert!(created(&thing).await.is_err());
+    let thing = Thing::new(&[Answer::Code(NO_ANSWER)], Some((OURS, true)));
+    assert!(deleted(&thing).await.is_err());
+    assert_eq!(thing.calls(), ["delete"]);
 }

@@ -1,4 +1,4 @@
-//! What is to be done, in words: fields that are wanted, fields that were found, and the differences between them.
+//! Fields of a resource as they should be and as they are, and the differences between them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,18 +7,6 @@ use serde::Serialize;
 
 /// Stands for an id that only exists once something has been made.
 pub const UNKNOWN: &str = "(known after apply)";
-
-/// What happens to a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// It does not exist.
-    Create,
-    /// It is different.
-    Update,
-    /// It is not wanted.
-    Delete,
-}
 
 /// The properties of a resource that are compared, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -47,14 +35,14 @@ impl Fields {
         }
     }
 
-    /// With these tags, each a field of its own. Of what was found only `ours` count: tags of somebody else stay.
+    /// With these tags, each a field of its own. Of what was observed only `ours` count: tags of somebody else stay.
     #[must_use]
     pub fn with_tags<'a>(
         mut self,
-        found: impl IntoIterator<Item = (&'a str, &'a str)>,
+        observed: impl IntoIterator<Item = (&'a str, &'a str)>,
         ours: &[(String, String)],
     ) -> Self {
-        for (key, value) in found {
+        for (key, value) in observed {
             if ours.iter().any(|(name, _)| name == key) {
                 self.0.insert(tag_field(key), value.to_owned());
             }
@@ -62,9 +50,9 @@ impl Fields {
         self
     }
 
-    /// With the tags that are wanted.
+    /// With the tags that are desired.
     #[must_use]
-    pub fn with_wanted_tags(self, ours: &[(String, String)]) -> Self {
+    pub fn with_desired_tags(self, ours: &[(String, String)]) -> Self {
         self.with_tags(ours.iter().map(|(key, value)| (key.as_str(), value.as_str())), ours)
     }
 
@@ -73,17 +61,17 @@ impl Fields {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// What must change so that `found` becomes `self`.
+    /// What must change so that `observed` becomes `self`.
     #[must_use]
-    pub fn differences(&self, found: &Self) -> Vec<Difference> {
+    pub fn differences(&self, observed: &Self) -> Vec<Difference> {
         let mut all = Vec::new();
         for (field, to) in &self.0 {
-            let from = found.0.get(field);
+            let from = observed.0.get(field);
             if from != Some(to) {
                 all.push(Difference { field: field.clone(), from: from.cloned(), to: Some(to.clone()) });
             }
         }
-        for (field, from) in &found.0 {
+        for (field, from) in &observed.0 {
             if !self.0.contains_key(field) {
                 all.push(Difference { field: field.clone(), from: Some(from.clone()), to: None });
             }
@@ -102,9 +90,9 @@ fn tag_field(key: &str) -> String {
 pub struct Difference {
     /// The property.
     pub field: String,
-    /// What was found; absent when there was nothing.
+    /// Absent when there is nothing.
     pub from: Option<String>,
-    /// What is wanted; absent when nothing is.
+    /// Absent when there should be nothing.
     pub to: Option<String>,
 }
 
@@ -143,62 +131,6 @@ impl Changed<'_> {
     }
 }
 
-/// One change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// What happens.
-    pub action: Action,
-    /// Kind of resource.
-    pub kind: &'static str,
-    /// Its name.
-    pub name: String,
-    /// Which part of the cluster it is.
-    pub part: String,
-    /// What changes.
-    pub differences: Vec<Difference>,
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = match self.action {
-            Action::Create => '+',
-            Action::Update => '~',
-            Action::Delete => '-',
-        };
-        write!(formatter, "{mark} {} {}", self.kind, self.name)
-    }
-}
-
-/// What happens while a run goes on, for whoever watches.
-#[derive(Debug, Clone, Copy)]
-pub enum Event<'a> {
-    /// A change is begun; in a plan it is only listed.
-    Begun(&'a Change),
-    /// A change was made.
-    Made(&'a Change, std::time::Duration),
-    /// A change failed; the error comes at the end.
-    Failed(&'a Change),
-    /// Something that somebody has to know or do.
-    Note(&'a str),
-}
-
-/// The outcome of a run that went well.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Report {
-    /// In the order in which they were made, or would be.
-    pub changes: Vec<Change>,
-    /// What somebody has to know or do.
-    pub notes: Vec<String>,
-}
-
-impl Report {
-    /// How many changes there are of one kind of action.
-    #[must_use]
-    pub fn count(&self, action: Action) -> usize {
-        self.changes.iter().filter(|change| change.action == action).count()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,15 +138,15 @@ mod tests {
     #[test]
     fn fields_are_compared_both_ways_and_tags_of_others_stay() {
         let ours = [("team".to_owned(), "a".to_owned()), ("Name".to_owned(), "vpc".to_owned())];
-        let wanted = Fields::new().with("size", 2).with("rule 22", "open").with_wanted_tags(&ours);
-        let found = Fields::new()
+        let desired = Fields::new().with("size", 2).with("rule 22", "open").with_desired_tags(&ours);
+        let observed = Fields::new()
             .with("size", 1)
             .with("rule 80", "open")
             .with_tags([("team", "b"), ("Name", "vpc"), ("theirs", "x")], &ours);
-        let texts: Vec<String> = wanted.differences(&found).iter().map(ToString::to_string).collect();
+        let texts: Vec<String> = desired.differences(&observed).iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["rule 22: open is missing", "size: 1 → 2", "tag team: b → a", "rule 80: open is too much"]);
-        assert!(wanted.differences(&wanted).is_empty());
-        let differences = wanted.differences(&found);
+        assert!(desired.differences(&desired).is_empty());
+        let differences = desired.differences(&observed);
         assert!(Changed(&differences).tags() && Changed(&differences).any(&["size"]));
         assert!(!Changed(&differences).any(&["other"]));
     }

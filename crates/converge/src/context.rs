@@ -1,0 +1,83 @@
+//! What a run needs to know of where it happens.
+
+use crate::Ledger;
+
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Make everything what it should be; in a plan only say how.
+    Apply {
+        /// Whether nothing is changed.
+        plan: bool,
+    },
+    /// Delete everything; in a plan only say what would go.
+    Destroy {
+        /// Whether nothing is changed.
+        plan: bool,
+        /// Whether data goes, too.
+        delete_data: bool,
+    },
+}
+
+impl Mode {
+    /// Whether nothing is changed.
+    #[must_use]
+    pub fn plans(self) -> bool {
+        match self {
+            Self::Apply { plan } | Self::Destroy { plan, .. } => plan,
+        }
+    }
+
+    /// Whether resources are brought about and not deleted.
+    #[must_use]
+    pub fn applies(self) -> bool {
+        matches!(self, Self::Apply { .. })
+    }
+
+    /// Whether data is deleted with everything else.
+    #[must_use]
+    pub fn deletes_data(self) -> bool {
+        matches!(self, Self::Destroy { delete_data: true, .. })
+    }
+
+    /// Whether a resource is left alone.
+    pub(crate) fn keeps(self, holds_data: bool) -> bool {
+        matches!(self, Self::Destroy { delete_data: false, .. }) && holds_data
+    }
+}
+
+/// What a service answered to a call that failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// What was to be made exists already.
+    pub exists: bool,
+    /// What was to be changed or deleted does not exist.
+    pub is_gone: bool,
+    /// Nobody knows whether the call took effect: no answer came, or the service failed.
+    pub is_in_doubt: bool,
+}
+
+/// A failure of a resource's own work.
+pub trait CallError: std::error::Error + Send + Sync + 'static {
+    /// What the service answered; nothing when the failure is no answer of a service.
+    fn answer(&self) -> Option<Answer>;
+}
+
+/// Everything that resources share in one run.
+pub trait Context: Send + Sync + Sized {
+    /// How many steps run at a time.
+    const CONCURRENCY: usize;
+    /// What resources are asked for and changed with; pure parts of a resource get none of them.
+    type Clients: Send + Sync;
+    /// What resources fail with.
+    type Error: CallError;
+
+    /// What this run has noted and is held to.
+    fn ledger(&self) -> &Ledger;
+    /// Where the resources are, for messages: `eu-west-1`.
+    fn place(&self) -> &str;
+    /// The same run with nothing of what it has observed so far; with the same ledger.
+    fn afresh(&self) -> Self;
+    /// Whether the operator says that a component exists already: whether that is so is checked before anything is changed.
+    fn is_adopted(&self, component: &str) -> bool;
+}

@@ -1,0 +1,115 @@
+//! The clients of one account and region.
+
+use futuswarm_aws::json::{self, Json};
+use futuswarm_aws::{NotTwice, SdkConfig};
+use futuswarm_spec::Spec;
+use futuswarm_store::{S3Bucket, Store};
+
+use crate::{Cluster, Error, identity};
+
+/// A client for each service.
+pub struct Aws {
+    /// Certificate Manager.
+    pub acm: aws_sdk_acm::Client,
+    /// Auto Scaling.
+    pub scaling: aws_sdk_autoscaling::Client,
+    /// Application load balancers.
+    pub balancing: aws_sdk_elasticloadbalancingv2::Client,
+    /// Classic load balancers.
+    pub classic: aws_sdk_elasticloadbalancing::Client,
+    /// Route 53.
+    pub dns: aws_sdk_route53::Client,
+    /// Virtual machines and their networks.
+    pub ec2: aws_sdk_ec2::Client,
+    /// Roles and instance profiles.
+    pub iam: aws_sdk_iam::Client,
+    /// Keys.
+    pub kms: aws_sdk_kms::Client,
+    /// Service Quotas.
+    pub quotas: aws_sdk_servicequotas::Client,
+    /// Databases.
+    pub rds: aws_sdk_rds::Client,
+    /// Buckets.
+    pub s3: aws_sdk_s3::Client,
+    /// Parameters of Systems Manager.
+    pub ssm: Json,
+    /// Roles of other accounts.
+    pub sts: aws_sdk_sts::Client,
+    /// The documents of the state bucket.
+    pub store: Store<S3Bucket>,
+    /// The settings behind the clients.
+    pub sdk: SdkConfig,
+}
+
+impl Aws {
+    /// Connects with the standard credentials, learns the account and checks that it is the spec's.
+    ///
+    /// # Errors
+    /// When there are no credentials, they are another account's, or AWS does not answer.
+    pub async fn connect(spec: Spec) -> Result<(Self, Cluster), Error> {
+        let sdk: SdkConfig = futuswarm_aws::config(Some(&spec.region)).await;
+        let sts = aws_sdk_sts::Client::new(&sdk);
+        let caller = identity::caller(&sdk, &sts, &spec.region).await?;
+        let account = caller.account;
+        if let Some(expected) = spec.account.as_ref().filter(|expected| **expected != account) {
+            return Err(Error::Missing(format!(
+                "the cluster {} belongs to the account {expected}, and these credentials are of {account} ({}): choose others with AWS_PROFILE; nothing was changed",
+                spec.cluster, caller.arn
+            )));
+        }
+        // The local cloud is on loopback.
+        let over_tls = !sdk.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let cluster = Cluster::new(spec, account, over_tls);
+        Ok((Self::new(sdk, sts, &cluster), cluster))
+    }
+
+    /// The same without asking anybody who the account is.
+    fn new(sdk: SdkConfig, sts: aws_sdk_sts::Client, cluster: &Cluster) -> Self {
+        let is_emulated = sdk.endpoint_url().is_some();
+        let s3 = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(is_emulated).build();
+        Self {
+            acm: aws_sdk_acm::Client::new(&sdk),
+            scaling: aws_sdk_autoscaling::Client::new(&sdk),
+            balancing: aws_sdk_elasticloadbalancingv2::Client::new(&sdk),
+            classic: aws_sdk_elasticloadbalancing::Client::new(&sdk),
+            dns: aws_sdk_route53::Client::new(&sdk),
+            ec2: aws_sdk_ec2::Client::new(&sdk),
+            iam: aws_sdk_iam::Client::new(&sdk),
+            kms: aws_sdk_kms::Client::new(&sdk),
+            quotas: aws_sdk_servicequotas::Client::new(&sdk),
+            rds: aws_sdk_rds::Client::new(&sdk),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            ssm: Json::new(&json::SSM, &sdk),
+            sts,
+            store: Store::new(S3Bucket::new(&sdk, &cluster.names.bucket())),
+            sdk,
+        }
+    }
+
+    /// The endpoint, when it is not AWS's own.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&str> {
+        self.sdk.endpoint_url()
+    }
+}
+
+/// For calls to EC2 that it would make twice: see [`NotTwice`].
+pub(crate) fn ec2_not_twice() -> aws_sdk_ec2::config::Builder {
+    aws_sdk_ec2::config::Builder::new().retry_classifier(NotTwice)
+}
+
+#[cfg(test)]
+impl Aws {
+    /// Clients that lead to a server of the test's own.
+    pub(crate) fn at(endpoint: &str, cluster: &Cluster) -> Self {
+        let credentials = aws_credential_types::Credentials::new("KEY", "secret", None, None, "test");
+        let sdk = SdkConfig::builder()
+            .behavior_version(futuswarm_aws::BehaviorVersion::latest())
+            .region(futuswarm_aws::Region::new(cluster.names.region.clone()))
+            .endpoint_url(endpoint)
+            .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(credentials))
+            .build();
+        let sts = aws_sdk_sts::Client::new(&sdk);
+        Self::new(sdk, sts, cluster)
+    }
+}
