@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::verbs::test::{ACCOUNTS, LONG, MACHINE};
 
 /// Crates that may depend on `aws-sdk-*`.
-const AWS: [&str; 8] = ["agent", "aws", "imds", "local", "provision", "publish", "store", "vault"];
+const AWS: [&str; 9] = ["agent", "aws", "aws-front", "imds", "local", "provision", "publish", "store", "vault"];
 /// A file of more lines is two rooms in one.
 const LONGEST_FILE: usize = 500;
 
@@ -74,12 +74,12 @@ fn only_named_crates_know_aws() {
 #[test]
 fn rendering_rooms_do_no_input_or_output() {
     let all = dependencies();
-    for name in ["edge", "firewall", "userdata", "spec", "secret"] {
+    for name in ["edge", "firewall", "iam", "local-api", "userdata", "spec", "secret"] {
         for forbidden in ["tokio", "bollard", "rustix", "hyper"] {
             assert!(!all[name].contains(forbidden), "{name} depends on {forbidden}");
         }
     }
-    for name in ["edge", "firewall", "userdata"] {
+    for name in ["edge", "firewall", "iam", "userdata"] {
         let mut found = Vec::new();
         sources(&root().join("crates").join(name).join("src"), &mut found);
         let is_test = |path: &std::path::Path| {
@@ -105,6 +105,7 @@ fn the_image_pipeline_knows_nothing_of_the_cloud() {
     }
     assert!(!all["provision"].contains("futuswarm-local"), "provisioning must not know whether the cloud is local");
     assert!(!all["agent"].contains("futuswarm-local"), "the agent must not know whether the cloud is local");
+    assert!(!all["aws-front"].contains("futuswarm-local"), "the front must not know what is behind the API");
 }
 
 /// The files of a package's integration tests: name → text with that of its modules.
