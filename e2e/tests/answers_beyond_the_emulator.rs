@@ -41,8 +41,9 @@ fn the_local_cloud_answers_as_aws_does() {
     // Also from a template's version that was added later, as with a new image.
     assert_eq!(run(&account, "templates", &[]), json!([["first", "second"], 2]));
 
-    let port = |key: &str| account.text(key).rsplit(':').next().unwrap_or_default().to_owned();
-    let words = [account.text("netns"), account.text("ca_certificate"), port("url"), port("https_url")];
+    let cloud = account.cloud();
+    let port = |url: &str| url.rsplit(':').next().unwrap_or_default().to_owned();
+    let words = [cloud.netns.clone(), cloud.ca_certificate.clone(), port(&cloud.url), port(&cloud.https_url)];
     assert_eq!(run(&account, "balancers", &words.each_ref().map(String::as_str)), "done");
     assert_eq!(run(&account, "lifecycle", &[]), "done");
 }
@@ -108,15 +109,15 @@ fn nodes_ask_by_the_names_of_aws_over_tls() {
     // With databases: without, nobody asks for names, and nobody answers.
     let account = Account::with_databases("local-emulator");
     let mut node = run(&account, "names", &[]);
-    let (region, authority) = (account.text("region"), account.text("ca_certificate"));
-    node["plain"] = account.text("node_endpoint").into();
+    let (region, authority) = (account.cloud().region.clone(), account.cloud().ca_certificate.clone());
+    node["plain"] = account.cloud().node_endpoint.clone().into();
     let address = node["address"].as_str().unwrap().to_owned();
     // A key that only a look at the whole path tells from others, the first time it is asked for by a node.
     account.faults(
         &json!({ "fault": { "kind": "throttle" }, "service": "s3", "path": "by-name/cluster/genesis", "caller": "node", "count": 1 }),
     );
     let kept = account.at_node("e2e/by_name.py", &address, &[&region, &authority], &node);
-    assert_eq!(account.progress()["hit"], 1, "the throttled answer was given: {}", account.progress());
+    assert_eq!(account.progress().all.hit, 1, "the throttled answer was given: {:?}", account.progress());
     account.calm();
 
     // What was written by name is what the owner finds by path.
@@ -140,7 +141,7 @@ fn nodes_ask_by_the_names_of_aws_over_tls() {
 fn a_database_is_a_real_one() {
     let account = Account::with_databases("local-emulator");
     let tree = ToolsTree::locate().unwrap().root().display().to_string();
-    let version = run(&account, "databases", &[&account.text("netns"), &account.text("ca_certificate"), &tree]);
+    let version = run(&account, "databases", &[&account.cloud().netns, &account.cloud().ca_certificate, &tree]);
     assert!(version.as_str().unwrap().starts_with("PostgreSQL 17"), "{version}");
     // One is left running: it ends with the cloud.
     assert!(run(&account, "one_database", &[]).as_str().unwrap().starts_with("left."));
@@ -161,10 +162,10 @@ fn nobody_waits_for_a_look_that_takes_long() {
     let late = json!({ "fault": { "kind": "late", "milliseconds": 15_000 }, "service": "elasticloadbalancing", "count": 1000 });
     account.faults(&late);
     let started = Instant::now();
-    while account.progress()["seen"] == 0 {
+    while account.progress().all.seen == 0 {
         assert!(
             started.elapsed() < Duration::from_secs(10),
-            "nobody asks about load balancers: {}",
+            "nobody asks about load balancers: {:?}",
             account.progress()
         );
         std::thread::sleep(Duration::from_millis(50));

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futuswarm_local_api::faults::Progress;
 use futuswarm_testkit::{Cluster, Leftovers, get};
 
 /// Three emulated machines take two minutes to be Ready on two idle cores, and more on a busy machine.
@@ -86,8 +87,8 @@ fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
         let ready = cluster.ready();
         ready.len() == 3 && !ready.contains(&victim)
     });
-    let progress: serde_json::Value = serde_json::from_str(&cluster.local(&["api-faults"])).unwrap();
-    assert_eq!(progress["hit"], 60, "every throttled answer was given");
+    let progress: Progress = serde_json::from_str(&cluster.local(&["api-faults"])).unwrap();
+    assert_eq!(progress.all.hit, 60, "every throttled answer was given");
     let said = |node: &str| cluster.console(node).lines().any(|line| line.contains("SlowDown"));
     assert!(cluster.ready().iter().any(|node| said(node)), "an agent says in a line that S3 throttles");
     // SSH keys come a few seconds after a node is Ready.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futuswarm_local_api::faults::Progress;
 use futuswarm_testkit::{Account, Cluster, get};
 use serde_json::{Value, json};
 
@@ -106,9 +107,9 @@ fn faults(cluster: &Cluster, faults: &Value) {
     cluster.local(&["api-faults", &faults.to_string()]);
 }
 
-fn hits(cluster: &Cluster) -> u64 {
-    let progress: Value = serde_json::from_str(&cluster.local(&["api-faults"])).expect("progress is JSON");
-    progress["hit"].as_u64().expect("a number")
+fn hits(cluster: &Cluster) -> u32 {
+    let progress: Progress = serde_json::from_str(&cluster.local(&["api-faults"])).expect("progress is JSON");
+    progress.all.hit
 }
 
 /// Waits until all four nodes are Ready and in the Swarm, with one leader and two that could be, and the dead one is forgotten.

@@ -10,9 +10,9 @@ const PLAN: &[&str] = &["apply", "--image", "empty", "--plan", "--json"];
 /// What `e2e/provision/drift.py` can change; each is one plan and one apply.
 const BATCHES: &[&str] = &["networks", "bucket", "identities", "balancer", "nodes", "data"];
 /// A plan without changes is made many times a day; it asks no more than this.
-const MOST_REQUESTS: u64 = 30;
+const MOST_REQUESTS: u32 = 30;
 /// With fewer, not all kinds of resources would have been looked at, or nobody would have counted.
-const FEWEST_REQUESTS: u64 = 20;
+const FEWEST_REQUESTS: u32 = 20;
 
 /// Changes of a plan: part → field → from and to.
 fn changes(plan: &Output) -> Value {
@@ -48,7 +48,7 @@ fn what_somebody_changed_is_shown_field_by_field_and_mended() {
     account.must_provision(APPLY);
     account.calm();
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
-    let seen = account.progress()["seen"].as_u64().unwrap();
+    let seen = account.progress().all.seen;
     assert!((FEWEST_REQUESTS..=MOST_REQUESTS).contains(&seen), "a plan without changes asked {seen} times");
     let before = inventory(&account);
     for batch in BATCHES {
@@ -236,10 +236,10 @@ fn a_key_that_is_cut_short_or_refused_takes_nothing_from_a_living_cluster() {
         "count": 1_000_000,
     }));
     let refused = with_other(APPLY);
-    let hits = account.progress()["hit"].as_u64();
+    let hits = account.progress().all.hit;
     account.calm();
     let (_, talk) = texts(&refused);
-    assert!(refused.status.code() == Some(1) && talk.contains("InvalidKey.Format") && hits == Some(1), "{talk}");
+    assert!(refused.status.code() == Some(1) && talk.contains("InvalidKey.Format") && hits == 1, "{talk}");
     assert_eq!(account.inventory(), before, "the former key is there, and the templates name it");
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
 

@@ -34,9 +34,9 @@ fn refused_saying(id: &str, service: &str, action: &str, code: &str, message: &s
 /// That each of several faults has hit as often as it should.
 fn assert_all_hit(account: &Account, faults: &[Value]) {
     let progress = account.progress();
-    let hits = progress["faults"].as_array().unwrap().iter().map(|one| (one["id"].clone(), one["hit"].clone()));
-    let expected = faults.iter().map(|one| (one["id"].clone(), one["count"].clone()));
-    assert_eq!(hits.collect::<Vec<_>>(), expected.collect::<Vec<_>>(), "{progress}");
+    let hits = progress.faults.iter().map(|one| (one.id.as_str(), one.counts.hit.into()));
+    let expected = faults.iter().map(|one| (one["id"].as_str().unwrap(), one["count"].as_u64().unwrap()));
+    assert_eq!(hits.collect::<Vec<(&str, u64)>>(), expected.collect::<Vec<_>>(), "{progress:?}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_service_that_fails_for_good_stops_only_what_hangs_on_it() {
     });
     account.faults(&internal);
     let output = account.provision(APPLY).output().unwrap();
-    let hits = account.progress()["hit"].as_u64().unwrap();
+    let hits = account.progress().all.hit;
     account.calm();
     let (_, talk) = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{talk}");
@@ -292,7 +292,7 @@ fn what_is_not_visible_yet_and_what_is_throttled_is_waited_for() {
         "fault": { "kind": "lost" }, "agent": "under-test", "service": "iam", "action": "DeleteRolePolicy", "count": 1,
     }));
     account.must_provision(DESTROY);
-    assert_eq!(account.progress()["hit"], 1);
+    assert_eq!(account.progress().all.hit, 1);
     account.calm();
     assert_eq!(account.inventory(), nothing, "the roles, too");
 }
@@ -329,7 +329,7 @@ fn why_auto_scaling_starts_no_instances_is_said_within_seconds() {
         "count": FOREVER,
     }));
     let output = account.provision(&wait).output().unwrap();
-    let asked = account.progress()["hit"].as_u64().unwrap();
+    let asked = account.progress().all.hit;
     account.calm();
     let (_, talk) = texts(&output);
     assert_eq!(output.status.code(), Some(1), "{talk}");

@@ -48,7 +48,7 @@ struct Rehearsal {
 impl Rehearsal {
     fn begin(name: &'static str) -> Self {
         let account = Account::start(name);
-        let seen = |account: &Account| u32::try_from(account.progress()["seen"].as_u64().unwrap()).unwrap();
+        let seen = |account: &Account| account.progress().all.seen;
         let nothing = inventory(&account);
         assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(2));
         assert_eq!(inventory(&account), nothing, "a plan changes nothing");

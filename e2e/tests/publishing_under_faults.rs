@@ -30,7 +30,7 @@ fn a_snapshot_is_the_disk_and_the_next_one_is_sent_as_the_difference() {
     fixture.account.faults(&json!({ "fault": { "kind": "internal" }, "service": "ebs", "count": 0 }));
     let again = fixture.publish(&one, &[]);
     assert_eq!((&again["reused"], &again["image_id"]), (&json!(true), &published["image_id"]));
-    assert_eq!(fixture.account.progress()["seen"], 0, "no call of the EBS direct APIs");
+    assert_eq!(fixture.account.progress().all.seen, 0, "no call of the EBS direct APIs");
 
     let second = changed(first.clone(), &[0, 7, 12]);
     let two = Image::new("node-two", &second);
@@ -106,7 +106,7 @@ fn faults_of_the_api_are_survived_and_a_wrong_checksum_is_not() {
         let image = Image::new(&format!("node-{number}"), &disk);
         fixture.account.faults(&faults);
         let published = fixture.publish(&image, &["--full"]);
-        assert!(fixture.account.progress()["hit"].as_u64() > Some(0), "{faults}: nothing was hit");
+        assert!(fixture.account.progress().all.hit > 0, "{faults}: nothing was hit");
         fixture.account.calm();
         fixture.assert_content(&published, &disk);
         assert_eq!(fixture.snapshots().len(), number + 1, "{faults}: one snapshot per image");
@@ -189,7 +189,7 @@ fn a_run_killed_after_any_call_is_finished_by_the_next() {
     let program =
         fixture.program(&["publish", "--image", image.folder()]).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
-    while fixture.account.progress()["hit"].as_u64() < Some(5) {
+    while fixture.account.progress().all.hit < 5 {
         assert!(started.elapsed() < Duration::from_secs(30), "no block is sent");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -271,13 +271,13 @@ fn mistakes_are_found_before_anything_is_sent() {
         let talk = fixture.refused(&[&["publish", "--image", image.folder()], options].concat());
         assert!(talk.contains(reason), "{options:?}: {talk}");
     }
-    assert_eq!(fixture.account.progress()["seen"], 0, "no call of the EBS direct APIs");
+    assert_eq!(fixture.account.progress().all.seen, 0, "no call of the EBS direct APIs");
     assert_eq!(fixture.snapshots(), Vec::<Value>::new());
 
     // In the local cloud a rehearsal is what is promoted.
     let mut program =
         fixture.program(&["publish", "--image", rehearsal.folder(), "--rehearsal", "--promote", "--no-smoke"]);
-    let output = program.env("FUTUSWARM_LOCAL_CLOUD", fixture.account.text("cluster")).output().unwrap();
+    let output = program.env("FUTUSWARM_LOCAL_CLOUD", fixture.account.cloud().cluster.clone()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     // An image that cannot be used keeps its name, and nobody waits for it.
@@ -441,7 +441,7 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
     // EC2 lets go of a snapshot late.
     fixture.account.faults(&refusal_of("InvalidSnapshot.InUse", "ec2", "DeleteSnapshot", 2));
     fixture.json(&["image", "retire", "--keep", "1", "--shared", "--yes", "--json"]);
-    assert_eq!(fixture.account.progress()["hit"], 2);
+    assert_eq!(fixture.account.progress().all.hit, 2);
     fixture.account.calm();
     assert_eq!(listed(), sorted(&used));
     for snapshot in [&unused["snapshot_id"], &shared["snapshot_id"]] {

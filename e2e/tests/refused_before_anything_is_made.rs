@@ -79,7 +79,7 @@ fn quotas_are_asked_before_anything_is_made_and_who_may_not_ask_is_told() {
     // Nobody has ever changed it: AWS knows its default only.
     account.faults(&refused("servicequotas", "GetServiceQuota", "NoSuchResourceException"));
     let (code, talk) = plan(&many);
-    assert!(account.progress()["hit"].as_u64() > Some(0));
+    assert!(account.progress().all.hit > 0);
     account.calm();
     assert!(
         code == Some(1) && talk.contains("the account may have 256 vCPUs of running on-demand instances"),

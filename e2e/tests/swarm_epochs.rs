@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use futuswarm_model::{Genesis, ManagerRecord, NodeRecord, NodeState, Role, keys, unix_millis};
 use futuswarm_store::{S3Bucket, Store, Versioned};
 use futuswarm_testkit::{Account, Ended, texts};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const NAME: &str = "local-api";
 const APPLY: &[&str] = &["apply", "--image", "empty", "--yes", "--no-wait-for-nodes"];
@@ -151,7 +151,7 @@ async fn a_cluster_that_is_deployed_again_over_its_bucket_gets_a_new_epoch_and_a
 async fn a_destroy_or_an_apply_that_is_killed_anywhere_neither_displaces_a_founder_nor_leaves_a_dead_one() {
     let rehearsal = Rehearsal::begin().await;
     let account = &rehearsal.account;
-    let seen = || u32::try_from(account.progress()["seen"].as_u64().unwrap()).unwrap();
+    let seen = || account.progress().all.seen;
     account.must_provision(APPLY);
     rehearsal.found("counted").await;
     account.calm();
@@ -206,14 +206,14 @@ async fn a_write_whose_answer_is_lost_counts_and_a_denied_object_is_asked_for_ag
     account.faults(&json!([lost]));
     // Panics when the second attempt, which S3 refuses, is taken for somebody else's.
     rehearsal.found("swarm").await;
-    let progress: Value = account.progress();
-    assert_eq!(progress["hit"], 1, "{progress}");
+    let progress = account.progress();
+    assert_eq!(progress.all.hit, 1, "{progress:?}");
     let denied = json!({ "fault": { "kind": "absent" }, "path": "cluster/genesis", "every": 2, "count": 20 });
     account.faults(&json!([denied]));
     for _ in 0..10 {
         assert_eq!(rehearsal.genesis().await.value.swarm_id.as_deref(), Some("swarm"));
     }
-    assert!(account.progress()["hit"].as_u64().unwrap() >= 5);
+    assert!(account.progress().all.hit >= 5);
     account.faults(&json!([]));
 }
 

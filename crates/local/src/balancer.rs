@@ -17,12 +17,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Child;
 
 use crate::authority::Authority;
-use crate::aws::Clients;
 use crate::child::{self, Argv, argv};
 use crate::dnsmasq::host_argv;
 use crate::ec2::View;
 use crate::error::{Error, Result, file};
 use crate::layout::write_atomically;
+use futuswarm_aws_front::clients::Clients;
 use model::{Listener, Model};
 
 /// HAProxy checks a configuration in milliseconds.

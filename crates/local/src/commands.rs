@@ -9,21 +9,20 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futuswarm_local_api::faults::{self, Progress};
+use futuswarm_local_api::place::CLUSTER_VARIABLE;
+use futuswarm_local_api::{CloudInfo, metadata_faults};
 pub use ports::Moved;
 
 use crate::config::{Accel, CloudConfig, Extent, PORT_KEYS};
-use crate::control;
-use crate::daemon::{self, CloudInfo};
+use crate::daemon;
 use crate::error::{Error, Result, file};
-use crate::front::faults::Progress;
 use crate::layout::{Layout, read_json};
 
 /// Making the Python environment is the slow part, the first time.
 const START_DEADLINE: Duration = Duration::from_secs(900);
 /// Killing machines and removing the namespace takes a second.
 const STOP_DEADLINE: Duration = Duration::from_secs(60);
-/// Variable in the environment of the daemon and all its children: the cluster's state folder.
-const CLUSTER_MARK: &str = "FUTUSWARM_LOCAL_CLUSTER";
 const POLL: Duration = Duration::from_millis(100);
 
 /// Settings and files of the cluster in a spec.
@@ -85,7 +84,7 @@ pub async fn up(spec: &Path, accel: Accel, extent: Extent) -> Result<Up> {
         .arg("--ports")
         .args([ports.map(|port| port.to_string()).join(",")])
         // Every child inherits it, so that whoever looks for leftovers finds them all.
-        .env(CLUSTER_MARK, &layout.dir)
+        .env(CLUSTER_VARIABLE, &layout.dir)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::from(log))
@@ -149,8 +148,7 @@ pub async fn down(spec: &Path) -> Result<bool> {
     let mut lock = layout.daemon_lock()?;
     let existed = lock.is_none() || layout.dir.exists();
     if lock.is_none() {
-        let asked: Result<()> = control::call(&layout, "POST", "/shutdown", "").await;
-        if let Err(error) = asked {
+        if let Err(error) = layout.client().shutdown() {
             tracing::debug!(%error, "the daemon did not listen; ending its process");
             end_process(&layout, rustix::process::Signal::TERM);
         }
@@ -203,33 +201,34 @@ pub async fn run_daemon(spec: &Path, accel: Accel, extent: Extent, ports: Option
 ///
 /// # Errors
 /// When the cloud does not run or does not understand.
-pub async fn inject(spec: &Path, faults: &str) -> Result<()> {
+pub fn inject(spec: &Path, faults: &str) -> Result<()> {
     let (_, layout) = open(spec, Accel::Auto)?;
-    control::call(&layout, "POST", "/faults", faults).await
+    let rules = metadata_faults::parse(faults.as_bytes()).map_err(|error| Error::Config(error.to_string()))?;
+    layout.client().set_metadata_faults(&rules).map_err(layout.failed())
 }
 
 /// Records the requests of the AWS API at the end of a file, or ceases to.
 ///
 /// # Errors
 /// When the cloud does not run, or the file cannot be opened.
-pub async fn record(spec: &Path, path: Option<&Path>) -> Result<()> {
+pub fn record(spec: &Path, path: Option<&Path>) -> Result<()> {
     let (_, layout) = open(spec, Accel::Auto)?;
     // The daemon's folder is another one than the caller's.
     let path = path.map(|path| std::path::absolute(path).map_err(file("cannot find", path))).transpose()?;
-    let path = path.map(|path| path.display().to_string()).unwrap_or_default();
-    control::call(&layout, "POST", "/record", &path).await
+    layout.client().record(path.as_deref()).map_err(layout.failed())
 }
 
 /// Makes the next calls of the AWS API fail; `faults` is their JSON form. Without it only says how far the last have come.
 ///
 /// # Errors
 /// When the cloud does not run or does not understand.
-pub async fn inject_api(spec: &Path, faults: Option<&str>) -> Result<Progress> {
+pub fn inject_api(spec: &Path, faults: Option<&str>) -> Result<Progress> {
     let (_, layout) = open(spec, Accel::Auto)?;
     if let Some(faults) = faults {
-        control::call::<()>(&layout, "POST", "/api-faults", faults).await?;
+        let rules = faults::parse(faults.as_bytes()).map_err(|error| Error::Config(error.to_string()))?;
+        layout.client().set_api_faults(&rules).map_err(layout.failed())?;
     }
-    control::call(&layout, "GET", "/api-faults", "").await
+    layout.client().api_faults().map_err(layout.failed())
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use tokio::process::Command;
 
 use crate::child::{self, argv, words};
 use crate::error::{Error, Result, file};
+use futuswarm_local_api::place::CLUSTER_VARIABLE;
 
 /// The name of the hidden sub-command.
 pub const EXEC_CONFINED: &str = "exec-confined";
@@ -126,7 +127,7 @@ fn confine(arguments: &[OsString]) -> std::io::Result<StdCommand> {
         return Err(invalid("the parent has ended"));
     }
     let mut command = StdCommand::new(program);
-    let mark = std::env::var_os("FUTUSWARM_LOCAL_CLUSTER").map(|cluster| ("FUTUSWARM_LOCAL_CLUSTER".into(), cluster));
+    let mark = std::env::var_os(CLUSTER_VARIABLE).map(|cluster| (CLUSTER_VARIABLE.into(), cluster));
     command.args(rest).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC");
     command.envs::<_, OsString, OsString>(mark);
     Ok(command)

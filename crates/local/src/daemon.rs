@@ -2,38 +2,40 @@
 
 mod keepers;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use futuswarm_aws_front::catalogue::Catalogue;
+use futuswarm_aws_front::clients::{self, Clients};
+use futuswarm_aws_front::ebs::Ebs;
+use futuswarm_aws_front::ebs::snapshots::Snapshots;
+use futuswarm_aws_front::faults::Injected;
+use futuswarm_aws_front::guard::Guard;
+use futuswarm_aws_front::images::Images;
+use futuswarm_aws_front::operations::Operations;
+use futuswarm_aws_front::operations::image_calls::ImageCalls;
+use futuswarm_aws_front::operations::reboots::Reboots;
+use futuswarm_aws_front::record::Recorder;
+use futuswarm_aws_front::sessions::Sessions;
+use futuswarm_aws_front::terminating::TerminatingInstances;
+use futuswarm_aws_front::upstream::{Emulator, Upstream};
+use futuswarm_aws_front::{Front, addressing, listener};
+use futuswarm_local_api::CloudInfo;
+use futuswarm_local_api::faults::Caller;
 use futuswarm_tools::{ToolsTree, emulator};
-use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::authority::Authority;
-use crate::aws::{self, Clients};
 use crate::balancer::{Balancer, Ports};
 use crate::child::{self, argv};
 use crate::config::{CloudConfig, Extent};
 use crate::control::{self, Ask};
 use crate::databases::Databases;
-use crate::databases::catalogue::Catalogue;
 use crate::dnsmasq::{Dnsmasq, host_argv};
 use crate::error::{Error, Result, file};
-use crate::front::ebs::Ebs;
-use crate::front::ebs::snapshots::Snapshots;
-use crate::front::faults::Injected;
-use crate::front::iam::{Guard, Issued};
-use crate::front::operations::Operations;
-use crate::front::operations::image_calls::ImageCalls;
-use crate::front::operations::lifecycle::Leaving;
-use crate::front::operations::reboots::Reboots;
-use crate::front::record::Recorder;
-use crate::front::{self, Caller, Front};
-use crate::images::Images;
 use crate::imds::Imds;
 use crate::layout::{Layout, write_atomically, write_json};
 use crate::moto;
@@ -51,39 +53,6 @@ const HTTPS: u16 = 443;
 const NO_PROXY: &str = "127.0.0.1,localhost,.localhost";
 /// Making a key takes milliseconds.
 const KEY_DEADLINE: Duration = Duration::from_secs(30);
-
-/// What a running local cloud says of itself; the interface to xtask.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CloudInfo {
-    /// The cluster.
-    pub cluster: String,
-    /// The AWS API on this machine's loopback.
-    pub api_endpoint: String,
-    /// The AWS API inside the network namespace without TLS; nodes themselves ask AWS's names.
-    pub node_endpoint: String,
-    /// From where the operator's SSH reaches nodes.
-    pub operator_network: String,
-    /// The load balancer.
-    pub url: String,
-    /// The pretended account.
-    pub account: String,
-    /// The pretended region.
-    pub region: String,
-    /// The network namespace.
-    pub netns: String,
-    /// Where everything is.
-    pub state_dir: String,
-    /// Public part of the operator's SSH key.
-    pub ssh_public_key: String,
-    /// Certificate of the local authority that the load balancer's and the databases' certificates come from.
-    pub ca_certificate: String,
-    /// The load balancer's TLS port.
-    pub https_url: String,
-    /// A Python interpreter that has boto3, for scripts against the API.
-    pub python: String,
-    /// What an AWS client needs in its environment. The keys open this emulator and nothing else.
-    pub environment: BTreeMap<String, String>,
-}
 
 /// Runs the daemon until it is told to end, or the emulator dies. `extent` says what there is behind the API.
 ///
@@ -158,40 +127,56 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     // Our own calls go through the front as everybody's do: the emulator checks signatures over a body that it has encoded
     // anew, so that a space in a value makes it refuse what the SDK has signed; the front signs without the body.
     let endpoint = format!("http://127.0.0.1:{}", config.api_port);
-    let clients = Clients::new(&aws::config(&endpoint, &config.region, &emulator.keys).await);
-    let issued = Issued::default();
+    let clients = Clients::new(&clients::config(&endpoint, &config.region, &emulator.keys).await);
+    let sessions = Sessions::default();
     // What completes the emulator's answers asks the emulator itself, by a way that completes nothing.
-    let straight = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    let straight = straight.map_err(|error| Error::Config(format!("no free loopback port: {error}")))?;
-    let by_hand = straight.local_addr().map_err(|error| Error::Config(error.to_string()))?;
-    let inner = Clients::new(&aws::config(&format!("http://{by_hand}"), &config.region, &emulator.keys).await);
+    let bypass = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let bypass = bypass.map_err(|error| Error::Config(format!("no free loopback port: {error}")))?;
+    let bypass_address = bypass.local_addr().map_err(|error| Error::Config(error.to_string()))?;
+    let inner =
+        Clients::new(&clients::config(&format!("http://{bypass_address}"), &config.region, &emulator.keys).await);
     let ebs = Ebs::new(Snapshots::new(layout.snapshots()), inner.clone(), emulator.account.clone());
     let calls = ImageCalls::new(Arc::clone(&images), ebs.clone(), layout.vms());
-    let (leaving, reboots) = (Leaving::default(), Reboots::default());
+    let (terminating, reboots) = (TerminatingInstances::default(), Reboots::default());
     let catalogue = Catalogue::new(extent != Extent::Api);
-    let operations = Operations::new(calls, inner.clone(), catalogue.clone(), leaving.clone(), reboots.clone());
+    let operations = Operations::new(calls, inner.clone(), catalogue.clone(), terminating.clone(), reboots.clone());
     let (faults, recorder) = (Arc::new(Injected::default()), Arc::new(Recorder::default()));
-    let behind =
-        front::Emulator { address: emulator.address, keys: emulator.keys.clone(), region: config.region.clone() };
-    let guard = Guard::new(issued.clone(), inner.clone(), by_hand, emulator.account.clone(), config.region.clone());
+    let upstream = Upstream::new(Emulator {
+        address: emulator.address,
+        keys: emulator.keys.clone(),
+        region: config.region.clone(),
+    });
+    let guard =
+        Guard::new(sessions.clone(), inner.clone(), bypass_address, emulator.account.clone(), config.region.clone());
     let (notify, shared) = (Arc::clone(&changed), (Arc::clone(&faults), Arc::clone(&recorder)));
-    let front = Arc::new(Front::new(behind, operations, ebs, notify, guard, shared.0, shared.1));
+    let front = Arc::new(Front::new(upstream, operations, ebs, notify, guard, shared.0, shared.1));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
-    tasks.spawn("the API endpoint of this machine", Arc::clone(&front).serve(api, None, Caller::Owner));
-    tasks.spawn("the API endpoint of the local cloud itself", Arc::clone(&front).serve(straight, None, Caller::Daemon));
+    tasks.spawn("the API endpoint of this machine", listener::serve(Arc::clone(&front), api, None, Caller::Owner));
+    tasks.spawn(
+        "the API endpoint of the local cloud itself",
+        listener::serve(Arc::clone(&front), bypass, None, Caller::Daemon),
+    );
     make_zones(&inner, config).await?;
 
     network.create().await?;
     let authority = Arc::new(Authority::make(&layout.authority(), &config.cluster)?);
-    let tls = front::listener::acceptor(&authority, &config.region)?;
+    let (certificate, key) = authority.issue(&addressing::certified(&config.region))?;
+    let tls = listener::acceptor(&certificate, &key)
+        .map_err(|error| Error::Config(format!("no TLS for the AWS API of nodes: {error}")))?;
     let (named, plain) =
         (network.listen(network::API, HTTPS).await?, network.listen(network::API, TOOLS_API_PORT).await?);
-    tasks.spawn("the API endpoint of nodes", Arc::clone(&front).serve(named, Some(tls), Caller::Node));
-    tasks.spawn("the API endpoint of nodes' tools", front.serve(plain, None, Caller::Node));
+    tasks.spawn("the API endpoint of nodes", listener::serve(Arc::clone(&front), named, Some(tls), Caller::Node));
+    tasks.spawn("the API endpoint of nodes' tools", listener::serve(front, plain, None, Caller::Node));
     // Straight, too: while it borrows a role's trust, every other way to IAM waits.
-    let imds =
-        Imds::new(config.region.clone(), emulator.account.clone(), inner.clone(), Arc::clone(&view), issued, leaving);
+    let imds = Imds::new(
+        config.region.clone(),
+        emulator.account.clone(),
+        inner.clone(),
+        Arc::clone(&view),
+        sessions,
+        terminating,
+    );
     let imds = Arc::new(imds);
     tasks.spawn("the metadata service", Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
 

@@ -1,6 +1,5 @@
 //! Databases: a PostgreSQL server for each instance of the emulator's RDS, inside the network namespace.
 
-pub mod catalogue;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +18,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::authority::Authority;
-use crate::aws::Clients;
 use crate::confined::{self, Confinement};
 use crate::error::{Error, Result, file};
 use crate::layout::Layout;
 use crate::network::Network;
-use catalogue::Catalogue;
+use futuswarm_aws_front::catalogue::Catalogue;
+use futuswarm_aws_front::clients::Clients;
 use server::{Instance, Server};
 
 /// The user of the tools tree that servers run as.

@@ -12,9 +12,9 @@ use tokio::process::Child;
 
 use crate::child::{self, Argv, argv};
 use crate::error::{Error, Result, file};
-use crate::front::addressing;
 use crate::layout::write_atomically;
 use crate::network::{API, DNS, Network, gateway};
+use futuswarm_aws_front::addressing;
 
 /// The name server and its files.
 pub struct Dnsmasq {

@@ -11,10 +11,10 @@ use base64::Engine as _;
 use futuswarm_aws::Error as AwsError;
 use ipnet::Ipv4Net;
 
-use crate::aws::Clients;
 use crate::error::{Error, Result};
-use crate::images::Images;
 use crate::network::names;
+use futuswarm_aws_front::clients::Clients;
+use futuswarm_aws_front::images::Images;
 
 /// AWS's root volume when nobody says otherwise.
 const DEFAULT_ROOT_GIB: u64 = 8;

@@ -55,6 +55,9 @@ pub enum Error {
     /// No cache or state folder.
     #[error(transparent)]
     Paths(#[from] futuswarm_paths::Error),
+    /// The daemon refused, or did not answer.
+    #[error(transparent)]
+    Control(futuswarm_local_api::Error),
     /// The daemon is not there.
     #[error("the local cloud {cluster} is not running; start it with `cargo xtask deploy-cluster --local`")]
     NotRunning {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use futuswarm_local_api::{Client, place};
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ impl Layout {
     /// # Errors
     /// When there is no state folder, or its path is too long for unix sockets.
     pub fn of(cluster: &str) -> Result<Self> {
-        let dir = futuswarm_paths::state_dir()?.join("local").join(cluster);
+        let dir = place::cluster_dir(&futuswarm_paths::state_dir()?, cluster);
         if dir.as_os_str().len() > LONGEST_STATE_DIR {
             return Err(Error::Config(format!(
                 "the state folder {} is too long for unix sockets ({} bytes, at most {LONGEST_STATE_DIR}): set FUTUSWARM_STATE to a shorter one",
@@ -43,7 +44,7 @@ impl Layout {
     }
     /// What `up` prints; there once everything answers.
     pub fn cloud(&self) -> PathBuf {
-        self.dir.join("cloud.json")
+        place::cloud_info(&self.dir)
     }
     /// The daemon's log.
     pub fn log(&self) -> PathBuf {
@@ -51,7 +52,7 @@ impl Layout {
     }
     /// The daemon's control socket.
     pub fn control(&self) -> PathBuf {
-        self.dir.join("control.sock")
+        place::control_socket(&self.dir)
     }
     /// The daemon's process id.
     pub fn pid(&self) -> PathBuf {
@@ -67,7 +68,7 @@ impl Layout {
     }
     /// The folder with the folders of the virtual machines.
     pub fn vms(&self) -> PathBuf {
-        self.dir.join("vms")
+        place::machines(&self.dir)
     }
     /// The folder of the databases.
     pub fn databases(&self) -> PathBuf {
@@ -83,7 +84,19 @@ impl Layout {
     }
     /// The name of the network namespace.
     pub fn netns(&self) -> String {
-        futuswarm_paths::network_namespace(&self.dir, &self.cluster)
+        place::network_namespace(&self.dir, &self.cluster)
+    }
+    /// A client of the daemon.
+    pub fn client(&self) -> Client {
+        Client::of(&self.dir)
+    }
+    /// What a failure of the client means for whoever asked.
+    pub fn failed(&self) -> impl FnOnce(futuswarm_local_api::Error) -> Error {
+        let cluster = self.cluster.clone();
+        |error| match error {
+            futuswarm_local_api::Error::NotRunning { .. } => Error::NotRunning { cluster },
+            error => Error::Control(error),
+        }
     }
     /// Locks live beside the folder, so that removing the folder does not remove a lock somebody holds.
     fn lock_path(&self, which: &str) -> PathBuf {

@@ -4,7 +4,6 @@
 //! it, and the next command removes the rest.
 
 mod authority;
-mod aws;
 mod balancer;
 mod child;
 pub mod commands;
@@ -16,14 +15,13 @@ mod databases;
 mod dnsmasq;
 mod ec2;
 mod error;
-mod front;
-mod http_client;
-mod images;
 mod imds;
 mod layout;
 mod moto;
 mod naive;
 mod network;
+#[cfg(test)]
+mod node_policies;
 mod qemu;
 mod tasks;
 mod vms;

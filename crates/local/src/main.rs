@@ -184,10 +184,10 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         },
         Verb::Cloud(cluster) => println!("{}", serde_json::to_string_pretty(&commands::cloud(&cluster.spec)?)?),
         Verb::Machines(cluster) => {
-            println!("{}", serde_json::to_string_pretty(&commands::node::machines(&cluster.spec).await?)?);
+            println!("{}", serde_json::to_string_pretty(&commands::node::machines(&cluster.spec)?)?);
         }
         Verb::Kill { cluster, node } => {
-            let instance = commands::node::kill(&cluster.spec, &node).await?;
+            let instance = commands::node::kill(&cluster.spec, &node)?;
             eprintln!(
                 "cut the power of {instance}; its group starts a replacement (watch it with `cargo xtask status --local`)"
             );
@@ -195,12 +195,12 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Console { cluster, node, follow } => {
             commands::node::console(&cluster.spec, &node, follow, &mut std::io::stdout()).await?;
         }
-        Verb::Ssh { cluster, node, command } => commands::node::ssh(&cluster.spec, &node, &command).await?,
-        Verb::Faults { cluster, faults } => commands::inject(&cluster.spec, &faults).await?,
+        Verb::Ssh { cluster, node, command } => commands::node::ssh(&cluster.spec, &node, &command)?,
+        Verb::Faults { cluster, faults } => commands::inject(&cluster.spec, &faults)?,
         Verb::ApiFaults { cluster, faults } => {
-            println!("{}", serde_json::to_string(&commands::inject_api(&cluster.spec, faults.as_deref()).await?)?);
+            println!("{}", serde_json::to_string(&commands::inject_api(&cluster.spec, faults.as_deref())?)?);
         }
-        Verb::Record { cluster, file } => commands::record(&cluster.spec, file.as_deref()).await?,
+        Verb::Record { cluster, file } => commands::record(&cluster.spec, file.as_deref())?,
         Verb::Doctor { cluster, before_start, json } => {
             let checks = doctor::run(&cluster.spec, before_start).await;
             report(&checks, before_start, json)?;

@@ -8,15 +8,19 @@ use std::time::{Duration, Instant};
 use futuswarm_aws::Error as AwsError;
 use tokio::process::Child;
 
-use crate::aws::{self, Clients, Keys};
 use crate::child::{self, argv};
 use crate::error::{Error, Result, file};
-use crate::http_client;
+use futuswarm_aws_front::clients::{self, Clients, Keys};
+use futuswarm_local_api::http::{self, Endpoint};
 
 /// Importing all of moto takes about 4 s alone, 20 s were seen on a machine busy with two builds.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 /// The owner may do everything; everybody else only what IAM policies say.
 const OWNER_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+/// The switch that makes the emulator decide on calls.
+const ENFORCEMENT: &str = "switching IAM enforcement on";
+/// For one exchange that does no work worth waiting for.
+const EXCHANGE: Duration = Duration::from_secs(10);
 /// The owner's user name.
 const OWNER: &str = "futuswarm-local-owner";
 
@@ -44,7 +48,7 @@ pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
         // Loading the catalogue of public images costs seconds, and nothing here uses one.
         .env("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         .env("MOTO_ENABLE_ISO_REGIONS", "false")
-        // Time alone issues no certificate here: see front/operations/certificates.rs.
+        // Time alone issues no certificate here: see crates/aws-front/src/operations/certificates.rs.
         .env("MOTO_ACM_VALIDATION_WAIT", "2147483647")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env_remove("AWS_PROFILE")
@@ -58,7 +62,7 @@ pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
     // Until enforcement is switched on, any keys do.
     let endpoint = format!("http://{address}");
     let anybody = Keys { id: "bootstrap".to_owned(), secret: "bootstrap".to_owned() };
-    let clients = Clients::new(&aws::config(&endpoint, region, &anybody).await);
+    let clients = Clients::new(&clients::config(&endpoint, region, &anybody).await);
     clients.iam.create_user().user_name(OWNER).send().await.map_err(|error| AwsError::new("CreateUser", error))?;
     clients
         .iam
@@ -78,11 +82,12 @@ pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
         .map_err(|error| AwsError::new("CreateAccessKey", error))?;
     let key = made.access_key.ok_or_else(|| Error::Config("the AWS emulator made no access key".to_owned()))?;
     let keys = Keys { id: key.access_key_id, secret: key.secret_access_key };
-    let answer = http_client::post(address, "/moto-api/reset-auth", "0").await?;
-    if !answer.0.is_success() {
-        return Err(Error::Http { what: "switching IAM enforcement on".to_owned(), detail: answer.0.to_string() });
+    let answer = exchange(address, "POST", "/moto-api/reset-auth", "0").await;
+    let answer = answer.map_err(|error| Error::Http { what: ENFORCEMENT.to_owned(), detail: error.to_string() })?;
+    if !answer.is_success() {
+        return Err(Error::Http { what: ENFORCEMENT.to_owned(), detail: format!("HTTP status {}", answer.status) });
     }
-    let clients = Clients::new(&aws::config(&endpoint, region, &keys).await);
+    let clients = Clients::new(&clients::config(&endpoint, region, &keys).await);
     let identity =
         clients.sts.get_caller_identity().send().await.map_err(|error| AwsError::new("GetCallerIdentity", error))?;
     let account = identity.account.ok_or_else(|| Error::Config("the AWS emulator has no account".to_owned()))?;
@@ -104,9 +109,7 @@ async fn wait_until_it_answers(address: SocketAddr, process: &mut Child, log: &P
             let last = text.trim().lines().last().unwrap_or("nothing was said").to_owned();
             return Err(Error::Command { command: "moto".to_owned(), detail: format!("{status}: {last}") });
         }
-        if let Ok((status, _)) = http_client::get(address, "/moto-api/data.json").await
-            && status.is_success()
-        {
+        if exchange(address, "GET", "/moto-api/data.json", "").await.is_ok_and(|answer| answer.is_success()) {
             return Ok(());
         }
         if started.elapsed() > START_DEADLINE {
@@ -115,4 +118,15 @@ async fn wait_until_it_answers(address: SocketAddr, process: &mut Child, log: &P
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// One exchange with the emulator itself, before there is a front.
+async fn exchange(
+    address: SocketAddr,
+    method: &'static str,
+    path: &'static str,
+    body: &'static str,
+) -> Result<http::Answer, http::Error> {
+    let exchange = move || http::exchange(Endpoint::Tcp(&address.to_string()), method, path, body.as_bytes(), EXCHANGE);
+    tokio::task::spawn_blocking(exchange).await.unwrap_or_else(|error| Err(http::Error::Io(error.into())))
 }

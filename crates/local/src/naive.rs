@@ -46,7 +46,7 @@ pub async fn naive_join(spec: &Path, accel: Accel) -> Result<f64> {
     let bare = image(&cache).await?;
     let mut hypervisor = Hypervisor::new(&tools, accel, config.memory_mib, config.cpus)?;
     hypervisor.choose_accel(&cache.join("accel")).await;
-    let network = Network::named(&futuswarm_paths::network_namespace(&cache.join("floor"), "floor"));
+    let network = Network::named(&futuswarm_local_api::place::network_namespace(&cache.join("floor"), "floor"));
     // An earlier run that was ended by force may have left it.
     network.destroy().await?;
     let dir = cache.join("floor").join(format!("run.{}", std::process::id()));

@@ -15,15 +15,15 @@ use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use crate::aws::Clients;
 use crate::dnsmasq::Dnsmasq;
 use crate::ec2::{self, Machine, View};
 use crate::error::{Error, Result};
-use crate::front::operations::reboots::Reboots;
-use crate::images::Images;
 use crate::layout::Layout;
 use crate::network::Network;
 use crate::qemu::Hypervisor;
+use futuswarm_aws_front::clients::Clients;
+use futuswarm_aws_front::images::Images;
+use futuswarm_aws_front::operations::reboots::Reboots;
 use power::{Conflict, Fate, Step};
 use powered::{Ended, GROUP_TAG, Powered};
 

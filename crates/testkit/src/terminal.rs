@@ -21,7 +21,7 @@ impl Account {
     /// When it does not run, or ends without having asked.
     pub fn provision_asked(&self, words: &[&str], question: &str, meanwhile: impl FnOnce(), answer: &str) -> Talk {
         let program = self.provision(words);
-        let mut command = Command::new(self.text("python"));
+        let mut command = Command::new(&self.cloud().python);
         command.arg(self.cluster().root().join("e2e/at_a_terminal.py")).arg(program.get_program());
         command.args(program.get_args());
         for (key, value) in program.get_envs() {

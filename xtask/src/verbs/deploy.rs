@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 use futuswarm_image_format::ImageFolder;
+use futuswarm_local_api::CloudInfo;
 use futuswarm_output::{eprintln, println};
 
 use crate::ahead::Ahead;
@@ -128,7 +129,7 @@ pub fn local_provision(workspace: &Workspace, spec: &Path) -> anyhow::Result<std
 /// A program, pointed at the local cloud.
 pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyhow::Result<std::process::Command> {
     let cloud = process::capture(workspace.command("futuswarm-local").args(["cloud", "--spec"]).arg(spec))?;
-    let cloud: serde_json::Value = serde_json::from_str(&cloud).context("the local cloud's description of itself")?;
+    let cloud: CloudInfo = serde_json::from_str(&cloud).context("the local cloud's description of itself")?;
     let mut command = workspace.command(program);
     // The operator's own profile, session or endpoint would be stronger than some of what follows; the mark is no setting.
     for (key, _) in std::env::vars_os() {
@@ -137,17 +138,9 @@ pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyh
             command.env_remove(&key);
         }
     }
-    for (key, value) in cloud["environment"].as_object().context("the local cloud has no environment")? {
-        command.env(key, value.as_str().unwrap_or_default());
-    }
-    for (flag, key) in [
-        ("FUTUSWARM_LOCAL_CLOUD", "cluster"),
-        ("FUTUSWARM_OPERATOR_NETWORK", "operator_network"),
-        ("FUTUSWARM_URL", "url"),
-        ("FUTUSWARM_SSH_PUBLIC_KEY", "ssh_public_key"),
-    ] {
-        command.env(flag, cloud[key].as_str().with_context(|| format!("the local cloud does not say its {key}"))?);
-    }
+    command.envs(cloud.environment);
+    command.env("FUTUSWARM_LOCAL_CLOUD", cloud.cluster).env("FUTUSWARM_OPERATOR_NETWORK", cloud.operator_network);
+    command.env("FUTUSWARM_URL", cloud.url).env("FUTUSWARM_SSH_PUBLIC_KEY", cloud.ssh_public_key);
     Ok(command)
 }
 

@@ -10,9 +10,9 @@ use futuswarm_aws::Error as AwsError;
 
 use super::Notes;
 use super::model::{Action, Check, Listener, Pool, Redirect, Rule, Server};
-use crate::aws::Clients;
 use crate::ec2::View;
 use crate::error::Result;
+use futuswarm_aws_front::clients::Clients;
 
 /// Listeners with the ARNs of their certificates, and what they forward to.
 #[derive(Debug, Default)]

@@ -1,17 +1,22 @@
 //! Every check of the machine and of a running local cloud. None stops the others; each failure has one remedy.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futuswarm_tools::{ToolsTree, emulator};
 use serde::Serialize;
 
 use crate::child::{self, argv};
 use crate::config::{Accel, CloudConfig, PORT_KEYS};
+use crate::daemon;
 use crate::layout::Layout;
-use crate::{daemon, http_client};
+use futuswarm_local_api::CloudInfo;
+use futuswarm_local_api::http::{self, Endpoint};
 
 /// Image, tools tree, emulator, and the machines' growing disks.
 const NEEDED_DISK_MIB: u64 = 6 * 1024;
+/// For an answer of the API that does no work worth waiting for.
+const API_DEADLINE: Duration = Duration::from_secs(10);
 /// QEMU's own memory beside its guest's, in MiB.
 const PER_MACHINE_MIB: u64 = 400;
 
@@ -248,26 +253,18 @@ async fn cloud(layout: &Layout, running: bool) -> Vec<Check> {
         });
         return checks;
     }
-    let info: Option<daemon::CloudInfo> = crate::layout::read_json(&layout.cloud()).ok().flatten();
+    let info: Option<CloudInfo> = crate::layout::read_json(&layout.cloud()).ok().flatten();
     let Some(info) = info else {
         checks.push(note("local cloud", "is starting", "wait a moment"));
         return checks;
     };
-    let address = info.api_endpoint.trim_start_matches("http://").parse();
-    let answered = match address {
-        Ok(address) => http_client::get(address, "/")
-            .await
-            .map(|(status, _)| status.to_string())
-            .map_err(|error| error.to_string()),
-        Err(_) => Err(format!("{} is not an address", info.api_endpoint)),
-    };
+    let address = info.api_endpoint.trim_start_matches("http://");
+    let answered = http::exchange(Endpoint::Tcp(address), "GET", "/", b"", API_DEADLINE);
     checks.push(match answered {
         Ok(_) => good("AWS API", info.api_endpoint.clone()),
-        Err(reason) => bad("AWS API", reason, format!("start again: {again}")),
+        Err(error) => bad("AWS API", error.to_string(), format!("start again: {again}")),
     });
-    let machines: crate::error::Result<Vec<crate::vms::powered::VmStatus>> =
-        crate::control::call(layout, "GET", "/machines", "").await;
-    checks.push(match machines {
+    checks.push(match layout.client().machines().map_err(layout.failed()) {
         Ok(machines) => {
             let dead: Vec<&str> = machines
                 .iter()

@@ -10,12 +10,11 @@ use futuswarm_tools::ToolsTree;
 
 use crate::child::EXEC_CHILD;
 use crate::config::Accel;
-use crate::control;
 use crate::dnsmasq::host_argv;
 use crate::error::{Error, Result, file};
 use crate::layout::Layout;
 use crate::network::{Network, OPERATOR};
-use crate::vms::powered::VmStatus;
+use futuswarm_local_api::VmStatus;
 
 /// A growing console is looked at this often.
 const FOLLOW: Duration = Duration::from_millis(200);
@@ -24,14 +23,14 @@ const FOLLOW: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// When the cloud does not run.
-pub async fn machines(spec: &Path) -> Result<Vec<VmStatus>> {
+pub fn machines(spec: &Path) -> Result<Vec<VmStatus>> {
     let (_, layout) = super::open(spec, Accel::Auto)?;
-    control::call(&layout, "GET", "/machines", "").await
+    layout.client().machines().map_err(layout.failed())
 }
 
 /// The machine that `name` means: an instance id, its unique beginning (with or without `i-`), or an address.
-async fn find(layout: &Layout, name: &str) -> Result<VmStatus> {
-    let all: Vec<VmStatus> = control::call(layout, "GET", "/machines", "").await?;
+fn find(layout: &Layout, name: &str) -> Result<VmStatus> {
+    let all = layout.client().machines().map_err(layout.failed())?;
     choose(all, name)
 }
 
@@ -55,10 +54,10 @@ fn choose(all: Vec<VmStatus>, name: &str) -> Result<VmStatus> {
 ///
 /// # Errors
 /// When there is no such machine.
-pub async fn kill(spec: &Path, name: &str) -> Result<String> {
+pub fn kill(spec: &Path, name: &str) -> Result<String> {
     let (_, layout) = super::open(spec, Accel::Auto)?;
-    let machine = find(&layout, name).await?;
-    if control::call::<bool>(&layout, "POST", "/kill", &machine.instance).await? {
+    let machine = find(&layout, name)?;
+    if layout.client().kill(&machine.instance).map_err(layout.failed())? {
         return Ok(machine.instance);
     }
     Err(Error::Config(format!("{} had ended already", machine.instance)))
@@ -70,7 +69,7 @@ pub async fn kill(spec: &Path, name: &str) -> Result<String> {
 /// When there is no such machine.
 pub async fn console(spec: &Path, name: &str, follow: bool, out: &mut dyn Write) -> Result<()> {
     let (_, layout) = super::open(spec, Accel::Auto)?;
-    let machine = find(&layout, name).await?;
+    let machine = find(&layout, name)?;
     let path = layout.vm(&machine.instance).join("console.log");
     let mut at = 0;
     loop {
@@ -95,9 +94,9 @@ pub async fn console(spec: &Path, name: &str, follow: bool, out: &mut dyn Write)
 ///
 /// # Errors
 /// When there is no such machine or SSH cannot be started.
-pub async fn ssh(spec: &Path, name: &str, command: &[String]) -> Result<()> {
+pub fn ssh(spec: &Path, name: &str, command: &[String]) -> Result<()> {
     let (_, layout) = super::open(spec, Accel::Auto)?;
-    let machine = find(&layout, name).await?;
+    let machine = find(&layout, name)?;
     let tools = ToolsTree::locate()?;
     let network = Network::named(&layout.netns());
     let exe = std::env::current_exe().map_err(|error| Error::Config(error.to_string()))?;

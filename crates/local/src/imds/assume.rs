@@ -4,9 +4,9 @@
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use futuswarm_aws::Error as AwsError;
 
-use crate::aws::Clients;
 use crate::error::{Error, Result};
-use crate::front::iam::Issued;
+use futuswarm_aws_front::clients::Clients;
+use futuswarm_aws_front::sessions::Sessions;
 
 /// What the provisioned roles trust. The emulator's answer to GetRole cannot be put back as it is, so it is written anew.
 const TRUST_EC2: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
@@ -17,12 +17,12 @@ const SECONDS: i32 = 3600;
 /// the emulator straight: the way of everybody else waits until this is done.
 pub async fn assume(
     clients: &Clients,
-    issued: &Issued,
+    sessions: &Sessions,
     account: &str,
     role: &str,
     instance: &str,
 ) -> Result<AssumeRoleOutput> {
-    let _alone = issued.borrow_trust().await;
+    let _alone = sessions.borrow_trust().await;
     let owner =
         clients.sts.get_caller_identity().send().await.map_err(|error| AwsError::new("GetCallerIdentity", error))?;
     let owner = owner.arn().ok_or_else(|| Error::Config("the AWS emulator does not know its owner".to_owned()))?;

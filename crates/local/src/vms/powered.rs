@@ -6,12 +6,12 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use futuswarm_local_api::VmStatus;
 use tokio::process::Child;
 
 use super::power::{Ending, Step};
 use crate::ec2::Machine;
-use crate::images::Images;
+use futuswarm_aws_front::images::Images;
 
 /// The tag that an Auto Scaling group leaves.
 pub const GROUP_TAG: &str = "aws:autoscaling:groupName";
@@ -26,29 +26,6 @@ struct Vm {
     powered_on: SystemTime,
     /// Since its guest was asked to shut down, because its instance is to end or to start again.
     ending: Option<Ending>,
-}
-
-/// What `status` says of a machine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct VmStatus {
-    /// Instance id.
-    pub instance: String,
-    /// Primary address.
-    pub address: String,
-    /// Availability zone.
-    pub zone: String,
-    /// AMI id.
-    pub image: String,
-    /// AMI name.
-    pub image_name: String,
-    /// Auto Scaling group.
-    pub group: String,
-    /// `running`, or `ending` while its guest shuts down.
-    pub state: String,
-    /// Seconds since the epoch at power-on.
-    pub powered_on: u64,
-    /// QEMU's process.
-    pub pid: u32,
 }
 
 /// A machine whose process has ended.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use futuswarm_local_api::faults::Progress;
 use futuswarm_output::eprintln;
 use serde_json::{Value, json};
 
@@ -55,11 +55,11 @@ impl<'a> Account<'a> {
     }
 
     /// How many there were.
-    pub(super) fn counted(&self) -> anyhow::Result<u64> {
-        self.faults(None)?["seen"].as_u64().context("the calls that were seen")
+    pub(super) fn counted(&self) -> anyhow::Result<u32> {
+        Ok(self.faults(None)?.all.seen)
     }
 
-    fn faults(&self, faults: Option<&str>) -> anyhow::Result<Value> {
+    fn faults(&self, faults: Option<&str>) -> anyhow::Result<Progress> {
         let mut command = self.workspace.command("futuswarm-local");
         command.arg("api-faults").arg("--spec").arg(&self.spec).args(faults);
         Ok(serde_json::from_str(&process::capture(&mut command)?)?)

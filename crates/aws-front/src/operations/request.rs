@@ -1,0 +1,102 @@
+//! One call on its way through the operations, and the answers that they give.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Response, StatusCode, response};
+
+use futuswarm_local_api::faults::Caller;
+
+use crate::call::Call;
+use crate::guard::Guard;
+use crate::resign::Scope;
+use crate::server::{Body, full};
+use crate::upstream::{Failure, Upstream};
+
+/// An answer, or what kept the front from giving one.
+pub type Outcome<T> = Result<T, Failure>;
+
+/// One call with everything that is needed to pass it on, as it came or changed.
+pub struct OperationRequest<'a> {
+    /// The call.
+    pub call: &'a Call,
+    /// Who asks.
+    pub caller: Caller,
+    /// What it is signed for.
+    pub scope: &'a Scope,
+    /// Its head.
+    pub parts: &'a Parts,
+    /// Its body.
+    pub body: &'a Bytes,
+    /// Where it goes on to.
+    pub upstream: &'a Upstream,
+    /// Who decides whether a node may make it.
+    pub guard: &'a Guard,
+    /// Whether it goes on in the owner's name, so that its body may be changed.
+    pub trusted: bool,
+}
+
+impl OperationRequest<'_> {
+    /// The emulator's answer to the call with this body. A body that the caller did not sign is only passed on for those who
+    /// are trusted.
+    pub async fn forward(&self, body: impl Into<Bytes>) -> Outcome<(response::Parts, Bytes)> {
+        self.upstream.pass_on(self.parts.clone(), self.scope, body.into(), self.trusted).await
+    }
+
+    /// The emulator's answer to a question at this path, in the owner's name.
+    pub async fn ask(&self, path: &str) -> Outcome<(response::Parts, Bytes)> {
+        let mut parts = self.parts.clone();
+        parts.method = http::Method::GET;
+        parts.uri = path.parse().map_err(|error| Failure::new(StatusCode::BAD_REQUEST, format!("{path}: {error}")))?;
+        self.upstream.pass_on(parts, self.scope, Bytes::new(), true).await
+    }
+
+    /// The emulator's answer to the call as it came.
+    pub async fn forward_unchanged(&self) -> Outcome<(response::Parts, Bytes)> {
+        self.forward(self.body.clone()).await
+    }
+
+    /// Whether a node may make this call, which the emulator does not know, on a resource.
+    ///
+    /// # Errors
+    /// With the refusal.
+    pub async fn authorise(&self, resource: &str) -> Result<(), Response<Body>> {
+        let action = format!("{}:{}", self.call.service.name(), self.call.action);
+        let permitted = self.guard.permits(self.parts, &action, resource).await;
+        permitted.map_err(|denied| denied.answer(&self.call.service, &self.parts.method))
+    }
+}
+
+/// The answer of the query protocol to an operation that has nothing to say.
+pub fn ok(action: &str, service: &str) -> Response<Body> {
+    result(action, service, "")
+}
+
+/// The answer of the query protocol to an operation whose result is this.
+pub fn result(action: &str, service: &str, result: &str) -> Response<Body> {
+    let xml = format!(
+        "<{action}Response xmlns=\"http://{service}.amazonaws.com/doc/2011-01-01/\"><{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>local-cloud</RequestId></ResponseMetadata></{action}Response>\n"
+    );
+    let mut response = Response::new(full(xml));
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/xml"));
+    response
+}
+
+/// An answer from a head and a body whose length may have changed.
+pub fn whole(mut head: response::Parts, body: impl Into<Bytes>) -> Response<Body> {
+    head.headers.remove("content-length");
+    Response::from_parts(head, full(body))
+}
+
+/// A refusal of the query protocol, in the words of its service.
+pub fn refused(code: &str, message: &str) -> Response<Body> {
+    let escaped = message.replace('&', "&amp;").replace('<', "&lt;");
+    let xml = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message></Error>\
+         <RequestId>local-cloud</RequestId></ErrorResponse>\n"
+    );
+    let mut response = Response::new(full(xml));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/xml"));
+    response
+}
