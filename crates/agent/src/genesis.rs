@@ -9,6 +9,7 @@ use std::time::Duration;
 use futuswarm_model::{Genesis, Role, keys};
 use futuswarm_store::{Bucket, Store, Swap, Versioned};
 use futuswarm_swarm::SwarmApi;
+use tokio::time::Instant;
 
 use crate::identity::Node;
 use crate::{Clock, Error, Instances};
@@ -17,6 +18,23 @@ use crate::{Clock, Error, Instances};
 const ABANDONED: Duration = Duration::from_secs(15 * 60);
 /// So often a confirmation is tried at once; each refusal means that the record has changed in between.
 const CONFIRMATIONS: u32 = 3;
+
+/// For how long a claim has been observed at one version. Not by the time in the record: the founder's wall clock or ours may be
+/// wrong by years, and then a living founder would be taken for a dead one, or a dead one for a living one.
+#[derive(Debug, Default)]
+pub(crate) struct Unchanged(Option<(String, Instant)>);
+
+impl Unchanged {
+    fn time(&mut self, etag: &str) -> Duration {
+        match &self.0 {
+            Some((observed, since)) if observed == etag => since.elapsed(),
+            _ => {
+                self.0 = Some((etag.to_owned(), Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
+}
 
 /// Tries to claim the founding of an open epoch. `true` for exactly one of any number of managers.
 pub(crate) async fn claim<B: Bucket>(
@@ -106,13 +124,14 @@ pub(crate) async fn take_over_if_abandoned<B: Bucket>(
     instances: &impl Instances,
     clock: &impl Clock,
     genesis: Versioned<Genesis>,
+    unchanged: &mut Unchanged,
 ) -> Result<(), Error> {
     let claim = &genesis.value;
     let Some(founder) = claim.founder.as_deref().filter(|founder| *founder != node.instance) else { return Ok(()) };
     if node.config.role != Role::Manager || claim.swarm_id.is_some() {
         return Ok(());
     }
-    let age = Duration::from_millis(clock.unix_millis().saturating_sub(claim.claimed_at));
+    let age = unchanged.time(&genesis.etag);
     // Asking EC2 at every round would be wasteful; a founder needs a while in any case.
     if age < Duration::from_secs(30) {
         return Ok(());

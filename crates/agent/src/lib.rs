@@ -126,6 +126,8 @@ struct Agent<P: Platform> {
     serving: Option<watch::Receiver<Serving>>,
     leader: Leader,
     files: Files,
+    /// The claim of another manager that this one waits for.
+    unchanged_claim: genesis::Unchanged,
     ready_since: Option<Instant>,
     deferred_started: bool,
 }
@@ -139,6 +141,7 @@ impl<P: Platform> Agent<P> {
             heartbeat: Heartbeat::new(&node),
             serving: None,
             leader: Leader::new(&node, files.clone()),
+            unchanged_claim: genesis::Unchanged::default(),
             ready_since: None,
             deferred_started: false,
             node,
@@ -196,7 +199,8 @@ impl<P: Platform> Agent<P> {
                 self.enter(NodeState::Joining, "waits for a manager to found the Swarm");
                 if let Some(genesis) = genesis {
                     let Clients { store, instances, clock, .. } = &self.clients;
-                    genesis::take_over_if_abandoned(store, &self.node, instances, clock, genesis).await?;
+                    let unchanged = &mut self.unchanged_claim;
+                    genesis::take_over_if_abandoned(store, &self.node, instances, clock, genesis, unchanged).await?;
                 }
                 self.heartbeat.write_if_due(&self.clients.store, &self.clients.clock).await?;
                 Ok(JOINING_ROUND)

@@ -1,5 +1,7 @@
 //! Managers that race for one founding, over a bucket that loses answers and denies what exists.
 
+use std::collections::BTreeSet;
+
 use futuswarm_store::MemoryBucket;
 use futuswarm_swarm::{LocalState, Membership};
 
@@ -114,6 +116,59 @@ async fn a_throttled_bucket_is_an_error_and_not_a_lost_race() {
     let error = claim(&store, &node("i-1", Role::Manager), &SystemClock, &open).await.unwrap_err();
     assert!(error.to_string().contains("SlowDown"), "{error}");
     assert!(claim(&store, &node("i-1", Role::Manager), &SystemClock, &open).await.unwrap(), "the next round wins");
+}
+
+/// EC2 with these instances.
+struct Ec2(&'static [&'static str]);
+
+impl Instances for Ec2 {
+    async fn alive(&self, instances: &[String]) -> Result<BTreeSet<String>, Error> {
+        Ok(instances.iter().filter(|instance| self.0.contains(&instance.as_str())).cloned().collect())
+    }
+}
+
+/// A clock that is wrong.
+struct Wrong(u64);
+
+impl Clock for Wrong {
+    fn unix_millis(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Seeds 1057, 1378 and 1968 of the simulation: a manager whose clock was months ahead claimed the founding and died, and nobody
+/// took it over, because the claim was of a time to come.
+#[tokio::test(start_paused = true)]
+async fn a_claim_of_a_time_to_come_is_taken_over_when_its_founder_is_gone() {
+    let (bucket, store, open) = opened(1).await;
+    let (gone, me) = (node("i-gone", Role::Manager), node("i-me", Role::Manager));
+    assert!(claim(&store, &gone, &Wrong(u64::MAX), &open).await.unwrap());
+    let mut unchanged = Unchanged::default();
+    for second in 0..40 {
+        let record = store.get(keys::GENESIS).await.unwrap().unwrap();
+        take_over_if_abandoned(&store, &me, &Ec2(&["i-me"]), &SystemClock, record, &mut unchanged).await.unwrap();
+        let taken = recorded(&bucket).await.founder.as_deref() == Some("i-me");
+        assert_eq!(taken, second >= 30, "after {second} s");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
+
+/// Seed 1057 of the simulation: a manager whose clock was 18 minutes ahead took the founding over from one that was alive and had
+/// initialised its Swarm three seconds before.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_takes_no_claim_from_a_founder_that_lives() {
+    let (bucket, store, open) = opened(1).await;
+    let (founder, ahead) = (node("i-founder", Role::Manager), node("i-ahead", Role::Manager));
+    assert!(claim(&store, &founder, &SystemClock, &open).await.unwrap());
+    let mut unchanged = Unchanged::default();
+    for second in 0..=15 * 60 {
+        let record = store.get(keys::GENESIS).await.unwrap().unwrap();
+        let ec2 = Ec2(&["i-founder", "i-ahead"]);
+        take_over_if_abandoned(&store, &ahead, &ec2, &Wrong(u64::MAX), record, &mut unchanged).await.unwrap();
+        let taken = recorded(&bucket).await.founder.as_deref() == Some("i-ahead");
+        assert_eq!(taken, second == 15 * 60, "after {second} s: even a founder that EC2 lists has its time");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
 }
 
 /// A manager with an engine of which only its membership counts, stepped as the agent steps it.
