@@ -21,6 +21,8 @@ mod notify;
 mod platform;
 mod rehearsal;
 mod routes;
+#[cfg(test)]
+mod simulation;
 mod supervision;
 mod tokens;
 
@@ -130,6 +132,8 @@ struct Agent<P: Platform> {
     unchanged_claim: genesis::Unchanged,
     ready_since: Option<Instant>,
     deferred_started: bool,
+    /// [`decide::decide`], unless a simulation shows that it notices a wrong one.
+    decide: fn(&Observed<'_>) -> Step,
 }
 
 impl<P: Platform> Agent<P> {
@@ -144,6 +148,7 @@ impl<P: Platform> Agent<P> {
             unchanged_claim: genesis::Unchanged::default(),
             ready_since: None,
             deferred_started: false,
+            decide: decide::decide,
             node,
             clients,
             notify: Notify::new(),
@@ -179,7 +184,7 @@ impl<P: Platform> Agent<P> {
         let membership = self.clients.engine.membership().await?;
         let genesis = self.read_genesis(&membership).await?;
         let observed = Observed { node: &self.node, membership: &membership, genesis: genesis.as_ref() };
-        match decide::decide(&observed) {
+        match (self.decide)(&observed) {
             Step::Claim { open } => {
                 self.enter(NodeState::Genesis, "claims the founding of the Swarm");
                 let won = genesis::claim(&self.clients.store, &self.node, &self.clients.clock, &open).await?;

@@ -5,6 +5,7 @@
 //! (`manager/controlapi/node.go`). Time is tokio's. What happens by chance (who is elected, and when) comes from a seed.
 
 mod containers;
+mod events;
 mod membership;
 mod networks;
 mod nodes;
@@ -16,7 +17,8 @@ mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::Error;
+use crate::{Error, Node, Service};
+pub use events::Event;
 use world::World;
 pub use world::{Defects, MachineView};
 
@@ -66,10 +68,24 @@ impl FakeSwarm {
         self.lock().view(hostname)
     }
 
-    /// Host names in a Swarm's list of nodes, in the order of the nodes' ids; once for each entry.
+    /// Tells each event as it happens; the observer must not call this world.
+    pub fn observe(&self, observer: impl FnMut(Event) + Send + 'static) {
+        self.lock().observer = events::Observer(Some(Box::new(observer)));
+    }
+
+    /// A Swarm's list of nodes, in the order of their ids.
     #[must_use]
-    pub fn hostnames(&self, swarm_id: &str) -> Vec<String> {
-        self.lock().hostnames(swarm_id)
+    pub fn nodes(&self, swarm_id: &str) -> Vec<Node> {
+        let mut world = self.lock();
+        world.settle();
+        world.clusters.get(swarm_id).map(swarm::FakeCluster::nodes).unwrap_or_default()
+    }
+
+    /// A Swarm's services, by their names.
+    #[must_use]
+    pub fn services(&self, swarm_id: &str) -> Vec<Service> {
+        let world = self.lock();
+        world.clusters.get(swarm_id).map(|swarm| swarm.services.values().cloned().collect()).unwrap_or_default()
     }
 
     /// Whether a Swarm has, or can have again without anybody's help, a majority of the voters of its raft.

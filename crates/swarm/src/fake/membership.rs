@@ -6,6 +6,7 @@ use futuswarm_model::Role;
 use futuswarm_secret::Secret;
 use tokio::time::Instant;
 
+use super::events::Event;
 use super::swarm::FakeCluster;
 use super::world::{Join, Local, World};
 use super::{FakeEngine, refused};
@@ -54,7 +55,8 @@ impl SwarmApi for FakeEngine {
             let Some(machine) = world.machines.get_mut(&self.hostname) else { return Ok(()) };
             cluster.add(&node, &self.hostname, &machine.address, Role::Manager);
             machine.local = Local::Member { swarm: swarm.clone(), node };
-            world.clusters.insert(swarm, cluster);
+            world.clusters.insert(swarm.clone(), cluster);
+            world.observer.tell(Event::Initialised { hostname: self.hostname.clone(), swarm });
             world.settle();
         }
         // Until it has elected itself.
@@ -102,6 +104,9 @@ impl SwarmApi for FakeEngine {
         if !force && world.role(&self.hostname) == Some(Role::Manager) {
             let message = "You are attempting to leave the swarm on a node that is participating as a manager. The only way to restore a swarm that has lost consensus is to reinitialize it with `--force-new-cluster`. Use `--force` to suppress this message.";
             return Err(refused("swarm leave", 503, message));
+        }
+        if let Some(swarm) = world.member(&self.hostname).map(|(swarm, _)| swarm.to_owned()) {
+            world.observer.tell(Event::Left { hostname: self.hostname.clone(), swarm });
         }
         if let Some(machine) = world.machines.get_mut(&self.hostname) {
             machine.local = Local::Inactive;

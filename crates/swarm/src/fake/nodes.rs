@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futuswarm_model::Role;
 
+use super::events::Event;
 use super::swarm::FakeCluster;
 use super::{FakeEngine, refused};
 use crate::{Error, Node, NodeApi, NodeSpec};
@@ -41,15 +42,22 @@ impl NodeApi for FakeEngine {
                 return Err(refused(operation, 400, format!("rpc error: code = FailedPrecondition desc = {reason}")));
             }
         }
+        let demoted = (member.votes && spec.role == Role::Worker).then(|| member.hostname.clone());
         member.votes = spec.role == Role::Manager;
         member.spec = spec.clone();
         member.version = version;
+        if let Some(hostname) = demoted {
+            let living = world.is_living(&swarm, &node.id);
+            world.observer.tell(Event::Demoted { hostname, living });
+        }
         world.settle();
         Ok(())
     }
 
     async fn remove_node(&self, id: &str, force: bool) -> Result<(), Error> {
         let mut world = self.world("node rm")?;
+        let swarm = world.member(&self.hostname).map(|(swarm, _)| swarm.to_owned()).unwrap_or_default();
+        let living = world.is_living(&swarm, id);
         let cluster = world.controlled(&self.hostname, "node rm")?;
         let Some(member) = cluster.members.get(id) else { return Ok(()) };
         let refusal = if member.votes {
@@ -59,7 +67,9 @@ impl NodeApi for FakeEngine {
         } else if !force && !FakeCluster::is_down(member) {
             format!("node {id} is not down and can't be removed")
         } else {
+            let hostname = member.hostname.clone();
             cluster.members.remove(id);
+            world.observer.tell(Event::Removed { hostname, living });
             world.settle();
             return Ok(());
         };

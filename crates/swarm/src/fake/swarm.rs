@@ -51,8 +51,8 @@ impl FakeCluster {
         self.version
     }
 
-    /// Heartbeats and elections up to now; `alive` are the nodes whose engine runs.
-    pub(super) fn settle(&mut self, now: Instant, alive: &BTreeSet<String>, rng: &mut Rng) {
+    /// Heartbeats and elections up to now; `alive` are the nodes whose engine runs. Returns the machine that was elected.
+    pub(super) fn settle(&mut self, now: Instant, alive: &BTreeSet<String>, rng: &mut Rng) -> Option<String> {
         for (node, member) in &mut self.members {
             if alive.contains(node) {
                 member.silent_since = None;
@@ -66,17 +66,19 @@ impl FakeCluster {
             voters.iter().filter(|node| alive.contains(**node)).map(|node| (*node).clone()).collect();
         if living.len() <= voters.len() / 2 {
             (self.leader, self.elects_at) = (None, None);
-            return;
+            return None;
         }
         if self.leader.as_ref().is_some_and(|leader| living.contains(leader)) {
-            return;
+            return None;
         }
         self.leader = None;
         let at = *self.elects_at.get_or_insert_with(|| now + Duration::from_millis(rng.u64(ELECTION.0..ELECTION.1)));
-        if now >= at {
-            self.elects_at = None;
-            self.leader = living.get(rng.usize(..living.len())).cloned();
+        if now < at {
+            return None;
         }
+        self.elects_at = None;
+        self.leader = living.get(rng.usize(..living.len())).cloned();
+        self.leader.as_ref().and_then(|leader| self.members.get(leader)).map(|member| member.hostname.clone())
     }
 
     /// Whether those that answer would be a majority without this voter.

@@ -8,6 +8,7 @@ use futuswarm_model::Role;
 use tokio::time::Instant;
 
 use super::containers::FakeContainer;
+use super::events::{Event, Observer};
 use super::refused;
 use super::swarm::FakeCluster;
 use crate::Error;
@@ -73,6 +74,7 @@ pub(super) struct World {
     pub(super) machines: BTreeMap<String, Machine>,
     pub(super) clusters: BTreeMap<String, FakeCluster>,
     pub(super) defects: Defects,
+    pub(super) observer: Observer,
     ids: u64,
 }
 
@@ -83,6 +85,7 @@ impl World {
             machines: BTreeMap::new(),
             clusters: BTreeMap::new(),
             defects: Defects::default(),
+            observer: Observer::default(),
             ids: 0,
         }
     }
@@ -172,8 +175,9 @@ impl World {
         for swarm in &swarms {
             let alive: BTreeSet<String> =
                 self.clusters[swarm].members.keys().filter(|node| self.is_alive(swarm, node)).cloned().collect();
-            if let Some(cluster) = self.clusters.get_mut(swarm) {
-                cluster.settle(now, &alive, &mut self.rng);
+            let cluster = self.clusters.get_mut(swarm);
+            if let Some(hostname) = cluster.and_then(|cluster| cluster.settle(now, &alive, &mut self.rng)) {
+                self.observer.tell(Event::Elected { hostname, swarm: swarm.clone() });
             }
         }
         let hostnames: Vec<String> = self.machines.keys().cloned().collect();
@@ -199,6 +203,7 @@ impl World {
                     if let Some(cluster) = self.clusters.get_mut(&swarm) {
                         cluster.add(&node, hostname, &address, role);
                     }
+                    self.observer.tell(Event::joined(hostname, &swarm, role));
                     Local::Member { swarm, node }
                 } else if now >= join.fails_at {
                     Local::Failed {
@@ -220,9 +225,18 @@ impl World {
             }
             Local::Inactive | Local::Failed { .. } => return,
         };
+        if matches!(local, Local::Failed { .. }) {
+            self.observer.tell(Event::Failed { hostname: hostname.to_owned() });
+        }
         if let Some(machine) = self.machines.get_mut(hostname) {
             machine.local = local;
         }
+    }
+
+    /// Whether a node of a Swarm is what a machine's engine takes itself for, whether or not it runs at the moment.
+    pub(super) fn is_living(&self, swarm: &str, node: &str) -> bool {
+        let hostname = self.clusters.get(swarm).and_then(|cluster| cluster.members.get(node)).map(|one| &one.hostname);
+        hostname.is_some_and(|hostname| self.member(hostname) == Some((swarm, node)))
     }
 
     /// The Swarm that an engine controls, for a call of its control API.
@@ -256,12 +270,6 @@ impl World {
             role: self.role(hostname),
             joining: matches!(machine.local, Local::Joining(_)),
         })
-    }
-
-    pub(super) fn hostnames(&mut self, swarm: &str) -> Vec<String> {
-        self.settle();
-        let members = self.clusters.get(swarm).map(|cluster| cluster.members.values());
-        members.into_iter().flatten().map(|member| member.hostname.clone()).collect()
     }
 
     pub(super) fn can_have_a_majority(&self, swarm: &str) -> bool {
