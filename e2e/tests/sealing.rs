@@ -3,7 +3,7 @@
 mod clients;
 
 use futuswarm_testkit::Account;
-use futuswarm_vault::{Context, Error, Secret, Vault};
+use futuswarm_vault::{Context, Error, KmsVault, Secret, Vault as _};
 use serde_json::json;
 
 const PLAIN: &str = "SWMTKN-1-0123456789abcdef-secret";
@@ -32,13 +32,13 @@ async fn what_is_sealed_opens_under_its_own_context_and_key_and_under_no_other()
     let keys = account.call(&json!([["kms", null, "create_key", {}], ["kms", null, "create_key", {}]]));
     let key = |index: usize| keys[index]["KeyMetadata"]["KeyId"].as_str().expect("a key").to_owned();
     let sdk = clients::sdk(&account).await;
-    let (vault, other) = (Vault::new(&sdk, &key(0)), Vault::new(&sdk, &key(1)));
+    let (vault, key, other) = (KmsVault::new(&sdk), &key(0), &key(1));
     let right = context("prod", "join-token", "manager");
 
-    let sealed = vault.seal(&right, &Secret::new(PLAIN.to_owned())).await.unwrap();
+    let sealed = vault.seal(key, &right, &Secret::new(PLAIN.to_owned())).await.unwrap();
     assert!(!sealed.contains("SWMTKN"), "{sealed}");
-    assert_eq!(vault.open(&right, &sealed).await.unwrap().expose(), PLAIN);
-    let again = vault.seal(&right, &Secret::new(PLAIN.to_owned())).await.unwrap();
+    assert_eq!(vault.open(key, &right, &sealed).await.unwrap().expose(), PLAIN);
+    let again = vault.seal(key, &right, &Secret::new(PLAIN.to_owned())).await.unwrap();
     assert_ne!(sealed, again, "the same secret does not look the same twice");
 
     for wrong in [
@@ -49,7 +49,7 @@ async fn what_is_sealed_opens_under_its_own_context_and_key_and_under_no_other()
         // The same words in other places.
         context("prod", "manager", "join-token"),
     ] {
-        let error = refusal(vault.open(&wrong, &sealed).await);
+        let error = refusal(vault.open(key, &wrong, &sealed).await);
         assert_eq!(code(&error).as_deref(), Some("InvalidCiphertextException"), "{wrong:?}: {error}");
         assert!(!error.is_transient(), "trying again does not help: {error}");
         let text = error.to_string();
@@ -57,22 +57,22 @@ async fn what_is_sealed_opens_under_its_own_context_and_key_and_under_no_other()
         assert!(!text.contains(PLAIN) && !format!("{error:?}").contains(PLAIN), "{text}");
     }
 
-    let error = refusal(other.open(&right, &sealed).await);
+    let error = refusal(vault.open(other, &right, &sealed).await);
     // AWS says IncorrectKeyException; the emulator says AccessDeniedException.
     assert!(code(&error).is_some() && !error.is_transient(), "another key refuses for good: {error}");
 
     for (damaged, reason) in [("no base64!", "it is not base64"), (&sealed[..sealed.len() - 3], "it is not base64")] {
-        let error = refusal(vault.open(&right, damaged).await);
+        let error = refusal(vault.open(key, &right, damaged).await);
         assert!(matches!(&error, Error::Damaged { reason: said, .. } if *said == reason), "{damaged}: {error}");
     }
-    let other_token = vault.seal(&right, &Secret::new("another".to_owned())).await.unwrap();
-    assert_eq!(vault.open(&right, &other_token).await.unwrap().expose(), "another");
+    let other_token = vault.seal(key, &right, &Secret::new("another".to_owned())).await.unwrap();
+    assert_eq!(vault.open(key, &right, &other_token).await.unwrap().expose(), "another");
     // The last byte of the ciphertext is part of what is authenticated.
     let mut bytes: Vec<char> = sealed.trim_end_matches('=').chars().collect();
     let at = bytes.len() - 2;
     bytes[at] = if bytes[at] == 'A' { 'B' } else { 'A' };
     let flipped: String = bytes.into_iter().chain(sealed.chars().filter(|sign| *sign == '=')).collect();
-    assert!(vault.open(&right, &flipped).await.is_err(), "a changed ciphertext");
+    assert!(vault.open(key, &right, &flipped).await.is_err(), "a changed ciphertext");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,9 +81,9 @@ async fn a_kms_that_fails_is_a_transient_error_and_one_that_refuses_is_not() {
     let account = Account::without_image("local-api");
     let keys = account.call(&json!([["kms", null, "create_key", {}]]));
     let key = keys[0]["KeyMetadata"]["KeyId"].as_str().expect("a key");
-    let vault = Vault::new(&clients::sdk(&account).await, key);
+    let vault = KmsVault::new(&clients::sdk(&account).await);
     let right = context("prod", "join-token", "worker");
-    let sealed = vault.seal(&right, &Secret::new(PLAIN.to_owned())).await.unwrap();
+    let sealed = vault.seal(key, &right, &Secret::new(PLAIN.to_owned())).await.unwrap();
     for (fault, transient) in [
         (json!({ "kind": "internal" }), true),
         (json!({ "kind": "throttle" }), true),
@@ -92,8 +92,8 @@ async fn a_kms_that_fails_is_a_transient_error_and_one_that_refuses_is_not() {
     ] {
         account.faults(&json!([{ "fault": fault, "service": "kms", "caller": "owner", "count": 1000 }]));
         for error in [
-            vault.open(&right, &sealed).await.map(|_| ()).unwrap_err(),
-            vault.seal(&right, &Secret::new(PLAIN.to_owned())).await.map(|_| ()).unwrap_err(),
+            vault.open(key, &right, &sealed).await.map(|_| ()).unwrap_err(),
+            vault.seal(key, &right, &Secret::new(PLAIN.to_owned())).await.map(|_| ()).unwrap_err(),
         ] {
             assert_eq!(error.is_transient(), transient, "{fault}: {error}");
             assert!(!error.to_string().contains(PLAIN), "{error}");
@@ -101,5 +101,5 @@ async fn a_kms_that_fails_is_a_transient_error_and_one_that_refuses_is_not() {
     }
     // Its answer is lost, and the SDK asks again.
     account.faults(&json!([{ "fault": { "kind": "lost" }, "service": "kms", "count": 1 }]));
-    assert_eq!(vault.open(&right, &sealed).await.unwrap().expose(), PLAIN);
+    assert_eq!(vault.open(key, &right, &sealed).await.unwrap().expose(), PLAIN);
 }

@@ -1,9 +1,8 @@
 //! Join tokens: sealed by managers with the key of their role, opened by those who may.
 
-use futuswarm_aws::SdkConfig;
 use futuswarm_model::{Role, SealedToken, keys};
 use futuswarm_store::{Bucket, Store, Swap};
-use futuswarm_swarm::Engine;
+use futuswarm_swarm::SwarmApi;
 use futuswarm_vault::{Context, Secret, Vault};
 
 use crate::Error;
@@ -12,28 +11,28 @@ use crate::identity::Node;
 /// Seals both tokens and stores them, unless what is stored already opens to the same.
 pub(crate) async fn publish<B: Bucket>(
     store: &Store<B>,
-    sdk: &SdkConfig,
+    vault: &impl Vault,
     node: &Node,
-    engine: &Engine,
+    engine: &impl SwarmApi,
     swarm_id: &str,
 ) -> Result<(), Error> {
     let tokens = engine.join_tokens().await?;
     for (role, token) in [(Role::Worker, &tokens.worker), (Role::Manager, &tokens.manager)] {
-        let vault = vault(sdk, node, role)?;
+        let key = key(node, role)?;
         let context = context(node, role);
         let stored = store.get::<SealedToken>(&keys::token(role)).await?;
         if let Some(stored) = &stored
             && stored.value.swarm_id == swarm_id
-            && opens_to(&vault, &context, &stored.value.ciphertext, token).await?
+            && opens_to(vault, key, &context, &stored.value.ciphertext, token).await?
         {
             continue;
         }
-        let sealed = SealedToken { swarm_id: swarm_id.to_owned(), ciphertext: vault.seal(&context, token).await? };
+        let sealed = SealedToken { swarm_id: swarm_id.to_owned(), ciphertext: vault.seal(key, &context, token).await? };
         // Not over what another manager has written in the meantime: a leader that was deposed knows older tokens.
         match store.swap(&keys::token(role), &sealed, stored.as_ref().map(|stored| stored.etag.as_str())).await? {
             Swap::Applied(_) => tracing::info!(%role, "published the sealed join token"),
             Swap::Refused(_) => {
-                let reason = format!("another manager has just written the join token of {role}s; looks again");
+                let reason = format!("another manager has just written the join token of {role}s; reads it again");
                 return Err(Error::Waiting(reason));
             }
         }
@@ -43,8 +42,14 @@ pub(crate) async fn publish<B: Bucket>(
 
 /// Whether what is stored is this token. One that cannot be opened under this key and context is another; a KMS that does not
 /// answer says nothing.
-async fn opens_to(vault: &Vault, context: &Context, stored: &str, token: &Secret) -> Result<bool, Error> {
-    match vault.open(context, stored).await {
+async fn opens_to(
+    vault: &impl Vault,
+    key: &str,
+    context: &Context,
+    stored: &str,
+    token: &Secret,
+) -> Result<bool, Error> {
+    match vault.open(key, context, stored).await {
         Ok(opened) => Ok(opened.expose() == token.expose()),
         Err(error) if error.is_transient() => Err(error.into()),
         Err(_) => Ok(false),
@@ -54,7 +59,7 @@ async fn opens_to(vault: &Vault, context: &Context, stored: &str, token: &Secret
 /// Opens the token of this node's own role; only one that was made for `swarm_id` counts.
 pub(crate) async fn open<B: Bucket>(
     store: &Store<B>,
-    sdk: &SdkConfig,
+    vault: &impl Vault,
     node: &Node,
     swarm_id: &str,
 ) -> Result<Secret, Error> {
@@ -68,17 +73,17 @@ pub(crate) async fn open<B: Bucket>(
         );
         return Err(Error::Waiting(reason));
     }
-    Ok(vault(sdk, node, role)?.open(&context(node, role), &sealed.ciphertext).await?)
+    Ok(vault.open(key(node, role)?, &context(node, role), &sealed.ciphertext).await?)
 }
 
-fn vault(sdk: &SdkConfig, node: &Node, role: Role) -> Result<Vault, Error> {
+/// The KMS key that seals the token of a role.
+fn key(node: &Node, role: Role) -> Result<&str, Error> {
     let key = match role {
         Role::Worker => Some(&node.config.cluster_key),
         Role::Manager => node.config.manager_key.as_ref(),
     };
-    let key =
-        key.ok_or_else(|| Error::Refused("this node's user data names no key for the managers' token".to_owned()))?;
-    Ok(Vault::new(sdk, key))
+    let none = || Error::Refused("this node's user data names no key for the managers' token".to_owned());
+    key.map(String::as_str).ok_or_else(none)
 }
 
 fn context(node: &Node, role: Role) -> Context {

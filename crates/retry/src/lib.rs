@@ -4,11 +4,15 @@
 //! at the same moment then spread out instead of meeting again at every attempt
 //! (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
 
+mod backoff;
+
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub use backoff::{Backoff, without_request_id};
 
 /// How long to keep trying and how fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

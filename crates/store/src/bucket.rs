@@ -1,4 +1,4 @@
-//! The boundary to object storage: six operations in domain words and the errors any bucket can have.
+//! The boundary to object storage: five operations in domain words and the errors any bucket can have.
 
 use std::future::Future;
 

@@ -1,9 +1,11 @@
 //! Typed objects in the cluster's S3 bucket, changed only by compare-and-swap on their ETag.
 //!
 //! S3 is the only place where configuration lives. [`Store`] speaks JSON documents and versions; [`Bucket`] is the narrow
-//! boundary underneath, with S3 ([`S3Bucket`]) and memory ([`MemoryBucket`]) behind it.
+//! boundary underneath, with S3 ([`S3Bucket`]) and memory ([`MemoryBucket`]) behind it, and failures around either
+//! ([`FaultyBucket`]).
 
 mod bucket;
+mod faults;
 mod memory;
 mod nodes;
 mod s3;
@@ -15,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use bucket::{Bucket, Condition, Error, Object, Put};
+pub use faults::FaultyBucket;
 pub use memory::MemoryBucket;
 pub use nodes::{forget_nodes, node_records, recorded_instances};
 pub use s3::S3Bucket;

@@ -2,14 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ec2::types::{Filter, InstanceStateName};
 use futuswarm_store::{Bucket, Store};
-use futuswarm_swarm::{Engine, NodeState, NodeView};
+use futuswarm_swarm::{Node, NodeApi, NodeState};
 
 use crate::Error;
-
-/// DescribeInstances takes so many values per filter.
-const IDS_PER_FILTER: usize = 200;
 
 /// What is to be done about one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,37 +18,22 @@ pub(crate) enum Removal {
     KeepForQuorum,
 }
 
-/// What removal asks of the Swarm: the two changes of its list of nodes.
-pub(crate) trait NodeList: Sync {
-    /// Takes a manager out of raft.
-    fn demote(&self, node: &NodeView) -> impl Future<Output = Result<(), Error>> + Send;
-    /// Takes a node off the list.
-    fn remove(&self, node: &NodeView) -> impl Future<Output = Result<(), Error>> + Send;
-}
-
-/// What removal asks of EC2.
-pub(crate) trait Instances: Sync {
+/// What is asked of EC2.
+pub trait Instances: Send + Sync {
     /// Those of the instances that run or are about to.
+    ///
+    /// # Errors
+    /// When EC2 does not answer.
     fn alive(&self, instances: &[String]) -> impl Future<Output = Result<BTreeSet<String>, Error>> + Send;
 }
 
-impl NodeList for Engine {
-    async fn demote(&self, node: &NodeView) -> Result<(), Error> {
-        Ok(self.demote_node(node).await?)
-    }
-
-    async fn remove(&self, node: &NodeView) -> Result<(), Error> {
-        Ok(self.remove_node(&node.id, true).await?)
-    }
-}
-
 pub(crate) async fn round<B: Bucket>(
-    list: &impl NodeList,
+    engine: &impl NodeApi,
     store: &Store<B>,
     instances: &impl Instances,
-    nodes: &[NodeView],
+    nodes: &[Node],
 ) -> Result<(), Error> {
-    let silent: Vec<&NodeView> = nodes.iter().filter(|node| may_be_gone(node)).collect();
+    let silent: Vec<&Node> = nodes.iter().filter(|node| may_be_gone(node)).collect();
     if silent.is_empty() {
         return Ok(());
     }
@@ -75,13 +56,13 @@ pub(crate) async fn round<B: Bucket>(
                 );
             }
             Removal::Demote => {
-                list.demote(node).await?;
+                engine.demote_node(node).await?;
                 tracing::info!(instance = node.hostname, "demoted a manager whose instance is gone");
                 // Only one change of raft's members at a time: what the others count is known in the next round.
                 break;
             }
             Removal::Remove => {
-                list.remove(node).await?;
+                engine.remove_node(&node.id, true).await?;
                 tracing::info!(instance = node.hostname, node = node.id, "removed a node whose instance is gone");
                 if !reborn {
                     gone.insert(node.hostname.clone());
@@ -110,18 +91,19 @@ pub(crate) async fn sweep<B: Bucket>(store: &Store<B>, instances: &impl Instance
 
 /// Whether it is worth asking EC2 about a node. One that is just joining is in no state yet and has not said its name: it is
 /// not silent, it is new.
-fn may_be_gone(node: &NodeView) -> bool {
+fn may_be_gone(node: &Node) -> bool {
     node.state == NodeState::Down && !node.hostname.is_empty()
 }
 
 /// A dead manager counts in raft until it is demoted. Demoting it is safe when those that answer are a majority both now
 /// and afterwards.
-pub(crate) fn decide(node: &NodeView, nodes: &[NodeView]) -> Removal {
-    if !node.manager {
+pub(crate) fn decide(node: &Node, nodes: &[Node]) -> Removal {
+    if !node.is_manager() {
         return Removal::Remove;
     }
-    let managers = nodes.iter().filter(|other| other.manager).count();
-    let reachable = nodes.iter().filter(|other| other.manager && other.reachable && other.id != node.id).count();
+    let managers = nodes.iter().filter(|other| other.is_manager()).count();
+    let reachable =
+        nodes.iter().filter(|other| other.is_manager() && other.is_reachable() && other.id != node.id).count();
     let majority = |voters: usize| voters / 2 + 1;
     if reachable >= majority(managers) && reachable >= majority(managers - 1) {
         Removal::Demote
@@ -130,61 +112,55 @@ pub(crate) fn decide(node: &NodeView, nodes: &[NodeView]) -> Removal {
     }
 }
 
-impl Instances for aws_sdk_ec2::Client {
-    async fn alive(&self, instances: &[String]) -> Result<BTreeSet<String>, Error> {
-        let mut alive = BTreeSet::new();
-        for ids in instances.chunks(IDS_PER_FILTER) {
-            // A filter, not ids: an id that EC2 has forgotten would fail the whole call.
-            let filter = Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build();
-            let mut pages = self.describe_instances().filters(filter).into_paginator().send();
-            while let Some(page) = pages.next().await {
-                let page = page.map_err(|error| futuswarm_aws::Error::new("DescribeInstances", error))?;
-                for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
-                    let state = instance.state().and_then(|state| state.name());
-                    let gone = matches!(state, Some(InstanceStateName::Terminated | InstanceStateName::ShuttingDown));
-                    alive.extend(instance.instance_id().filter(|_| !gone).map(str::to_owned));
-                }
-            }
-        }
-        Ok(alive)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::sync::Mutex;
 
-    use futuswarm_model::keys;
+    use futuswarm_model::{Role, keys};
     use futuswarm_store::MemoryBucket;
+    use futuswarm_swarm::{Availability, ManagerStatus, NodeSpec};
 
     use super::*;
 
-    fn manager(id: &str, reachable: bool) -> NodeView {
-        let state = if reachable { NodeState::Ready } else { NodeState::Down };
-        NodeView::for_tests(id, true, reachable, state)
+    fn node(id: &str, role: Role, state: NodeState) -> Node {
+        let reachable = state == NodeState::Ready;
+        Node {
+            id: id.to_owned(),
+            version: 0,
+            spec: NodeSpec { name: None, labels: HashMap::new(), role, availability: Availability::Active },
+            hostname: format!("i-{id}"),
+            state,
+            address: String::new(),
+            manager_status: (role == Role::Manager).then_some(ManagerStatus { leader: false, reachable }),
+        }
+    }
+
+    fn manager(id: &str, reachable: bool) -> Node {
+        node(id, Role::Manager, if reachable { NodeState::Ready } else { NodeState::Down })
     }
 
     #[test]
     fn a_node_that_is_just_joining_is_left_alone() {
-        let mut joining = NodeView::for_tests("new", false, true, NodeState::Other);
+        let mut joining = node("new", Role::Worker, NodeState::Unknown);
         assert!(!may_be_gone(&joining));
         joining.hostname.clear();
         assert!(!may_be_gone(&joining), "it has not said its name yet");
         joining.state = NodeState::Down;
         assert!(!may_be_gone(&joining), "nobody can be asked about a node without a name");
-        assert!(may_be_gone(&NodeView::for_tests("dead", false, true, NodeState::Down)));
+        assert!(may_be_gone(&node("dead", Role::Worker, NodeState::Down)));
     }
 
     #[test]
     fn a_dead_worker_is_removed() {
-        let worker = NodeView::for_tests("w", false, true, NodeState::Down);
+        let worker = node("w", Role::Worker, NodeState::Down);
         assert_eq!(decide(&worker, &[manager("a", true), worker.clone()]), Removal::Remove);
     }
 
     #[test]
     fn a_dead_manager_goes_only_while_the_living_are_a_majority() {
         let dead = manager("dead", false);
-        let with = |others: &[NodeView]| [others, std::slice::from_ref(&dead)].concat();
+        let with = |others: &[Node]| [others, std::slice::from_ref(&dead)].concat();
         let (a, b, c, down) = (manager("a", true), manager("b", true), manager("c", true), manager("d", false));
         assert_eq!(decide(&dead, &with(&[a.clone(), b.clone()])), Removal::Demote, "2 of 3");
         assert_eq!(decide(&dead, &with(&[a.clone(), b.clone(), c.clone()])), Removal::Demote, "3 of 4");
@@ -195,24 +171,32 @@ mod tests {
 
     /// A Swarm and the instances under it, as its leader and EC2 know them.
     struct Cluster {
-        nodes: Mutex<Vec<NodeView>>,
+        nodes: Mutex<Vec<Node>>,
         alive: BTreeSet<String>,
         store: Store<MemoryBucket>,
     }
 
-    impl NodeList for Cluster {
-        async fn demote(&self, node: &NodeView) -> Result<(), Error> {
+    impl NodeApi for Cluster {
+        async fn list_nodes(&self) -> Result<Vec<Node>, futuswarm_swarm::Error> {
+            Ok(self.nodes.lock().unwrap().clone())
+        }
+
+        async fn update_node(&self, node: &Node, spec: &NodeSpec) -> Result<(), futuswarm_swarm::Error> {
             let mut nodes = self.nodes.lock().unwrap();
-            let managers = nodes.iter().filter(|other| other.manager).count();
-            let reachable = nodes.iter().filter(|other| other.manager && other.reachable).count();
+            let managers = nodes.iter().filter(|other| other.is_manager()).count();
+            let reachable = nodes.iter().filter(|other| other.is_manager() && other.is_reachable()).count();
             assert!(reachable > managers / 2, "raft has a majority that can decide it");
-            nodes.iter_mut().filter(|other| other.id == node.id).for_each(|other| other.manager = false);
+            nodes.iter_mut().filter(|other| other.id == node.id).for_each(|other| other.spec = spec.clone());
             Ok(())
         }
 
-        async fn remove(&self, node: &NodeView) -> Result<(), Error> {
-            assert!(!node.manager, "Swarm refuses to remove a manager");
-            self.nodes.lock().unwrap().retain(|other| other.id != node.id);
+        async fn remove_node(&self, id: &str, _force: bool) -> Result<(), futuswarm_swarm::Error> {
+            let mut nodes = self.nodes.lock().unwrap();
+            assert!(
+                nodes.iter().all(|other| other.id != id || !other.is_manager()),
+                "Swarm refuses to remove a manager"
+            );
+            nodes.retain(|other| other.id != id);
             Ok(())
         }
     }
@@ -239,7 +223,7 @@ mod tests {
             let nodes = self.nodes.lock().unwrap().clone();
             round(self, &self.store, self, &nodes).await.unwrap();
             let nodes = self.nodes.lock().unwrap();
-            nodes.iter().map(|node| format!("{}{}", node.id, if node.manager { "*" } else { "" })).collect()
+            nodes.iter().map(|node| format!("{}{}", node.id, if node.is_manager() { "*" } else { "" })).collect()
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futuswarm_retry::Policy;
+use crate::Policy;
 
-/// The pauses. There is no end to it: an agent that gave up would need a person.
+/// The pauses. There is no end to it: a loop that gave up would need a person.
 const PAUSES: Policy = Policy {
     first: Duration::from_millis(500),
     cap: Duration::from_secs(15),
@@ -16,25 +16,25 @@ const AGAIN: u32 = 20;
 
 /// The failures of one loop since it last succeeded.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble {
+pub struct Backoff {
     attempts: u32,
-    said: String,
+    reason: String,
 }
 
-impl Trouble {
+impl Backoff {
     /// Notes a failure; returns how long to wait before the next attempt.
-    pub(crate) fn failed(&mut self, what: &str, reason: &str) -> Duration {
+    pub fn failed(&mut self, what: &str, reason: &str) -> Duration {
         self.attempts += 1;
         // Each answer of AWS has an id of its own; the reason is the same.
-        if without_request_id(reason) != without_request_id(&self.said) || self.attempts.is_multiple_of(AGAIN) {
+        if without_request_id(reason) != without_request_id(&self.reason) || self.attempts.is_multiple_of(AGAIN) {
             tracing::warn!(attempts = self.attempts, %reason, "{what}; will try again");
-            reason.clone_into(&mut self.said);
+            reason.clone_into(&mut self.reason);
         }
         PAUSES.delay(self.attempts - 1)
     }
 
     /// Notes a success.
-    pub(crate) fn over(&mut self) {
+    pub fn reset(&mut self) {
         if self.attempts > 2 {
             tracing::info!(attempts = self.attempts, "carries on");
         }
@@ -43,7 +43,7 @@ impl Trouble {
 }
 
 /// A reason without the ids of the requests that it is about, for comparisons.
-pub(crate) fn without_request_id(reason: &str) -> String {
+pub fn without_request_id(reason: &str) -> String {
     let mut text = String::new();
     let mut rest = reason;
     while let Some((before, after)) = rest.split_once(" (request ") {
@@ -60,13 +60,13 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_the_cap_and_never_vanish() {
-        let mut trouble = Trouble::default();
+        let mut backoff = Backoff::default();
         for attempt in 1..40 {
-            let pause = trouble.failed("asks", "no answer");
+            let pause = backoff.failed("asks", "no answer");
             assert!(pause <= PAUSES.cap && pause >= PAUSES.first / 10, "attempt {attempt}: {pause:?}");
         }
-        trouble.over();
-        assert!(trouble.failed("asks", "no answer") <= PAUSES.first);
+        backoff.reset();
+        assert!(backoff.failed("asks", "no answer") <= PAUSES.first);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use futuswarm_edge::Reserved;
-use futuswarm_swarm::{Engine, WantedService};
+use futuswarm_node_files::Files;
+use futuswarm_swarm::{ServiceApi, ServiceSpec};
 
 use crate::Error;
-use crate::files::Files;
 
 /// The network of the core services.
 pub(crate) const NETWORK: &str = "futuswarm-core";
@@ -24,11 +24,11 @@ fn hosts(domain: &str) -> Vec<String> {
 }
 
 /// Makes the core services what they should be.
-pub(crate) async fn ensure(engine: &Engine, files: &Files, domain: &str) -> Result<(), Error> {
+pub(crate) async fn ensure(engine: &impl ServiceApi, files: &Files, domain: &str) -> Result<(), Error> {
     let images = files.container_images()?;
     let Some(image) = images.get(MAINPAGE) else { return Ok(()) };
     let label = |name: &str, value: &str| (format!("com.df.{name}"), value.to_owned());
-    let mainpage = WantedService {
+    let mainpage = ServiceSpec {
         name: MAINPAGE.to_owned(),
         image: image.clone(),
         environment: vec![format!("DOMAIN={domain}")],

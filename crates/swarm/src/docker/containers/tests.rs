@@ -6,8 +6,8 @@ use futuswarm_testkit::answers::{Answer, on_socket};
 
 use super::*;
 
-fn wanted() -> Container {
-    Container {
+fn desired() -> ContainerConfig {
+    ContainerConfig {
         name: "edge".to_owned(),
         image: "edge:1".to_owned(),
         command: vec!["/usr/sbin/haproxy".to_owned()],
@@ -20,11 +20,11 @@ fn wanted() -> Container {
 }
 
 /// An engine that answers each call with the next answer; the receiver tells what it was asked.
-fn engine(answers: Vec<Answer>) -> (Engine, Receiver<String>, tempfile::TempDir) {
+fn engine(answers: Vec<Answer>) -> (DockerEngine, Receiver<String>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("docker.sock");
     let told = on_socket(&socket, answers);
-    (Engine::at(socket.to_str().unwrap()).unwrap(), told, folder)
+    (DockerEngine::at_default_version(socket.to_str().unwrap()), told, folder)
 }
 
 /// Method and path of each request, without the API's version.
@@ -57,11 +57,11 @@ fn refused() -> Answer {
 }
 
 #[tokio::test]
-async fn a_container_that_cannot_be_started_any_more_is_made_anew() {
-    let same = wanted().definition();
+async fn a_container_that_cannot_be_started_any_more_is_made_again() {
+    let same = desired().definition();
     let answers = vec![there(&same, false), refused(), done(), created(), done()];
     let (engine, told, _folder) = engine(answers);
-    assert!(engine.ensure_container(&wanted()).await.unwrap());
+    assert!(engine.ensure_container(&desired()).await.unwrap());
     let expected = ["GET edge/json", "POST edge/start", "DELETE edge", "POST create", "POST edge/start"];
     assert_eq!(calls(&told), expected);
 }
@@ -69,18 +69,18 @@ async fn a_container_that_cannot_be_started_any_more_is_made_anew() {
 #[tokio::test]
 async fn a_new_one_that_cannot_be_started_is_told() {
     let (engine, told, _folder) = engine(vec![Answer::json(404, "{\"message\":\"no\"}"), created(), refused()]);
-    let error = engine.ensure_container(&wanted()).await.unwrap_err();
+    let error = engine.ensure_container(&desired()).await.unwrap_err();
     assert!(error.to_string().contains("already exists"), "{error}");
     assert_eq!(told.iter().count(), 3);
 }
 
 #[tokio::test]
 async fn one_that_runs_as_defined_is_left_alone_and_another_replaced() {
-    let same = wanted().definition();
+    let same = desired().definition();
     let (first, told, _folder) = engine(vec![there(&same, true)]);
-    assert!(!first.ensure_container(&wanted()).await.unwrap());
+    assert!(!first.ensure_container(&desired()).await.unwrap());
     assert_eq!(told.iter().count(), 1);
     let (second, told, _folder) = engine(vec![there("other", true), done(), created(), done()]);
-    assert!(second.ensure_container(&wanted()).await.unwrap());
+    assert!(second.ensure_container(&desired()).await.unwrap());
     assert_eq!(calls(&told), ["GET edge/json", "DELETE edge", "POST create", "POST edge/start"]);
 }

@@ -9,14 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// Where Debian's dockerd keeps it.
-pub(crate) const PATH: &str = "/var/lib/docker/swarm/certificates/swarm-node.crt";
+pub(super) const PATH: &str = "/var/lib/docker/swarm/certificates/swarm-node.crt";
 /// The object identifier 2.5.4.10 (organizationName) as DER has it.
 const ORGANIZATION: [u8; 5] = [0x06, 0x03, 0x55, 0x04, 0x0a];
 /// DER's tags of UTF8String and PrintableString.
 const TEXTS: [u8; 2] = [0x0c, 0x13];
 
 /// The id of the Swarm that the certificate in this file is of; `None` when there is no such file, or it is no certificate.
-pub(crate) fn swarm_of(path: &Path) -> Option<String> {
+pub(super) fn swarm_of(path: &Path) -> Option<String> {
     organization(&std::fs::read_to_string(path).ok()?)
 }
 

@@ -7,15 +7,14 @@ use std::time::Duration;
 use futuswarm_edge::{
     ADMIN_SOCKET, CONFIG_FILE, MAP_FILE, MASTER_SOCKET, Refusal, Rendered, Route, Routes, STATE_FILE,
 };
+use futuswarm_node_files::{self as files, Files, replace};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use super::HAPROXY;
-use crate::Error;
-use crate::files::{self, Files, replace};
+use crate::{Error, HAPROXY};
 
 /// A link to the folder with the configuration that is served; configuration and map change at once by changing it.
-pub(super) const CURRENT: &str = "current";
+pub(crate) const CURRENT: &str = "current";
 /// The two folders that take turns.
 const TURNS: [&str; 2] = ["a", "b"];
 /// HAProxy checks a configuration in milliseconds; in an emulated machine in a second.
@@ -30,7 +29,7 @@ const RELOAD_ATTEMPTS: u32 = 20;
 const RELOAD_PAUSE_MILLIS: u64 = 150;
 
 /// What the running HAProxy serves.
-pub(super) struct Config {
+pub(crate) struct Config {
     dir: PathBuf,
     run_dir: PathBuf,
     /// What was asked for last, and what HAProxy refused of it.
@@ -40,17 +39,17 @@ pub(super) struct Config {
 }
 
 impl Config {
-    pub(super) fn new(files: &Files) -> Self {
+    pub(crate) fn new(files: &Files) -> Self {
         Self { dir: files.edge_dir(), run_dir: files.edge_run_dir(), last: None, stale: false }
     }
 
     /// Whether there is a configuration that a container could start with.
-    pub(super) fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         self.dir.join(CURRENT).join(CONFIG_FILE).exists()
     }
 
     /// Renders, checks and puts into place, for [`Self::load`]. Routes that HAProxy refuses are left out and returned with its reason; all others are served.
-    pub(super) async fn put(&mut self, routes: Vec<Route>, complete: bool) -> Result<Vec<Refusal>, Error> {
+    pub(crate) async fn put(&mut self, routes: Vec<Route>, complete: bool) -> Result<Vec<Refusal>, Error> {
         if let Some((last, was_complete, refused)) = &self.last
             && (last, *was_complete) == (&routes, complete)
         {
@@ -59,7 +58,7 @@ impl Config {
         let served = std::fs::read_link(self.dir.join(CURRENT)).ok();
         let turn = TURNS.into_iter().find(|turn| served.as_deref() != Some(Path::new(turn))).unwrap_or(TURNS[0]);
         let candidate = self.dir.join(turn);
-        std::fs::create_dir_all(&candidate).map_err(files::file(&candidate))?;
+        std::fs::create_dir_all(&candidate).map_err(files::Error::of(&candidate))?;
         let run_dir = self.run_dir.display().to_string();
         let (good, refused) = futuswarm_edge::without_culprits(routes.clone(), |some| {
             let (candidate, run_dir) = (&candidate, &run_dir);
@@ -87,13 +86,13 @@ impl Config {
     }
 
     /// A process that has just started has read what is on disk.
-    pub(super) fn started(&mut self) {
+    pub(crate) fn started(&mut self) {
         self.stale = false;
     }
 
     /// Makes HAProxy load what is on disk, if it has not yet, without losing a request. The master says whether it did: the signal
     /// that asks for the same, USR2, is lost without a word while the master starts itself again, as it does after every reload.
-    pub(super) async fn load(&mut self) -> Result<(), Error> {
+    pub(crate) async fn load(&mut self) -> Result<(), Error> {
         if !self.stale {
             return Ok(());
         }
@@ -117,7 +116,7 @@ impl Config {
             Err(_) => Err(format!("no answer within {} s", STATE_DEADLINE.as_secs())),
         };
         if let Err(reason) = outcome {
-            tracing::warn!(reason, "HAProxy does not say where its tasks are; it will ask for them anew");
+            tracing::warn!(reason, "HAProxy does not say where its tasks are; it will ask for them again");
         }
     }
 }
@@ -165,20 +164,20 @@ fn render(routes: &[Route], complete: bool, run_dir: &str) -> Result<Rendered, E
 
 fn write(dir: &Path, rendered: &Rendered) -> Result<(), Error> {
     replace(&dir.join(MAP_FILE), rendered.map.as_bytes())?;
-    replace(&dir.join(CONFIG_FILE), rendered.config.as_bytes())
+    Ok(replace(&dir.join(CONFIG_FILE), rendered.config.as_bytes())?)
 }
 
 /// Makes the link name another folder, in one step.
 fn link(dir: &Path, turn: &str) -> Result<(), Error> {
     let (temporary, current) = (dir.join("current.new"), dir.join(CURRENT));
     let _left_by_a_killed_agent = std::fs::remove_file(&temporary);
-    std::os::unix::fs::symlink(turn, &temporary).map_err(files::file(&temporary))?;
-    std::fs::rename(&temporary, &current).map_err(files::file(&current))
+    std::os::unix::fs::symlink(turn, &temporary).map_err(files::Error::of(&temporary))?;
+    Ok(std::fs::rename(&temporary, &current).map_err(files::Error::of(&current))?)
 }
 
 /// Why HAProxy refuses a configuration; `None` when it does not.
 async fn check(config: &Path) -> Result<Option<String>, Error> {
-    let failed = |reason: String| Error::File { path: HAPROXY.to_owned(), reason };
+    let failed = |reason: String| files::Error::new(Path::new(HAPROXY), reason);
     let run = tokio::process::Command::new(HAPROXY)
         .arg("-c")
         .arg("-f")

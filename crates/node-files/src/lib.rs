@@ -1,9 +1,30 @@
-//! The files that the agent writes and finds: the interface to the units and the containers of the image.
+//! The files that the programs of a node write and find: the interface to the units and the containers of the image.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+/// A file that cannot be read or written, or is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct Error {
+    path: String,
+    reason: String,
+}
+
+impl Error {
+    /// What is wrong with a file.
+    #[must_use]
+    pub fn new(path: &Path, reason: impl Display) -> Self {
+        Self { path: path.display().to_string(), reason: reason.to_string() }
+    }
+
+    /// Makes an error of one that does not name its file.
+    pub fn of(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |error| Self { path, reason: error.to_string() }
+    }
+}
 
 /// Where things are on the node.
 #[derive(Debug, Clone)]
@@ -45,9 +66,8 @@ impl Files {
     /// When the list cannot be read.
     pub fn container_images(&self) -> Result<BTreeMap<String, String>, Error> {
         let path = self.containers.join("index.json");
-        let text = std::fs::read(&path).map_err(file(&path))?;
-        serde_json::from_slice(&text)
-            .map_err(|error| Error::File { path: path.display().to_string(), reason: error.to_string() })
+        let text = std::fs::read(&path).map_err(Error::of(&path))?;
+        serde_json::from_slice(&text).map_err(|error| Error::new(&path, error))
     }
 
     /// The archive of a core container.
@@ -62,7 +82,7 @@ impl Files {
     /// When it cannot be written.
     pub fn write_authorized_keys(&self, key: Option<&str>) -> Result<(), Error> {
         let dir = self.run.join("ssh");
-        std::fs::create_dir_all(&dir).map_err(file(&dir))?;
+        std::fs::create_dir_all(&dir).map_err(Error::of(&dir))?;
         replace(&dir.join("authorized_keys"), key.map(|key| format!("{}\n", key.trim())).unwrap_or_default().as_bytes())
     }
 
@@ -81,11 +101,6 @@ impl Files {
 /// When it cannot be written.
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
     let temporary = path.with_extension("new");
-    std::fs::write(&temporary, content).map_err(file(&temporary))?;
-    std::fs::rename(&temporary, path).map_err(file(path))
-}
-
-pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.display().to_string();
-    move |error| Error::File { path, reason: error.to_string() }
+    std::fs::write(&temporary, content).map_err(Error::of(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(Error::of(path))
 }

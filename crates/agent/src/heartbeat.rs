@@ -1,34 +1,25 @@
 //! The node's heartbeats in the bucket: its record, and for managers the address at which they accept joins.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use futuswarm_model::{FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, keys, unix_millis};
+use futuswarm_model::{FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, keys};
+use futuswarm_retry::without_request_id;
 use futuswarm_store::{Bucket, Store};
 use tokio::time::Instant;
 
-use crate::Error;
 use crate::identity::Node;
-use crate::trouble::without_request_id;
+use crate::{Clock, Error};
 
 /// The Swarm's port for joins and raft.
 const SWARM_PORT: u16 = 2377;
 
-/// What the node says about itself.
-pub(crate) struct Records {
-    instance: String,
-    role_id: String,
-    role: futuswarm_model::Role,
-    address: String,
-    zone: String,
-    image: String,
-    instance_type: String,
-    group: String,
-    labels: BTreeMap<String, String>,
-    booted_at: u64,
+/// What the node says about itself, and when it said so last.
+pub(crate) struct Heartbeat {
+    node: Arc<Node>,
     state: NodeState,
     ready_at: Option<u64>,
     /// Swarm node id.
-    pub(crate) node: Option<String>,
+    pub(crate) swarm_node: Option<String>,
     /// Why the last round failed, or which duties do.
     pub(crate) reason: Option<String>,
     /// Whether its edge has every route that it can have.
@@ -42,22 +33,13 @@ pub(crate) struct Records {
 /// What may change in a node's record: state, Swarm node id, reason, and whether its edge serves.
 type Content = (NodeState, Option<String>, Option<String>, bool);
 
-impl Records {
-    pub(crate) fn new(node: &Node) -> Self {
+impl Heartbeat {
+    pub(crate) fn new(node: &Arc<Node>) -> Self {
         Self {
-            instance: node.instance.clone(),
-            role_id: node.config.role_id.clone(),
-            role: node.config.role,
-            address: node.address.to_string(),
-            zone: node.zone.clone(),
-            image: node.image.clone(),
-            instance_type: node.instance_type.clone(),
-            group: node.config.group.clone(),
-            labels: node.config.labels.clone(),
-            booted_at: node.booted_at,
+            node: Arc::clone(node),
             state: NodeState::Identity,
             ready_at: None,
-            node: None,
+            swarm_node: None,
             reason: None,
             serves: false,
             written: None,
@@ -66,15 +48,16 @@ impl Records {
     }
 
     /// Notes a state; a new one is logged once, with the seconds since the kernel started.
-    pub(crate) fn enter(&mut self, state: NodeState, what: &str) {
+    pub(crate) fn enter(&mut self, clock: &impl Clock, state: NodeState, what: &str) {
         if self.state == state {
             return;
         }
-        let uptime = unix_millis().saturating_sub(self.booted_at) / 1000;
+        let now = clock.unix_millis();
+        let uptime = now.saturating_sub(self.node.booted_at) / 1000;
         tracing::info!(from = %self.state, to = %state, uptime_seconds = uptime, "{what}");
         self.state = state;
         if state == NodeState::Ready {
-            self.ready_at.get_or_insert_with(unix_millis);
+            self.ready_at.get_or_insert(now);
         }
     }
 
@@ -87,33 +70,34 @@ impl Records {
     }
 
     fn content(&self) -> Content {
-        (self.state, self.node.clone(), self.reason.as_deref().map(without_request_id), self.serves)
+        (self.state, self.swarm_node.clone(), self.reason.as_deref().map(without_request_id), self.serves)
     }
 
     /// Writes the node's record when something in it changed or the heartbeat is due.
-    pub(crate) async fn write_if_due<B: Bucket>(&mut self, store: &Store<B>) -> Result<(), Error> {
+    pub(crate) async fn write_if_due<B: Bucket>(&mut self, store: &Store<B>, clock: &impl Clock) -> Result<(), Error> {
         let content = self.content();
         if self.written.as_ref().is_some_and(|(at, written)| *written == content && at.elapsed() < HEARTBEAT) {
             return Ok(());
         }
+        let node = &*self.node;
         let record = NodeRecord {
-            instance: self.instance.clone(),
-            node: self.node.clone(),
-            role: self.role,
+            instance: node.instance.clone(),
+            node: self.swarm_node.clone(),
+            role: node.config.role,
             state: self.state,
             reason: self.reason.clone(),
             serves: self.serves,
-            address: self.address.clone(),
-            zone: self.zone.clone(),
-            image: self.image.clone(),
-            instance_type: self.instance_type.clone(),
-            group: self.group.clone(),
-            labels: self.labels.clone(),
-            booted_at: self.booted_at,
+            address: node.address.to_string(),
+            zone: node.zone.clone(),
+            image: node.image.clone(),
+            instance_type: node.instance_type.clone(),
+            group: node.config.group.clone(),
+            labels: node.config.labels.clone(),
+            booted_at: node.booted_at,
             ready_at: self.ready_at,
-            updated_at: unix_millis(),
+            updated_at: clock.unix_millis(),
         };
-        store.put(&keys::node(&self.role_id, &self.instance), &record).await?;
+        store.put(&keys::node(&node.config.role_id, &node.instance), &record).await?;
         self.written = Some((Instant::now(), content));
         Ok(())
     }
@@ -122,16 +106,16 @@ impl Records {
     pub(crate) async fn write_manager<B: Bucket>(
         &mut self,
         store: &Store<B>,
-        node: &Node,
+        clock: &impl Clock,
         swarm_id: &str,
     ) -> Result<(), Error> {
         let record = ManagerRecord {
-            instance: node.instance.clone(),
-            address: format!("{}:{SWARM_PORT}", node.address),
+            instance: self.node.instance.clone(),
+            address: format!("{}:{SWARM_PORT}", self.node.address),
             swarm_id: swarm_id.to_owned(),
-            updated_at: unix_millis(),
+            updated_at: clock.unix_millis(),
         };
-        store.put(&keys::manager(&node.instance), &record).await?;
+        store.put(&keys::manager(&self.node.instance), &record).await?;
         self.manager_written = Some((Instant::now(), swarm_id.to_owned()));
         Ok(())
     }
@@ -140,14 +124,14 @@ impl Records {
     pub(crate) async fn write_manager_if_due<B: Bucket>(
         &mut self,
         store: &Store<B>,
-        node: &Node,
+        clock: &impl Clock,
         swarm_id: &str,
     ) -> Result<(), Error> {
         let written = self.manager_written.as_ref();
         if written.is_some_and(|(at, swarm)| swarm == swarm_id && at.elapsed() < HEARTBEAT) {
             return Ok(());
         }
-        self.write_manager(store, node, swarm_id).await
+        self.write_manager(store, clock, swarm_id).await
     }
 }
 
@@ -162,9 +146,11 @@ pub(crate) fn managers_to_ask(records: Vec<ManagerRecord>, swarm_id: &str, now: 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use futuswarm_model::Role;
+    use futuswarm_model::{Role, unix_millis};
     use futuswarm_store::MemoryBucket;
     use futuswarm_userdata::NodeConfig;
+
+    use crate::SystemClock;
 
     pub(crate) fn node(instance: &str, role: Role) -> Node {
         Node {
@@ -222,25 +208,25 @@ pub(crate) mod tests {
     async fn a_heartbeat_is_written_when_something_changed_and_every_minute() {
         let bucket = MemoryBucket::default();
         let store = Store::new(bucket.clone());
-        let mut records = Records::new(&node("i-1", Role::Worker));
+        let mut heartbeat = Heartbeat::new(&Arc::new(node("i-1", Role::Worker)));
         let read = || async { store.get::<NodeRecord>("cluster/nodes/AROA1:i-1").await.unwrap().unwrap().value };
-        records.enter(NodeState::Joining, "joins");
-        records.write_if_due(&store).await.unwrap();
-        records.write_if_due(&store).await.unwrap();
+        heartbeat.enter(&SystemClock, NodeState::Joining, "joins");
+        heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
+        heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
         assert_eq!(bucket.writes(), 1, "nothing new, nothing written");
-        records.enter(NodeState::Ready, "ready");
-        records.write_if_due(&store).await.unwrap();
+        heartbeat.enter(&SystemClock, NodeState::Ready, "ready");
+        heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
         let ready = read().await;
         assert_eq!((bucket.writes(), ready.state), (2, NodeState::Ready));
         assert!(ready.ready_at.is_some());
-        records.node = Some("n1".to_owned());
-        records.write_if_due(&store).await.unwrap();
+        heartbeat.swarm_node = Some("n1".to_owned());
+        heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
         assert_eq!((bucket.writes(), read().await.node.as_deref()), (3, Some("n1")));
 
         // A duty that fails is told once, not at every attempt, whose requests all have other ids.
         for attempt in 0..9 {
-            records.reason = Some(format!("tokens: Decrypt answered Throttling: busy (request {attempt})"));
-            records.write_if_due(&store).await.unwrap();
+            heartbeat.reason = Some(format!("tokens: Decrypt answered Throttling: busy (request {attempt})"));
+            heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
             tokio::time::advance(std::time::Duration::from_secs(5)).await;
         }
         assert_eq!(bucket.writes(), 4);
@@ -248,7 +234,7 @@ pub(crate) mod tests {
 
         // An hour of rounds.
         for _ in 0..1200 {
-            records.write_if_due(&store).await.unwrap();
+            heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
             tokio::time::advance(std::time::Duration::from_secs(3)).await;
         }
         let written = bucket.writes() - 4;
@@ -258,14 +244,14 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_managers_address_is_written_for_its_swarm_at_once_and_then_every_minute() {
         let bucket = MemoryBucket::default();
-        let (store, node) = (Store::new(bucket.clone()), node("i-1", Role::Manager));
-        let mut records = Records::new(&node);
+        let (store, node) = (Store::new(bucket.clone()), Arc::new(node("i-1", Role::Manager)));
+        let mut heartbeat = Heartbeat::new(&node);
         for swarm in ["first", "first", "second", "second"] {
-            records.write_manager_if_due(&store, &node, swarm).await.unwrap();
+            heartbeat.write_manager_if_due(&store, &SystemClock, swarm).await.unwrap();
         }
         assert_eq!(bucket.writes(), 2);
         tokio::time::advance(HEARTBEAT).await;
-        records.write_manager_if_due(&store, &node, "second").await.unwrap();
+        heartbeat.write_manager_if_due(&store, &SystemClock, "second").await.unwrap();
         assert_eq!(bucket.writes(), 3);
         let record: ManagerRecord = store.get("cluster/managers/i-1").await.unwrap().unwrap().value;
         assert_eq!(record.swarm_id, "second");

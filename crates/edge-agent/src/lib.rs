@@ -1,23 +1,23 @@
-//! This node's edge: a container of the agent's own, outside of the Swarm's scheduler, so that a network can be attached
+//! This node's edge: a container of our own, outside of the Swarm's scheduler, so that a network can be attached
 //! without starting it anew.
 
 mod config;
+mod error;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futuswarm_edge::{CONFIG_FILE, LISTEN_PORT, MASTER_SOCKET, Refusal, Route, Routes};
+use futuswarm_edge::{CONFIG_FILE, LISTEN_PORT, MASTER_SOCKET, Refusal, Route, Routes, Serving};
 use futuswarm_model::keys;
+use futuswarm_node_files::Files;
+use futuswarm_retry::Backoff;
 use futuswarm_store::{Bucket, Store};
-use futuswarm_swarm::{Container, Engine, LocalNetwork};
+use futuswarm_swarm::{ContainerApi, ContainerConfig, Engine};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::Error;
-use crate::files::Files;
-use crate::supervision::Supervisor;
-use crate::trouble::Trouble;
 use config::Config;
+pub use error::Error;
 
 /// The container, and the bridge network that it starts on.
 const NAME: &str = "futuswarm-edge";
@@ -29,45 +29,30 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// must not keep every edge of the cluster away from the load balancer.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What the edge serves, for the node's record.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Serving {
-    /// Whether it has every route that it can have.
-    pub(crate) complete: bool,
-    /// Which services it cannot serve on this node, and why.
-    pub(crate) reason: Option<String>,
-}
-
-/// Starts the edge's own loop; the receiver says what it serves.
-pub(crate) fn start<B: Bucket + 'static>(
-    tasks: &Supervisor,
-    engine: Engine,
-    store: Store<B>,
-    files: Files,
-) -> watch::Receiver<Serving> {
-    let (sender, receiver) = watch::channel(Serving::default());
-    tasks.spawn("the edge", async move {
-        let (mut edge, mut trouble) = (Edge::new(files), Trouble::default());
-        loop {
-            let pause = match edge.round(&engine, &store).await {
-                Ok(serving) => {
-                    trouble.over();
-                    let pause = if serving.complete { INTERVAL } else { FIRST_INTERVAL };
-                    // The agent's own loop never ends before its process does.
-                    let _nobody_listens = sender.send(serving);
-                    pause
-                }
-                Err(error) => trouble.failed("the edge is not as it should be", &error.to_string()),
-            };
-            tokio::time::sleep(pause).await;
-        }
-    });
-    receiver
+/// Keeps this node's edge right for as long as its process lives, and says through `serving` what it serves.
+pub async fn run<B: Bucket, E: Engine>(engine: E, store: Store<B>, files: Files, serving: watch::Sender<Serving>) {
+    let (mut edge, mut backoff) = (Edge::new(files), Backoff::default());
+    loop {
+        let pause = match edge.round(&engine, &store).await {
+            Ok(now) => {
+                backoff.reset();
+                let pause = if now.complete { INTERVAL } else { FIRST_INTERVAL };
+                // Who listens never ends before the process does.
+                let _nobody_listens = serving.send(now);
+                pause
+            }
+            Err(error) => backoff.failed("the edge is not as it should be", &error.to_string()),
+        };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// Removes the edge's container; its loop makes it again.
-pub(crate) async fn stop(engine: &Engine) -> Result<(), Error> {
-    Ok(engine.remove_container(NAME).await?)
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn stop(engine: &impl ContainerApi) -> Result<(), futuswarm_swarm::Error> {
+    engine.remove_container(NAME).await
 }
 
 struct Edge {
@@ -87,7 +72,7 @@ impl Edge {
     }
 
     /// Makes the edge serve the routes in the bucket.
-    async fn round<B: Bucket>(&mut self, engine: &Engine, store: &Store<B>) -> Result<Serving, Error> {
+    async fn round<B: Bucket>(&mut self, engine: &impl Engine, store: &Store<B>) -> Result<Serving, Error> {
         let images = self.files.container_images()?;
         if !self.images_loaded {
             for (part, name) in &images {
@@ -116,8 +101,8 @@ impl Edge {
         }
         // Read last: a start takes a while, and what was published meanwhile belongs to what a complete edge serves.
         let published = store.get::<Routes>(keys::ROUTES).await?.map(|routes| routes.value);
-        let wanted = published.clone().unwrap_or_default().routes;
-        let (routes, mut refused) = self.attach(engine, wanted, &attached).await;
+        let desired = published.clone().unwrap_or_default().routes;
+        let (routes, mut refused) = self.attach(engine, desired, &attached).await;
         let patient = self.incomplete_since.is_some_and(|since| since.elapsed() < PATIENCE);
         let complete = published.is_some() && (refused.is_empty() || !patient);
         refused.extend(self.config.put(routes.clone(), complete).await?);
@@ -134,14 +119,14 @@ impl Edge {
         Ok(Serving { complete, reason })
     }
 
-    async fn run(&mut self, engine: &Engine, image: &str) -> Result<bool, Error> {
-        engine.ensure_bridge(&LocalNetwork(NAME.to_owned())).await?;
+    async fn run(&mut self, engine: &impl Engine, image: &str) -> Result<bool, Error> {
+        engine.ensure_bridge(NAME).await?;
         let dir = self.files.edge_dir().display().to_string();
         let run_dir = self.files.edge_run_dir().display().to_string();
         let config = format!("{dir}/{}/{CONFIG_FILE}", config::CURRENT);
         // The agent is root without capabilities, and another user to HAProxy; only the folder keeps others out.
         let master = format!("{run_dir}/{MASTER_SOCKET},mode,666");
-        let wanted = Container {
+        let desired = ContainerConfig {
             name: NAME.to_owned(),
             image: image.to_owned(),
             command: [HAPROXY, "-W", "-db", "-S", &master, "-f", &config].map(str::to_owned).to_vec(),
@@ -152,23 +137,23 @@ impl Edge {
             network: NAME.to_owned(),
             memory_bytes: 128 << 20,
         };
-        Ok(engine.ensure_container(&wanted).await?)
+        Ok(engine.ensure_container(&desired).await?)
     }
 
     /// Attaches the edge to the networks of its services. Returns the routes whose network it is on; one network that cannot be
     /// joined holds back none of the others.
     async fn attach(
         &self,
-        engine: &Engine,
-        wanted: Vec<Route>,
+        engine: &impl Engine,
+        desired: Vec<Route>,
         attached: &BTreeSet<String>,
     ) -> (Vec<Route>, Vec<Refusal>) {
         let mut attached = attached.clone();
         let (mut failed, mut routes, mut refused) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for route in wanted {
+        for route in desired {
             let network = &route.network;
             if !attached.contains(network) && !failed.contains(network) {
-                match engine.connect(NAME, network).await {
+                match engine.connect_network(network, NAME).await {
                     Ok(()) => {
                         tracing::info!(network, "the edge is attached");
                         attached.insert(network.clone());
@@ -193,9 +178,9 @@ impl Edge {
     }
 
     /// Leaves networks that no service needs any more: nobody could remove them otherwise.
-    async fn leave(&self, engine: &Engine, routes: &[Route], attached: &BTreeSet<String>) {
+    async fn leave(&self, engine: &impl Engine, routes: &[Route], attached: &BTreeSet<String>) {
         for network in unneeded(routes, attached) {
-            match engine.disconnect(NAME, network).await {
+            match engine.disconnect_network(network, NAME).await {
                 Ok(()) => tracing::info!(network, "the edge has left"),
                 // It is tried again in the next round, and hurts nobody until then.
                 Err(error) => tracing::warn!(network, %error, "the edge cannot leave a network; will try again"),
@@ -213,12 +198,9 @@ impl Edge {
 }
 
 /// Networks that the edge's container is on; none when there is no such container.
-async fn networks(engine: &Engine) -> Result<BTreeSet<String>, Error> {
-    match engine.container_networks(NAME).await {
-        Ok(networks) => Ok(networks.into_iter().collect()),
-        Err(error) if error.is_not_found() => Ok(BTreeSet::new()),
-        Err(error) => Err(error.into()),
-    }
+async fn networks(engine: &impl ContainerApi) -> Result<BTreeSet<String>, Error> {
+    let container = engine.inspect_container(NAME).await?;
+    Ok(container.into_iter().flat_map(|container| container.networks).collect())
 }
 
 /// Networks that the edge is on and that none of its routes needs; its own bridge is for the world.
