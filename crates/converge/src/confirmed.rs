@@ -63,7 +63,7 @@ impl Confirmed {
                 .filter_map(|difference| {
                     let was = shown.differences.iter().find(|one| one.field == difference.field)?;
                     let (was, is) = (was.to.as_deref()?, difference.to.as_deref()?);
-                    (!fits(was, is)).then(|| format!("{}: {was} was shown, and now it is {is}", difference.field))
+                    (!fits(was, is)).then(|| format!("{}: {was} was shown, and now it is {is}", difference.label))
                 })
                 .collect(),
         };
@@ -139,7 +139,7 @@ mod tests {
 
     fn difference(field: &str, from: Option<&str>, to: Option<&str>) -> Difference {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        Difference { field: field.to_owned(), from: owned(from), to: owned(to) }
+        Difference { field: field.to_owned(), label: field.to_owned(), from: owned(from), to: owned(to) }
     }
 
     fn change(action: Action, component: &str, differences: &[Difference]) -> Change {

@@ -1,6 +1,6 @@
 //! What a run needs to know of where it happens.
 
-use crate::Ledger;
+use crate::{Key, Ledger};
 
 /// What a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub trait Context: Send + Sync + Sized {
     const CONCURRENCY: usize;
     /// What resources are asked for and changed with; pure parts of a resource get none of them.
     type Clients: Send + Sync;
+    /// Which properties resources have.
+    type Key: Key;
     /// What resources fail with.
     type Error: CallError;
 

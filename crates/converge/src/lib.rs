@@ -21,7 +21,7 @@ pub use confirmed::Confirmed;
 pub use consistency::{Late, poll, retry_while};
 pub use context::{Answer, CallError, Context, Mode};
 pub use error::Error;
-pub use fields::{Changed, Difference, Fields, UNKNOWN};
+pub use fields::{Difference, Differences, Fields, Key, UNKNOWN};
 pub use ledger::{Ledger, Listener};
 pub use plan::{Action, Change, Event, Report};
 pub use resource::Resource;

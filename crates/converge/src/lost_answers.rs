@@ -7,7 +7,7 @@ use std::time::Duration;
 use futuswarm_retry::Policy;
 
 use crate::run::refuse_immutable;
-use crate::{Answer, CallError as _, Changed, Context, Error, Resource};
+use crate::{Answer, CallError as _, Context, Error, Resource};
 
 /// How often one resource is created in a run while the answers are lost.
 const CREATIONS: usize = 3;
@@ -129,7 +129,7 @@ async fn finish<C: Context, R: Resource<C>>(
     ledger.note_id(&component, &id);
     let desired = resource.desired(context).map_err(Error::Call)?;
     let differences = desired.differences(&resource.current(context, observed));
-    if Changed(&differences).tags() {
+    if differences.tags() {
         ledger.forget_id(&component);
         return Err(Error::Call(failed));
     }
@@ -137,7 +137,7 @@ async fn finish<C: Context, R: Resource<C>>(
     if differences.is_empty() {
         return Ok(id);
     }
-    resource.update(clients, context, observed, Changed(&differences)).await.map_err(Error::Call)?;
+    resource.update(clients, context, observed, &differences).await.map_err(Error::Call)?;
     // An update may give it another one.
     Ok(ledger.id(&component).unwrap_or(id))
 }

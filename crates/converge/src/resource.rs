@@ -1,6 +1,6 @@
 //! One thing that is made, changed and deleted as a whole, as its kind declares it.
 
-use crate::{Changed, Context, Fields};
+use crate::{Context, Differences, Fields};
 
 /// A resource of one kind.
 pub trait Resource<C: Context>: Send + Sync {
@@ -29,11 +29,11 @@ pub trait Resource<C: Context>: Send + Sync {
     ///
     /// # Errors
     /// When that cannot be said.
-    fn desired(&self, context: &C) -> Result<Fields, C::Error>;
+    fn desired(&self, context: &C) -> Result<Fields<C::Key>, C::Error>;
     /// How it is.
-    fn current(&self, context: &C, observed: &Self::Observed) -> Fields;
+    fn current(&self, context: &C, observed: &Self::Observed) -> Fields<C::Key>;
     /// Fields that the service cannot change.
-    fn immutable(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [C::Key] {
         &[]
     }
     /// Makes it; returns its id.
@@ -44,7 +44,7 @@ pub trait Resource<C: Context>: Send + Sync {
         clients: &C::Clients,
         context: &C,
         observed: &Self::Observed,
-        changed: Changed<'_>,
+        changed: &Differences<C::Key>,
     ) -> impl Future<Output = Result<(), C::Error>> + Send;
     /// Ends it.
     fn delete(

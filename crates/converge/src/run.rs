@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::lost_answers;
 use crate::order::{Direction, Node, order};
-use crate::{Action, Change, Changed, Context, Difference, Error, Event, Fields, Resource, UNKNOWN};
+use crate::{Action, Change, Context, Difference, Differences, Error, Event, Fields, Resource, UNKNOWN};
 
 /// A future of a step.
 type Work<'a, E> = Pin<Box<dyn Future<Output = Result<(), Error<E>>> + Send + 'a>>;
@@ -105,7 +105,7 @@ fn differences<C: Context, R: Resource<C>>(
     resource: &R,
     context: &C,
     observed: &R::Observed,
-) -> Result<Vec<Difference>, Error<C::Error>> {
+) -> Result<Differences<C::Key>, Error<C::Error>> {
     let desired = resource.desired(context).map_err(Error::Call)?;
     Ok(desired.differences(&resource.current(context, observed)))
 }
@@ -128,10 +128,9 @@ async fn check_immutable<C: Context, R: Resource<C>>(
 pub(crate) fn refuse_immutable<C: Context, R: Resource<C>>(
     resource: &R,
     context: &C,
-    differences: &[Difference],
+    differences: &Differences<C::Key>,
 ) -> Result<(), Error<C::Error>> {
-    let mut known = differences.iter().filter(|difference| difference.to.as_deref() != Some(UNKNOWN));
-    match known.find(|difference| resource.immutable().contains(&difference.field.as_str())) {
+    match differences.known_among(resource.immutable()) {
         Some(difference) => Err(Error::Immutable {
             kind: resource.kind(),
             name: resource.name(context),
@@ -170,7 +169,7 @@ async fn converge<C: Context, R: Resource<C>>(
     }
     let Some(observed) = observed else {
         let desired = resource.desired(context).map_err(Error::Call)?;
-        let change = change(resource, context, Action::Create, desired.differences(&Fields::new()));
+        let change = change(resource, context, Action::Create, desired.differences(&Fields::new()).for_people());
         return make(context, change, async {
             let id = lost_answers::create(resource, clients, context).await?;
             ledger.note_id(resource.component(), id);
@@ -188,9 +187,9 @@ async fn converge<C: Context, R: Resource<C>>(
     if ledger.mode().plans() && resource.changes_id() {
         ledger.note_id(resource.component(), UNKNOWN);
     }
-    let change = change(resource, context, Action::Update, differences.clone());
+    let change = change(resource, context, Action::Update, differences.for_people());
     make(context, change, async {
-        resource.update(clients, context, observed, Changed(&differences)).await.map_err(Error::Call)
+        resource.update(clients, context, observed, &differences).await.map_err(Error::Call)
     })
     .await
 }

@@ -1,9 +1,10 @@
 //! A place for tests: nothing is there but what a test puts there.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::{Answer, CallError, Confirmed, Context, Ledger, Mode};
+use crate::{Answer, CallError, Confirmed, Context, Key, Ledger, Mode};
 
 /// A failure with a code as services have them; without one no answer came.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -20,6 +21,44 @@ impl CallError for Failure {
             is_gone: self.0.is_some_and(|code| code.ends_with("NotFound")),
             is_in_doubt: self.0.is_none(),
         })
+    }
+}
+
+/// Which property of a thing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Property {
+    Size,
+    Other,
+    Finished,
+    Rule(u16),
+    Tag(String),
+}
+
+impl Key for Property {
+    fn name(&self) -> Cow<'static, str> {
+        match self {
+            Self::Size => "size".into(),
+            Self::Other => "other".into(),
+            Self::Finished => "finished".into(),
+            Self::Rule(port) => format!("rule {port}").into(),
+            Self::Tag(name) => format!("tag {name}").into(),
+        }
+    }
+
+    /// Only of one it is another one than the name.
+    fn label(&self) -> Cow<'static, str> {
+        match self {
+            Self::Size => "Size".into(),
+            other => other.name(),
+        }
+    }
+
+    fn of_tag(name: &str) -> Self {
+        Self::Tag(name.to_owned())
+    }
+
+    fn is_tag(&self) -> bool {
+        matches!(self, Self::Tag(_))
     }
 }
 
@@ -52,6 +91,7 @@ impl Nowhere {
 impl Context for Nowhere {
     const CONCURRENCY: usize = 4;
     type Clients = ();
+    type Key = Property;
     type Error = Failure;
 
     fn ledger(&self) -> &Ledger {

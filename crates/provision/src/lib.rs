@@ -8,6 +8,7 @@ mod cluster;
 mod consistency;
 mod ec2_tags;
 mod error;
+mod field;
 mod identity;
 mod inventory;
 pub mod names;

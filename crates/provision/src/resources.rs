@@ -185,3 +185,6 @@ async fn balancer_names(aws: &Aws, cluster: &Cluster) -> Result<Vec<String>, Err
     let classic = classic::find(aws, cluster).await?.and_then(|found| found.dns_name);
     Ok(application.into_iter().chain(classic).map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect())
 }
+
+#[cfg(test)]
+mod tests;

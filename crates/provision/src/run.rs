@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futuswarm_converge::{Confirmed, Context, Ledger, Listener, Mode};
 
+use crate::field::Field;
 use crate::inventory::Inventory;
 use crate::{Aws, Cluster, Error};
 
@@ -100,6 +101,7 @@ impl Context for Run {
     /// AWS throttles per account and per operation; more at a time would not be faster.
     const CONCURRENCY: usize = 16;
     type Clients = Aws;
+    type Key = Field;
     type Error = Error;
 
     fn ledger(&self) -> &Ledger {

@@ -1,12 +1,14 @@
 //! What a run says to people: changes as they happen, the plan with its differences, and the table of nodes.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use futuswarm_converge::{Action, Change, Event, Report};
+use futuswarm_converge::{Action, Change, Event, Key, Report};
 
+use crate::field::Field;
 use crate::status::Status;
 
 /// A change that takes longer says that it goes on.
@@ -152,6 +154,96 @@ pub fn table(found: &Status) -> String {
     text
 }
 
+impl Key for Field {
+    fn name(&self) -> Cow<'static, str> {
+        let name = match self {
+            Self::Tag(key) => return format!("tag {key}").into(),
+            Self::Route(destination) => return format!("route {destination}").into(),
+            Self::Subnet(id) => return format!("subnet {id}").into(),
+            Self::RouteTable(id) => return format!("route table {id}").into(),
+            Self::Policy(name) => return format!("policy {name}").into(),
+            Self::Expiry(rule) => return format!("expiry {rule}").into(),
+            Self::Listener(port) => return format!("listener {port}").into(),
+            Self::Rule(text) | Self::SpecValue(text) | Self::DnsName(text) => return text.clone().into(),
+            Self::Fingerprint(tag) => tag,
+            Self::Action => "action",
+            Self::Attachment => "behind",
+            Self::AttachedTo => "attached to",
+            Self::AttributeDropInvalidHeaders => "routing.http.drop_invalid_header_fields.enabled",
+            Self::AttributeIdleTimeout => "idle_timeout.timeout_seconds",
+            Self::Backups => "backups",
+            Self::BucketPolicy => "policy",
+            Self::Certificate => "certificate",
+            Self::Cidr => "CIDR",
+            Self::Class => "class",
+            Self::CrossZone => "across zones",
+            Self::DeletionProtection => "deletion protection",
+            Self::DnsHostnames => "futuswarm:dns-hostnames",
+            Self::Encrypted => "encrypted",
+            Self::Encryption => "encryption",
+            Self::Engine => "engine",
+            Self::FurtherCertificates => "further certificates",
+            Self::HealthCheck => "health check",
+            Self::IdleTimeout => "idle timeout",
+            Self::Image => "image",
+            Self::InstanceTags => "tags",
+            Self::InstanceType => "instance type",
+            Self::InstanceTypes => "instance types",
+            Self::KeyPair => "key pair",
+            Self::Ldap => "LDAP",
+            Self::MaxSize => "most",
+            Self::Metadata => "metadata",
+            Self::MinSize => "fewest",
+            Self::Names => "names",
+            Self::Nodes => "nodes",
+            Self::PeerRole => "role there",
+            Self::PeerRoutes => "routes there",
+            Self::Port => "port",
+            Self::Profile => "profile",
+            Self::Public => "public",
+            Self::PublicAccess => "public access",
+            Self::PublicAddresses => "public addresses",
+            Self::PublicKey => "public key",
+            Self::Role => "role",
+            Self::RootVolume => "root volume",
+            Self::Rotation => "rotation",
+            Self::S3Endpoint => "futuswarm:s3-endpoint",
+            Self::ScaleInProtection => "managers are kept",
+            Self::Scheme => "scheme",
+            Self::SecondZone => "second zone",
+            Self::SecurityGroup => "security group",
+            Self::Shutdown => "shutdown",
+            Self::SpecTags => "spec's tags",
+            Self::Spot => "spare capacity",
+            Self::State => "state",
+            Self::Storage => "storage",
+            Self::Subnets => "subnets",
+            Self::Swarm => "Swarm",
+            Self::Template => "template",
+            Self::TerminationHook => "hook at the end",
+            Self::Tls => "TLS",
+            Self::Trust => "trust",
+            Self::UserData => "user data",
+            Self::Versioning => "versioning",
+            Self::Vpc => "VPC",
+            Self::Zone => "zone",
+        };
+        name.into()
+    }
+
+    fn label(&self) -> Cow<'static, str> {
+        self.name()
+    }
+
+    fn of_tag(name: &str) -> Self {
+        Self::Tag(name.to_owned())
+    }
+
+    fn is_tag(&self) -> bool {
+        matches!(self, Self::Tag(_))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +257,7 @@ mod tests {
     fn a_plan_shows_what_changes_in_what_exists() {
         let difference = |field: &str, from: Option<&str>, to: Option<&str>| Difference {
             field: field.to_owned(),
+            label: field.to_owned(),
             from: from.map(str::to_owned),
             to: to.map(str::to_owned),
         };

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::Fields;
-use crate::testing::{APPLY, Failure, Nowhere, OURS as NO_ANSWER};
+use crate::testing::{APPLY, Failure, Nowhere, OURS as NO_ANSWER, Property};
+use crate::{Differences, Fields};
 
 const OURS: &str = "ours";
 const THEIRS: &str = "theirs";
@@ -73,14 +73,14 @@ impl Resource<Nowhere> for Thing {
         "thing-1".to_owned()
     }
 
-    fn desired(&self, _: &Nowhere) -> Result<Fields, Failure> {
+    fn desired(&self, _: &Nowhere) -> Result<Fields<Property>, Failure> {
         let tags = [("owner".to_owned(), OURS.to_owned())];
-        Ok(Fields::new().with("finished", true).with_desired_tags(&tags))
+        Ok(Fields::new().with(Property::Finished, true).with_desired_tags(&tags))
     }
 
-    fn current(&self, _: &Nowhere, (owner, finished): &Self::Observed) -> Fields {
+    fn current(&self, _: &Nowhere, (owner, finished): &Self::Observed) -> Fields<Property> {
         Fields::new()
-            .with("finished", finished)
+            .with(Property::Finished, finished)
             .with_tags([("owner", *owner)], &[("owner".to_owned(), OURS.to_owned())])
     }
 
@@ -102,7 +102,7 @@ impl Resource<Nowhere> for Thing {
         }
     }
 
-    async fn update(&self, (): &(), _: &Nowhere, _: &Self::Observed, _: Changed<'_>) -> Result<(), Failure> {
+    async fn update(&self, (): &(), _: &Nowhere, _: &Self::Observed, _: &Differences<Property>) -> Result<(), Failure> {
         self.calls.lock().unwrap().push("update");
         Ok(())
     }

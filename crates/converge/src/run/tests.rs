@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::testing::{APPLY, DESTROY, Failure, Nowhere, OURS, PLAN};
+use crate::testing::{APPLY, DESTROY, Failure, Nowhere, OURS, PLAN, Property};
 use crate::{Confirmed, Ledger, Mode, Report};
 
 /// What was done, in its order.
@@ -28,7 +28,7 @@ struct Fake {
     depends_on: &'static [&'static str],
     /// Its size; shared by clones, as what is there is.
     there: Arc<Mutex<Option<&'static str>>>,
-    immutable: &'static [&'static str],
+    immutable: &'static [Property],
     refuses: bool,
     changes_id: bool,
     holds_data: bool,
@@ -86,17 +86,17 @@ impl Resource<Nowhere> for Fake {
         format!("{}-1", self.component)
     }
 
-    fn desired(&self, run: &Nowhere) -> Result<Fields, Failure> {
-        let fields = Fields::new().with("size", "2");
-        Ok(fields.with_some("other", self.refers_to.map(|component| run.ledger().id_or_unknown(component))))
+    fn desired(&self, run: &Nowhere) -> Result<Fields<Property>, Failure> {
+        let fields = Fields::new().with(Property::Size, "2");
+        Ok(fields.with_some(Property::Other, self.refers_to.map(|component| run.ledger().id_or_unknown(component))))
     }
 
-    fn current(&self, _: &Nowhere, observed: &&'static str) -> Fields {
-        let fields = Fields::new().with("size", observed);
-        fields.with_some("other", self.refers_to.map(|component| format!("{component}-1")))
+    fn current(&self, _: &Nowhere, observed: &&'static str) -> Fields<Property> {
+        let fields = Fields::new().with(Property::Size, observed);
+        fields.with_some(Property::Other, self.refers_to.map(|component| format!("{component}-1")))
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
+    fn immutable(&self) -> &'static [Property] {
         self.immutable
     }
 
@@ -120,7 +120,7 @@ impl Resource<Nowhere> for Fake {
         self.make("create", Some("2")).await.map(|()| format!("{}-1", self.component))
     }
 
-    async fn update(&self, (): &(), run: &Nowhere, _: &&'static str, _: Changed<'_>) -> Result<(), Failure> {
+    async fn update(&self, (): &(), run: &Nowhere, _: &&'static str, _: &Differences<Property>) -> Result<(), Failure> {
         if self.changes_id {
             run.ledger().note_id(self.component, format!("{}-2", self.component));
         }
@@ -250,7 +250,7 @@ async fn a_plan_changes_nothing_and_knows_what_depends_on_an_id_that_does_not_ex
         report.changes.iter().map(|change| format!("{change} {}", change.differences[0])).collect();
     assert_eq!(
         texts,
-        ["~ thing the template size: 1 → 2", "~ thing the group other: template-1 → (known after apply)"]
+        ["~ thing the template Size: 1 → 2", "~ thing the group other: template-1 → (known after apply)"]
     );
     assert!(done.all().is_empty());
 
@@ -293,16 +293,18 @@ async fn orphans_are_deleted_last_and_in_reverse_and_not_after_a_failure() {
 #[tokio::test]
 async fn an_immutable_field_that_differs_is_refused_before_anything_is_changed() {
     let done = Done::default();
-    let fakes = [fake(&done, "first", &[]), Fake { immutable: &["size"], ..fake(&done, "network", &[]).there("1") }];
+    let fakes =
+        [fake(&done, "first", &[]), Fake { immutable: &[Property::Size], ..fake(&done, "network", &[]).there("1") }];
     let error = apply(&(), &Nowhere::new(APPLY), steps(&fakes), async || Ok(Vec::new())).await.unwrap_err();
     assert!(!error.went_on());
     assert_eq!(
         error.to_string(),
-        "the thing the network cannot be changed (size: 1 → 2): set the spec back, or make a new cluster and move the services over"
+        "the thing the network cannot be changed (Size: 1 → 2): set the spec back, or make a new cluster and move the services over"
     );
     assert!(done.all().is_empty());
     // A reference to what is not known yet is no difference.
-    let refers = Fake { immutable: &["other"], refers_to: Some("network"), ..fake(&done, "subnet", &[]).there("2") };
+    let refers =
+        Fake { immutable: &[Property::Other], refers_to: Some("network"), ..fake(&done, "subnet", &[]).there("2") };
     check(&(), &Nowhere::new(APPLY), &steps(std::slice::from_ref(&refers))).await.unwrap();
     // What is adopted is observed whatever it is, so that its id is known.
     let mut run = Nowhere::new(APPLY);
@@ -340,7 +342,7 @@ async fn what_was_not_confirmed_is_not_made_and_no_further_step_is_started() {
     let run = Nowhere::new(APPLY).holding_to(Confirmed::of(&report));
     let error = run_forwards(&(), &run, &steps(&shown)).await.unwrap_err().to_string();
     assert!(error.contains("the account has changed since the plan was shown"), "{error}");
-    assert!(error.contains("~ thing the b (size: 7 → 2): it was not shown"), "{error}");
+    assert!(error.contains("~ thing the b (Size: 7 → 2): it was not shown"), "{error}");
     assert!(error.contains("not tried because of that: c"), "{error}");
     assert_eq!(done.all(), ["create a"]);
 

@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use super::kms_key::KmsKey;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 use settings::unbuilt;
 
 pub(crate) const PART: &str = "bucket";
@@ -147,15 +148,15 @@ impl Resource<Run> for Bucket {
         Ok(PART.to_owned())
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, _: &Fields, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, _: &Fields, changed: &Changed) -> Result<(), Error> {
         let name = run.cluster.names.bucket();
         for setting in Setting::IN_ORDER {
             let differs = match setting {
-                Setting::Versioning => changed.any(&[settings::VERSIONING]),
-                Setting::PublicAccess => changed.any(&[settings::PUBLIC]),
-                Setting::Encryption => changed.any(&[settings::ENCRYPTION]),
-                Setting::Policy => changed.any(&[settings::TRANSPORT]),
-                Setting::Lifecycle => changed.any_with_prefix(settings::EXPIRY),
+                Setting::Versioning => changed.any(&[Field::Versioning]),
+                Setting::PublicAccess => changed.any(&[Field::PublicAccess]),
+                Setting::Encryption => changed.any(&[Field::Encryption]),
+                Setting::Policy => changed.any(&[Field::BucketPolicy]),
+                Setting::Lifecycle => changed.any_of(|field| matches!(field, Field::Expiry(_))),
                 Setting::Tags => changed.tags(),
             };
             if differs {

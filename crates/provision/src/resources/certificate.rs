@@ -7,9 +7,10 @@ use sha2::{Digest as _, Sha256};
 use super::{marks, vpc};
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::names::CLUSTER_TAG;
 use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 /// The certificate of a domain; its id is its ARN.
 pub(crate) struct Certificate {
@@ -101,12 +102,12 @@ impl Resource<Run> for Certificate {
     }
 
     fn desired(&self, _: &Run) -> Result<Fields, Error> {
-        Ok(marks::wanted(Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain)))))
+        Ok(marks::wanted(Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain)))))
     }
 
     fn current(&self, run: &Run, _: &CertificateSummary) -> Fields {
         // By these it was found.
-        marks::current(run, Fields::new().with("names", format!("{} {}", self.domain, wildcard(&self.domain))))
+        marks::current(run, Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain))))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -124,7 +125,7 @@ impl Resource<Run> for Certificate {
         }
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &CertificateSummary, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &CertificateSummary, _: &Changed) -> Result<(), Error> {
         if !is_ours(aws, &run.cluster, &self.id(found)).await? {
             return Ok(());
         }

@@ -11,13 +11,11 @@ use super::target_group::{HEALTH_PATH, INTERVAL, THRESHOLD, TIMEOUT};
 use super::{certificate, internet_gateway, marks, validation};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
-const CHECK: &str = "health check";
-const IDLE: &str = "idle timeout";
 const HTTPS_PORT: i32 = 443;
-const TLS: &str = "TLS";
 /// TLS 1.2 and nothing older. "If you create an HTTPS/SSL listener without associating a security policy, Elastic Load Balancing
 /// associates the default predefined security policy, ELBSecurityPolicy-2016-08", which still speaks TLS 1.0 (User Guide for
 /// Classic Load Balancers, "Update the SSL negotiation configuration"). This is the newest that a classic balancer knows.
@@ -227,10 +225,10 @@ fn idle_error() -> futuswarm_aws::Error {
     .into()
 }
 
-fn listener_in_words(listener: &Listener) -> (String, String) {
-    let name = format!("listener {}", listener.load_balancer_port());
+fn listener_in_words(listener: &Listener) -> (Field, String) {
+    let field = Field::Listener(listener.load_balancer_port());
     let certificate = listener.ssl_certificate_id().map(|arn| format!(" with {arn}")).unwrap_or_default();
-    (name, format!("{} to port {}{certificate}", listener.protocol(), listener.instance_port()))
+    (field, format!("{} to port {}{certificate}", listener.protocol(), listener.instance_port()))
 }
 
 impl Resource<Run> for ClassicBalancer {
@@ -281,16 +279,16 @@ impl Resource<Run> for ClassicBalancer {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
-            .with("scheme", load_balancer::scheme(&run.cluster).as_str())
-            .with("subnets", sorted(self.subnets.iter().map(|part| run.id_or_unknown(part)).collect()))
-            .with("security group", run.id_or_unknown(SecurityGroup::Balancer.part_name()))
-            .with(IDLE, run.cluster.spec.load_balancer.idle_timeout_seconds)
-            .with("across zones", true)
-            .with(CHECK, check_in_words(&check()?))
-            .with_some(TLS, self.serves_tls(run)?.then_some(TLS_POLICY));
+            .with(Field::Scheme, load_balancer::scheme(&run.cluster).as_str())
+            .with(Field::Subnets, sorted(self.subnets.iter().map(|part| run.id_or_unknown(part)).collect()))
+            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Balancer.part_name()))
+            .with(Field::IdleTimeout, run.cluster.spec.load_balancer.idle_timeout_seconds)
+            .with(Field::CrossZone, true)
+            .with(Field::HealthCheck, check_in_words(&check()?))
+            .with_some(Field::Tls, self.serves_tls(run)?.then_some(TLS_POLICY));
         let listeners = self.listeners(run)?;
         let listeners = listeners.iter().map(listener_in_words);
-        Ok(marks::wanted(listeners.fold(fields, |fields, (name, words)| fields.with(name, words))))
+        Ok(marks::wanted(listeners.fold(fields, |fields, (field, words)| fields.with(field, words))))
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
@@ -298,25 +296,25 @@ impl Resource<Run> for ClassicBalancer {
         let idle = attributes.and_then(|all| all.connection_settings()).map(|settings| settings.idle_timeout());
         let across = attributes.and_then(|all| all.cross_zone_load_balancing()).map(|across| across.enabled());
         let fields = Fields::new()
-            .with("scheme", seen.balancer.scheme().unwrap_or_default())
-            .with("subnets", sorted(seen.balancer.subnets().to_vec()))
-            .with("security group", seen.balancer.security_groups().join(" "))
-            .with_some(IDLE, idle)
-            .with_some("across zones", across)
-            .with_some(CHECK, seen.balancer.health_check().map(check_in_words));
+            .with(Field::Scheme, seen.balancer.scheme().unwrap_or_default())
+            .with(Field::Subnets, sorted(seen.balancer.subnets().to_vec()))
+            .with(Field::SecurityGroup, seen.balancer.security_groups().join(" "))
+            .with_some(Field::IdleTimeout, idle)
+            .with_some(Field::CrossZone, across)
+            .with_some(Field::HealthCheck, seen.balancer.health_check().map(check_in_words));
         let https = seen
             .balancer
             .listener_descriptions()
             .iter()
             .find(|one| one.listener().is_some_and(|listener| listener.load_balancer_port() == HTTPS_PORT));
-        let fields = fields.with_some(TLS, https.map(|one| tls_in_words(one.policy_names(), &seen.policies)));
+        let fields = fields.with_some(Field::Tls, https.map(|one| tls_in_words(one.policy_names(), &seen.policies)));
         let listeners = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
-        let fields = listeners.map(listener_in_words).fold(fields, |fields, (name, words)| fields.with(name, words));
+        let fields = listeners.map(listener_in_words).fold(fields, |fields, (field, words)| fields.with(field, words));
         marks::current(run, fields)
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
-        &["scheme"]
+    fn immutable(&self) -> &'static [Field] {
+        const { &[Field::Scheme] }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -340,9 +338,9 @@ impl Resource<Run> for ClassicBalancer {
         Ok(run.cluster.names.balancer())
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
         let name = run.cluster.names.balancer();
-        if changed.any(&["subnets"]) {
+        if changed.any(&[Field::Subnets]) {
             let (wanted, there) = (self.ids(run)?, seen.balancer.subnets());
             let missing: Vec<String> = wanted.iter().filter(|id| !there.contains(id)).cloned().collect();
             let extra: Vec<String> = there.iter().filter(|id| !wanted.contains(id)).cloned().collect();
@@ -355,22 +353,22 @@ impl Resource<Run> for ClassicBalancer {
                 detach.set_subnets(Some(extra)).send().await.map_err(failed("DetachLoadBalancerFromSubnets"))?;
             }
         }
-        if changed.any(&["security group"]) {
+        if changed.any(&[Field::SecurityGroup]) {
             let apply = aws.classic.apply_security_groups_to_load_balancer().load_balancer_name(&name);
             let apply = apply.security_groups(run.need(SecurityGroup::Balancer.part_name())?);
             apply.send().await.map_err(failed("ApplySecurityGroupsToLoadBalancer"))?;
         }
-        if changed.any_with_prefix("listener ") {
-            let changed = changed.0.iter().filter_map(|difference| difference.field.strip_prefix("listener "));
-            for port in changed.filter_map(|port| port.parse().ok()) {
-                self.put_listener(aws, run, seen, port).await?;
+        let ports: Vec<i32> = changed.keys().filter_map(|field| field.listener_port()).collect();
+        if !ports.is_empty() {
+            for port in &ports {
+                self.put_listener(aws, run, seen, *port).await?;
             }
         }
         // A listener that was made anew has AWS's default policy.
-        if changed.any(&[TLS]) || changed.any_with_prefix("listener ") {
+        if changed.any(&[Field::Tls]) || !ports.is_empty() {
             self.restrict_tls(aws, run).await?;
         }
-        if changed.any(&[IDLE, "across zones", CHECK]) {
+        if changed.any(&[Field::IdleTimeout, Field::CrossZone, Field::HealthCheck]) {
             self.settle(aws, &run.cluster).await?;
         }
         if marks::differs(changed) {

@@ -6,8 +6,9 @@ use aws_sdk_route53::types::{
 
 use super::{certificate, load_balancer};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
+use futuswarm_converge::{Resource, UNKNOWN};
 
 /// Seconds for which others may remember a record.
 const TTL: i64 = 300;
@@ -199,17 +200,26 @@ impl Resource<Run> for Names {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        Ok(self.names().iter().fold(Fields::new(), |fields, name| fields.with(name, Self::target(run))))
+        Ok(self
+            .names()
+            .iter()
+            .fold(Fields::new(), |fields, name| fields.with(Field::DnsName(name.clone()), Self::target(run))))
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let fields = Fields::new();
         match seen {
             Seen::Records(_, sets) => sets.iter().fold(fields, |fields, set| {
-                fields.with(normal(set.name()), target(set).unwrap_or_else(|| "something else".to_owned()))
+                fields.with(
+                    Field::DnsName(normal(set.name())),
+                    target(set).unwrap_or_else(|| "something else".to_owned()),
+                )
             }),
             // What somebody else has to do is a note and no change of ours.
-            Seen::Elsewhere => self.names().iter().fold(fields, |fields, name| fields.with(name, Self::target(run))),
+            Seen::Elsewhere => self
+                .names()
+                .iter()
+                .fold(fields, |fields, name| fields.with(Field::DnsName(name.clone()), Self::target(run))),
         }
     }
 
@@ -218,7 +228,7 @@ impl Resource<Run> for Names {
         Ok(self.domain.clone())
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, _: &Changed) -> Result<(), Error> {
         match seen {
             Seen::Records(_, found) => self.put(aws, run, found).await,
             Seen::Elsewhere => Ok(()),

@@ -14,12 +14,11 @@ use futuswarm_store::{Swap, Versioned};
 
 use super::bucket;
 use crate::error::{Error, failed};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 pub(crate) const PART: &str = "epoch";
-/// The one field: whether managers can found or join the Swarm of this epoch.
-const SWARM: &str = "Swarm";
 const CURRENT: &str = "of this life of the cluster";
 /// DescribeInstances takes 200 values per filter.
 const IDS_PER_FILTER: usize = 200;
@@ -128,14 +127,16 @@ impl Resource<Run> for Epoch {
     }
 
     fn desired(&self, _: &Run) -> Result<Fields, Error> {
-        Ok(Fields::new().with(SWARM, CURRENT))
+        Ok(Fields::new().with(Field::Swarm, CURRENT))
     }
 
     fn current(&self, _: &Run, observed: &Observed) -> Fields {
         let epoch = observed.record.value.epoch;
         match observed.ended {
-            Some(_) => Fields::new().with(SWARM, format!("of the epoch {epoch}, of which no manager runs any more")),
-            None => Fields::new().with(SWARM, CURRENT),
+            Some(_) => {
+                Fields::new().with(Field::Swarm, format!("of the epoch {epoch}, of which no manager runs any more"))
+            }
+            None => Fields::new().with(Field::Swarm, CURRENT),
         }
     }
 
@@ -149,7 +150,7 @@ impl Resource<Run> for Epoch {
         }
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, _: &Changed) -> Result<(), Error> {
         let next = Genesis::open(&run.cluster.spec.cluster, observed.record.value.epoch + 1);
         if let Swap::Refused(_) = aws.store.swap(keys::GENESIS, &next, Some(&observed.record.etag)).await? {
             return Err(changed());

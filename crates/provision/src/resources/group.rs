@@ -10,9 +10,10 @@ use super::subnet::Tier;
 use super::{genesis, load_balancer, spec_object, target_group, template};
 use crate::consistency::{self, until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::names::PART_TAG;
 use crate::{Aws, Run, inventory};
-use futuswarm_converge::{Changed, Context as _, Fields, Resource};
+use futuswarm_converge::{Context as _, Resource};
 
 /// A node needs this long to boot before its health counts, in seconds.
 const GRACE_SECONDS: i32 = 300;
@@ -200,7 +201,7 @@ impl Resource<Run> for Group {
         Ok(name)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
         let group = self.wanted.as_ref().ok_or_else(incomplete("UpdateAutoScalingGroup", "group"))?;
         let name = Resource::name(self, run);
         if changed.any(content::UPDATED) {
@@ -227,10 +228,10 @@ impl Resource<Run> for Group {
             })
             .await?;
         }
-        if changed.any(&[content::BEHIND]) {
+        if changed.any(&[Field::Attachment]) {
             content::attach(aws, &found.group, self.behind, &run.need(self.behind)?).await?;
         }
-        if changed.any(&[content::HOOK, content::KEPT]) {
+        if changed.any(&[Field::TerminationHook, Field::ScaleInProtection]) {
             self.settle(aws, run, group).await?;
         }
         if changed.tags() {

@@ -6,8 +6,9 @@ use futuswarm_spec::Role as NodeRole;
 use super::{marks, role};
 use crate::consistency::{until_detached, until_visible};
 use crate::error::{Error, failed};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 /// The profile of a role; it has the role's name.
 pub(crate) struct InstanceProfile(pub(crate) NodeRole);
@@ -105,12 +106,12 @@ impl Resource<Run> for InstanceProfile {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        Ok(marks::wanted(Fields::new().with("role", self.name(run))))
+        Ok(marks::wanted(Fields::new().with(Field::Role, self.name(run))))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
         let role = found.roles().first().map(|role| role.role_name());
-        marks::current(run, Fields::new().with_some("role", role))
+        marks::current(run, Fields::new().with_some(Field::Role, role))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -122,8 +123,8 @@ impl Resource<Run> for InstanceProfile {
         Ok(name)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
-        if changed.any(&["role"]) {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
+        if changed.any(&[Field::Role]) {
             self.replace_roles(aws, run, found).await?;
         }
         if marks::differs(changed) {

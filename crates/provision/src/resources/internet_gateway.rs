@@ -7,8 +7,9 @@ use super::{route_table, vpc};
 use crate::aws::ec2_not_twice;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 pub(crate) const PART: &str = "internet-gateway";
 
@@ -75,17 +76,19 @@ impl Resource<Run> for InternetGateway {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        Ok(Fields::new().with("attached to", run.id_or_unknown(vpc::PART)).with_desired_tags(&run.cluster.tags(PART)))
+        Ok(Fields::new()
+            .with(Field::AttachedTo, run.id_or_unknown(vpc::PART))
+            .with_desired_tags(&run.cluster.tags(PART)))
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let Seen::Asked(found) = seen else {
-            let attached = Fields::new().with("attached to", run.id_or_unknown(vpc::PART));
+            let attached = Fields::new().with(Field::AttachedTo, run.id_or_unknown(vpc::PART));
             return attached.with_desired_tags(&run.cluster.tags(PART));
         };
         let attached = found.attachments().iter().find_map(|attachment| attachment.vpc_id());
         Fields::new()
-            .with_some("attached to", attached)
+            .with_some(Field::AttachedTo, attached)
             .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
     }
 
@@ -107,9 +110,9 @@ impl Resource<Run> for InternetGateway {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
         let id = self.id(seen);
-        if changed.any(&["attached to"]) {
+        if changed.any(&[Field::AttachedTo]) {
             detach(aws, seen).await?;
             attach(aws, run, &id).await?;
         }

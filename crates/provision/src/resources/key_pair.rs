@@ -8,13 +8,13 @@ use aws_sdk_ec2::types::{KeyPairInfo, ResourceType};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, failed};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 pub(crate) const PART: &str = "ssh";
 /// The parts of pairs that go begin so.
 const FORMER: &str = "former-ssh";
-const KEY: &str = "public key";
 /// How many names are tried when somebody else's pairs have them.
 const NAMES: u32 = 4;
 
@@ -113,11 +113,11 @@ impl Resource<Run> for KeyPair {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Self::Wanted(key) = self else { return Ok(Fields::new()) };
-        Ok(Fields::new().with(KEY, without_comment(key)).with_desired_tags(&run.cluster.tags(PART)))
+        Ok(Fields::new().with(Field::PublicKey, without_comment(key)).with_desired_tags(&run.cluster.tags(PART)))
     }
 
     fn current(&self, run: &Run, found: &KeyPairInfo) -> Fields {
-        let fields = Fields::new().with_some(KEY, found.public_key().map(without_comment));
+        let fields = Fields::new().with_some(Field::PublicKey, found.public_key().map(without_comment));
         fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
     }
 
@@ -145,7 +145,7 @@ impl Resource<Run> for KeyPair {
         Err(last.map_or_else(|| Error::Missing("no name is left for the key pair".to_owned()), Error::from))
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &KeyPairInfo, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &KeyPairInfo, _: &Changed) -> Result<(), Error> {
         // By its key it was found, so that only tags can differ.
         ec2_tags::set(aws, &run.cluster, found.key_pair_id().unwrap_or_default(), PART).await
     }

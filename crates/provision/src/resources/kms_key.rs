@@ -7,9 +7,10 @@ use futuswarm_aws::NotTwice;
 use super::{marks, rds};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::names::Names;
 use crate::{Aws, Cluster, Mode, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 /// KMS deletes keys only after a waiting period; this is the shortest, in days.
 const SHORTEST_WAIT_DAYS: i32 = 7;
@@ -191,12 +192,12 @@ impl Resource<Run> for KmsKey {
     }
 
     fn desired(&self, _: &Run) -> Result<Fields, Error> {
-        Ok(marks::wanted(Fields::new().with("state", ENABLED).with("rotation", "yearly")))
+        Ok(marks::wanted(Fields::new().with(Field::State, ENABLED).with(Field::Rotation, "yearly")))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
         let rotation = if found.rotates { "yearly" } else { "off" };
-        marks::current(run, Fields::new().with("state", found.state.as_str()).with("rotation", rotation))
+        marks::current(run, Fields::new().with(Field::State, found.state.as_str()).with(Field::Rotation, rotation))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -215,12 +216,12 @@ impl Resource<Run> for KmsKey {
         Ok(arn)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
         let key = &found.key;
-        if changed.any(&["state"]) {
+        if changed.any(&[Field::State]) {
             self.revive(aws, &run.cluster, key, &found.state).await?;
         }
-        if changed.any(&["rotation"]) {
+        if changed.any(&[Field::Rotation]) {
             rotate(aws, key).await?;
         }
         if marks::differs(changed) {

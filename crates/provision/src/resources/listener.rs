@@ -9,15 +9,12 @@ use futuswarm_spec::PlainHttp;
 use super::{certificate, load_balancer, marks, target_group, validation};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
+use futuswarm_converge::{Resource, UNKNOWN};
 
 /// TLS 1.2 and 1.3, forward secrecy only.
 const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
-const ACTION: &str = "action";
-const CERTIFICATE: &str = "certificate";
-const OTHERS: &str = "further certificates";
-const TLS_POLICY: &str = "TLS";
 
 /// Which listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,26 +181,30 @@ impl Resource<Run> for Listener {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let fields = marks::wanted(Fields::new().with(ACTION, self.action_in_words(run)));
+        let fields = marks::wanted(Fields::new().with(Field::Action, self.action_in_words(run)));
         let Self::Https(parts) = self else { return Ok(fields) };
         let mut certificates = self.certificates(run).into_iter();
         let default = certificates.next().unwrap_or_else(|| UNKNOWN.to_owned());
-        let fields = fields.with(CERTIFICATE, default).with(TLS_POLICY, TLS);
+        let fields = fields.with(Field::Certificate, default).with(Field::Tls, TLS);
         let others: Vec<String> = certificates.collect();
-        Ok(if parts.len() > 1 { fields.with(OTHERS, load_balancer::sorted(others)) } else { fields })
+        Ok(if parts.len() > 1 {
+            fields.with(Field::FurtherCertificates, load_balancer::sorted(others))
+        } else {
+            fields
+        })
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
-        let fields = marks::current(run, Fields::new().with(ACTION, in_words(&seen.listener)));
+        let fields = marks::current(run, Fields::new().with(Field::Action, in_words(&seen.listener)));
         let Self::Https(parts) = self else { return fields };
         let default = seen.listener.certificates().first().and_then(|certificate| certificate.certificate_arn());
-        let fields = fields.with_some(CERTIFICATE, default).with_some(TLS_POLICY, seen.listener.ssl_policy());
+        let fields = fields.with_some(Field::Certificate, default).with_some(Field::Tls, seen.listener.ssl_policy());
         let wanted = self.certificates(run);
         // Somebody else's stay.
         let counts = |other: &&String| wanted.contains(other) || seen.doomed.contains(other);
         let others: Vec<String> = seen.others.iter().filter(counts).cloned().collect();
         match parts.len() > 1 || !others.is_empty() {
-            true => fields.with(OTHERS, load_balancer::sorted(others)),
+            true => fields.with(Field::FurtherCertificates, load_balancer::sorted(others)),
             false => fields,
         }
     }
@@ -230,9 +231,9 @@ impl Resource<Run> for Listener {
         Ok(arn)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
         let arn = self.id(seen);
-        if changed.any(&[ACTION, CERTIFICATE, TLS_POLICY]) {
+        if changed.any(&[Field::Action, Field::Certificate, Field::Tls]) {
             let modify = aws.balancing.modify_listener().listener_arn(&arn).default_actions(self.action(run)?);
             let modify = match self.certificates(run).into_iter().next() {
                 Some(certificate) => {

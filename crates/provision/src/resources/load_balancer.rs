@@ -8,8 +8,9 @@ use super::security_group::SecurityGroup;
 use super::{internet_gateway, marks, target_group};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 /// The part; its id is the balancer's ARN, or the name of a classic one.
 pub(crate) const PART: &str = "load-balancer";
@@ -74,14 +75,16 @@ impl LoadBalancer {
         self.0.iter().map(|part| run.need(part)).collect()
     }
 
-    fn attributes(cluster: &Cluster) -> Vec<(&'static str, String)> {
-        vec![(IDLE, cluster.spec.load_balancer.idle_timeout_seconds.to_string()), (STRICT, true.to_string())]
+    fn attributes(cluster: &Cluster) -> [(Field, &'static str, String); 2] {
+        let idle = cluster.spec.load_balancer.idle_timeout_seconds.to_string();
+        [(Field::AttributeIdleTimeout, IDLE, idle), (Field::AttributeDropInvalidHeaders, STRICT, true.to_string())]
     }
 
     async fn set_attributes(aws: &Aws, cluster: &Cluster, arn: &str) -> Result<(), Error> {
         until_visible("the load balancer", || async {
             let all = Self::attributes(cluster).into_iter();
-            let all = all.map(|(key, value)| LoadBalancerAttribute::builder().key(key).value(value).build()).collect();
+            let all =
+                all.map(|(_, key, value)| LoadBalancerAttribute::builder().key(key).value(value).build()).collect();
             let modify = aws.balancing.modify_load_balancer_attributes().load_balancer_arn(arn);
             modify.set_attributes(Some(all)).send().await.map_err(failed("ModifyLoadBalancerAttributes"))
         })
@@ -127,11 +130,12 @@ impl Resource<Run> for LoadBalancer {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
-            .with("scheme", scheme(&run.cluster).as_str())
-            .with("subnets", sorted(self.0.iter().map(|part| run.id_or_unknown(part)).collect()))
-            .with("security group", run.id_or_unknown(SecurityGroup::Balancer.part_name()));
-        let fields =
-            Self::attributes(&run.cluster).into_iter().fold(fields, |fields, (key, value)| fields.with(key, value));
+            .with(Field::Scheme, scheme(&run.cluster).as_str())
+            .with(Field::Subnets, sorted(self.0.iter().map(|part| run.id_or_unknown(part)).collect()))
+            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Balancer.part_name()));
+        let fields = Self::attributes(&run.cluster)
+            .into_iter()
+            .fold(fields, |fields, (field, _, value)| fields.with(field, value));
         Ok(marks::wanted(fields))
     }
 
@@ -139,18 +143,18 @@ impl Resource<Run> for LoadBalancer {
         let subnets = seen.balancer.availability_zones().iter();
         let subnets = subnets.filter_map(|zone| zone.subnet_id().map(str::to_owned)).collect();
         let mut fields = Fields::new()
-            .with("scheme", seen.balancer.scheme().map_or("?", LoadBalancerSchemeEnum::as_str))
-            .with("subnets", sorted(subnets))
-            .with("security group", seen.balancer.security_groups().join(" "));
-        for (key, _) in Self::attributes(&run.cluster) {
+            .with(Field::Scheme, seen.balancer.scheme().map_or("?", LoadBalancerSchemeEnum::as_str))
+            .with(Field::Subnets, sorted(subnets))
+            .with(Field::SecurityGroup, seen.balancer.security_groups().join(" "));
+        for (field, key, _) in Self::attributes(&run.cluster) {
             let value = seen.attributes.iter().find(|attribute| attribute.key() == Some(key));
-            fields = fields.with_some(key, value.and_then(|attribute| attribute.value()));
+            fields = fields.with_some(field, value.and_then(|attribute| attribute.value()));
         }
         marks::current(run, fields)
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
-        &["scheme"]
+    fn immutable(&self) -> &'static [Field] {
+        const { &[Field::Scheme] }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -170,18 +174,18 @@ impl Resource<Run> for LoadBalancer {
         Ok(arn)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
         let arn = self.id(seen);
-        if changed.any(&["subnets"]) {
+        if changed.any(&[Field::Subnets]) {
             let set = aws.balancing.set_subnets().load_balancer_arn(&arn).set_subnets(Some(self.subnets(run)?));
             set.send().await.map_err(failed("SetSubnets"))?;
         }
-        if changed.any(&["security group"]) {
+        if changed.any(&[Field::SecurityGroup]) {
             let group = run.need(SecurityGroup::Balancer.part_name())?;
             let set = aws.balancing.set_security_groups().load_balancer_arn(&arn).security_groups(group);
             set.send().await.map_err(failed("SetSecurityGroups"))?;
         }
-        if changed.any(&[IDLE, STRICT]) {
+        if changed.any(&[Field::AttributeIdleTimeout, Field::AttributeDropInvalidHeaders]) {
             Self::set_attributes(aws, &run.cluster, &arn).await?;
         }
         if marks::differs(changed) {

@@ -10,15 +10,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::vpc;
 use crate::error::Error;
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 const PART: &str = "marks";
 const TAGS: &str = "futuswarm:tags";
 const BALANCER: &str = "futuswarm:balancer";
 const DOMAINS: &str = "futuswarm:domains";
-/// The field of a resource whose tags are not seen.
-const FIELD: &str = "spec's tags";
 const CLASSIC: &str = "classic";
 const APPLICATION: &str = "application";
 
@@ -51,7 +50,7 @@ async fn vpc(aws: &Aws, run: &Run) -> Result<Option<Vpc>, Error> {
 fn found(vpc: &Vpc) -> Fields {
     [TAGS, BALANCER, DOMAINS]
         .into_iter()
-        .fold(Fields::new(), |fields, key| fields.with_some(key, inventory::tag(vpc.tags(), key)))
+        .fold(Fields::new(), |fields, key| fields.with_some(Field::Fingerprint(key), inventory::tag(vpc.tags(), key)))
 }
 
 /// What is there and what a former spec asked for.
@@ -87,17 +86,17 @@ pub(crate) async fn former(aws: &Aws, run: &Run) -> Result<Former, Error> {
 
 /// With the tags that are wanted of a resource whose tags are not seen.
 pub(super) fn wanted(fields: Fields) -> Fields {
-    fields.with(FIELD, "set")
+    fields.with(Field::SpecTags, "set")
 }
 
 /// With what is known of the tags of such a resource.
 pub(super) fn current(run: &Run, fields: Fields) -> Fields {
-    fields.with(FIELD, if run.has_stale_tags() { "those of another spec" } else { "set" })
+    fields.with(Field::SpecTags, if run.has_stale_tags() { "those of another spec" } else { "set" })
 }
 
 /// Whether such a resource needs its tags.
-pub(super) fn differs(changed: Changed<'_>) -> bool {
-    changed.any(&[FIELD])
+pub(super) fn differs(changed: &Changed) -> bool {
+    changed.any(&[Field::SpecTags])
 }
 
 /// The marks of a VPC that was there.
@@ -127,7 +126,9 @@ impl Resource<Run> for Marks {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        Ok(of_spec(&run.cluster).into_iter().fold(Fields::new(), |fields, (key, value)| fields.with(key, value)))
+        Ok(of_spec(&run.cluster)
+            .into_iter()
+            .fold(Fields::new(), |fields, (key, value)| fields.with(Field::Fingerprint(key), value)))
     }
 
     fn current(&self, _: &Run, found: &Fields) -> Fields {
@@ -139,7 +140,7 @@ impl Resource<Run> for Marks {
         Ok(PART.to_owned())
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, _: &Fields, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, _: &Fields, _: &Changed) -> Result<(), Error> {
         self.create(aws, run).await.map(|_| ())
     }
 

@@ -13,9 +13,10 @@ use super::{role, vpc};
 use crate::aws::ec2_not_twice;
 use crate::consistency::{self, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::names::{CLUSTER_TAG, PART_TAG};
 use crate::{Aws, Cluster, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
@@ -24,7 +25,6 @@ const ACTIVE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// The role on the other side, on the connection: what is no longer in the spec is cleaned up there, too.
 const ROLE_TAG: &str = "futuswarm:peer-role";
-const ROLE: &str = "role there";
 
 /// One peering.
 pub(crate) struct Peering {
@@ -375,32 +375,33 @@ impl Resource<Run> for Peering {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let mut fields = Fields::new().with("VPC", &self.settings.vpc);
-        fields = fields.with_some(ROLE, self.settings.role_arn.as_ref());
+        let mut fields = Fields::new().with(Field::Vpc, &self.settings.vpc);
+        fields = fields.with_some(Field::PeerRole, self.settings.role_arn.as_ref());
         if self.we_may(&run.cluster) {
-            fields = fields.with("state", "active").with("routes there", "set");
-            fields = fields.with_some("LDAP", self.ldap_port(&run.cluster).map(|port| format!("port {port} allowed")));
+            fields = fields.with(Field::State, "active").with(Field::PeerRoutes, "set");
+            fields =
+                fields.with_some(Field::Ldap, self.ldap_port(&run.cluster).map(|port| format!("port {port} allowed")));
         }
         Ok(fields.with_desired_tags(&run.cluster.tags(&Resource::component(self))))
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let peer = seen.connection.accepter_vpc_info().and_then(|info| info.vpc_id()).unwrap_or_default();
-        let mut fields = Fields::new().with("VPC", peer);
-        fields = fields.with_some(ROLE, inventory::tag(seen.connection.tags(), ROLE_TAG));
+        let mut fields = Fields::new().with(Field::Vpc, peer);
+        fields = fields.with_some(Field::PeerRole, inventory::tag(seen.connection.tags(), ROLE_TAG));
         if let Some(there) = &seen.there {
             let state = seen.connection.status().and_then(|status| status.code());
-            fields = fields.with("state", state.map_or("unknown", State::as_str));
-            fields = fields.with("routes there", if there.unrouted.is_empty() { "set" } else { "missing" });
+            fields = fields.with(Field::State, state.map_or("unknown", State::as_str));
+            fields = fields.with(Field::PeerRoutes, if there.unrouted.is_empty() { "set" } else { "missing" });
             let port =
                 self.ldap_port(&run.cluster).filter(|_| there.ldap.as_ref().is_some_and(|(_, allowed)| *allowed));
-            fields = fields.with_some("LDAP", port.map(|port| format!("port {port} allowed")));
+            fields = fields.with_some(Field::Ldap, port.map(|port| format!("port {port} allowed")));
         }
         fields.with_tags(inventory::pairs(seen.connection.tags()), &run.cluster.tags(&Resource::component(self)))
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
-        &["VPC"]
+    fn immutable(&self) -> &'static [Field] {
+        const { &[Field::Vpc] }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -428,15 +429,15 @@ impl Resource<Run> for Peering {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
         let id = self.id(seen);
-        if changed.any(&["state", "routes there", "LDAP"]) {
+        if changed.any(&[Field::State, Field::PeerRoutes, Field::Ldap]) {
             self.settle(aws, run, &id).await?;
         }
         if changed.tags() {
             ec2_tags::set(aws, &run.cluster, &id, &Resource::component(self)).await?;
         }
-        if changed.any(&[ROLE]) {
+        if changed.any(&[Field::PeerRole]) {
             match self.role_tag() {
                 Some(tag) => ec2_tags::put(&aws.ec2, &id, vec![tag]).await?,
                 None => {

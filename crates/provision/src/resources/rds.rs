@@ -11,8 +11,9 @@ use super::kms_key::KmsKey;
 use super::security_group::{DATABASE_PORT, SecurityGroup};
 use crate::consistency::{self, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Mode, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 pub(crate) use subnets::SubnetGroup;
 
@@ -21,12 +22,17 @@ pub(crate) const PART: &str = "rds";
 const MASTER: &str = "futuswarm";
 /// RDS needs ten minutes for a new server, and longer for a change of class with a stand-by.
 const AVAILABLE: Duration = Duration::from_secs(40 * 60);
-const STATE: &str = "state";
-const STORAGE: &str = "storage";
 /// Fields that ModifyDBInstance sets.
-const SETTINGS: &[&str] =
-    &["class", STORAGE, "engine", "second zone", "backups", PROTECTION, "security group", "public"];
-const PROTECTION: &str = "deletion protection";
+const SETTINGS: &[Field] = &[
+    Field::Class,
+    Field::Storage,
+    Field::Engine,
+    Field::SecondZone,
+    Field::Backups,
+    Field::DeletionProtection,
+    Field::SecurityGroup,
+    Field::Public,
+];
 
 /// The server; one that is not wanted has no settings.
 pub(crate) struct Rds(pub(crate) Option<Wanted>);
@@ -134,7 +140,7 @@ impl Rds {
         consistency::wait(&what, AVAILABLE, || async {
             let Some(found) = find(aws, &run.cluster).await? else { return Ok(None) };
             let differs = wanted.differences(&self.current(run, &found));
-            Ok((!Changed(&differs).any(SETTINGS)).then_some(()))
+            Ok((!differs.any(SETTINGS)).then_some(()))
         })
         .await
     }
@@ -178,16 +184,16 @@ impl Resource<Run> for Rds {
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Some(wanted) = &self.0 else { return Ok(Fields::new()) };
         Ok(Fields::new()
-            .with(STATE, "available")
-            .with("class", &wanted.instance_class)
-            .with(STORAGE, format!("at least {} GiB gp3", wanted.storage_gib))
-            .with("engine", format!("postgres {}", wanted.engine_version))
-            .with("second zone", wanted.multi_az)
-            .with("backups", format!("{} days", wanted.backup_days))
-            .with(PROTECTION, wanted.deletion_protection)
-            .with("security group", run.id_or_unknown(SecurityGroup::Database.part_name()))
-            .with("encrypted", true)
-            .with("public", false)
+            .with(Field::State, "available")
+            .with(Field::Class, &wanted.instance_class)
+            .with(Field::Storage, format!("at least {} GiB gp3", wanted.storage_gib))
+            .with(Field::Engine, format!("postgres {}", wanted.engine_version))
+            .with(Field::SecondZone, wanted.multi_az)
+            .with(Field::Backups, format!("{} days", wanted.backup_days))
+            .with(Field::DeletionProtection, wanted.deletion_protection)
+            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Database.part_name()))
+            .with(Field::Encrypted, true)
+            .with(Field::Public, false)
             .with_desired_tags(&run.cluster.tags(PART)))
     }
 
@@ -197,21 +203,21 @@ impl Resource<Run> for Rds {
             found.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id()).collect();
         let tags = found.tag_list().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
         Fields::new()
-            .with(STATE, state(found))
-            .with("class", found.db_instance_class().unwrap_or_default())
-            .with(STORAGE, self.storage_in_words(found))
-            .with("engine", format!("{} {version}", found.engine().unwrap_or_default()))
-            .with("second zone", found.multi_az() == Some(true))
-            .with("backups", format!("{} days", found.backup_retention_period().unwrap_or(0)))
-            .with(PROTECTION, found.deletion_protection() == Some(true))
-            .with("security group", groups.join(" "))
-            .with("encrypted", found.storage_encrypted() == Some(true))
-            .with("public", found.publicly_accessible() == Some(true))
+            .with(Field::State, state(found))
+            .with(Field::Class, found.db_instance_class().unwrap_or_default())
+            .with(Field::Storage, self.storage_in_words(found))
+            .with(Field::Engine, format!("{} {version}", found.engine().unwrap_or_default()))
+            .with(Field::SecondZone, found.multi_az() == Some(true))
+            .with(Field::Backups, format!("{} days", found.backup_retention_period().unwrap_or(0)))
+            .with(Field::DeletionProtection, found.deletion_protection() == Some(true))
+            .with(Field::SecurityGroup, groups.join(" "))
+            .with(Field::Encrypted, found.storage_encrypted() == Some(true))
+            .with(Field::Public, found.publicly_accessible() == Some(true))
             .with_tags(tags, &run.cluster.tags(PART))
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
-        &["encrypted"]
+    fn immutable(&self) -> &'static [Field] {
+        const { &[Field::Encrypted] }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -251,7 +257,7 @@ impl Resource<Run> for Rds {
         Ok(name(&run.cluster))
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &DbInstance, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &DbInstance, changed: &Changed) -> Result<(), Error> {
         let wanted = self.settings()?;
         if state(found) == DELETING {
             // Somebody deletes it, or a run that was killed did.
@@ -272,14 +278,14 @@ impl Resource<Run> for Rds {
                 .vpc_security_group_ids(run.need(SecurityGroup::Database.part_name())?)
                 .publicly_accessible(false)
                 .apply_immediately(true);
-            let modify = match changed.any(&[STORAGE]) {
+            let modify = match changed.any(&[Field::Storage]) {
                 true => {
                     let size = number(wanted.storage_gib).max(found.allocated_storage().unwrap_or(0));
                     modify.allocated_storage(size).storage_type("gp3")
                 }
                 false => modify,
             };
-            let modify = match changed.any(&["engine"]) {
+            let modify = match changed.any(&[Field::Engine]) {
                 true => modify.engine_version(&wanted.engine_version).allow_major_version_upgrade(true),
                 false => modify,
             };

@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::kms_key::KmsKey;
 use crate::consistency::{until_detached, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run, policies};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 /// The name of the one inline policy.
 const POLICY: &str = "node";
-const TRUST: &str = "trust";
 
 /// A role.
 pub(crate) struct Role(pub(crate) NodeRole);
@@ -87,19 +87,19 @@ impl Resource<Run> for Role {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         Ok(Fields::new()
-            .with(TRUST, policies::trust())
-            .with(format!("policy {POLICY}"), self.policy(run))
+            .with(Field::Trust, policies::trust())
+            .with(Field::Policy(POLICY.to_owned()), self.policy(run))
             .with_desired_tags(&run.cluster.tags(&part(self.0))))
     }
 
     fn current(&self, run: &Run, found: &RoleDetail) -> Fields {
-        let mut fields = Fields::new().with_some(TRUST, document(found.assume_role_policy_document()));
+        let mut fields = Fields::new().with_some(Field::Trust, document(found.assume_role_policy_document()));
         for policy in found.role_policy_list() {
-            let name = format!("policy {}", policy.policy_name().unwrap_or_default());
-            fields = fields.with_some(name, document(policy.policy_document()));
+            let name = policy.policy_name().unwrap_or_default().to_owned();
+            fields = fields.with_some(Field::Policy(name), document(policy.policy_document()));
         }
         for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
-            fields = fields.with(format!("policy {policy}"), "attached");
+            fields = fields.with(Field::Policy(policy.to_owned()), "attached");
         }
         fields.with_tags(tag_pairs(found.tags()), &run.cluster.tags(&part(self.0)))
     }
@@ -114,14 +114,14 @@ impl Resource<Run> for Role {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &RoleDetail, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &RoleDetail, changed: &Changed) -> Result<(), Error> {
         let name = self.name(run);
-        if changed.any(&[TRUST]) {
+        if changed.any(&[Field::Trust]) {
             let update = aws.iam.update_assume_role_policy().role_name(&name);
             let update = update.policy_document(policies::trust().to_string());
             update.send().await.map_err(failed("UpdateAssumeRolePolicy"))?;
         }
-        if changed.any_with_prefix("policy ") {
+        if changed.any_of(|field| matches!(field, Field::Policy(_))) {
             self.put_policy(aws, run).await?;
             // Least privilege: another policy is somebody's accident.
             for other in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {

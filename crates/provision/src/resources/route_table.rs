@@ -9,8 +9,9 @@ use super::{internet_gateway, peering, vpc};
 use crate::aws::ec2_not_twice;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
@@ -196,10 +197,10 @@ impl Resource<Run> for Table {
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let mut fields = Fields::new();
         for (destination, part) in self.routes(&run.cluster) {
-            fields = fields.with(format!("route {destination}"), run.id_or_unknown(&part));
+            fields = fields.with(Field::Route(destination), run.id_or_unknown(&part));
         }
         for part in &self.1 {
-            fields = fields.with(format!("subnet {}", run.id_or_unknown(part)), "associated");
+            fields = fields.with(Field::Subnet(run.id_or_unknown(part)), "associated");
         }
         Ok(fields.with_desired_tags(&run.cluster.tags(Self::part_of(self.0))))
     }
@@ -207,12 +208,12 @@ impl Resource<Run> for Table {
     fn current(&self, run: &Run, found: &Found) -> Fields {
         let mut fields = Fields::new();
         for (destination, target) in targets(found) {
-            fields = fields.with(format!("route {destination}"), target);
+            fields = fields.with(Field::Route(destination), target);
         }
         let ours: Vec<String> = self.1.iter().filter_map(|part| run.id(part)).collect();
         // A stray subnet's association goes with the subnet.
         for subnet in associations(found).keys().filter(|subnet| ours.contains(subnet)) {
-            fields = fields.with(format!("subnet {subnet}"), "associated");
+            fields = fields.with(Field::Subnet(subnet.clone()), "associated");
         }
         fields.with_tags(inventory::pairs(found.table.tags()), &run.cluster.tags(Self::part_of(self.0)))
     }
@@ -232,12 +233,12 @@ impl Resource<Run> for Table {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
         let id = self.id(found);
-        if changed.any_with_prefix("route ") {
+        if changed.any_of(|field| matches!(field, Field::Route(_))) {
             self.set_routes(aws, run, &id, Some(found)).await?;
         }
-        if changed.any_with_prefix("subnet ") {
+        if changed.any_of(|field| matches!(field, Field::Subnet(_))) {
             self.set_subnets(aws, run, &id, Some(found)).await?;
         }
         if changed.tags() {

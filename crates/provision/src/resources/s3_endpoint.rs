@@ -8,8 +8,9 @@ use super::vpc;
 use crate::aws::ec2_not_twice;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 const PART: &str = "s3-endpoint";
 /// A tag of the VPC, which every run asks for: the endpoint's id. With it the routes tell whether the endpoint is there and associated,
@@ -114,18 +115,18 @@ impl Resource<Run> for S3Endpoint {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let mut fields = Fields::new().with(MARK, "set");
+        let mut fields = Fields::new().with(Field::S3Endpoint, "set");
         for part in tables() {
-            fields = fields.with(format!("route table {}", run.id_or_unknown(part)), "associated");
+            fields = fields.with(Field::RouteTable(run.id_or_unknown(part)), "associated");
         }
         Ok(fields.with_desired_tags(&run.cluster.tags(PART)))
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let Seen::Asked(found, is_marked) = seen else { return self.desired(run).unwrap_or_default() };
-        let mut fields = Fields::new().with_some(MARK, is_marked.then_some("set"));
+        let mut fields = Fields::new().with_some(Field::S3Endpoint, is_marked.then_some("set"));
         for table in found.route_table_ids() {
-            fields = fields.with(format!("route table {table}"), "associated");
+            fields = fields.with(Field::RouteTable(table.clone()), "associated");
         }
         fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
     }
@@ -153,11 +154,11 @@ impl Resource<Run> for S3Endpoint {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
         let id = self.id(seen);
         // What its routes tell differs in nothing.
         let Seen::Asked(found, _) = seen else { return Ok(()) };
-        if changed.any_with_prefix("route table ") {
+        if changed.any_of(|field| matches!(field, Field::RouteTable(_))) {
             let wanted: Vec<String> = tables().into_iter().map(|part| run.need(part)).collect::<Result<_, _>>()?;
             let there = found.route_table_ids();
             let missing: Vec<String> = wanted.iter().filter(|table| !there.contains(table)).cloned().collect();
@@ -171,7 +172,7 @@ impl Resource<Run> for S3Endpoint {
             ec2_tags::set(aws, &run.cluster, &id, PART).await?;
         }
         // Last: from then on nobody asks for the endpoint itself.
-        if changed.any(&[MARK]) {
+        if changed.any(&[Field::S3Endpoint]) {
             mark(aws, run, &id).await?;
         }
         Ok(())

@@ -8,8 +8,9 @@ use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as F
 use super::vpc;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 /// Where the edge of a node listens.
 pub(crate) const EDGE_PORT: i32 = 80;
@@ -210,23 +211,23 @@ impl Resource<Run> for SecurityGroup {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let mut fields = Fields::new().with("VPC", run.id_or_unknown(vpc::PART));
+        let mut fields = Fields::new().with(Field::Vpc, run.id_or_unknown(vpc::PART));
         for rule in self.rules(run) {
-            fields = fields.with(rule.to_string(), "allowed");
+            fields = fields.with(Field::Rule(rule.to_string()), "allowed");
         }
         Ok(fields.with_desired_tags(&run.cluster.tags(self.part_name())))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
-        let mut fields = Fields::new().with("VPC", found.vpc_id().unwrap_or_default());
+        let mut fields = Fields::new().with(Field::Vpc, found.vpc_id().unwrap_or_default());
         for (rule, _) in there(found) {
-            fields = fields.with(rule.to_string(), "allowed");
+            fields = fields.with(Field::Rule(rule.to_string()), "allowed");
         }
         fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(self.part_name()))
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
-        &["VPC"]
+    fn immutable(&self) -> &'static [Field] {
+        const { &[Field::Vpc] }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -250,9 +251,9 @@ impl Resource<Run> for SecurityGroup {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
         let id = self.id(found);
-        if changed.any_with_prefix("ingress ") || changed.any_with_prefix("egress ") {
+        if changed.any_of(|field| matches!(field, Field::Rule(_))) {
             self.set_rules(aws, run, &id, &there(found)).await?;
         }
         if changed.tags() {

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::bucket;
 use crate::error::{Error, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 pub(crate) const PART: &str = "spec";
 
@@ -20,8 +21,8 @@ fn flatten(prefix: &str, value: &Value, fields: Fields) -> Fields {
     match value {
         Value::Object(map) => map.iter().fold(fields, |fields, (key, value)| flatten(&inner(key), value, fields)),
         Value::Null => fields,
-        Value::String(text) => fields.with(prefix, text),
-        other => fields.with(prefix, other),
+        Value::String(text) => fields.with(Field::SpecValue(prefix.to_owned()), text),
+        other => fields.with(Field::SpecValue(prefix.to_owned()), other),
     }
 }
 
@@ -76,7 +77,7 @@ impl Resource<Run> for SpecObject {
         Ok(PART.to_owned())
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, _: &Value, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, _: &Value, _: &Changed) -> Result<(), Error> {
         self.create(aws, run).await.map(|_| ())
     }
 
@@ -94,7 +95,8 @@ mod tests {
         let old = serde_json::json!({ "groups": { "workers": { "max": 2, "zones": ["a"] } }, "account": null });
         let new = serde_json::json!({ "groups": { "workers": { "max": 3, "zones": ["a"] } }, "account": "1" });
         let fields = |value: &Value| flatten("", value, Fields::new());
-        let texts: Vec<String> = fields(&new).differences(&fields(&old)).iter().map(ToString::to_string).collect();
+        let texts: Vec<String> =
+            fields(&new).differences(&fields(&old)).for_people().iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["account: 1 is missing", "groups.workers.max: 2 → 3"]);
     }
 

@@ -7,10 +7,9 @@ use ipnet::Ipv4Net;
 use super::vpc;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
-
-const PUBLIC_ADDRESSES: &str = "public addresses";
+use futuswarm_converge::Resource;
 
 /// What a subnet is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,24 +102,24 @@ impl Resource<Run> for Subnet {
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Some((tier, zone, cidr)) = &self.place else { return Ok(Fields::new()) };
         Ok(Fields::new()
-            .with("CIDR", cidr)
-            .with("zone", zone)
-            .with("VPC", run.id_or_unknown(vpc::PART))
-            .with(PUBLIC_ADDRESSES, *tier == Tier::Public)
+            .with(Field::Cidr, cidr)
+            .with(Field::Zone, zone)
+            .with(Field::Vpc, run.id_or_unknown(vpc::PART))
+            .with(Field::PublicAddresses, *tier == Tier::Public)
             .with_desired_tags(&run.cluster.tags(&self.part)))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
         Fields::new()
-            .with("CIDR", found.cidr_block().unwrap_or_default())
-            .with("zone", found.availability_zone().unwrap_or_default())
-            .with("VPC", found.vpc_id().unwrap_or_default())
-            .with(PUBLIC_ADDRESSES, found.map_public_ip_on_launch() == Some(true))
+            .with(Field::Cidr, found.cidr_block().unwrap_or_default())
+            .with(Field::Zone, found.availability_zone().unwrap_or_default())
+            .with(Field::Vpc, found.vpc_id().unwrap_or_default())
+            .with(Field::PublicAddresses, found.map_public_ip_on_launch() == Some(true))
             .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(&self.part))
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
-        &["CIDR", "zone", "VPC"]
+    fn immutable(&self) -> &'static [Field] {
+        const { &[Field::Cidr, Field::Zone, Field::Vpc] }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -140,9 +139,9 @@ impl Resource<Run> for Subnet {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
         let id = self.id(found);
-        if changed.any(&[PUBLIC_ADDRESSES]) {
+        if changed.any(&[Field::PublicAddresses]) {
             let public = self.place.as_ref().is_some_and(|(tier, ..)| *tier == Tier::Public);
             give_public_addresses(aws, &id, public).await?;
         }

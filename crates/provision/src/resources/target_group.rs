@@ -6,8 +6,9 @@ use super::security_group::EDGE_PORT;
 use super::{marks, vpc};
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 pub(crate) const PART: &str = "target-group";
 /// The edge answers here when its host name is nobody's, as a health check's is.
@@ -18,7 +19,6 @@ pub(crate) const TIMEOUT: i32 = 5;
 /// Answers in a row that change the opinion.
 pub(crate) const THRESHOLD: i32 = 2;
 const HEALTHY: &str = "200";
-const CHECK: &str = "health check";
 
 /// The target group.
 pub(crate) struct TargetGroup;
@@ -72,9 +72,9 @@ impl Resource<Run> for TargetGroup {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
-            .with("VPC", run.id_or_unknown(vpc::PART))
-            .with("port", EDGE_PORT)
-            .with(CHECK, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY));
+            .with(Field::Vpc, run.id_or_unknown(vpc::PART))
+            .with(Field::Port, EDGE_PORT)
+            .with(Field::HealthCheck, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY));
         Ok(marks::wanted(fields))
     }
 
@@ -88,12 +88,13 @@ impl Resource<Run> for TargetGroup {
             number(found.unhealthy_threshold_count()),
             found.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default(),
         );
-        let fields = Fields::new().with("VPC", found.vpc_id().unwrap_or_default()).with("port", number(found.port()));
-        marks::current(run, fields.with(CHECK, check))
+        let fields =
+            Fields::new().with(Field::Vpc, found.vpc_id().unwrap_or_default()).with(Field::Port, number(found.port()));
+        marks::current(run, fields.with(Field::HealthCheck, check))
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
-        &["VPC", "port"]
+    fn immutable(&self) -> &'static [Field] {
+        const { &[Field::Vpc, Field::Port] }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -122,11 +123,11 @@ impl Resource<Run> for TargetGroup {
         arn.ok_or_else(incomplete("CreateTargetGroup", "TargetGroupArn"))
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
         if marks::differs(changed) {
             add_tags(aws, &run.cluster, &self.id(found), PART).await?;
         }
-        if !changed.any(&[CHECK]) {
+        if !changed.any(&[Field::HealthCheck]) {
             return Ok(());
         }
         let modify = aws.balancing.modify_target_group().target_group_arn(self.id(found));

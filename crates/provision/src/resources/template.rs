@@ -9,9 +9,10 @@ use super::security_group::SecurityGroup;
 use super::{image, instance_profile, key_pair, role};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::names::CLUSTER_TAG;
 use crate::{Aws, Cluster, Run, ec2_tags};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 /// The template of a group; one that is not wanted has no settings.
 pub(crate) struct Template {
@@ -135,10 +136,10 @@ impl Resource<Run> for Template {
         aws: &Aws,
         run: &Run,
         found: &LaunchTemplateVersion,
-        changed: Changed<'_>,
+        changed: &Changed,
     ) -> Result<(), Error> {
         // The template's own tags; before the version that tells that they are right.
-        if changed.any(&["tags"]) {
+        if changed.any(&[Field::InstanceTags]) {
             ec2_tags::set(aws, &run.cluster, found.launch_template_id().unwrap_or_default(), &part(&self.group))
                 .await?;
         }

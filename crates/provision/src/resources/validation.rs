@@ -8,8 +8,9 @@ use aws_sdk_route53::types::RrType;
 use super::certificate::{self, Certificate};
 use super::dns;
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Run, consistency};
-use futuswarm_converge::{Changed, Fields, Resource, UNKNOWN};
+use futuswarm_converge::{Resource, UNKNOWN};
 
 /// ACM names the records within seconds of the request.
 const RECORDS: Duration = Duration::from_secs(120);
@@ -156,12 +157,12 @@ impl Resource<Run> for Validation {
     }
 
     fn desired(&self, _: &Run) -> Result<Fields, Error> {
-        Ok(Fields::new().with("state", "issued"))
+        Ok(Fields::new().with(Field::State, "issued"))
     }
 
     fn current(&self, _: &Run, seen: &Seen) -> Fields {
         Fields::new().with(
-            "state",
+            Field::State,
             match seen {
                 // What somebody else has to do is a note and no change of ours.
                 Seen::Issued(_) | Seen::Elsewhere => "issued",
@@ -192,7 +193,7 @@ impl Resource<Run> for Validation {
         Ok(arn)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, _: &Seen, _: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, _: &Seen, _: &Changed) -> Result<(), Error> {
         let arn = self.create(aws, run).await?;
         run.note_id(Resource::component(self), arn);
         Ok(())

@@ -6,8 +6,9 @@ use super::marks;
 use crate::aws::ec2_not_twice;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Run, ec2_tags, inventory};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 pub(crate) const PART: &str = "vpc";
 /// A tag that says that the VPC gives its instances names: asking EC2 for the attribute would be a request of its own.
@@ -44,19 +45,19 @@ impl Resource<Run> for Vpc {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let fields = Fields::new().with("CIDR", run.cluster.spec.network.cidr).with(HOSTNAMES, "on");
+        let fields = Fields::new().with(Field::Cidr, run.cluster.spec.network.cidr).with(Field::DnsHostnames, "on");
         Ok(fields.with_desired_tags(&run.cluster.tags(PART)))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
         Fields::new()
-            .with("CIDR", found.cidr_block().unwrap_or_default())
-            .with_some(HOSTNAMES, inventory::tag(found.tags(), HOSTNAMES))
+            .with(Field::Cidr, found.cidr_block().unwrap_or_default())
+            .with_some(Field::DnsHostnames, inventory::tag(found.tags(), HOSTNAMES))
             .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
     }
 
-    fn immutable(&self) -> &'static [&'static str] {
-        &["CIDR"]
+    fn immutable(&self) -> &'static [Field] {
+        const { &[Field::Cidr] }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -71,9 +72,9 @@ impl Resource<Run> for Vpc {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
         let id = self.id(found);
-        if changed.any(&[HOSTNAMES]) {
+        if changed.any(&[Field::DnsHostnames]) {
             name_hosts(aws, &id).await?;
         }
         if changed.tags() {

@@ -15,14 +15,9 @@ use super::super::kms_key::KmsKey;
 use super::PART;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Field, Fields};
 use crate::{Aws, Cluster, Run, policies};
-use futuswarm_converge::Fields;
 
-pub(super) const PUBLIC: &str = "public access";
-pub(super) const VERSIONING: &str = "versioning";
-pub(super) const ENCRYPTION: &str = "encryption";
-pub(super) const TRANSPORT: &str = "policy";
-pub(super) const EXPIRY: &str = "expiry ";
 /// Days after which the parts of an upload that was never finished go.
 const UNFINISHED_DAYS: i32 = 7;
 /// Days after which older versions of heartbeats go: the fewest that S3 takes. One a minute of fifty nodes makes 72,000 versions a
@@ -117,12 +112,12 @@ fn policy(cluster: &Cluster) -> Option<String> {
 
 pub(super) fn wanted(run: &Run) -> Result<Fields, Error> {
     let mut fields = Fields::new()
-        .with(PUBLIC, "blocked")
-        .with(VERSIONING, BucketVersioningStatus::Enabled.as_str())
-        .with(ENCRYPTION, run.id_or_unknown(KmsKey::Cluster.part_name()))
-        .with_some(TRANSPORT, policy(&run.cluster));
+        .with(Field::PublicAccess, "blocked")
+        .with(Field::Versioning, BucketVersioningStatus::Enabled.as_str())
+        .with(Field::Encryption, run.id_or_unknown(KmsKey::Cluster.part_name()))
+        .with_some(Field::BucketPolicy, policy(&run.cluster));
     for rule in rules(&run.cluster.spec.retention)? {
-        fields = fields.with(format!("{EXPIRY}{}", rule.id().unwrap_or_default()), in_words(&rule));
+        fields = fields.with(Field::Expiry(rule.id().unwrap_or_default().to_owned()), in_words(&rule));
     }
     Ok(fields)
 }
@@ -148,12 +143,12 @@ pub(super) async fn read(aws: &Aws, cluster: &Cluster, name: &str) -> Result<Opt
         read_tags(aws, name)
     )?;
     let mut fields = Fields::new()
-        .with(PUBLIC, if public { "blocked" } else { "open" })
-        .with(VERSIONING, versioning)
-        .with_some(ENCRYPTION, encryption)
-        .with_some(TRANSPORT, policy);
+        .with(Field::PublicAccess, if public { "blocked" } else { "open" })
+        .with(Field::Versioning, versioning)
+        .with_some(Field::Encryption, encryption)
+        .with_some(Field::BucketPolicy, policy);
     for (name, words) in expiry {
-        fields = fields.with(format!("{EXPIRY}{name}"), words);
+        fields = fields.with(Field::Expiry(name), words);
     }
     let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     Ok(Some(fields.with_tags(tags, &cluster.tags(PART))))

@@ -10,8 +10,8 @@ use super::super::subnet::Tier;
 use super::super::{target_group, template};
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed};
+use crate::field::{Field, Fields};
 use crate::{Aws, Run};
-use futuswarm_converge::Fields;
 
 /// The hook that holds an ending instance until its node has handed over its tasks.
 const HOOK_NAME: &str = "futuswarm-drain";
@@ -21,12 +21,18 @@ const HOOK_SECONDS: i32 = 300;
 /// Balancing zones ends a living instance to start one elsewhere, which a manager must not suffer.
 const REBALANCE: &str = "AZRebalance";
 
-pub(super) const HOOK: &str = "hook at the end";
-pub(super) const KEPT: &str = "managers are kept";
-pub(super) const BEHIND: &str = "behind";
 /// Fields that UpdateAutoScalingGroup sets.
-pub(super) const UPDATED: &[&str] =
-    &["nodes", "fewest", "most", "subnets", "template", "instance types", "health check", "spare capacity", KEPT];
+pub(super) const UPDATED: &[Field] = &[
+    Field::Nodes,
+    Field::MinSize,
+    Field::MaxSize,
+    Field::Subnets,
+    Field::Template,
+    Field::InstanceTypes,
+    Field::HealthCheck,
+    Field::Spot,
+    Field::ScaleInProtection,
+];
 
 pub(super) fn size(nodes: u32) -> i32 {
     i32::try_from(nodes).unwrap_or(i32::MAX)
@@ -47,17 +53,17 @@ pub(super) fn wanted(run: &Run, name: &str, group: &Group, behind: &str) -> Fiel
     let version = run.id_or_unknown(&template::part(name));
     let mixed = is_mixed(group);
     Fields::new()
-        .with_some("nodes", (group.min == group.max).then_some(group.min))
-        .with("fewest", group.min)
-        .with("most", group.max)
-        .with("subnets", sorted(subnets.iter().map(String::as_str)))
-        .with("template", format!("{} version {version}", template::name(&run.cluster, name)))
-        .with_some("instance types", mixed.then(|| group.instance_types.join(" ")))
-        .with_some("spare capacity", mixed.then_some(group.spot))
-        .with("health check", "EC2")
-        .with(BEHIND, behind)
-        .with(HOOK, hook_in_words(HOOK_SECONDS, "CONTINUE"))
-        .with_some(KEPT, (group.role == Role::Manager).then_some(true))
+        .with_some(Field::Nodes, (group.min == group.max).then_some(group.min))
+        .with(Field::MinSize, group.min)
+        .with(Field::MaxSize, group.max)
+        .with(Field::Subnets, sorted(subnets.iter().map(String::as_str)))
+        .with(Field::Template, format!("{} version {version}", template::name(&run.cluster, name)))
+        .with_some(Field::InstanceTypes, mixed.then(|| group.instance_types.join(" ")))
+        .with_some(Field::Spot, mixed.then_some(group.spot))
+        .with(Field::HealthCheck, "EC2")
+        .with(Field::Attachment, behind)
+        .with(Field::TerminationHook, hook_in_words(HOOK_SECONDS, "CONTINUE"))
+        .with_some(Field::ScaleInProtection, (group.role == Role::Manager).then_some(true))
 }
 
 pub(super) fn found(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed: bool) -> Fields {
@@ -79,23 +85,23 @@ pub(super) fn found(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed: bo
     let subnets = group.vpc_zone_identifier().unwrap_or_default().split(',');
     let behind = group.target_group_arns().iter().chain(group.load_balancer_names()).map(String::as_str);
     Fields::new()
-        .with_some("nodes", group.desired_capacity().filter(|_| fixed))
-        .with_some("fewest", group.min_size())
-        .with_some("most", group.max_size())
-        .with("subnets", sorted(subnets))
+        .with_some(Field::Nodes, group.desired_capacity().filter(|_| fixed))
+        .with_some(Field::MinSize, group.min_size())
+        .with_some(Field::MaxSize, group.max_size())
+        .with(Field::Subnets, sorted(subnets))
         .with_some(
-            "template",
+            Field::Template,
             template.map(|template| {
                 let name = template.launch_template_name().unwrap_or_default();
                 format!("{name} version {}", template.version().unwrap_or_default())
             }),
         )
-        .with_some("instance types", types)
-        .with_some("spare capacity", spot)
-        .with("health check", group.health_check_type().unwrap_or_default())
-        .with(BEHIND, sorted(behind))
-        .with_some(HOOK, hook)
-        .with_some(KEPT, kept.then_some(true))
+        .with_some(Field::InstanceTypes, types)
+        .with_some(Field::Spot, spot)
+        .with(Field::HealthCheck, group.health_check_type().unwrap_or_default())
+        .with(Field::Attachment, sorted(behind))
+        .with_some(Field::TerminationHook, hook)
+        .with_some(Field::ScaleInProtection, kept.then_some(true))
 }
 
 /// A group of one type at the ordinary price needs no policy.

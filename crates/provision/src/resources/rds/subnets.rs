@@ -4,13 +4,13 @@ use aws_sdk_rds::types::DbSubnetGroup as Found;
 
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields};
 use crate::resources::load_balancer::sorted;
 use crate::resources::marks;
 use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Changed, Fields, Resource};
+use futuswarm_converge::Resource;
 
 pub(crate) const PART: &str = "rds-subnets";
-const SUBNETS: &str = "subnets";
 
 /// The group, with the parts of its subnets; not wanted without a database.
 pub(crate) struct SubnetGroup {
@@ -71,12 +71,12 @@ impl Resource<Run> for SubnetGroup {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let subnets = self.subnets.iter().map(|part| run.id_or_unknown(part)).collect();
-        Ok(marks::wanted(Fields::new().with(SUBNETS, sorted(subnets))))
+        Ok(marks::wanted(Fields::new().with(Field::Subnets, sorted(subnets))))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
         let subnets = found.subnets().iter().filter_map(|subnet| subnet.subnet_identifier().map(str::to_owned));
-        marks::current(run, Fields::new().with(SUBNETS, sorted(subnets.collect())))
+        marks::current(run, Fields::new().with(Field::Subnets, sorted(subnets.collect())))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -91,8 +91,8 @@ impl Resource<Run> for SubnetGroup {
         made.ok_or_else(incomplete("CreateDBSubnetGroup", "DBSubnetGroupName"))
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: Changed<'_>) -> Result<(), Error> {
-        if changed.any(&[SUBNETS]) {
+    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
+        if changed.any(&[Field::Subnets]) {
             let modify = aws.rds.modify_db_subnet_group().db_subnet_group_name(name(&run.cluster));
             let modify = modify.set_subnet_ids(Some(self.ids(run)?));
             modify.send().await.map_err(failed("ModifyDBSubnetGroup"))?;

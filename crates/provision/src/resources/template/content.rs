@@ -16,8 +16,9 @@ use sha2::{Digest as _, Sha256};
 use super::super::security_group::SecurityGroup;
 use super::super::{key_pair, role};
 use crate::error::Error;
+use crate::field::{Field, Fields};
 use crate::{Cluster, Run};
-use futuswarm_converge::{Fields, UNKNOWN};
+use futuswarm_converge::UNKNOWN;
 
 /// The root device of our images.
 const ROOT_DEVICE: &str = "/dev/xvda";
@@ -83,16 +84,16 @@ fn instance_tags(cluster: &Cluster, group_name: &str) -> Vec<(String, String)> {
 pub(super) fn wanted(run: &Run, group_name: &str, group: &Group, image: &str) -> Result<Fields, Error> {
     let user_data = user_data(run, group_name, group)?;
     Ok(Fields::new()
-        .with("image", image)
-        .with("instance type", &group.instance_types[0])
-        .with("profile", run.cluster.names.role(group.role))
-        .with("security group", run.id_or_unknown(SecurityGroup::Nodes.part_name()))
-        .with_some("key pair", key_pair_name(run))
-        .with("root volume", format!("{} GiB gp3, encrypted", group.disk_gib))
-        .with("metadata", format!("version 2, {HOPS} hop"))
-        .with("shutdown", ShutdownBehavior::Terminate.as_str())
-        .with("user data", user_data_in_words(&user_data))
-        .with("tags", tags_in_words(instance_tags(&run.cluster, group_name))))
+        .with(Field::Image, image)
+        .with(Field::InstanceType, &group.instance_types[0])
+        .with(Field::Profile, run.cluster.names.role(group.role))
+        .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Nodes.part_name()))
+        .with_some(Field::KeyPair, key_pair_name(run))
+        .with(Field::RootVolume, format!("{} GiB gp3, encrypted", group.disk_gib))
+        .with(Field::Metadata, format!("version 2, {HOPS} hop"))
+        .with(Field::Shutdown, ShutdownBehavior::Terminate.as_str())
+        .with(Field::UserData, user_data_in_words(&user_data))
+        .with(Field::InstanceTags, tags_in_words(instance_tags(&run.cluster, group_name))))
 }
 
 /// How it is.
@@ -118,16 +119,16 @@ pub(super) fn found(data: &ResponseLaunchTemplateData) -> Fields {
         tags_in_words(pairs)
     });
     Fields::new()
-        .with_some("image", data.image_id())
-        .with_some("instance type", data.instance_type().map(InstanceType::as_str))
-        .with_some("profile", data.iam_instance_profile().and_then(|profile| profile.name()))
-        .with_some("security group", data.security_group_ids().first())
-        .with_some("key pair", data.key_name())
-        .with_some("root volume", disk)
-        .with_some("metadata", metadata)
-        .with_some("shutdown", data.instance_initiated_shutdown_behavior().map(|word| word.as_str()))
-        .with_some("user data", user_data)
-        .with_some("tags", tags)
+        .with_some(Field::Image, data.image_id())
+        .with_some(Field::InstanceType, data.instance_type().map(InstanceType::as_str))
+        .with_some(Field::Profile, data.iam_instance_profile().and_then(|profile| profile.name()))
+        .with_some(Field::SecurityGroup, data.security_group_ids().first())
+        .with_some(Field::KeyPair, data.key_name())
+        .with_some(Field::RootVolume, disk)
+        .with_some(Field::Metadata, metadata)
+        .with_some(Field::Shutdown, data.instance_initiated_shutdown_behavior().map(|word| word.as_str()))
+        .with_some(Field::UserData, user_data)
+        .with_some(Field::InstanceTags, tags)
 }
 
 /// The request.
