@@ -96,7 +96,7 @@ fn rendering_rooms_do_no_input_or_output() {
 #[test]
 fn the_image_pipeline_knows_nothing_of_the_cloud() {
     let all = dependencies();
-    for name in ["bake", "tools", "initrd", "mainpage"] {
+    for name in ["bake", "image-format", "tools", "initrd", "mainpage"] {
         for forbidden in
             ["futuswarm-aws", "futuswarm-provision", "futuswarm-local", "futuswarm-agent", "futuswarm-store"]
         {
