@@ -9,9 +9,9 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 
 import boto3
+from polling import until
 from refusals import refused
 
 netns, authority, http_port, https_port = sys.argv[1:5]
@@ -36,18 +36,6 @@ def ask(port, host, path="/", name=None):
     found = answer.status, answer.getheader("Location"), answer.read().decode()
     connection.close()
     return found
-
-
-def until(what, probe):
-    for _ in range(60):
-        try:
-            found = probe()
-        except (OSError, http.client.HTTPException) as error:
-            found = error
-        if found is True:
-            return
-        time.sleep(0.5)
-    raise AssertionError(f"waited for {what}: {found}")
 
 
 # A certificate is issued when its record stands in a public zone, and not before.

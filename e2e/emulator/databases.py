@@ -11,6 +11,7 @@ import sys
 import time
 
 import boto3
+from polling import until
 from refusals import refused
 
 netns, authority, tree = sys.argv[1:4]
@@ -128,14 +129,6 @@ assert not answers_here(), "the database is reached from outside of the namespac
 rds.modify_db_instance(DBInstanceIdentifier="apps", RotateMasterUserPassword=True, ApplyImmediately=True)
 second = password(found)
 assert second != first
-
-
-def until(what, probe):
-    for _ in range(40):
-        if probe():
-            return
-        time.sleep(0.25)
-    raise AssertionError(what)
 
 
 until("the new password", lambda: psql(found, second, "select 1") == "1")

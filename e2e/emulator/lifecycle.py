@@ -7,6 +7,7 @@ import json
 import time
 
 import boto3
+from polling import until
 from refusals import refused
 
 ec2, scaling, dns = (boto3.client(service) for service in ("ec2", "autoscaling", "route53"))
@@ -41,14 +42,6 @@ def states():
 
 def machine(instance):
     return ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["State"]["Name"]
-
-
-def until(what, probe):
-    for _ in range(40):
-        if probe():
-            return
-        time.sleep(0.25)
-    raise AssertionError(what)
 
 
 hook = scaling.describe_lifecycle_hooks(AutoScalingGroupName="lifecycle")["LifecycleHooks"]

@@ -140,6 +140,8 @@ impl Error {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// What AWS answers, in a region, about something.
@@ -156,7 +158,12 @@ pub(crate) mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_end_of_patience_says_the_region_once_and_what_to_do() {
-        let policy = futuswarm_retry::Policy::API;
+        let policy = futuswarm_retry::Policy {
+            first: Duration::from_millis(200),
+            cap: Duration::from_secs(5),
+            total: Duration::from_secs(30),
+            attempt: Duration::from_secs(10),
+        };
         let outcome: Result<(), _> = futuswarm_retry::retry("waiting for snap-1", policy, || async {
             Err(failure(answer("DescribeSnapshots", "snap-1", None, "connection refused"), &[]))
         })

@@ -1,4 +1,4 @@
-//! One backoff and one waiter for every call that leaves the process.
+//! One backoff for calls that leave the process: how long to wait between attempts, and a loop of attempts.
 //!
 //! Delays use *full jitter*: a uniform choice between zero and a ceiling that doubles up to a cap. Many nodes that start
 //! at the same moment then spread out instead of meeting again at every attempt
@@ -28,14 +28,6 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// For calls to a control plane that answers in milliseconds when it is well.
-    pub const API: Self = Self {
-        first: Duration::from_millis(200),
-        cap: Duration::from_secs(5),
-        total: Duration::from_secs(30),
-        attempt: Duration::from_secs(10),
-    };
-
     /// The ceiling of the delay after `attempt` failures (counted from zero).
     #[must_use]
     pub fn ceiling(&self, attempt: u32) -> Duration {
@@ -116,29 +108,6 @@ where
     }
 }
 
-/// Polls `probe` until it answers `Ok(Some(_))`, fails for good, or the policy's time is up.
-///
-/// `Ok(None)` and `Err(Failure::Transient(_))` both mean "not yet".
-pub async fn wait_for<T, E, F, Fut>(what: &str, policy: Policy, mut probe: F) -> Result<T, Error<String>>
-where
-    E: Display,
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<Option<T>, Failure<E>>>,
-{
-    retry(what, policy, || {
-        let probe = probe();
-        async move {
-            match probe.await {
-                Ok(Some(value)) => Ok(value),
-                Ok(None) => Err(Failure::Transient("not yet".to_owned())),
-                Err(Failure::Transient(error)) => Err(Failure::Transient(error.to_string())),
-                Err(Failure::Permanent(error)) => Err(Failure::Permanent(error.to_string())),
-            }
-        }
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,17 +173,5 @@ mod tests {
         let result: Result<(), Error<&str>> = retry("read the token", POLICY, std::future::pending).await;
         assert!(result.unwrap_err().to_string().ends_with("no answer within 2.0 s"));
         assert!(started.elapsed() <= POLICY.total + POLICY.attempt);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_not_ready_is_polled() {
-        let mut calls = 0;
-        let result = wait_for::<_, String, _, _>("the page", POLICY, || {
-            calls += 1;
-            let ready = (calls == 3).then_some("up");
-            async move { Ok(ready) }
-        })
-        .await;
-        assert_eq!(result.unwrap(), "up");
     }
 }

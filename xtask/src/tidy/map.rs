@@ -36,6 +36,9 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("output", &[]),
             pure("secret", &[]),
             pure("image-format", &[]),
+            pure("faults", &[]),
+            pure("node-files", &[]),
+            pure("local-api", &["paths"]),
         ],
     ),
     // Decisions and texts, without input or output.
@@ -55,9 +58,9 @@ const FLOORS: &[(&str, &[Row])] = &[
         &[
             aws("aws", &[]),
             aws("imds", &[]),
-            aws("store", &["aws", "model", "retry"]),
-            aws("vault", &["aws", "secret"]),
-            pure("swarm", &["secret"]),
+            aws("store", &["aws", "faults", "model", "retry"]),
+            aws("vault", &["aws", "faults", "secret"]),
+            pure("swarm", &["faults", "model", "secret"]),
         ],
     ),
     (
@@ -80,17 +83,34 @@ const FLOORS: &[(&str, &[Row])] = &[
     (
         "nodes",
         &[
-            aws("agent", &["aws", "edge", "firewall", "imds", "model", "retry", "store", "swarm", "userdata", "vault"]),
-            aws("node", &["agent", "output"]),
+            aws("edge-agent", &["edge", "model", "node-files", "retry", "store", "swarm"]),
+            aws(
+                "agent",
+                &[
+                    "aws",
+                    "edge",
+                    "firewall",
+                    "imds",
+                    "model",
+                    "node-files",
+                    "retry",
+                    "store",
+                    "swarm",
+                    "userdata",
+                    "vault",
+                ],
+            ),
+            aws("node", &["agent", "edge", "edge-agent", "node-files", "output", "store", "swarm"]),
         ],
     ),
     (
         "rehearsal",
         &[
-            aws("local", &["aws", "iam", "output", "paths", "secret", "spec", "tools"]),
-            pure("testkit", &["image-format", "paths"]),
+            aws("aws-front", &["aws", "iam", "local-api", "secret"]),
+            aws("local", &["aws", "aws-front", "local-api", "output", "paths", "secret", "spec", "tools"]),
+            pure("testkit", &["image-format", "local-api", "paths"]),
             pure("e2e", &[]),
-            pure("xtask", &["image-format", "output", "paths", "tools"]),
+            pure("xtask", &["image-format", "local-api", "output", "paths", "tools"]),
         ],
     ),
 ];
