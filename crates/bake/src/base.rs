@@ -337,10 +337,10 @@ fn compare(status: &str, lock: &Lock) -> Vec<String> {
         whole.then_some((field("Package")?.to_owned(), field("Version")?.to_owned()))
     };
     let has: BTreeSet<_> = status.split("\n\n").filter_map(installed).collect();
-    let asked: BTreeSet<_> =
+    let locked: BTreeSet<_> =
         lock.package.iter().map(|package| (package.name.clone(), package.version.clone())).collect();
-    let missing = asked.difference(&has).map(|(name, version)| format!("{name} {version} is not there"));
-    missing.chain(has.difference(&asked).map(|(name, version)| format!("{name} {version} is there, too"))).collect()
+    let missing = locked.difference(&has).map(|(name, version)| format!("{name} {version} is not there"));
+    missing.chain(has.difference(&locked).map(|(name, version)| format!("{name} {version} is there, too"))).collect()
 }
 
 #[cfg(test)]

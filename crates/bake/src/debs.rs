@@ -122,9 +122,9 @@ impl Debs {
         std::fs::create_dir_all(&self.dir).map_err(Error::file(&self.dir))?;
         let work =
             tempfile::Builder::new().prefix("unfinished-").tempdir_in(&self.dir).map_err(Error::file(&self.dir))?;
-        let mut asked = vec![Source::Mirror];
+        let mut remaining = vec![Source::Mirror];
         if sources == Sources::Everywhere {
-            asked.extend(timestamps(&lock.snapshot)?.map(Source::Snapshot));
+            remaining.extend(timestamps(&lock.snapshot)?.map(Source::Snapshot));
         }
         for round in 0..ROUNDS {
             if round > 0 {
@@ -132,7 +132,7 @@ impl Debs {
                 std::thread::sleep(self.pause.mul_f64(f64::from(2_u32.pow(round - 1)) * (0.1 + 0.9 * fastrand::f64())));
             }
             let mut answering = Vec::new();
-            for source in asked {
+            for source in remaining {
                 if missing.is_empty() {
                     break;
                 }
@@ -144,8 +144,8 @@ impl Debs {
                     answering.push(source);
                 }
             }
-            asked = answering;
-            if missing.is_empty() || asked.is_empty() {
+            remaining = answering;
+            if missing.is_empty() || remaining.is_empty() {
                 break;
             }
         }

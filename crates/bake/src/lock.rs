@@ -80,11 +80,11 @@ impl Lock {
             .collect()
     }
 
-    /// Names of `asked` that the lock does not have.
+    /// Those of `names` that the lock does not have.
     #[must_use]
-    pub fn lacks<'a>(&self, asked: &[&'a str]) -> Vec<&'a str> {
+    pub fn lacks<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
         let has = |name: &str| self.package.iter().any(|package| package.name == name);
-        asked.iter().copied().filter(|name| !has(name)).collect()
+        names.iter().copied().filter(|name| !has(name)).collect()
     }
 
     /// Packages that are in both under the same version and are not the same file.

@@ -102,8 +102,8 @@ impl Passed {
                 let mut command = deploy::in_local_cloud(workspace, &spec, "futuswarm-publish")?;
                 command.arg(verb);
                 // Images of the local cloud are rehearsals, all of them.
-                let said = self.rest.iter().any(|word| word == "--rehearsal");
-                command.args((verb == "publish" && !said).then_some("--rehearsal"));
+                let given = self.rest.iter().any(|word| word == "--rehearsal");
+                command.args((verb == "publish" && !given).then_some("--rehearsal"));
                 command
             }
             _ => {
