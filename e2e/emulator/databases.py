@@ -152,7 +152,7 @@ rds.restore_db_instance_from_db_snapshot(
     DBInstanceIdentifier="again", DBSnapshotIdentifier="last", DBSubnetGroupName="databases", VpcSecurityGroupIds=[group]
 )
 rds.modify_db_instance(DBInstanceIdentifier="again", MasterUserPassword="of my own choice", ApplyImmediately=True)
-again = ready("again")
+second = ready("again")
 until("the chosen password", lambda: psql(again, "of my own choice", "select answer from kept") == "42")
 rds.delete_db_instance(DBInstanceIdentifier="again", SkipFinalSnapshot=True)
 
@@ -168,7 +168,7 @@ rds.create_db_instance(
     DBSubnetGroupName="databases",
     VpcSecurityGroupIds=[group],
 )
-anew = ready("again")
-until("the second one's password", lambda: psql(anew, "of the second", "select to_regclass('kept') is null") == "t")
+second = ready("again")
+until("the second one's password", lambda: psql(second, "of the second", "select to_regclass('kept') is null") == "t")
 rds.delete_db_instance(DBInstanceIdentifier="again", SkipFinalSnapshot=True)
 print(json.dumps(version.split(" on ")[0].split(" (")[0]))

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 /// Runs a script and reads what it prints.
 fn run(account: &Account, script: &str, words: &[&str]) -> Value {
     let output = account.python(&format!("e2e/emulator/{script}.py"), words);
-    let (out, talk) = texts(&output);
-    assert!(output.status.success(), "{script}.py: {talk}");
+    let (out, stderr) = texts(&output);
+    assert!(output.status.success(), "{script}.py: {stderr}");
     serde_json::from_str(&out).unwrap_or_else(|error| panic!("{script}.py printed {out:?}: {error}"))
 }
 
@@ -118,7 +118,7 @@ fn nodes_ask_by_the_names_of_aws_over_tls() {
     );
     let kept = account.at_node("e2e/by_name.py", &address, &[&region, &authority], &node);
     assert_eq!(account.progress().all.hit, 1, "the throttled answer was given: {:?}", account.progress());
-    account.calm();
+    account.clear_faults();
 
     // What was written by name is what the owner finds by path.
     let kept = kept.as_object().unwrap();

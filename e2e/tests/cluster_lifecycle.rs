@@ -41,8 +41,8 @@ fn a_clusters_life() {
         (0..3).all(|_| get(&url).is_ok_and(|page| page.starts_with("HTTP/1.1 200") && page.contains("Futuswarm")))
     });
 
-    let (_, talk) = cluster.must(&["deploy-cluster"]);
-    assert!(talk.contains("\n0 change(s) made"), "a second deployment changes nothing: {talk}");
+    let (_, stderr) = cluster.must(&["deploy-cluster"]);
+    assert!(stderr.contains("\n0 change(s) made"), "a second deployment changes nothing: {stderr}");
     assert_eq!(cluster.ready().len(), 3);
 
     a_killed_worker_is_replaced(&cluster, &nodes);
@@ -65,8 +65,8 @@ fn the_page_is_served_with_tls(cluster: &Cluster) {
         print(answer.status, answer.read().decode())\n";
     let words = [script, &text("https_url"), &text("ca_certificate"), "apps.localhost"];
     let output = std::process::Command::new(text("python")).arg("-c").args(words).output().unwrap();
-    let (page, talk) = futuswarm_testkit::texts(&output);
-    assert!(page.starts_with("200 ") && page.contains("Futuswarm"), "{page}{talk}");
+    let (page, stderr) = futuswarm_testkit::texts(&output);
+    assert!(page.starts_with("200 ") && page.contains("Futuswarm"), "{page}{stderr}");
 }
 
 fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
@@ -116,8 +116,8 @@ fn a_killed_daemon_leaves_nothing_running(cluster: &Cluster) {
         std::thread::sleep(Duration::from_millis(200));
     }
     let output = cluster.xtask(&["status"]);
-    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && talk.contains("is not running; start it with"), "{talk}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && stderr.contains("is not running; start it with"), "{stderr}");
     cluster.must(&["destroy-cluster"]);
     assert_eq!(cluster.leftovers(), Leftovers::default());
     // Disks, keys and logs go, too; images and emulator stay in the cache.
@@ -159,6 +159,6 @@ fn an_emulator_that_dies_takes_everything_with_it(cluster: &Cluster) {
         std::thread::sleep(Duration::from_millis(200));
     }
     let output = cluster.xtask(&["status"]);
-    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && talk.contains("is not running; start it with"), "{talk}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && stderr.contains("is not running; start it with"), "{stderr}");
 }

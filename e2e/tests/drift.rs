@@ -46,7 +46,7 @@ fn with_spec(account: &Account, words: &[&str], from: &str, to: &str) -> Output 
 fn what_somebody_changed_is_shown_field_by_field_and_mended() {
     let account = Account::start("local-provision");
     account.must_provision(APPLY);
-    account.calm();
+    account.clear_faults();
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
     let seen = account.progress().all.seen;
     assert!((FEWEST_REQUESTS..=MOST_REQUESTS).contains(&seen), "a plan without changes asked {seen} times");
@@ -77,23 +77,23 @@ fn a_spec_that_changes_is_followed_or_refused_before_anything_is_changed() {
     ] {
         for words in [APPLY, PLAN] {
             let refused = with_spec(&account, words, from, to);
-            let (_, talk) = texts(&refused);
-            assert_eq!(refused.status.code(), Some(1), "{talk}");
-            assert!(talk.contains(field), "{talk}");
-            assert_eq!(talk.matches("error:").count(), 1, "{talk}");
-            assert!(!talk.contains("not tried"), "one clear error: {talk}");
+            let (_, stderr) = texts(&refused);
+            assert_eq!(refused.status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains(field), "{stderr}");
+            assert_eq!(stderr.matches("error:").count(), 1, "{stderr}");
+            assert!(!stderr.contains("not tried"), "one clear error: {stderr}");
         }
         assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0), "nothing was changed");
         assert_eq!(account.inventory(), before);
     }
 
-    let (_, talk) = texts(&with_spec(&account, APPLY, "[rds]", "\n"));
-    assert!(talk.contains("the database is protected: set `deletion_protection = false`"), "{talk}");
+    let (_, stderr) = texts(&with_spec(&account, APPLY, "[rds]", "\n"));
+    assert!(stderr.contains("the database is protected: set `deletion_protection = false`"), "{stderr}");
     let lifted = with_spec(&account, APPLY, "[rds]", "[rds]\ndeletion_protection = false\n");
     assert!(lifted.status.success(), "{:?}", texts(&lifted));
     let removed = with_spec(&account, APPLY, "[rds]", "\n");
-    let (_, talk) = texts(&removed);
-    assert!(removed.status.success() && talk.contains("stays as the snapshot"), "{talk}");
+    let (_, stderr) = texts(&removed);
+    assert!(removed.status.success() && stderr.contains("stays as the snapshot"), "{stderr}");
     let inventory = account.inventory();
     assert!(inventory["database"].is_null() && inventory["database subnets"].is_null(), "{inventory}");
     assert_eq!(with_spec(&account, PLAN, "[rds]", "\n").status.code(), Some(0));
@@ -154,9 +154,9 @@ fn what_a_person_confirmed_is_what_is_done_and_what_changed_meanwhile_stops_it()
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(2));
 
     // Somebody mends by hand what was shown.
-    let mended = account.provision_asked(ASKED, QUESTION, || drop(account.must_provision(APPLY)), "yes");
-    assert_eq!(mended.code, Some(1), "{}", mended.text);
-    assert!(mended.text.contains("it was shown and is no longer to be done"), "{}", mended.text);
+    let fixed = account.provision_asked(ASKED, QUESTION, || drop(account.must_provision(APPLY)), "yes");
+    assert_eq!(fixed.code, Some(1), "{}", fixed.text);
+    assert!(fixed.text.contains("it was shown and is no longer to be done"), "{}", fixed.text);
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
 
     // Nothing but ids is known later: groups follow new versions of their templates.
@@ -221,8 +221,8 @@ fn a_key_that_is_cut_short_or_refused_takes_nothing_from_a_living_cluster() {
         account.provision_with(&["check"], &[("[rds]", &spec)]),
         account.provision_with(APPLY, &[("[rds]", &spec)]),
     ] {
-        let (_, talk) = texts(&cut);
-        assert!(cut.status.code() == Some(1) && talk.contains("cut short or damaged"), "{talk}");
+        let (_, stderr) = texts(&cut);
+        assert!(cut.status.code() == Some(1) && stderr.contains("cut short or damaged"), "{stderr}");
     }
     assert_eq!(account.inventory(), before);
 
@@ -237,9 +237,9 @@ fn a_key_that_is_cut_short_or_refused_takes_nothing_from_a_living_cluster() {
     }));
     let refused = with_other(APPLY);
     let hits = account.progress().all.hit;
-    account.calm();
-    let (_, talk) = texts(&refused);
-    assert!(refused.status.code() == Some(1) && talk.contains("InvalidKey.Format") && hits == 1, "{talk}");
+    account.clear_faults();
+    let (_, stderr) = texts(&refused);
+    assert!(refused.status.code() == Some(1) && stderr.contains("InvalidKey.Format") && hits == 1, "{stderr}");
     assert_eq!(account.inventory(), before, "the former key is there, and the templates name it");
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
 
@@ -263,8 +263,8 @@ fn a_key_that_is_cut_short_or_refused_takes_nothing_from_a_living_cluster() {
         ["ec2", null, "create_key_pair", { "KeyName": name }],
     ]);
     assert!(account.call(&theirs).iter().all(|one| one["error"].is_null()));
-    let mended = with_other(APPLY);
-    assert!(mended.status.success(), "{:?}", texts(&mended));
+    let fixed = with_other(APPLY);
+    assert!(fixed.status.success(), "{:?}", texts(&fixed));
     assert_eq!(with_other(PLAN).status.code(), Some(0));
     assert_eq!(named(), [json!(format!("{name}-2")), json!(format!("{name}-2"))]);
     let all = account.inventory()["key pair"].to_string();
@@ -311,7 +311,7 @@ fn what_is_replaced_stays_until_its_successor_is_accepted() {
     for action in ["ReplaceRoute", "CreateRoute"] {
         refuse("ec2", action, 1_000_000);
         let refused = account.provision_with(APPLY, &classic);
-        account.calm();
+        account.clear_faults();
         if action == "ReplaceRoute" {
             assert_eq!(refused.status.code(), Some(1), "{:?}", texts(&refused));
             assert_eq!(routes(), before);
@@ -335,9 +335,9 @@ fn what_is_replaced_stays_until_its_successor_is_accepted() {
     };
     refuse("iam", "AddRoleToInstanceProfile", 1);
     let refused = account.provision_with(APPLY, &classic);
-    account.calm();
-    let (_, talk) = texts(&refused);
-    assert!(refused.status.code() == Some(1) && talk.contains("AddRoleToInstanceProfile"), "{talk}");
+    account.clear_faults();
+    let (_, stderr) = texts(&refused);
+    assert!(refused.status.code() == Some(1) && stderr.contains("AddRoleToInstanceProfile"), "{stderr}");
     assert_eq!(roles(), ["theirs"], "the former one is back");
     assert!(account.provision_with(APPLY, &classic).status.success());
     assert_eq!(roles(), [profile]);
@@ -354,12 +354,12 @@ fn what_is_replaced_stays_until_its_successor_is_accepted() {
     call("elb", "create_load_balancer_listeners", json!({ "LoadBalancerName": name, "Listeners": [odd] }));
     refuse("elasticloadbalancing", "CreateLoadBalancerListeners", 1);
     let refused = account.provision_with(APPLY, &classic);
-    account.calm();
-    let (_, talk) = texts(&refused);
-    assert!(refused.status.code() == Some(1) && talk.contains("CreateLoadBalancerListeners"), "{talk}");
+    account.clear_faults();
+    let (_, stderr) = texts(&refused);
+    assert!(refused.status.code() == Some(1) && stderr.contains("CreateLoadBalancerListeners"), "{stderr}");
     assert!(listeners().contains("8081"), "the former one is back: {}", listeners());
-    let mended = account.provision_with(APPLY, &classic);
-    assert!(mended.status.success(), "{:?}", texts(&mended));
+    let fixed = account.provision_with(APPLY, &classic);
+    assert!(fixed.status.success(), "{:?}", texts(&fixed));
     let sorted = |text: &str| {
         let mut all: Vec<String> =
             serde_json::from_str::<Vec<Value>>(text).unwrap().iter().map(Value::to_string).collect();

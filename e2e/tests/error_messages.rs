@@ -85,9 +85,9 @@ fn a_refusal_says_what_where_and_what_to_do_and_the_next_run_carries_on() {
     ] {
         account.faults(&refused(service, action, code, FOREVER));
         let output = account.provision(APPLY).output().unwrap();
-        account.calm();
-        let (_, talk) = texts(&output);
-        assert_eq!(output.status.code(), Some(1), "{talk}");
+        account.clear_faults();
+        let (_, stderr) = texts(&output);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
         for expected in [
             resource,
             " in eu-west-1: ",
@@ -97,7 +97,7 @@ fn a_refusal_says_what_where_and_what_to_do_and_the_next_run_carries_on() {
             advice,
             "what was made so far stays; mend this and run the command again, it carries on",
         ] {
-            assert!(talk.contains(expected), "{action} {code}: {expected}: {talk}");
+            assert!(stderr.contains(expected), "{action} {code}: {expected}: {stderr}");
         }
         account.must_provision(DESTROY);
         assert_eq!(account.inventory(), nothing, "after {action} {code}");
@@ -116,24 +116,27 @@ fn credentials_that_are_bad_end_a_run_before_anything_is_asked() {
     let account = Account::start("local-provision");
     let nothing = account.inventory();
     account.faults(&refused("sts", "GetCallerIdentity", "ExpiredToken", FOREVER));
-    let (_, talk) = texts(&account.provision(APPLY).output().unwrap());
+    let (_, stderr) = texts(&account.provision(APPLY).output().unwrap());
     assert_eq!(
-        talk,
+        stderr,
         "applying the cluster local-provision in eu-west-1\nerror: GetCallerIdentity answered ExpiredToken: The request is refused. (request local-cloud-fault); get new credentials (`aws sso login`, or set AWS_PROFILE), and run the command again\n"
     );
-    account.calm();
+    account.clear_faults();
     let other = account.provision_with(APPLY, &[("region =", "account = \"210987654321\"\nregion =")]);
-    let (_, talk) = texts(&other);
+    let (_, stderr) = texts(&other);
     assert_eq!(other.status.code(), Some(1));
-    assert!(talk.contains("belongs to the account 210987654321, and these credentials are of 123456789012"), "{talk}");
+    assert!(
+        stderr.contains("belongs to the account 210987654321, and these credentials are of 123456789012"),
+        "{stderr}"
+    );
     let mut without = account.provision(APPLY);
     for variable in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"] {
         without.env_remove(variable);
     }
     let without = without.env("HOME", "/nonexistent").env("AWS_EC2_METADATA_DISABLED", "true").output().unwrap();
-    let (_, talk) = texts(&without);
+    let (_, stderr) = texts(&without);
     assert_eq!(without.status.code(), Some(1));
-    assert!(talk.contains("no AWS credentials were found") && talk.contains("set AWS_PROFILE"), "{talk}");
+    assert!(stderr.contains("no AWS credentials were found") && stderr.contains("set AWS_PROFILE"), "{stderr}");
     assert_eq!(account.inventory(), nothing);
 }
 
@@ -151,16 +154,16 @@ fn a_service_that_fails_for_good_stops_only_what_hangs_on_it() {
     account.faults(&internal);
     let output = account.provision(APPLY).output().unwrap();
     let hits = account.progress().all.hit;
-    account.calm();
-    let (_, talk) = texts(&output);
-    assert_eq!(output.status.code(), Some(1), "{talk}");
+    account.clear_faults();
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     for expected in [
         "database subnet group futuswarm-local-provision-db in eu-west-1: CreateDBSubnetGroup answered InternalError",
         "local-cloud-fault",
         "AWS did not answer well: run the command again",
         "not tried because of that: rds",
     ] {
-        assert!(talk.contains(expected), "{expected}: {talk}");
+        assert!(stderr.contains(expected), "{expected}: {stderr}");
     }
     assert!((2..40).contains(&hits), "tried again, but not forever: {hits}");
     let inventory = account.inventory();
@@ -170,13 +173,13 @@ fn a_service_that_fails_for_good_stops_only_what_hangs_on_it() {
     account.must_provision(APPLY);
     account.faults(&refused("elasticloadbalancing", "DeleteLoadBalancer", "OperationNotPermitted", FOREVER));
     let output = account.provision(DESTROY).output().unwrap();
-    account.calm();
-    let (_, talk) = texts(&output);
-    assert_eq!(output.status.code(), Some(1), "{talk}");
+    account.clear_faults();
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     for expected in
         ["load balancer fsw-local-provision in eu-west-1: DeleteLoadBalancer", "not tried because of that: ", "vpc"]
     {
-        assert!(talk.contains(expected), "{expected}: {talk}");
+        assert!(stderr.contains(expected), "{expected}: {stderr}");
     }
     assert!(account.inventory()["group"].is_null(), "what does not hang on it is gone");
     account.must_provision(DESTROY);
@@ -255,7 +258,7 @@ fn what_is_not_visible_yet_and_what_is_throttled_is_waited_for() {
     account.faults(&Value::from(early.to_vec()));
     account.must_provision(APPLY);
     assert_all_hit(&account, &early);
-    account.calm();
+    account.clear_faults();
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
     let held = [
         refusal("DeleteSecurityGroup", "DependencyViolation", "ec2", "resource sg-1 has a dependent object", 400, 3),
@@ -282,7 +285,7 @@ fn what_is_not_visible_yet_and_what_is_throttled_is_waited_for() {
     account.faults(&Value::from(held.to_vec()));
     account.must_provision(DESTROY);
     assert_all_hit(&account, &held);
-    account.calm();
+    account.clear_faults();
     assert_eq!(account.inventory(), nothing);
 
     // The policy is deleted, the answer is lost, and the SDK's next attempt hears that there is no such policy: the role is not
@@ -293,7 +296,7 @@ fn what_is_not_visible_yet_and_what_is_throttled_is_waited_for() {
     }));
     account.must_provision(DESTROY);
     assert_eq!(account.progress().all.hit, 1);
-    account.calm();
+    account.clear_faults();
     assert_eq!(account.inventory(), nothing, "the roles, too");
 }
 
@@ -315,8 +318,8 @@ fn why_auto_scaling_starts_no_instances_is_said_within_seconds() {
 
     let wait = ["apply", "--image", "empty", "--yes", "--deadline", "14"];
     let silent = account.provision(&wait).output().unwrap();
-    let (_, talk) = texts(&silent);
-    assert!(talk.contains("0 of 3 nodes are ready, and no others were started"), "{talk}");
+    let (_, stderr) = texts(&silent);
+    assert!(stderr.contains("0 of 3 nodes are ready, and no others were started"), "{stderr}");
     // What is in progress comes first, and the end of the dead instance goes well.
     account.faults(&json!({
         "fault": { "kind": "activities", "activities": [
@@ -330,15 +333,15 @@ fn why_auto_scaling_starts_no_instances_is_said_within_seconds() {
     }));
     let output = account.provision(&wait).output().unwrap();
     let asked = account.progress().all.hit;
-    account.calm();
-    let (_, talk) = texts(&output);
-    assert_eq!(output.status.code(), Some(1), "{talk}");
+    account.clear_faults();
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     let reason = format!("Auto Scaling started no instance for the group managers: {DEAD} (Cancelled, ");
-    let first = talk.lines().find(|line| line.contains(&reason)).unwrap_or_else(|| panic!("{talk}"));
-    let seconds: u64 = first.trim_start().split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{talk}"));
-    assert!(seconds <= 6, "the reason comes within seconds: {talk}");
-    let error = talk.lines().find(|line| line.starts_with("error: ")).unwrap();
-    assert!(error.contains("is not ready after 14 s: 0 of 3 nodes are ready; ") && error.contains(&reason), "{talk}");
+    let first = stderr.lines().find(|line| line.contains(&reason)).unwrap_or_else(|| panic!("{stderr}"));
+    let seconds: u64 = first.trim_start().split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{stderr}"));
+    assert!(seconds <= 6, "the reason comes within seconds: {stderr}");
+    let error = stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert!(error.contains("is not ready after 14 s: 0 of 3 nodes are ready; ") && error.contains(&reason), "{stderr}");
     assert!((2..=8).contains(&asked), "asked every few seconds: {asked}");
 }
 
@@ -352,22 +355,22 @@ fn a_region_that_is_not_enabled_is_told_from_credentials_that_are_bad() {
     fault["region"] = json!("eu-west-1");
     account.faults(&fault);
     let output = account.provision(APPLY).output().unwrap();
-    let (_, talk) = texts(&output);
-    assert_eq!(output.status.code(), Some(1), "{talk}");
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     for expected in [
         "the region eu-west-1 is not enabled for the account 123456789012",
         "GetCallerIdentity answered InvalidClientTokenId: The security token included in the request is invalid.",
         "`aws account enable-region --region-name eu-west-1`",
         "nothing was changed",
     ] {
-        assert!(talk.contains(expected), "{expected}: {talk}");
+        assert!(stderr.contains(expected), "{expected}: {stderr}");
     }
-    assert!(!talk.contains("aws sso login"), "{talk}");
+    assert!(!stderr.contains("aws sso login"), "{stderr}");
     fault["region"] = Value::Null;
     account.faults(&fault);
     let output = account.provision(APPLY).output().unwrap();
-    account.calm();
-    let (_, talk) = texts(&output);
-    assert!(talk.contains("get new credentials (`aws sso login`") && !talk.contains("is not enabled"), "{talk}");
+    account.clear_faults();
+    let (_, stderr) = texts(&output);
+    assert!(stderr.contains("get new credentials (`aws sso login`") && !stderr.contains("is not enabled"), "{stderr}");
     assert_eq!(account.inventory(), nothing);
 }

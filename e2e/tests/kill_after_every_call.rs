@@ -52,12 +52,12 @@ impl Rehearsal {
         let nothing = inventory(&account);
         assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(2));
         assert_eq!(inventory(&account), nothing, "a plan changes nothing");
-        account.calm();
+        account.clear_faults();
         account.must_provision(APPLY);
         let calls_of_apply = seen(&account);
         let everything = inventory(&account);
         assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
-        account.calm();
+        account.clear_faults();
         account.must_provision(DESTROY);
         let calls_of_destroy = seen(&account);
         assert_eq!(inventory(&account), nothing, "everything is deleted");
@@ -88,11 +88,11 @@ impl Rehearsal {
                 ended == Ended::Killed || calls + SLACK > self.calls_of_apply,
                 "not killed at call {calls} of apply"
             );
-            let talk = self.account().must_provision(APPLY);
+            let stderr = self.account().must_provision(APPLY);
             assert_eq!(
                 inventory(self.account()),
                 self.everything,
-                "after a kill at call {calls} of apply, then: {talk}"
+                "after a kill at call {calls} of apply, then: {stderr}"
             );
             let plan = self.account().provision(PLAN).output().unwrap();
             assert_eq!(plan.status.code(), Some(0), "after a kill at call {calls}: {plan:?}");
@@ -111,11 +111,11 @@ impl Rehearsal {
                 ended == Ended::Killed || calls + SLACK > self.calls_of_destroy,
                 "not killed at call {calls} of destroy"
             );
-            let talk = self.account().must_provision(DESTROY);
+            let stderr = self.account().must_provision(DESTROY);
             assert_eq!(
                 inventory(self.account()),
                 self.nothing,
-                "after a kill at call {calls} of destroy, then: {talk}"
+                "after a kill at call {calls} of destroy, then: {stderr}"
             );
         }
     }

@@ -40,7 +40,7 @@ fn delete(key: &str, worker: &'static str, manager: &'static str) -> Row {
 }
 
 /// Requests that the emulator and the local cloud's front could read in two ways: what is decided on must be what is done.
-fn crooked(open: &Value) -> Vec<Row> {
+fn ambiguous_requests(open: &Value) -> Vec<Row> {
     let form = "application/x-www-form-urlencoded; charset=utf-8";
     let raw = |service: &str, request: Value, outcome: &'static str| row(service, "raw", request, outcome, outcome);
     let public = "AWSCognitoIdentityService.GetId";
@@ -180,7 +180,7 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
             DENIED,
         ),
     ];
-    rows.extend(crooked(&open("cluster", context)));
+    rows.extend(ambiguous_requests(&open("cluster", context)));
     rows
 }
 

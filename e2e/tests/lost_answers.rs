@@ -116,7 +116,7 @@ fn is_made_once(account: &Account, operations: &[(&str, &[&str])], spec: &[(&str
     account.faults(&Value::from(faults.clone()));
     let made = account.provision_with(APPLY, spec);
     let progress = account.progress();
-    account.calm();
+    account.clear_faults();
     assert!(made.status.success(), "{:?}", texts(&made));
     let spared: Vec<_> = progress.faults.iter().filter(|one| one.counts.hit != 1).collect();
     assert!(spared.is_empty(), "each answer was lost once: {spared:?}");
@@ -146,7 +146,7 @@ fn a_whole_cluster_is_gone_although_the_first_answer_of_each_deletion_is_lost() 
     account.faults(&Value::from(lost(DELETIONS)));
     let destroyed = account.provision(DESTROY).output().unwrap();
     let progress = account.progress();
-    account.calm();
+    account.clear_faults();
     assert!(destroyed.status.success(), "{:?}", texts(&destroyed));
     assert_eq!(account.inventory(), nothing);
     let spared: Vec<_> = progress.faults.iter().filter(|one| one.counts.hit != 1).collect();
@@ -177,11 +177,11 @@ fn what_aws_has_already_and_is_not_ours_is_refused_as_before() {
     }));
     let refused = account.provision(APPLY).output().unwrap();
     let hits = account.progress().all.hit;
-    account.calm();
-    let (_, talk) = texts(&refused);
-    assert_eq!(refused.status.code(), Some(1), "{talk}");
-    assert!(talk.contains("CreateRole answered EntityAlreadyExists"), "{talk}");
-    assert_eq!(hits, 2, "each role is asked for once: {talk}");
+    account.clear_faults();
+    let (_, stderr) = texts(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("CreateRole answered EntityAlreadyExists"), "{stderr}");
+    assert_eq!(hits, 2, "each role is asked for once: {stderr}");
     account.must_provision(APPLY);
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0));
 }

@@ -73,8 +73,8 @@ fn a_snapshot_is_the_disk_and_the_next_one_is_sent_as_the_difference() {
     fixture.assert_content(&honest, &fifth);
 
     // Another content under a name that is taken.
-    let talk = fixture.refused(&["publish", "--image", Image::new("node-five", &first).folder()]);
-    assert!(talk.contains("has the name node-five and another content"), "{talk}");
+    let stderr = fixture.refused(&["publish", "--image", Image::new("node-five", &first).folder()]);
+    assert!(stderr.contains("has the name node-five and another content"), "{stderr}");
 
     let validated = fixture.json(&["image", "validate", "--json", "--image", two.folder()]);
     assert!(validated[0]["checks"].as_array().unwrap().iter().all(|check| check["good"] == true), "{validated}");
@@ -107,7 +107,7 @@ fn faults_of_the_api_are_survived_and_a_wrong_checksum_is_not() {
         fixture.account.faults(&faults);
         let published = fixture.publish(&image, &["--full"]);
         assert!(fixture.account.progress().all.hit > 0, "{faults}: nothing was hit");
-        fixture.account.calm();
+        fixture.account.clear_faults();
         fixture.assert_content(&published, &disk);
         assert_eq!(fixture.snapshots().len(), number + 1, "{faults}: one snapshot per image");
     }
@@ -116,17 +116,17 @@ fn faults_of_the_api_are_survived_and_a_wrong_checksum_is_not() {
     fixture.account.faults(&refusal("UnauthorizedOperation", "ec2", 4, 100_000));
     let (content, before) = (disk(99), fixture.snapshots().len());
     let image = Image::new("node-late", &content);
-    let talk = fixture.refused(&["publish", "--full", "--image", image.folder()]);
-    fixture.account.calm();
+    let stderr = fixture.refused(&["publish", "--full", "--image", image.folder()]);
+    fixture.account.clear_faults();
     assert!(
-        talk.contains("eu-west-1: snap-") && talk.contains(": DescribeSnapshots answered UnauthorizedOperation"),
-        "{talk}"
+        stderr.contains("eu-west-1: snap-") && stderr.contains(": DescribeSnapshots answered UnauthorizedOperation"),
+        "{stderr}"
     );
     assert!(
-        talk.contains("request local-cloud-fault") && talk.contains("docs/images.md lists all that are needed"),
-        "{talk}"
+        stderr.contains("request local-cloud-fault") && stderr.contains("docs/images.md lists all that are needed"),
+        "{stderr}"
     );
-    assert!(talk.contains("left behind, delete it by hand: snap-"), "{talk}");
+    assert!(stderr.contains("left behind, delete it by hand: snap-"), "{stderr}");
     let published = fixture.publish(&image, &[]);
     assert_eq!(published["blocks_sent"], 0, "the snapshot was complete");
     fixture.assert_content(&published, &content);
@@ -136,13 +136,13 @@ fn faults_of_the_api_are_survived_and_a_wrong_checksum_is_not() {
         "fault": { "kind": "refused", "code": "AccessDeniedException" }, "agent": "under-test", "after": 8, "count": 100_000,
     }));
     let image = Image::new("node-denied", &disk(98));
-    let talk = fixture.refused(&["publish", "--full", "--image", image.folder()]);
-    fixture.account.calm();
+    let stderr = fixture.refused(&["publish", "--full", "--image", image.folder()]);
+    fixture.account.clear_faults();
     assert!(
-        talk.contains("eu-west-1: block ") && talk.contains(": PutSnapshotBlock answered AccessDeniedException"),
-        "{talk}"
+        stderr.contains("eu-west-1: block ") && stderr.contains(": PutSnapshotBlock answered AccessDeniedException"),
+        "{stderr}"
     );
-    assert!(fixture.snapshots().iter().any(|snapshot| snapshot["State"] == "pending"), "{talk}");
+    assert!(fixture.snapshots().iter().any(|snapshot| snapshot["State"] == "pending"), "{stderr}");
     fixture.publish(&image, &["--full"]);
     assert_eq!(fixture.snapshots().len(), before + 2, "one snapshot per image");
 
@@ -196,11 +196,11 @@ fn a_run_killed_after_any_call_is_finished_by_the_next() {
     let killed = std::process::Command::new("kill").args(["-INT", &program.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let output = program.wait_with_output().unwrap();
-    fixture.account.calm();
-    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    fixture.account.clear_faults();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        !output.status.success() && talk.contains("stopped by Ctrl-C") && talk.contains("cleared away: snap-"),
-        "{talk}"
+        !output.status.success() && stderr.contains("stopped by Ctrl-C") && stderr.contains("cleared away: snap-"),
+        "{stderr}"
     );
     assert_eq!(fixture.snapshots().len(), last);
 }
@@ -225,10 +225,10 @@ fn a_difference_is_taken_over_only_when_it_was_compared() {
     // As after a kill between the upload and the comparison: it is neither taken over nor a parent.
     let tags = json!({ "Resources": [first["snapshot_id"]], "Tags": [{ "Key": "futuswarm:verified" }] });
     assert_eq!(fixture.one("ec2", "delete_tags", tags)["error"], Value::Null);
-    let anew = again(&taken_over);
-    assert_eq!((&anew["blocks_sent"], &anew["parent_snapshot_id"]), (&json!(2), &base["snapshot_id"]));
-    assert_ne!(anew["snapshot_id"], first["snapshot_id"]);
-    fixture.assert_content(&anew, &content);
+    let republished = again(&taken_over);
+    assert_eq!((&republished["blocks_sent"], &republished["parent_snapshot_id"]), (&json!(2), &base["snapshot_id"]));
+    assert_ne!(republished["snapshot_id"], first["snapshot_id"]);
+    fixture.assert_content(&republished, &content);
 
     // Kills around the end of an upload, the comparison and the registration.
     let before = fixture.snapshots().len();
@@ -268,8 +268,8 @@ fn mistakes_are_found_before_anything_is_sent() {
         (&image, &["--deadline", "18001"], "18001 is not in 1..=18000"),
         (&rehearsal, &["--rehearsal", "--promote", "--no-smoke"], "is for rehearsals and not promoted"),
     ] {
-        let talk = fixture.refused(&[&["publish", "--image", image.folder()], options].concat());
-        assert!(talk.contains(reason), "{options:?}: {talk}");
+        let stderr = fixture.refused(&[&["publish", "--image", image.folder()], options].concat());
+        assert!(stderr.contains(reason), "{options:?}: {stderr}");
     }
     assert_eq!(fixture.account.progress().all.seen, 0, "no call of the EBS direct APIs");
     assert_eq!(fixture.snapshots(), Vec::<Value>::new());
@@ -284,9 +284,12 @@ fn mistakes_are_found_before_anything_is_sent() {
     let published = fixture.publish(&image, &[]);
     let disabled = fixture.one("ec2", "disable_image", json!({ "ImageId": published["image_id"] }));
     assert_eq!(disabled["error"], Value::Null);
-    let talk = fixture.refused(&["publish", "--image", image.folder()]);
+    let stderr = fixture.refused(&["publish", "--image", image.folder()]);
     let id = published["image_id"].as_str().unwrap();
-    assert!(talk.contains(&format!("{id} is disabled: enable it")) && talk.contains("or deregister it"), "{talk}");
+    assert!(
+        stderr.contains(&format!("{id} is disabled: enable it")) && stderr.contains("or deregister it"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -308,8 +311,8 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
 
     // Nobody speaks.
     let words = ["publish", "--promote", "--smoke-deadline", "2", "--image", images[0].folder()];
-    let talk = fixture.refused(&words);
-    assert!(talk.contains("was not promoted") && talk.contains("the agent never said"), "{talk}");
+    let stderr = fixture.refused(&words);
+    assert!(stderr.contains("was not promoted") && stderr.contains("the agent never said"), "{stderr}");
     assert_eq!(latest()["error"], "ParameterNotFound");
     assert_eq!(running(), Vec::<String>::new(), "the instance is terminated");
 
@@ -350,10 +353,10 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
 
     // SSM must take an image for an image, or it is not promoted.
     fixture.account.faults(&refusal_of("ValidationException", "ssm", "PutParameter", 1));
-    let talk = fixture.refused(&["publish", "--promote", "--no-smoke", "--image", images[1].folder()]);
-    fixture.account.calm();
+    let stderr = fixture.refused(&["publish", "--promote", "--no-smoke", "--image", images[1].folder()]);
+    fixture.account.clear_faults();
     let parameter = "eu-west-1: /futuswarm/images/x86_64/node-1/image_id: PutParameter answered ValidationException";
-    assert!(talk.contains(parameter), "{talk}");
+    assert!(stderr.contains(parameter), "{stderr}");
     assert_eq!(latest()["Parameter"]["Value"], oldest);
 
     // Copies and shares.
@@ -413,10 +416,10 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
     let listed = || ids(&fixture.json(&["image", "list", "--json"]));
     let has = |snapshot: &Value| fixture.snapshots().iter().any(|found| found["SnapshotId"] == *snapshot);
     let output = fixture.run(&["image", "retire", "--keep", "1", "--json"]);
-    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(ids(&shown["images"]), sorted(&[&unused["image_id"]]), "{talk}");
-    assert!(talk.contains("node-1  shared with 210987654321"), "{talk}");
+    assert_eq!(ids(&shown["images"]), sorted(&[&unused["image_id"]]), "{stderr}");
+    assert!(stderr.contains("node-1  shared with 210987654321"), "{stderr}");
     assert_eq!(listed().len(), 8, "showing does nothing");
 
     // Its twin needs the snapshot.
@@ -430,19 +433,20 @@ fn only_an_image_whose_agent_speaks_is_promoted_and_what_is_in_use_is_not_retire
     let unneeded = json!({ "LaunchTemplateName": "twin" });
     assert_eq!(fixture.one("ec2", "delete_launch_template", unneeded)["error"], Value::Null);
     fixture.account.faults(&refusal_of("OperationNotPermitted", "ec2", "DeregisterImage", 1));
-    let talk = fixture.refused(&["image", "retire", "--keep", "1", "--shared", "--yes"]);
-    fixture.account.calm();
-    assert!(talk.contains("1 image(s) retired") && talk.contains("1 resource(s) could not be retired"), "{talk}");
+    let stderr = fixture.refused(&["image", "retire", "--keep", "1", "--shared", "--yes"]);
+    fixture.account.clear_faults();
+    assert!(stderr.contains("1 image(s) retired") && stderr.contains("1 resource(s) could not be retired"), "{stderr}");
     assert!(
-        talk.contains("failed eu-west-1: ami-") && talk.contains(": DeregisterImage answered OperationNotPermitted"),
-        "{talk}"
+        stderr.contains("failed eu-west-1: ami-")
+            && stderr.contains(": DeregisterImage answered OperationNotPermitted"),
+        "{stderr}"
     );
     assert_eq!(listed().len(), used.len() + 1);
     // EC2 lets go of a snapshot late.
     fixture.account.faults(&refusal_of("InvalidSnapshot.InUse", "ec2", "DeleteSnapshot", 2));
     fixture.json(&["image", "retire", "--keep", "1", "--shared", "--yes", "--json"]);
     assert_eq!(fixture.account.progress().all.hit, 2);
-    fixture.account.calm();
+    fixture.account.clear_faults();
     assert_eq!(listed(), sorted(&used));
     for snapshot in [&unused["snapshot_id"], &shared["snapshot_id"]] {
         assert!(!has(snapshot), "{snapshot} is gone, too");

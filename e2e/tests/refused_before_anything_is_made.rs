@@ -51,9 +51,9 @@ fn what_the_region_does_not_have_is_said_before_anything_is_made() {
         for (from, to, expected) in cases {
             for words in [APPLY, PLAN] {
                 let output = account.provision_with(words, &[(from, to)]);
-                let (_, talk) = texts(&output);
-                assert_eq!(output.status.code(), Some(1), "{talk}");
-                assert!(talk.contains(expected) && talk.contains("nothing was changed"), "{talk}");
+                let (_, stderr) = texts(&output);
+                assert_eq!(output.status.code(), Some(1), "{stderr}");
+                assert!(stderr.contains(expected) && stderr.contains("nothing was changed"), "{stderr}");
                 assert_eq!(account.inventory(), *before, "{to}");
             }
         }
@@ -78,29 +78,29 @@ fn quotas_are_asked_before_anything_is_made_and_who_may_not_ask_is_told() {
     };
     // Nobody has ever changed it: AWS knows its default only.
     account.faults(&refused("servicequotas", "GetServiceQuota", "NoSuchResourceException"));
-    let (code, talk) = plan(&many);
+    let (code, stderr) = plan(&many);
     assert!(account.progress().all.hit > 0);
-    account.calm();
+    account.clear_faults();
     assert!(
-        code == Some(1) && talk.contains("the account may have 256 vCPUs of running on-demand instances"),
-        "{talk}"
+        code == Some(1) && stderr.contains("the account may have 256 vCPUs of running on-demand instances"),
+        "{stderr}"
     );
 
     account.faults(&refused("servicequotas", "GetServiceQuota", "AccessDeniedException"));
-    let (code, talk) = plan(&many);
-    account.calm();
-    assert_eq!(code, Some(2), "no reason to stop: {talk}");
+    let (code, stderr) = plan(&many);
+    account.clear_faults();
+    assert_eq!(code, Some(2), "no reason to stop: {stderr}");
     assert!(
-        talk.contains("note: whether the account's quotas are large enough was not looked at (GetServiceQuota answered AccessDeniedException")
-            && talk.contains("servicequotas:GetServiceQuota"),
-        "{talk}"
+        stderr.contains("note: whether the account's quotas are large enough was not looked at (GetServiceQuota answered AccessDeniedException")
+            && stderr.contains("servicequotas:GetServiceQuota"),
+        "{stderr}"
     );
 
     let more = json!({ "ServiceCode": "ec2", "QuotaCode": "L-1216C47A", "DesiredValue": 402.0 });
     let granted = account.call(&json!([["service-quotas", null, "request_service_quota_increase", more]])).remove(0);
     assert_eq!(granted["RequestedQuota"]["Status"], "APPROVED", "{granted}");
-    let (code, talk) = plan(&many);
-    assert!(code == Some(2) && !talk.contains("quota"), "{talk}");
+    let (code, stderr) = plan(&many);
+    assert!(code == Some(2) && !stderr.contains("quota"), "{stderr}");
 
     // VPCs: the account's own takes one of five.
     let mut made = Vec::new();
@@ -108,11 +108,12 @@ fn quotas_are_asked_before_anything_is_made_and_who_may_not_ask_is_told() {
         let vpc = json!([["ec2", null, "create_vpc", { "CidrBlock": format!("172.2{number}.0.0/16") }]]);
         made.push(account.call(&vpc)[0]["Vpc"]["VpcId"].clone());
     }
-    let (code, talk) = plan(&[]);
+    let (code, stderr) = plan(&[]);
     assert!(
         code == Some(1)
-            && talk.contains("the account may have 5 VPCs in eu-west-1; the cluster needs 1, and 5 are there besides"),
-        "{talk}"
+            && stderr
+                .contains("the account may have 5 VPCs in eu-west-1; the cluster needs 1, and 5 are there besides"),
+        "{stderr}"
     );
     for vpc in made {
         let deleted = account.call(&json!([["ec2", null, "delete_vpc", { "VpcId": vpc }]])).remove(0);
@@ -142,25 +143,25 @@ fn a_default_key_that_auto_scaling_may_not_use_is_named_before_anything_is_made(
     let role = "arn:aws:iam::123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling";
     let arn = key.as_str().unwrap();
     let output = account.provision(APPLY).output().unwrap();
-    let (_, talk) = texts(&output);
-    assert_eq!(output.status.code(), Some(1), "{talk}");
+    let (_, stderr) = texts(&output);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     for expected in [
         "kms:CreateGrant, kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext is missing",
         &format!("`aws kms create-grant --region eu-west-1 --key-id {arn} --grantee-principal {role} --operations "),
         "nothing was changed",
     ] {
-        assert!(talk.contains(expected), "{expected}: {talk}");
+        assert!(stderr.contains(expected), "{expected}: {stderr}");
     }
     assert_eq!(account.inventory(), before, "nothing was made");
 
     account.faults(&refused("kms", "ListGrants", "AccessDeniedException"));
-    let (code, talk) = plan();
-    account.calm();
-    assert!(code == Some(2) && talk.contains("note: whether Auto Scaling may use the key"), "{talk}");
+    let (code, stderr) = plan();
+    account.clear_faults();
+    assert!(code == Some(2) && stderr.contains("note: whether Auto Scaling may use the key"), "{stderr}");
 
     call("kms", "disable_key", json!({ "KeyId": id }));
-    let (code, talk) = plan();
-    assert!(code == Some(1) && talk.contains("is Disabled, so no volume can be made"), "{talk}");
+    let (code, stderr) = plan();
+    assert!(code == Some(1) && stderr.contains("is Disabled, so no volume can be made"), "{stderr}");
     call("kms", "enable_key", json!({ "KeyId": id }));
     let operations = [
         "Encrypt",
@@ -173,7 +174,7 @@ fn a_default_key_that_auto_scaling_may_not_use_is_named_before_anything_is_made(
         "CreateGrant",
     ];
     call("kms", "create_grant", json!({ "KeyId": key, "GranteePrincipal": role, "Operations": operations }));
-    let (code, talk) = plan();
-    assert!(code == Some(2) && !talk.contains("key that encrypts"), "{talk}");
+    let (code, stderr) = plan();
+    assert!(code == Some(2) && !stderr.contains("key that encrypts"), "{stderr}");
     account.must_provision(APPLY);
 }

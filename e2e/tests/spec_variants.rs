@@ -21,11 +21,11 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is text")).to_owned()
 }
 
-/// The talk of a run that ended with this code.
+/// The stderr of a run that ended with this code.
 fn ended(output: &Output, code: i32) -> String {
-    let (_, talk) = texts(output);
-    assert_eq!(output.status.code(), Some(code), "{talk}");
-    talk
+    let (_, stderr) = texts(output);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    stderr
 }
 
 /// The changes of a plan by part: how many of each action.
@@ -62,17 +62,17 @@ fn a_network_that_was_there_becomes_part_of_the_cluster() {
     ] {
         for words in [APPLY, PLAN] {
             let output = account.provision(&[words, &["--adopt", adopt]].concat()).output().unwrap();
-            let talk = ended(&output, 1);
-            assert!(talk.contains(reason), "{adopt}: {talk}");
+            let stderr = ended(&output, 1);
+            assert!(stderr.contains(reason), "{adopt}: {stderr}");
             assert_eq!(account.inventory(), before, "{adopt} changes nothing");
         }
     }
     // Without its subnet the network is not ours yet, and the refusal says how it would be.
     let (only_vpc, gateway) = (format!("vpc={ours}"), format!("internet-gateway={gateway}"));
     let some = ["--adopt", &only_vpc, "--adopt", &gateway];
-    let talk = ended(&account.provision(&[APPLY, &some].concat()).output().unwrap(), 1);
-    assert!(talk.contains("say so with `--adopt PART=ID`"), "{talk}");
-    assert!(talk.contains("CreateSubnet") && talk.contains("InvalidSubnet.Conflict"), "{talk}");
+    let stderr = ended(&account.provision(&[APPLY, &some].concat()).output().unwrap(), 1);
+    assert!(stderr.contains("say so with `--adopt PART=ID`"), "{stderr}");
+    assert!(stderr.contains("CreateSubnet") && stderr.contains("InvalidSubnet.Conflict"), "{stderr}");
 
     let subnet = format!("public-eu-west-1a={subnet}");
     let adopt = ["--adopt", &only_vpc, "--adopt", &subnet, "--adopt", &gateway];
@@ -81,8 +81,8 @@ fn a_network_that_was_there_becomes_part_of_the_cluster() {
     account.must_provision(&[APPLY, &adopt].concat());
     assert_eq!(account.provision(PLAN).status().unwrap().code(), Some(0), "adopted once is adopted");
     let second = format!("vpc={elsewhere}");
-    let talk = ended(&account.provision(&[APPLY, &["--adopt", &second]].concat()).output().unwrap(), 1);
-    assert!(talk.contains(&format!("the cluster has {ours} already")), "{talk}");
+    let stderr = ended(&account.provision(&[APPLY, &["--adopt", &second]].concat()).output().unwrap(), 1);
+    assert!(stderr.contains(&format!("the cluster has {ours} already")), "{stderr}");
     call(&account, "ec2", "delete_vpc", &json!({ "VpcId": elsewhere }));
     assert_eq!(account.inventory(), usual);
 
@@ -146,8 +146,8 @@ fn peerings_have_routes_both_ways_and_leave_nothing_behind() {
     let table = &tables["RouteTables"][0]["RouteTableId"];
     let route = json!({ "RouteTableId": table, "DestinationCidrBlock": "10.50.0.0/16" });
     call(&account, "ec2", "delete_route", &route);
-    let talk = ended(&account.provision_with(PLAN, &peered), 2);
-    assert!(talk.contains("routes there: missing → set"), "{talk}");
+    let stderr = ended(&account.provision_with(PLAN, &peered), 2);
+    assert!(stderr.contains("routes there: missing → set"), "{stderr}");
     ended(&account.provision_with(APPLY, &peered), 0);
     assert_eq!(peering(&account, &office), whole);
 
@@ -168,14 +168,14 @@ fn a_domain_whose_dns_is_elsewhere_gets_its_certificate_later() {
     let account = Account::start("local-provision");
     let nothing = account.inventory();
     let elsewhere = [("domain = \"apps.localhost\"", "domain = \"apps.example.org\"")];
-    let talk = ended(&account.provision_with(APPLY, &elsewhere), 0);
+    let stderr = ended(&account.provision_with(APPLY, &elsewhere), 0);
     for expected in [
         "no hosted zone of this account serves apps.example.org: make this record where its DNS is",
         "HTTPS waits for its certificate; run the command again once the certificate is issued",
         "*.apps.example.org  CNAME  ",
         "apps.example.org  ALIAS or CNAME  ",
     ] {
-        assert!(talk.contains(expected), "{expected}: {talk}");
+        assert!(stderr.contains(expected), "{expected}: {stderr}");
     }
     let inventory = account.inventory();
     assert_eq!(inventory["certificate"], json!(["apps.example.org PENDING_VALIDATION"]));
@@ -186,8 +186,8 @@ fn a_domain_whose_dns_is_elsewhere_gets_its_certificate_later() {
     // Its DNS moves into the account; ACM sees the record as soon as it stands.
     let zone = json!({ "Name": "example.org", "CallerReference": "moved" });
     call(&account, "route53", "create_hosted_zone", &zone);
-    let talk = ended(&account.provision_with(APPLY, &elsewhere), 0);
-    assert!(!talk.contains("waits for its certificate"), "{talk}");
+    let stderr = ended(&account.provision_with(APPLY, &elsewhere), 0);
+    assert!(!stderr.contains("waits for its certificate"), "{stderr}");
     let inventory = account.inventory();
     assert_eq!(inventory["certificate"], json!(["apps.example.org ISSUED"]));
     assert_eq!(inventory["load balancer"], json!(["fsw-local-provision listeners 2"]));
@@ -258,10 +258,10 @@ fn the_classic_balancer_has_the_same_life() {
         "delete_load_balancer_listeners",
         &json!({ "LoadBalancerName": one, "LoadBalancerPorts": [443] }),
     );
-    let talk = ended(&account.provision_with(PLAN, &classic), 2);
+    let stderr = ended(&account.provision_with(PLAN, &classic), 2);
     assert!(
-        talk.contains("health check: TCP:80 every 30 s") && talk.contains("listener 443: HTTPS to port 80"),
-        "{talk}"
+        stderr.contains("health check: TCP:80 every 30 s") && stderr.contains("listener 443: HTTPS to port 80"),
+        "{stderr}"
     );
     ended(&account.provision_with(APPLY, &classic), 0);
     ended(&account.provision_with(PLAN, &classic), 0);
@@ -270,8 +270,8 @@ fn the_classic_balancer_has_the_same_life() {
     let none = json!({ "LoadBalancerName": one, "LoadBalancerPort": 443, "PolicyNames": [] });
     call(&account, "elb", "set_load_balancer_policies_of_listener", &none);
     assert_eq!(tls_of_classic(&account), json!(["ELBSecurityPolicy-2016-08"]));
-    let talk = ended(&account.provision_with(PLAN, &classic), 2);
-    assert!(talk.contains(&format!("TLS: ELBSecurityPolicy-2016-08 → {TLS}")), "{talk}");
+    let stderr = ended(&account.provision_with(PLAN, &classic), 2);
+    assert!(stderr.contains(&format!("TLS: ELBSecurityPolicy-2016-08 → {TLS}")), "{stderr}");
     ended(&account.provision_with(APPLY, &classic), 0);
     ended(&account.provision_with(PLAN, &classic), 0);
     assert_eq!(tls_of_classic(&account), json!([TLS]));
@@ -294,10 +294,10 @@ fn data_outlives_the_cluster_and_belongs_to_the_next_one_of_its_name() {
     let keys = |account: &Account| call(account, "kms", "list_aliases", &json!({}))["Aliases"].clone();
     let before = keys(&account);
 
-    let talk = account.must_provision(&["destroy", "--yes"]);
+    let stderr = account.must_provision(&["destroy", "--yes"]);
     assert!(
-        talk.contains("the database's last state stays as the snapshot futuswarm-local-provision-db-final-"),
-        "{talk}"
+        stderr.contains("the database's last state stays as the snapshot futuswarm-local-provision-db-final-"),
+        "{stderr}"
     );
     let left = account.inventory();
     let mut kinds: Vec<&str> = left.as_object().unwrap().keys().map(String::as_str).collect();
@@ -320,11 +320,11 @@ fn data_outlives_the_cluster_and_belongs_to_the_next_one_of_its_name() {
     let plan = ended(&account.provision(&["destroy", "--plan", "--delete-data"]).output().unwrap(), 2);
     assert!(plan.contains(&kept), "{plan}");
     assert!(!plan.contains("- KMS key alias/futuswarm/local-provision/cluster\n"), "{plan}");
-    let talk = account.must_provision(DESTROY);
+    let stderr = account.must_provision(DESTROY);
     assert!(
-        talk.contains(&kept)
-            && talk.contains(&format!("`aws rds delete-db-snapshot --db-snapshot-identifier {snapshot}`")),
-        "{talk}"
+        stderr.contains(&kept)
+            && stderr.contains(&format!("`aws rds delete-db-snapshot --db-snapshot-identifier {snapshot}`")),
+        "{stderr}"
     );
     let left = account.inventory();
     let mut kinds: Vec<&str> = left.as_object().unwrap().keys().map(String::as_str).collect();
@@ -367,7 +367,7 @@ fn every_resource_has_the_tags_of_the_spec_also_when_they_change() {
         "count": 1_000_000,
     }));
     ended(&account.provision_with(APPLY, &changed), 1);
-    account.calm();
+    account.clear_faults();
     ended(&account.provision_with(APPLY, &changed), 0);
     ended(&account.provision_with(PLAN, &changed), 0);
     let after = tags(&account, "other");
@@ -417,9 +417,9 @@ fn what_a_former_spec_asked_for_goes_and_what_others_use_stays() {
     let change = json!({ "Changes": [{ "Action": "UPSERT", "ResourceRecordSet": elsewhere }] });
     let change = json!({ "HostedZoneId": zone, "ChangeBatch": change });
     call(&account, "route53", "change_resource_record_sets", &change);
-    let talk = ended(&account.provision(DESTROY).output().unwrap(), 0);
-    assert!(talk.contains("the record apps.localhost stays: it does not lead to this cluster"), "{talk}");
-    assert!(talk.contains("the validation records of apps.localhost stay"), "{talk}");
+    let stderr = ended(&account.provision(DESTROY).output().unwrap(), 0);
+    assert!(stderr.contains("the record apps.localhost stays: it does not lead to this cluster"), "{stderr}");
+    assert!(stderr.contains("the validation records of apps.localhost stay"), "{stderr}");
     let left = account.inventory();
     let mut kinds: Vec<&str> = left.as_object().unwrap().keys().map(String::as_str).collect();
     kinds.retain(|kind| nothing[*kind] != left[*kind]);
@@ -474,6 +474,6 @@ fn clusters_whose_names_begin_alike_leave_each_other_alone() {
     assert_eq!(account.inventory(), other, "the other cluster has everything that it had");
     ended(&account.provision_with(PLAN, &longer), 0);
     // Its certificate waits for records elsewhere; of what goes nobody needs to make any.
-    let talk = ended(&account.provision_with(DESTROY, &longer), 0);
-    assert!(!talk.contains("where its DNS is"), "{talk}");
+    let stderr = ended(&account.provision_with(DESTROY, &longer), 0);
+    assert!(!stderr.contains("where its DNS is"), "{stderr}");
 }

@@ -126,9 +126,12 @@ async fn a_cluster_that_is_deployed_again_over_its_bucket_gets_a_new_epoch_and_a
 
     account.must_provision(DESTROY);
     assert_eq!(rehearsal.genesis().await, founded, "what is kept is kept as it was");
-    let (code, talk) = rehearsal.plan();
-    assert_eq!(code, Some(2), "{talk}");
-    assert!(talk.contains("of the epoch 1, of which no manager runs any more → of this life of the cluster"), "{talk}");
+    let (code, stderr) = rehearsal.plan();
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(
+        stderr.contains("of the epoch 1, of which no manager runs any more → of this life of the cluster"),
+        "{stderr}"
+    );
     assert_eq!(rehearsal.genesis().await, founded, "a plan changes nothing");
     account.must_provision(APPLY);
     let second = rehearsal.genesis().await;
@@ -154,10 +157,10 @@ async fn a_destroy_or_an_apply_that_is_killed_anywhere_neither_displaces_a_found
     let seen = || account.progress().all.seen;
     account.must_provision(APPLY);
     rehearsal.found("counted").await;
-    account.calm();
+    account.clear_faults();
     account.must_provision(DESTROY);
     let calls_of_destroy = seen();
-    account.calm();
+    account.clear_faults();
     account.must_provision(APPLY);
     let calls_of_apply = seen();
     assert!(calls_of_destroy > 30 && calls_of_apply > 60, "{calls_of_destroy} {calls_of_apply}");
@@ -230,8 +233,8 @@ async fn nothing_is_written_before_versioning_is_on() {
             "caller": "owner", "count": 1000 });
         account.faults(&json!([refused]));
         let output = account.provision(APPLY).output().expect("futuswarm-provision runs");
-        let talk = texts(&output).1;
-        assert!(!output.status.success() && talk.contains("AccessDenied"), "{setting}: {talk}");
+        let stderr = texts(&output).1;
+        assert!(!output.status.success() && stderr.contains("AccessDenied"), "{setting}: {stderr}");
         account.faults(&json!([]));
         let versioning = account.call(&json!([["s3", null, "get_bucket_versioning", { "Bucket": rehearsal.bucket }]]));
         let is_on = versioning[0]["Status"] == "Enabled";

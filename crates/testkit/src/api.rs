@@ -143,15 +143,15 @@ impl Account {
         command.output().expect("futuswarm-provision runs")
     }
 
-    /// Runs the provisioning program to its end; returns its talk.
+    /// Runs the provisioning program to its end; returns its stderr.
     ///
     /// # Panics
     /// When it fails.
     pub fn must_provision(&self, words: &[&str]) -> String {
         let output = self.provision(words).output().expect("futuswarm-provision runs");
-        let (_, talk) = texts(&output);
-        assert!(output.status.success(), "futuswarm-provision {} failed: {talk}", words.join(" "));
-        talk
+        let (_, stderr) = texts(&output);
+        assert!(output.status.success(), "futuswarm-provision {} failed: {stderr}", words.join(" "));
+        stderr
     }
 
     /// Runs the provisioning program and kills it right after its call number `calls` has been made.
@@ -193,7 +193,7 @@ impl Account {
             assert!(started.elapsed() < PATIENCE, "calls that were under way have not ended");
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.calm();
+        self.clear_faults();
         ended
     }
 
@@ -207,7 +207,7 @@ impl Account {
     }
 
     /// Ends all faults.
-    pub fn calm(&self) {
+    pub fn clear_faults(&self) {
         self.faults(&json!({ "fault": { "kind": "internal" }, "agent": AGENT, "count": 0 }));
     }
 

@@ -136,15 +136,15 @@ impl Cluster {
     /// When it fails; its words are in the message.
     pub fn must(&self, words: &[&str]) -> (String, String) {
         let output = self.xtask(words);
-        let (out, talk) = texts(&output);
+        let (out, stderr) = texts(&output);
         assert!(
             output.status.success(),
-            "cargo xtask {} failed with {}:\n{out}{talk}{}",
+            "cargo xtask {} failed with {}:\n{out}{stderr}{}",
             words.join(" "),
             output.status,
             self.consoles()
         );
-        (out, talk)
+        (out, stderr)
     }
 
     /// `status --json`.

@@ -42,12 +42,12 @@ impl Fixture {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Runs what must fail; returns its talk.
+    /// Runs what must fail; returns its stderr.
     pub fn refused(&self, words: &[&str]) -> String {
         let output = self.run(words);
-        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success(), "{words:?}: {talk}");
-        talk
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{words:?}: {stderr}");
+        stderr
     }
 
     pub fn publish(&self, image: &Image, options: &[&str]) -> Value {
