@@ -152,7 +152,7 @@ rds.restore_db_instance_from_db_snapshot(
     DBInstanceIdentifier="again", DBSnapshotIdentifier="last", DBSubnetGroupName="databases", VpcSecurityGroupIds=[group]
 )
 rds.modify_db_instance(DBInstanceIdentifier="again", MasterUserPassword="of my own choice", ApplyImmediately=True)
-second = ready("again")
+again = ready("again")
 until("the chosen password", lambda: psql(again, "of my own choice", "select answer from kept") == "42")
 rds.delete_db_instance(DBInstanceIdentifier="again", SkipFinalSnapshot=True)
 
