@@ -51,12 +51,12 @@ impl WatchedBucket {
 impl Bucket for WatchedBucket {
     async fn get(&self, key: &str) -> Result<Option<Object>, futuswarm_store::Error> {
         let mut object = self.bucket.get(key).await?;
-        if key == keys::GENESIS && self.refused.swap(false, Ordering::Relaxed) {
-            if let Some(object) = &mut object {
-                let mut genesis: Genesis = serde_json::from_slice(&object.body).unwrap();
-                genesis.founder = Some("i-somebody".to_owned());
-                object.body = serde_json::to_vec(&genesis).unwrap();
-            }
+        if let Some(object) = object.as_mut().filter(|_| key == keys::GENESIS)
+            && self.refused.swap(false, Ordering::Relaxed)
+        {
+            let mut genesis: Genesis = serde_json::from_slice(&object.body).unwrap();
+            genesis.founder = Some("i-somebody".to_owned());
+            object.body = serde_json::to_vec(&genesis).unwrap();
         }
         Ok(object)
     }

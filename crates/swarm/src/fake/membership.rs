@@ -14,7 +14,7 @@ use crate::{Error, InitOptions, JoinTokens, LocalState, Membership, SwarmApi};
 
 /// So long the engine lets the caller of a join wait.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// Between two looks at what a call waits for.
+/// How often a call checks what it waits for.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const EXISTS: &str =
     "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one.";
