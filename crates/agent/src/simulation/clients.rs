@@ -94,13 +94,16 @@ impl Bucket for WatchedBucket {
 pub(super) struct FakeInstances {
     pub(super) living: Arc<Mutex<BTreeSet<String>>>,
     pub(super) faults: Faults,
+    /// A planted defect: it says that nobody lives.
+    pub(super) forgets_everybody: bool,
 }
 
 impl Instances for FakeInstances {
     async fn alive(&self, instances: &[String]) -> Result<BTreeSet<String>, Error> {
         let ask = || async {
             let living = self.living.lock().unwrap();
-            Ok(instances.iter().filter(|instance| living.contains(*instance)).cloned().collect())
+            let lives = |instance: &&String| !self.forgets_everybody && living.contains(*instance);
+            Ok(instances.iter().filter(lives).cloned().collect())
         };
         let failed = |reason: &str| {
             let (operation, message) = ("DescribeInstances", reason.to_owned());

@@ -122,7 +122,11 @@ impl Cluster {
             store: Store::new(FaultyBucket::new(watched, machine.faults.bucket.clone())),
             engine: FaultyEngine::new(machine.engine.clone(), machine.faults.engine.clone()),
             vault: MemoryVault::new(machine.faults.vault.clone()),
-            instances: FakeInstances { living: Arc::clone(&self.living), faults: machine.faults.ec2.clone() },
+            instances: FakeInstances {
+                living: Arc::clone(&self.living),
+                faults: machine.faults.ec2.clone(),
+                forgets_everybody: self.planted.ec2_forgets_everybody,
+            },
             metadata: FakeMetadata,
             clock: JumpyClock { start: self.start, offset: Arc::clone(&machine.offset) },
             edge: IdleEdge(starts),
