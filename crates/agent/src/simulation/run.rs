@@ -191,6 +191,17 @@ impl Run {
                     self.after(time, Todo::StartEngine(index));
                 }
             }
+            Action::Fail(role) => {
+                if let Some(index) = self.cluster.pick(Some(role)) {
+                    let instance = self.cluster.machines[index].node.instance.clone();
+                    self.cluster.say(format!("the engine of {instance} cannot take part any more"));
+                    if index.is_multiple_of(2) {
+                        self.cluster.swarm.fail(&instance);
+                    } else {
+                        self.cluster.swarm.lock_up(&instance);
+                    }
+                }
+            }
             Action::Wipe(role) => {
                 if let Some(index) = self.cluster.pick(Some(role)) {
                     let instance = self.cluster.machines[index].node.instance.clone();

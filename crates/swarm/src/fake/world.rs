@@ -42,6 +42,7 @@ pub(super) enum Local {
     Joining(Join),
     Member { swarm: String, node: String },
     Failed { error: String },
+    Locked,
 }
 
 /// A join that goes on whether or not anybody waits for it.
@@ -138,6 +139,15 @@ impl World {
         format!("{prefix}{}", self.ids)
     }
 
+    /// Ends a membership without a word to the others.
+    pub(super) fn fail(&mut self, hostname: &str, local: Local) {
+        if let Some(machine) = self.machines.get_mut(hostname).filter(|machine| !machine.terminated) {
+            machine.local = local;
+            self.observer.tell(Event::Failed { hostname: hostname.to_owned() });
+        }
+        self.settle();
+    }
+
     /// A time by chance.
     pub(super) fn between(&mut self, shortest: u64, longest: u64) -> Duration {
         Duration::from_millis(self.rng.u64(shortest..=longest))
@@ -185,7 +195,7 @@ impl World {
         let may_change = |machine: &Machine| match &machine.local {
             Local::Joining(_) => true,
             Local::Member { swarm, node } => !clusters.get(swarm).is_some_and(|one| one.members.contains_key(node)),
-            Local::Inactive | Local::Failed { .. } => false,
+            Local::Inactive | Local::Failed { .. } | Local::Locked => false,
         };
         let changing = machines.iter().filter(|(_, machine)| machine.running && may_change(machine));
         let changing: Vec<String> = changing.map(|(hostname, _)| hostname.clone()).collect();
@@ -231,7 +241,7 @@ impl World {
                     error: "rpc error: code = PermissionDenied desc = node is removed from swarm".to_owned(),
                 }
             }
-            Local::Inactive | Local::Failed { .. } => return,
+            Local::Inactive | Local::Failed { .. } | Local::Locked => return,
         };
         if matches!(local, Local::Failed { .. }) {
             self.observer.tell(Event::Failed { hostname: hostname.to_owned() });
