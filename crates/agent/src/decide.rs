@@ -81,7 +81,7 @@ pub(crate) fn decide(observed: &Observed<'_>) -> Step {
             // An epoch is opened only when no manager of the last one runs; a manager that does must not end its Swarm.
             _ if genesis.founder.is_none() && membership.controls => Step::Refuse {
                 reason: format!(
-                    "the epoch {} is open, but this node is a manager of the Swarm {}: it stays in it; end this instance to found anew",
+                    "the epoch {} is open, but this node is a manager of the Swarm {}: it stays in it; end this instance to found a new one",
                     genesis.epoch,
                     membership.swarm.as_deref().unwrap_or("of an earlier one")
                 ),

@@ -69,7 +69,7 @@ impl Nft {
         command.args(["--stateless", "list", "table"]).args(TABLE);
         match run(command, "cannot list the firewall").await {
             Ok(listing) => Some(listing),
-            // Not there, or not to be seen: in both cases it is loaded again.
+            // Absent, or unreadable: in both cases it is loaded again.
             Err(error) => {
                 tracing::debug!(%error, "no table");
                 None
@@ -88,8 +88,8 @@ async fn run(mut command: Command, what: &str) -> Result<String, Error> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(format!("nft ended with {}: {}", output.status, said.lines().next().unwrap_or_default())))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(failed(format!("nft ended with {}: {}", output.status, stderr.lines().next().unwrap_or_default())))
 }
 
 struct Firewall {

@@ -57,7 +57,7 @@ enum Confirmation {
     Confirmed,
     /// The record names another founder.
     TakenOver { founder: String },
-    /// Anything else: to be looked at again.
+    /// Anything else: to be read again.
     Unknown { reason: String },
 }
 

@@ -198,9 +198,9 @@ pub(crate) mod tests {
             record("b", "ours", now - 1),
         ];
         for _ in 0..50 {
-            let asked = managers_to_ask(records.clone(), "ours", now);
-            assert_eq!(asked.len(), 3);
-            assert_eq!(asked[2], "stale:2377");
+            let addresses = managers_to_ask(records.clone(), "ours", now);
+            assert_eq!(addresses.len(), 3);
+            assert_eq!(addresses[2], "stale:2377");
         }
     }
 
@@ -223,7 +223,7 @@ pub(crate) mod tests {
         heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
         assert_eq!((bucket.writes(), read().await.node.as_deref()), (3, Some("n1")));
 
-        // A duty that fails is told once, not at every attempt, whose requests all have other ids.
+        // A duty that fails is reported once, not at every attempt, whose requests all have other ids.
         for attempt in 0..9 {
             heartbeat.reason = Some(format!("tokens: Decrypt answered Throttling: busy (request {attempt})"));
             heartbeat.write_if_due(&store, &SystemClock).await.unwrap();

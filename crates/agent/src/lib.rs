@@ -292,7 +292,7 @@ impl<P: Platform> Agent<P> {
         self.heartbeat.swarm_node = membership.node.clone();
         self.heartbeat.reason = self.leader.failing();
         self.enter(NodeState::Ready, "is a member of the Swarm");
-        // It is told at the end: nothing here waits for S3.
+        // It counts at the end: nothing here waits for S3.
         let heartbeat = self.beat(managed.as_deref()).await;
         // The others first: containers that start here slow the joins of nodes on the same machine, and serve nobody yet.
         if since.elapsed() < YIELD {

@@ -18,7 +18,7 @@ pub(crate) async fn init(engine: &impl SwarmApi, node: &Node) -> Result<(), Erro
     Ok(engine.init_swarm(&options).await?)
 }
 
-/// Joins the Swarm through whichever of its managers answers.
+/// Joins the Swarm through one of its managers: the engine asks the first that is named, and each attempt may name another.
 pub(crate) async fn join<B: Bucket>(
     engine: &impl SwarmApi,
     node: &Node,

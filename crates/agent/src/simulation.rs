@@ -25,10 +25,15 @@ struct Planted {
     engine: Defects,
     decide: fn(&Observed<'_>) -> Step,
     takes_refusals_for_losses: bool,
+    ec2_forgets_everybody: bool,
 }
 
-const NOTHING: Planted =
-    Planted { engine: Defects { joins_without_checking_the_token: false }, decide, takes_refusals_for_losses: false };
+const NOTHING: Planted = Planted {
+    engine: Defects { joins_without_checking_the_token: false },
+    decide,
+    takes_refusals_for_losses: false,
+    ec2_forgets_everybody: false,
+};
 
 /// The image's list of containers, which the leader reads.
 fn files() -> tempfile::TempDir {
@@ -132,4 +137,11 @@ fn a_founder_that_takes_a_refusal_for_a_loss_is_noticed() {
     let planted = Planted { takes_refusals_for_losses: true, ..NOTHING };
     let (_, report) = first_violation(planted, 2000, files().path()).expect("some run notices it");
     assert!(report.violations[0].contains("left the cluster's Swarm"), "{:?}", report.violations);
+}
+
+#[test]
+fn an_ec2_that_takes_the_living_for_dead_is_noticed() {
+    let planted = Planted { ec2_forgets_everybody: true, ..NOTHING };
+    let (_, report) = first_violation(planted, 2000, files().path()).expect("some run notices it");
+    assert!(report.violations[0].contains("lives, and was demoted or removed"), "{:?}", report.violations);
 }

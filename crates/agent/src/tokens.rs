@@ -89,3 +89,65 @@ fn key(node: &Node, role: Role) -> Result<&str, Error> {
 fn context(node: &Node, role: Role) -> Context {
     Context { cluster: node.config.cluster.clone(), kind: "join-token".to_owned(), name: role.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use futuswarm_faults::{Fault, Faults};
+    use futuswarm_store::MemoryBucket;
+    use futuswarm_swarm::InitOptions;
+    use futuswarm_swarm::fake::{FakeEngine, FakeSwarm};
+    use futuswarm_vault::MemoryVault;
+
+    use super::*;
+    use crate::heartbeat::tests::node;
+
+    fn manager() -> Node {
+        let mut manager = node("i-1", Role::Manager);
+        manager.config.manager_key = Some("alias/futuswarm/prod/manager".to_owned());
+        manager
+    }
+
+    /// The engine of a manager, and the id of the Swarm that it has initialised.
+    async fn initialised() -> (FakeEngine, String) {
+        let engine = FakeSwarm::new(1).machine("i-1", "10.42.0.4");
+        let (address_pool, address_pool_mask) = ("10.128.0.0/9".to_owned(), 24);
+        let options = InitOptions { address: "10.42.0.4".to_owned(), address_pool, address_pool_mask };
+        engine.init_swarm(&options).await.unwrap();
+        let swarm = engine.membership().await.unwrap().swarm.unwrap();
+        (engine, swarm)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_are_sealed_once_and_opened_by_their_role_for_their_swarm() {
+        let (bucket, vault, manager) = (MemoryBucket::default(), MemoryVault::new(Faults::none()), manager());
+        let store = Store::new(bucket.clone());
+        let (engine, swarm) = initialised().await;
+        let early = open(&store, &vault, &node("i-2", Role::Worker), &swarm).await.err().unwrap();
+        assert!(matches!(early, Error::Waiting(_)), "{early}");
+        for _ in 0..3 {
+            publish(&store, &vault, &manager, &engine, &swarm).await.unwrap();
+        }
+        assert_eq!(bucket.writes(), 2, "what opens to the same token is left alone");
+        let tokens = engine.join_tokens().await.unwrap();
+        let opened = open(&store, &vault, &node("i-2", Role::Worker), &swarm).await.unwrap();
+        assert_eq!(opened.expose(), tokens.worker.expose());
+        assert_eq!(open(&store, &vault, &manager, &swarm).await.unwrap().expose(), tokens.manager.expose());
+        let other = open(&store, &vault, &manager, "swarm-of-another-epoch").await.err().unwrap();
+        assert!(other.to_string().contains("waits for a new one"), "{other}");
+        let keyless = open(&store, &vault, &node("i-3", Role::Manager), &swarm).await.err().unwrap();
+        assert!(matches!(keyless, Error::Refused(_)), "{keyless}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vault_that_does_not_answer_replaces_no_token() {
+        let (bucket, manager) = (MemoryBucket::default(), manager());
+        let store = Store::new(bucket.clone());
+        let (engine, swarm) = initialised().await;
+        publish(&store, &MemoryVault::new(Faults::none()), &manager, &engine, &swarm).await.unwrap();
+        let away = MemoryVault::new(Faults::script([Fault::Fail]));
+        assert!(publish(&store, &away, &manager, &engine, &swarm).await.is_err());
+        assert_eq!(bucket.writes(), 2);
+        publish(&store, &away, &manager, &engine, &swarm).await.unwrap();
+        assert_eq!(bucket.writes(), 2, "it answers again, and the tokens are those that are stored");
+    }
+}

@@ -1,5 +1,5 @@
 //! This node's edge: a container of our own, outside of the Swarm's scheduler, so that a network can be attached
-//! without starting it anew.
+//! without starting it again.
 
 mod config;
 mod error;
@@ -111,7 +111,7 @@ impl Edge {
             self.incomplete_since = None;
         }
         self.leave(engine, &routes, &attached).await;
-        self.tell(&refused);
+        self.log_news(&refused);
         let reason = refused.first().map(|first| match refused.len() {
             1 => format!("the edge does not serve {}: {}", first.service, first.reason),
             count => format!("the edge does not serve {} and {} more: {}", first.service, count - 1, first.reason),
@@ -188,8 +188,8 @@ impl Edge {
         }
     }
 
-    /// Says what is not served, once per reason.
-    fn tell(&mut self, refused: &[Refusal]) {
+    /// Logs what is not served, once per reason.
+    fn log_news(&mut self, refused: &[Refusal]) {
         for Refusal { service, reason } in refused.iter().filter(|one| !self.refused.contains(one)) {
             tracing::warn!(service, reason, "not served by this node");
         }

@@ -31,7 +31,7 @@ pub enum Error {
     Unavailable {
         /// What was asked for.
         path: &'static str,
-        /// What went wrong.
+        /// The error with its causes, in one line.
         reason: String,
     },
     /// The answer is not what EC2 documents.
@@ -93,7 +93,7 @@ pub trait Metadata: Send + Sync {
     fn public_key(&self) -> impl Future<Output = Result<Option<String>, Error>> + Send;
 }
 
-/// The metadata service.
+/// The metadata service, through the SDK's client of it.
 #[derive(Debug, Clone)]
 pub struct Imds {
     client: Client,

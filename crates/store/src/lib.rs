@@ -39,7 +39,7 @@ const REREADS: u32 = 4;
 /// A document and the version it was read at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned<T> {
-    /// The document.
+    /// As it was at this version.
     pub value: T,
     /// The ETag, to be given back when it is replaced.
     pub etag: String,
@@ -178,17 +178,17 @@ impl<B: Bucket> Store<B> {
     /// # Errors
     /// When the bucket does not answer.
     pub async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Error> {
-        let mut found = Vec::new();
+        let mut documents = Vec::new();
         for key in self.list(prefix).await? {
             match self.peek(&key).await {
-                Ok(Some(document)) => found.push(document.value),
+                Ok(Some(document)) => documents.push(document.value),
                 // Deleted between the listing and now.
                 Ok(None) => {}
                 Err(error @ Error::Malformed { .. }) => tracing::warn!(%error, "skipped a record"),
                 Err(error) => return Err(error),
             }
         }
-        Ok(found)
+        Ok(documents)
     }
 
     /// Deletes the document; no error when there is none.

@@ -62,6 +62,17 @@ impl FakeSwarm {
         self.lock().wipe(hostname);
     }
 
+    /// A machine's engine can take no part in its Swarm any more, and says so: what it keeps of it on its disk is damaged.
+    pub fn fail(&self, hostname: &str) {
+        let error = "failed to initialize certificate store: unexpected end of file".to_owned();
+        self.lock().fail(hostname, world::Local::Failed { error });
+    }
+
+    /// A machine's engine waits for an unlock key.
+    pub fn lock_up(&self, hostname: &str) {
+        self.lock().fail(hostname, world::Local::Locked);
+    }
+
     /// What is true of a machine's engine, whoever could ask it.
     #[must_use]
     pub fn view(&self, hostname: &str) -> Option<MachineView> {

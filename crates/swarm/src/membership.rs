@@ -11,7 +11,7 @@ pub enum LocalState {
     Inactive,
     /// Trying to join.
     Pending,
-    /// A member.
+    /// A member, also while it cannot reach a manager.
     Active,
     /// Was a member, cannot take part; see [`Membership::error`].
     Error,

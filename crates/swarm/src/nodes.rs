@@ -63,7 +63,7 @@ pub struct Node {
     pub spec: NodeSpec,
     /// Host name of the engine; on our image it is the EC2 instance id. Empty until it has connected.
     pub hostname: String,
-    /// Its state.
+    /// By its heartbeats.
     pub state: NodeState,
     /// Its address as the managers see it.
     pub address: String,

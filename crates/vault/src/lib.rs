@@ -3,6 +3,7 @@
 mod memory;
 
 use std::collections::HashMap;
+use std::fmt::{self, Display};
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
@@ -15,7 +16,7 @@ pub use memory::MemoryVault;
 /// What a sealed value is for. KMS refuses to open it under any other context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
-    /// The cluster.
+    /// Name of the cluster in its specification.
     pub cluster: String,
     /// For example `join-token`.
     pub kind: String,
@@ -33,34 +34,32 @@ impl Context {
     }
 }
 
+impl Display for Context {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {} of cluster {}", self.kind, self.name, self.cluster)
+    }
+}
+
 /// Failures of sealing and opening. None of them contains the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// KMS failed or refused.
-    #[error("{kind} {name} of cluster {cluster} with key {key}: {source}")]
+    #[error("{context} with key {key}: {source}")]
     Service {
-        /// Kind of the secret.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Its cluster.
-        cluster: String,
-        /// The KMS key.
+        /// What was to be sealed or opened.
+        context: Context,
+        /// Alias, id or ARN.
         key: String,
-        /// What KMS said.
+        /// The operation, the code and the id of the request.
         #[source]
         source: futuswarm_aws::Error,
     },
     /// The sealed text is damaged.
-    #[error("sealed {kind} {name} of cluster {cluster} is damaged: {reason}")]
+    #[error("sealed {context} is damaged: {reason}")]
     Damaged {
-        /// Kind of the secret.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Its cluster.
-        cluster: String,
-        /// What is wrong.
+        /// What was to be opened.
+        context: Context,
+        /// Which form it does not have.
         reason: &'static str,
     },
 }
@@ -136,15 +135,9 @@ impl Vault for KmsVault {
 }
 
 fn service(key: &str, context: &Context, source: futuswarm_aws::Error) -> Error {
-    Error::Service {
-        kind: context.kind.clone(),
-        name: context.name.clone(),
-        cluster: context.cluster.clone(),
-        key: key.to_owned(),
-        source,
-    }
+    Error::Service { context: context.clone(), key: key.to_owned(), source }
 }
 
 fn damaged(context: &Context, reason: &'static str) -> Error {
-    Error::Damaged { kind: context.kind.clone(), name: context.name.clone(), cluster: context.cluster.clone(), reason }
+    Error::Damaged { context: context.clone(), reason }
 }

@@ -51,12 +51,12 @@ impl WatchedBucket {
 impl Bucket for WatchedBucket {
     async fn get(&self, key: &str) -> Result<Option<Object>, futuswarm_store::Error> {
         let mut object = self.bucket.get(key).await?;
-        if key == keys::GENESIS && self.refused.swap(false, Ordering::Relaxed) {
-            if let Some(object) = &mut object {
-                let mut genesis: Genesis = serde_json::from_slice(&object.body).unwrap();
-                genesis.founder = Some("i-somebody".to_owned());
-                object.body = serde_json::to_vec(&genesis).unwrap();
-            }
+        if let Some(object) = object.as_mut().filter(|_| key == keys::GENESIS)
+            && self.refused.swap(false, Ordering::Relaxed)
+        {
+            let mut genesis: Genesis = serde_json::from_slice(&object.body).unwrap();
+            genesis.founder = Some("i-somebody".to_owned());
+            object.body = serde_json::to_vec(&genesis).unwrap();
         }
         Ok(object)
     }
@@ -94,13 +94,16 @@ impl Bucket for WatchedBucket {
 pub(super) struct FakeInstances {
     pub(super) living: Arc<Mutex<BTreeSet<String>>>,
     pub(super) faults: Faults,
+    /// A planted defect: it says that nobody lives.
+    pub(super) forgets_everybody: bool,
 }
 
 impl Instances for FakeInstances {
     async fn alive(&self, instances: &[String]) -> Result<BTreeSet<String>, Error> {
         let ask = || async {
             let living = self.living.lock().unwrap();
-            Ok(instances.iter().filter(|instance| living.contains(*instance)).cloned().collect())
+            let lives = |instance: &&String| !self.forgets_everybody && living.contains(*instance);
+            Ok(instances.iter().filter(lives).cloned().collect())
         };
         let failed = |reason: &str| {
             let (operation, message) = ("DescribeInstances", reason.to_owned());

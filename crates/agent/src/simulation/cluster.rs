@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futuswarm_faults::{Faults, Rates};
-use futuswarm_model::Role;
+use futuswarm_model::{Genesis, Role, keys};
 use futuswarm_node_files::Files;
 use futuswarm_store::{FaultyBucket, MemoryBucket, Store};
 use futuswarm_swarm::fake::{FakeEngine, FakeSwarm};
@@ -122,7 +122,11 @@ impl Cluster {
             store: Store::new(FaultyBucket::new(watched, machine.faults.bucket.clone())),
             engine: FaultyEngine::new(machine.engine.clone(), machine.faults.engine.clone()),
             vault: MemoryVault::new(machine.faults.vault.clone()),
-            instances: FakeInstances { living: Arc::clone(&self.living), faults: machine.faults.ec2.clone() },
+            instances: FakeInstances {
+                living: Arc::clone(&self.living),
+                faults: machine.faults.ec2.clone(),
+                forgets_everybody: self.planted.ec2_forgets_everybody,
+            },
             metadata: FakeMetadata,
             clock: JumpyClock { start: self.start, offset: Arc::clone(&machine.offset) },
             edge: IdleEdge(starts),
@@ -219,6 +223,22 @@ impl Cluster {
         faults.vault.set(rates(Service::Kms, Rates { absent: 0, ..self.plan.services }));
         faults.ec2.set(rates(Service::Ec2, Rates { absent: 0, ..self.plan.services }));
         faults.engine.set(if self.calm { Rates::default() } else { self.plan.engine });
+    }
+
+    pub(super) fn living_managers(&self) -> Vec<usize> {
+        let is_one = |machine: &Machine| machine.living && machine.node.config.role == Role::Manager;
+        (0..self.machines.len()).filter(|index| is_one(&self.machines[*index])).collect()
+    }
+
+    /// Opens the epoch after the last, as `deploy-cluster` does when no manager of that one runs any more.
+    pub(super) async fn open_next_epoch(&self) {
+        let store = Store::new(self.bucket.clone());
+        let Some(last) = self.genesis().await else { return };
+        let dead = self.machines.iter().filter(|machine| !machine.living).map(|machine| machine.node.instance.clone());
+        futuswarm_store::forget_nodes(&store, &dead.collect()).await.unwrap();
+        let next = Genesis { epoch: last.epoch + 1, founder: None, swarm_id: None, ..last };
+        self.log.add(Entry::Genesis(next.clone()));
+        store.put(keys::GENESIS, &next).await.unwrap();
     }
 
     /// A living node of this role, or any.

@@ -25,6 +25,8 @@ pub(super) enum Action {
     KillLeader,
     /// dockerd stops for so long.
     StopEngine(Duration),
+    /// The engine's membership ends in an error, or locked.
+    Fail(Role),
     /// The disk with the engine's state is new.
     Wipe(Role),
     /// The wall clock jumps by so many milliseconds.
@@ -116,7 +118,7 @@ impl Plan {
     }
 
     fn action(rng: &mut Rng) -> Action {
-        match rng.u32(..20) {
+        match rng.u32(..21) {
             0..=5 => Action::Crash,
             6 | 7 => Action::Kill(Role::Worker),
             8 => Action::Kill(Role::Manager),
@@ -127,6 +129,7 @@ impl Plan {
                 let far = [60_000, 3_600_000, 40_000_000_000][rng.usize(..3)];
                 Action::Jump(rng.i64(-far..=far))
             }
+            20 => Action::Fail(if one_in(rng, 4) { Role::Manager } else { Role::Worker }),
             17 => Action::Outage(Service::Kms, seconds(rng, 5..=120)),
             18 => Action::Outage(Service::S3, seconds(rng, 5..=120)),
             _ => Action::Outage(Service::Ec2, seconds(rng, 5..=120)),

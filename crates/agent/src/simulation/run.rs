@@ -16,7 +16,7 @@ use super::cluster::Cluster;
 use super::log::{Entry, Log};
 use super::plan::{Action, Moment, Plan};
 
-/// Between two looks at the cluster while there are faults.
+/// How often the run acts while there are faults.
 const STEP: Duration = Duration::from_millis(200);
 /// The cluster is as it should be so long after the last fault: the longest waits of the rules on the way there are those for a join
 /// that cannot succeed (a minute), and pauses of at most 15 s between attempts.
@@ -86,9 +86,9 @@ impl Run {
         self.calm_down().await;
         // A call that hangs has begun before.
         tokio::time::sleep(HANGS).await;
+        let lost = self.cluster.is_lost().await;
         let ending = self.settle().await;
         let mut violations = self.cluster.log.violations();
-        let lost = self.cluster.is_lost().await;
         violations.extend(ending.err());
         let simulated = self.start.elapsed();
         Report { log: self.cluster.log, plan: self.plan, violations, lost, simulated }
@@ -191,6 +191,17 @@ impl Run {
                     self.after(time, Todo::StartEngine(index));
                 }
             }
+            Action::Fail(role) => {
+                if let Some(index) = self.cluster.pick(Some(role)) {
+                    let instance = self.cluster.machines[index].node.instance.clone();
+                    self.cluster.say(format!("the engine of {instance} cannot take part any more"));
+                    if index.is_multiple_of(2) {
+                        self.cluster.swarm.fail(&instance);
+                    } else {
+                        self.cluster.swarm.lock_up(&instance);
+                    }
+                }
+            }
             Action::Wipe(role) => {
                 if let Some(index) = self.cluster.pick(Some(role)) {
                     let instance = self.cluster.machines[index].node.instance.clone();
@@ -248,25 +259,38 @@ impl Run {
         }
     }
 
-    /// Waits until the cluster is as it should be.
-    async fn settle(&self) -> Result<(), String> {
-        let deadline = Instant::now() + SETTLES_WITHIN;
-        let mut unfinished = String::new();
-        while Instant::now() < deadline {
-            if let (true, Some(swarm)) = (self.cluster.is_lost().await, self.cluster.confirmed().await) {
-                tokio::time::sleep(STAYS_LOST).await;
-                return self.cluster.wrong_although_lost(&swarm).await;
-            }
-            match self.cluster.unfinished().await {
-                Ok(()) => {
-                    tokio::time::sleep(STAYS).await;
-                    let lapsed = |reason| format!("it was finished, and {STAYS:?} later: {reason}");
-                    return self.cluster.unfinished().await.map_err(lapsed);
-                }
-                Err(reason) => unfinished = reason,
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+    /// Waits until the cluster is as it should be. One whose majority was killed is deployed again.
+    async fn settle(&mut self) -> Result<(), String> {
+        if let (true, Some(swarm)) = (self.cluster.is_lost().await, self.cluster.confirmed().await) {
+            tokio::time::sleep(STAYS_LOST).await;
+            self.cluster.wrong_although_lost(&swarm).await?;
+            self.deploy_again().await;
         }
-        Err(format!("{SETTLES_WITHIN:?} after the last fault: {unfinished}"))
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        loop {
+            match self.cluster.unfinished().await {
+                Ok(()) => break,
+                Err(reason) if Instant::now() > deadline => {
+                    return Err(format!("{SETTLES_WITHIN:?} after the last fault: {reason}"));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
+        tokio::time::sleep(STAYS).await;
+        let lapsed = |reason| format!("it was finished, and {STAYS:?} later: {reason}");
+        self.cluster.unfinished().await.map_err(lapsed)
+    }
+
+    /// What `destroy-cluster` and `deploy-cluster` do about a lost Swarm over the same bucket: the managers end, a new epoch is
+    /// opened when none of them runs any more, and others start. Workers are left over.
+    async fn deploy_again(&mut self) {
+        let managers = self.cluster.living_managers();
+        for index in &managers {
+            self.cluster.kill(*index);
+        }
+        self.cluster.open_next_epoch().await;
+        for _ in managers {
+            self.act(Todo::Launch(Role::Manager)).await;
+        }
     }
 }

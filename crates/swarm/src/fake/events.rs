@@ -9,51 +9,51 @@ use futuswarm_model::Role;
 pub enum Event {
     /// It has initialised a Swarm.
     Initialised {
-        /// The machine.
+        /// Host name of the machine.
         hostname: String,
         /// Id of the Swarm.
         swarm: String,
     },
     /// It has become an active member.
     Joined {
-        /// The machine.
+        /// Host name of the machine.
         hostname: String,
         /// Id of the Swarm.
         swarm: String,
-        /// Its role there.
+        /// `manager` or `worker`.
         role: String,
     },
     /// It was an active member and has left.
     Left {
-        /// The machine.
+        /// Host name of the machine.
         hostname: String,
         /// Id of the Swarm.
         swarm: String,
     },
     /// Its manager leads the Swarm.
     Elected {
-        /// The machine.
+        /// Host name of the machine.
         hostname: String,
         /// Id of the Swarm.
         swarm: String,
     },
     /// A leader has taken a manager out of raft.
     Demoted {
-        /// The machine.
+        /// Host name of the machine.
         hostname: String,
         /// Whether the machine lives, and is this very node of the Swarm.
         living: bool,
     },
     /// A leader has taken a node off the Swarm's list.
     Removed {
-        /// The machine.
+        /// Host name of the machine.
         hostname: String,
         /// Whether the machine lives, and is this very node of the Swarm.
         living: bool,
     },
     /// Its membership has ended in an error.
     Failed {
-        /// The machine.
+        /// Host name of the machine.
         hostname: String,
     },
 }

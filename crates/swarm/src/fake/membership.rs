@@ -14,7 +14,7 @@ use crate::{Error, InitOptions, JoinTokens, LocalState, Membership, SwarmApi};
 
 /// So long the engine lets the caller of a join wait.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
-/// Between two looks at what a call waits for.
+/// How often a call checks what it waits for.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const EXISTS: &str =
     "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and join another one.";
@@ -29,6 +29,7 @@ impl SwarmApi for FakeEngine {
         Ok(match machine.local.clone() {
             Local::Inactive => none,
             Local::Joining(_) => Membership { state: LocalState::Pending, ..none },
+            Local::Locked => Membership { state: LocalState::Locked, ..none },
             Local::Failed { error } => Membership { state: LocalState::Error, error: Some(error), ..none },
             Local::Member { swarm, node } => {
                 let controls = world.role(&self.hostname) == Some(Role::Manager);
@@ -79,7 +80,7 @@ impl SwarmApi for FakeEngine {
             let local = self.world("swarm join")?.machines[&self.hostname].local.clone();
             match local {
                 Local::Member { .. } => return Ok(()),
-                Local::Inactive => return Err(refused("swarm join", 500, "context canceled")),
+                Local::Inactive | Local::Locked => return Err(refused("swarm join", 500, "context canceled")),
                 Local::Failed { error } => {
                     // One that fails while somebody waits leaves nothing behind.
                     if let Some(machine) = self.world("swarm join")?.machines.get_mut(&self.hostname) {
@@ -100,6 +101,11 @@ impl SwarmApi for FakeEngine {
         let mut world = self.world("swarm leave")?;
         if matches!(world.machines[&self.hostname].local, Local::Inactive) {
             return Err(refused("swarm leave", 503, "This node is not part of a swarm"));
+        }
+        if !force && matches!(world.machines[&self.hostname].local, Local::Locked) {
+            let message =
+                "Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message.";
+            return Err(refused("swarm leave", 503, message));
         }
         if !force && world.role(&self.hostname) == Some(Role::Manager) {
             let message = "You are attempting to leave the swarm on a node that is participating as a manager. The only way to restore a swarm that has lost consensus is to reinitialize it with `--force-new-cluster`. Use `--force` to suppress this message.";

@@ -51,24 +51,31 @@ impl FakeCluster {
         self.version
     }
 
-    /// Heartbeats and elections up to now; `alive` are the nodes whose engine runs. Returns the machine that was elected.
-    pub(super) fn settle(&mut self, now: Instant, alive: &BTreeSet<String>, rng: &mut Rng) -> Option<String> {
+    /// Heartbeats and elections up to now; `is_alive` says whether the engine of a node on a machine runs. Returns the machine that
+    /// was elected.
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        is_alive: impl Fn(&str, &str) -> bool,
+        rng: &mut Rng,
+    ) -> Option<String> {
+        let (mut voters, mut living) = (0, 0);
         for (node, member) in &mut self.members {
-            if alive.contains(node) {
+            let alive = is_alive(node, &member.hostname);
+            if alive {
                 member.silent_since = None;
             } else {
                 member.silent_since.get_or_insert(now);
             }
+            voters += usize::from(member.votes);
+            living += usize::from(member.votes && alive);
         }
-        let voters: Vec<&String> =
-            self.members.iter().filter(|(_, member)| member.votes).map(|(node, _)| node).collect();
-        let living: Vec<String> =
-            voters.iter().filter(|node| alive.contains(**node)).map(|node| (*node).clone()).collect();
-        if living.len() <= voters.len() / 2 {
+        if living <= voters / 2 {
             (self.leader, self.elects_at) = (None, None);
             return None;
         }
-        if self.leader.as_ref().is_some_and(|leader| living.contains(leader)) {
+        let is_candidate = |member: &Member| member.votes && member.silent_since.is_none();
+        if self.leader.as_ref().and_then(|leader| self.members.get(leader)).is_some_and(is_candidate) {
             return None;
         }
         self.leader = None;
@@ -77,8 +84,10 @@ impl FakeCluster {
             return None;
         }
         self.elects_at = None;
-        self.leader = living.get(rng.usize(..living.len())).cloned();
-        self.leader.as_ref().and_then(|leader| self.members.get(leader)).map(|member| member.hostname.clone())
+        let mut candidates = self.members.iter().filter(|(_, member)| is_candidate(member));
+        let (node, member) = candidates.nth(rng.usize(..living))?;
+        self.leader = Some(node.clone());
+        Some(member.hostname.clone())
     }
 
     /// Whether those that answer would be a majority without this voter.

@@ -101,6 +101,28 @@ async fn a_join_through_a_dead_manager_goes_on_in_the_background_and_ends_in_an_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_is_locked_or_damaged_leaves_and_joins_again() {
+    let world = FakeSwarm::new(9);
+    let first = founded(&world, 1).await;
+    let worker = joined(&world, 2, Role::Worker, &first).await;
+    world.lock_up("i-2");
+    assert_eq!(worker.membership().await.unwrap().state, LocalState::Locked);
+    assert!(message(worker.leave_swarm(false).await).contains("encrypted and locked"));
+    worker.leave_swarm(true).await.unwrap();
+    join(&worker, Role::Worker, &first, "10.0.0.1:2377").await.unwrap();
+    world.fail("i-2");
+    let membership = worker.membership().await.unwrap();
+    assert_eq!(membership.state, LocalState::Error);
+    assert!(membership.error.unwrap().contains("certificate"));
+    worker.leave_swarm(true).await.unwrap();
+    assert_eq!(
+        first.list_nodes().await.unwrap().len(),
+        3,
+        "its earlier lives are on the list until somebody removes them"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_manager_is_elected_and_without_a_majority_nobody_answers() {
     let world = FakeSwarm::new(5);
     let [first, second, third] = three(&world).await;

@@ -27,7 +27,7 @@ pub struct MachineView {
     pub running: bool,
     /// The Swarm that it is an active member of.
     pub swarm: Option<String>,
-    /// Its role there.
+    /// By the spec that the Swarm's managers have of it.
     pub role: Option<Role>,
     /// Its node id there.
     pub node: Option<String>,
@@ -42,6 +42,7 @@ pub(super) enum Local {
     Joining(Join),
     Member { swarm: String, node: String },
     Failed { error: String },
+    Locked,
 }
 
 /// A join that goes on whether or not anybody waits for it.
@@ -138,6 +139,15 @@ impl World {
         format!("{prefix}{}", self.ids)
     }
 
+    /// Ends a membership without a word to the others.
+    pub(super) fn fail(&mut self, hostname: &str, local: Local) {
+        if let Some(machine) = self.machines.get_mut(hostname).filter(|machine| !machine.terminated) {
+            machine.local = local;
+            self.observer.tell(Event::Failed { hostname: hostname.to_owned() });
+        }
+        self.settle();
+    }
+
     /// A time by chance.
     pub(super) fn between(&mut self, shortest: u64, longest: u64) -> Duration {
         Duration::from_millis(self.rng.u64(shortest..=longest))
@@ -145,8 +155,8 @@ impl World {
 
     /// The machine at an address that runs now; addresses are given out again.
     pub(super) fn at_address(&self, address: &str) -> Option<&str> {
-        let found = self.machines.iter().find(|(_, machine)| machine.address == address && machine.running);
-        found.map(|(hostname, _)| hostname.as_str())
+        let machine = self.machines.iter().find(|(_, machine)| machine.address == address && machine.running);
+        machine.map(|(hostname, _)| hostname.as_str())
     }
 
     pub(super) fn member(&self, hostname: &str) -> Option<(&str, &str)> {
@@ -171,17 +181,25 @@ impl World {
     /// Brings the world to the present: heartbeats, elections, joins, and nodes that were removed.
     pub(super) fn settle(&mut self) {
         let now = Instant::now();
-        let swarms: Vec<String> = self.clusters.keys().cloned().collect();
-        for swarm in &swarms {
-            let alive: BTreeSet<String> =
-                self.clusters[swarm].members.keys().filter(|node| self.is_alive(swarm, node)).cloned().collect();
-            let cluster = self.clusters.get_mut(swarm);
-            if let Some(hostname) = cluster.and_then(|cluster| cluster.settle(now, &alive, &mut self.rng)) {
-                self.observer.tell(Event::Elected { hostname, swarm: swarm.clone() });
+        let Self { machines, clusters, rng, observer, .. } = self;
+        for (swarm, cluster) in clusters.iter_mut() {
+            let is_alive = |node: &str, hostname: &str| {
+                let is_node =
+                    |local: &Local| matches!(local, Local::Member { swarm: s, node: n } if s == swarm && n == node);
+                machines.get(hostname).is_some_and(|machine| machine.running && is_node(&machine.local))
+            };
+            if let Some(hostname) = cluster.settle(now, is_alive, rng) {
+                observer.tell(Event::Elected { hostname, swarm: swarm.clone() });
             }
         }
-        let hostnames: Vec<String> = self.machines.keys().cloned().collect();
-        for hostname in hostnames {
+        let may_change = |machine: &Machine| match &machine.local {
+            Local::Joining(_) => true,
+            Local::Member { swarm, node } => !clusters.get(swarm).is_some_and(|one| one.members.contains_key(node)),
+            Local::Inactive | Local::Failed { .. } | Local::Locked => false,
+        };
+        let changing = machines.iter().filter(|(_, machine)| machine.running && may_change(machine));
+        let changing: Vec<String> = changing.map(|(hostname, _)| hostname.clone()).collect();
+        for hostname in changing {
             self.settle_machine(&hostname, now);
         }
     }
@@ -223,7 +241,7 @@ impl World {
                     error: "rpc error: code = PermissionDenied desc = node is removed from swarm".to_owned(),
                 }
             }
-            Local::Inactive | Local::Failed { .. } => return,
+            Local::Inactive | Local::Failed { .. } | Local::Locked => return,
         };
         if matches!(local, Local::Failed { .. }) {
             self.observer.tell(Event::Failed { hostname: hostname.to_owned() });

@@ -1,4 +1,4 @@
-//! Containers of an engine that answers as it is told.
+//! Containers of an engine whose answers are given.
 
 use std::sync::mpsc::Receiver;
 
