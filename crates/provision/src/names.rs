@@ -59,6 +59,12 @@ impl Names {
         format!("futuswarm-{}-{part}", self.cluster)
     }
 
+    /// The database and its subnet group.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.of("db")
+    }
+
     /// Load balancers and target groups have at most 32 characters; a cluster has at most 24.
     #[must_use]
     pub fn balancer(&self) -> String {

@@ -1,5 +1,6 @@
 //! One file per kind of resource: how it is observed, how it should be, and how it is made, changed and deleted.
 
+pub(crate) mod balancer;
 mod bucket;
 mod certificate;
 mod classic;
@@ -22,6 +23,7 @@ mod s3_endpoint;
 mod security_group;
 mod spec_object;
 mod subnet;
+mod tags;
 mod target_group;
 mod template;
 mod validation;
@@ -30,9 +32,9 @@ mod vpc;
 use futuswarm_converge::{Context as _, Report, Step, orphan, step};
 use futuswarm_spec::{BalancerKind, Role, Spec};
 
-use crate::error::{Error, failed};
-use crate::{Aws, Cluster, Run, preflight};
-use subnet::Tier;
+use crate::components::Tier;
+use crate::error::Error;
+use crate::{Aws, Run, components, preflight};
 
 /// Makes the cluster what its spec says; in a plan says how.
 ///
@@ -80,7 +82,7 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
         step(security_group::SecurityGroup::Balancer),
         step(security_group::SecurityGroup::Nodes),
         step(security_group::SecurityGroup::Database),
-        step(rds::SubnetGroup { subnets: Tier::Private.parts(spec), wanted: spec.rds.is_some() }),
+        step(rds::SubnetGroup { subnets: Tier::Private.subnets(spec), wanted: spec.rds.is_some() }),
         step(rds::Rds(spec.rds.clone())),
     ];
     steps.extend(key_pair::KeyPair::of(run).map(step));
@@ -104,7 +106,7 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
 }
 
 fn balancer(spec: &Spec) -> Vec<Box<dyn Step<Run>>> {
-    let subnets = Tier::Public.parts(spec);
+    let subnets = Tier::Public.subnets(spec);
     match spec.load_balancer.kind {
         BalancerKind::Application => {
             let certificates = certificate::all(spec).into_iter().map(|(part, _)| part.to_owned()).collect();
@@ -138,7 +140,9 @@ async fn orphans(aws: &Aws, run: &Run, former: &marks::Former) -> Result<Vec<Box
         }
         None => {}
     }
-    for ((part, dns), domain) in certificate::FORMER.into_iter().zip(dns::FORMER).zip(&former.domains) {
+    for ((part, dns), domain) in
+        components::PREVIOUS_CERTIFICATES.into_iter().zip(components::PREVIOUS_DNS).zip(&former.domains)
+    {
         steps.push(orphan(validation::Validation { certificate: part, domain: domain.clone() }));
         steps.push(orphan(certificate::Certificate { part, domain: domain.clone() }));
         steps.push(orphan(dns::Names { part: dns, domain: domain.clone() }));
@@ -149,41 +153,6 @@ async fn orphans(aws: &Aws, run: &Run, former: &marks::Former) -> Result<Vec<Box
     steps.extend(subnet::Subnet::orphans(aws, run).await?.into_iter().map(step));
     steps.extend(peering::Peering::orphans(aws, run).await?.into_iter().map(step));
     Ok(steps)
-}
-
-/// Whether the load balancer serves HTTPS.
-pub(crate) async fn serves_https(aws: &Aws, cluster: &Cluster) -> Result<bool, Error> {
-    match cluster.spec.load_balancer.kind {
-        BalancerKind::Application => {
-            let Some(arn) = load_balancer::find(aws, cluster).await?.and_then(|found| found.load_balancer_arn) else {
-                return Ok(false);
-            };
-            let ask = aws.balancing.describe_listeners().load_balancer_arn(arn).send().await;
-            let answer = ask.map_err(failed("DescribeListeners"))?;
-            Ok(answer.listeners().iter().any(|listener| listener.port() == Some(443)))
-        }
-        BalancerKind::Classic => {
-            let found = classic::find(aws, cluster).await?;
-            let listeners = found.and_then(|found| found.listener_descriptions).unwrap_or_default();
-            let mut ports = listeners.iter().filter_map(|one| one.listener()).map(|one| one.load_balancer_port());
-            Ok(ports.any(|port| port == 443))
-        }
-    }
-}
-
-/// The load balancer's DNS name.
-pub(crate) async fn balancer_name(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error> {
-    Ok(match cluster.spec.load_balancer.kind {
-        BalancerKind::Application => load_balancer::find(aws, cluster).await?.and_then(|found| found.dns_name),
-        BalancerKind::Classic => classic::find(aws, cluster).await?.and_then(|found| found.dns_name),
-    })
-}
-
-/// The DNS names of the cluster's balancers, of either kind, in small letters.
-async fn balancer_names(aws: &Aws, cluster: &Cluster) -> Result<Vec<String>, Error> {
-    let application = load_balancer::find(aws, cluster).await?.and_then(|found| found.dns_name);
-    let classic = classic::find(aws, cluster).await?.and_then(|found| found.dns_name);
-    Ok(application.into_iter().chain(classic).map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect())
 }
 
 #[cfg(test)]

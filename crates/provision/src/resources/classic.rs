@@ -4,16 +4,16 @@ use aws_sdk_elasticloadbalancing::types::{
     ConnectionSettings, CrossZoneLoadBalancing, HealthCheck, Listener, LoadBalancerAttributes, LoadBalancerDescription,
     PolicyAttribute, PolicyDescription, Tag,
 };
+use futuswarm_converge::Resource;
 
-use super::load_balancer::{self, PART, sorted};
-use super::security_group::{EDGE_PORT, SecurityGroup};
+use super::load_balancer;
+use super::security_group::EDGE_PORT;
 use super::target_group::{HEALTH_PATH, INTERVAL, THRESHOLD, TIMEOUT};
-use super::{certificate, internet_gateway, marks, validation};
+use super::{certificate, marks};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
-use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::Resource;
+use crate::field::{Changed, Field, Fields, sorted};
+use crate::{Aws, Cluster, Run, components};
 
 const HTTPS_PORT: i32 = 443;
 /// TLS 1.2 and nothing older. "If you create an HTTPS/SSL listener without associating a security policy, Elastic Load Balancing
@@ -50,7 +50,7 @@ fn tls_in_words(names: &[String], policies: &[PolicyDescription]) -> String {
     };
     match names.is_empty() {
         true => "no policy".to_owned(),
-        false => sorted(names.iter().map(reference).collect()),
+        false => sorted(names.iter().map(reference)),
     }
 }
 
@@ -107,7 +107,7 @@ impl ClassicBalancer {
             listener.instance_protocol("HTTP").instance_port(EDGE_PORT)
         };
         let mut all = vec![listener("HTTP", 80).build().map_err(builder_error)?];
-        if let Some(arn) = validation::issued_by_then(run, self.certificate) {
+        if let Some(arn) = certificate::issued_by_then(run, self.certificate) {
             all.push(listener("HTTPS", HTTPS_PORT).ssl_certificate_id(arn).build().map_err(builder_error)?);
         }
         Ok(all)
@@ -211,7 +211,7 @@ impl ClassicBalancer {
 
 fn tags(cluster: &Cluster) -> Result<Vec<Tag>, Error> {
     let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
-    cluster.tags(PART).into_iter().map(tag).collect::<Result<_, _>>().map_err(builder_error)
+    cluster.tags(components::LOAD_BALANCER).into_iter().map(tag).collect::<Result<_, _>>().map_err(builder_error)
 }
 
 fn idle_error() -> futuswarm_aws::Error {
@@ -243,13 +243,13 @@ impl Resource<Run> for ClassicBalancer {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::LOAD_BALANCER.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
         let mut needs = self.subnets.clone();
-        needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
-        needs.push(validation::part(self.certificate));
+        needs.extend([components::SECURITY_BALANCER, components::INTERNET_GATEWAY].map(str::to_owned));
+        needs.push(components::validation(self.certificate));
         needs
     }
 
@@ -280,8 +280,8 @@ impl Resource<Run> for ClassicBalancer {
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
             .with(Field::Scheme, load_balancer::scheme(&run.cluster).as_str())
-            .with(Field::Subnets, sorted(self.subnets.iter().map(|part| run.id_or_unknown(part)).collect()))
-            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Balancer.part_name()))
+            .with(Field::Subnets, sorted(self.subnets.iter().map(|part| run.id_or_unknown(part))))
+            .with(Field::SecurityGroup, run.id_or_unknown(components::SECURITY_BALANCER))
             .with(Field::IdleTimeout, run.cluster.spec.load_balancer.idle_timeout_seconds)
             .with(Field::CrossZone, true)
             .with(Field::HealthCheck, check_in_words(&check()?))
@@ -319,7 +319,7 @@ impl Resource<Run> for ClassicBalancer {
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let (subnets, listeners) = (self.ids(run)?, self.listeners(run)?);
-        let group = run.need(SecurityGroup::Balancer.part_name())?;
+        let group = run.need(components::SECURITY_BALANCER)?;
         let tags = tags(&run.cluster)?;
         let made = until_visible("the subnets and the security group", || async {
             let create = aws.classic.create_load_balancer().load_balancer_name(run.cluster.names.balancer());
@@ -355,7 +355,7 @@ impl Resource<Run> for ClassicBalancer {
         }
         if changed.any(&[Field::SecurityGroup]) {
             let apply = aws.classic.apply_security_groups_to_load_balancer().load_balancer_name(&name);
-            let apply = apply.security_groups(run.need(SecurityGroup::Balancer.part_name())?);
+            let apply = apply.security_groups(run.need(components::SECURITY_BALANCER)?);
             apply.send().await.map_err(failed("ApplySecurityGroupsToLoadBalancer"))?;
         }
         let ports: Vec<i32> = changed.keys().filter_map(|field| field.listener_port()).collect();

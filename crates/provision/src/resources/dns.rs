@@ -3,18 +3,15 @@
 use aws_sdk_route53::types::{
     AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType,
 };
+use futuswarm_converge::{Resource, UNKNOWN};
 
-use super::{certificate, load_balancer};
+use super::{balancer, certificate, load_balancer};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Resource, UNKNOWN};
+use crate::{Aws, Cluster, Run, components};
 
 /// Seconds for which others may remember a record.
 const TTL: i64 = 300;
-
-/// Parts of the names of domains that the spec no longer has.
-pub(super) const FORMER: [&str; 2] = ["former-dns", "former-open-dns"];
 
 /// The names of one domain.
 pub(crate) struct Names {
@@ -24,8 +21,11 @@ pub(crate) struct Names {
 
 /// Parts and domains of all names of the spec.
 pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Names> {
-    let parts = ["dns", "open-dns"].into_iter();
-    parts.zip(spec.domains()).map(|(part, domain)| Names { part, domain: domain.to_owned() }).collect()
+    components::DNS
+        .into_iter()
+        .zip(spec.domains())
+        .map(|(part, domain)| Names { part, domain: domain.to_owned() })
+        .collect()
 }
 
 /// The id of the public hosted zone that serves a domain: the longest that it ends with.
@@ -119,7 +119,7 @@ fn target(set: &ResourceRecordSet) -> Option<String> {
 pub(super) async fn leads_elsewhere(aws: &Aws, cluster: &Cluster, zone: &str, domain: &str) -> Result<bool, Error> {
     let names = Names { part: "", domain: domain.to_owned() };
     let found = names.ours(&records(aws, zone, domain, 100).await?);
-    let balancer = super::balancer_names(aws, cluster).await?;
+    let balancer = balancer::dns_names(aws, cluster).await?;
     Ok(found.iter().any(|set| !target(set).is_some_and(|target| balancer.contains(&target))))
 }
 
@@ -172,7 +172,7 @@ impl Resource<Run> for Names {
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![load_balancer::PART.to_owned()]
+        vec![components::LOAD_BALANCER.to_owned()]
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
@@ -238,7 +238,7 @@ impl Resource<Run> for Names {
     /// What leads to another balancer by now is somebody else's.
     async fn delete(&self, aws: &Aws, run: &Run, seen: &Seen) -> Result<(), Error> {
         let Seen::Records(zone, found) = seen else { return Ok(()) };
-        let balancer = super::balancer_names(aws, &run.cluster).await?;
+        let balancer = balancer::dns_names(aws, &run.cluster).await?;
         let (ours, others): (Vec<_>, Vec<_>) =
             found.iter().cloned().partition(|set| target(set).is_some_and(|target| balancer.contains(&target)));
         for other in others {

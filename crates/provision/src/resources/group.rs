@@ -3,17 +3,15 @@
 mod content;
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, LaunchTemplateSpecification, Tag};
+use futuswarm_converge::{Context as _, Resource};
 use futuswarm_spec::{Group as Wanted, Role};
 
-use super::security_group::SecurityGroup;
-use super::subnet::Tier;
-use super::{genesis, load_balancer, spec_object, target_group, template};
+use crate::components::Tier;
 use crate::consistency::{self, until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::PART_TAG;
-use crate::{Aws, Run, inventory};
-use futuswarm_converge::{Context as _, Resource};
+use crate::{Aws, Run, components, inventory};
 
 /// A node needs this long to boot before its health counts, in seconds.
 const GRACE_SECONDS: i32 = 300;
@@ -28,10 +26,6 @@ pub(crate) struct Group {
     behind: &'static str,
 }
 
-pub(crate) fn part(group: &str) -> String {
-    format!("node-{group}")
-}
-
 /// What was seen of it.
 pub(crate) struct Found {
     group: AutoScalingGroup,
@@ -41,8 +35,8 @@ pub(crate) struct Found {
 impl Group {
     pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Self> {
         let behind = match spec.load_balancer.kind {
-            futuswarm_spec::BalancerKind::Application => target_group::PART,
-            futuswarm_spec::BalancerKind::Classic => load_balancer::PART,
+            futuswarm_spec::BalancerKind::Application => components::TARGET_GROUP,
+            futuswarm_spec::BalancerKind::Classic => components::LOAD_BALANCER,
         };
         let of = |(name, group): (&String, &Wanted)| Self { name: name.clone(), wanted: Some(group.clone()), behind };
         spec.groups.iter().map(of).collect()
@@ -52,24 +46,24 @@ impl Group {
         let found = run.inventory.groups(aws).await?.iter();
         let parts = found.filter_map(|group| {
             let tag = group.tags().iter().find(|tag| tag.key() == Some(PART_TAG))?;
-            tag.value()?.strip_prefix("node-").map(str::to_owned)
+            components::group_of_nodes(tag.value()?).map(str::to_owned)
         });
         Ok(parts
             .filter(|name| !run.cluster.spec.groups.contains_key(name))
-            .map(|name| Self { name, wanted: None, behind: target_group::PART })
+            .map(|name| Self { name, wanted: None, behind: components::TARGET_GROUP })
             .collect())
     }
 
     fn subnets(&self, run: &Run) -> Result<String, Error> {
         let zones = self.wanted.iter().flat_map(|group| &group.zones);
-        let ids: Result<Vec<String>, Error> = zones.map(|zone| run.need(&Tier::Public.part(zone))).collect();
+        let ids: Result<Vec<String>, Error> = zones.map(|zone| run.need(&Tier::Public.subnet(zone))).collect();
         Ok(ids?.join(","))
     }
 
     fn template(&self, run: &Run) -> Result<LaunchTemplateSpecification, Error> {
         Ok(LaunchTemplateSpecification::builder()
-            .launch_template_name(template::name(&run.cluster, &self.name))
-            .version(run.need(&template::part(&self.name))?)
+            .launch_template_name(run.cluster.names.of(&self.name))
+            .version(run.need(&components::template(&self.name))?)
             .build())
     }
 
@@ -78,7 +72,7 @@ impl Group {
             let tag = Tag::builder().key(key).value(value).propagate_at_launch(true);
             tag.resource_id(Resource::name(self, run)).resource_type("auto-scaling-group").build()
         };
-        run.cluster.tags(&part(&self.name)).into_iter().map(tag).collect()
+        run.cluster.tags(&components::nodes(&self.name)).into_iter().map(tag).collect()
     }
 
     /// Managers are protected; ending one that has not left the Swarm could cost it its majority, so somebody must look on.
@@ -116,22 +110,22 @@ impl Resource<Run> for Group {
     }
 
     fn component(&self) -> String {
-        part(&self.name)
+        components::nodes(&self.name)
     }
 
     fn depends_on(&self) -> Vec<String> {
         let Some(group) = &self.wanted else {
             // What its nodes use; they end first.
             return vec![
-                SecurityGroup::Nodes.part_name().to_owned(),
+                components::SECURITY_NODES.to_owned(),
                 self.behind.to_owned(),
-                template::part(&self.name),
+                components::template(&self.name),
             ];
         };
         // Spec and epoch are in the bucket before the first node starts.
-        let mut needs = vec![template::part(&self.name), self.behind.to_owned()];
-        needs.extend([spec_object::PART.to_owned(), genesis::PART.to_owned()]);
-        needs.extend(group.zones.iter().map(|zone| Tier::Public.part(zone)));
+        let mut needs = vec![components::template(&self.name), self.behind.to_owned()];
+        needs.extend([components::SPEC.to_owned(), components::EPOCH.to_owned()]);
+        needs.extend(group.zones.iter().map(|zone| Tier::Public.subnet(zone)));
         needs
     }
 
@@ -158,13 +152,14 @@ impl Resource<Run> for Group {
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Some(group) = &self.wanted else { return Ok(Fields::new()) };
         let fields = content::wanted(run, &self.name, group, &run.id_or_unknown(self.behind));
-        Ok(fields.with_desired_tags(&run.cluster.tags(&part(&self.name))))
+        Ok(fields.with_desired_tags(&run.cluster.tags(&components::nodes(&self.name))))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
         let fixed = self.wanted.as_ref().is_some_and(|group| group.min == group.max);
         let tags = found.group.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
-        content::found(&found.group, &found.hooks, fixed).with_tags(tags, &run.cluster.tags(&part(&self.name)))
+        content::found(&found.group, &found.hooks, fixed)
+            .with_tags(tags, &run.cluster.tags(&components::nodes(&self.name)))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -187,7 +182,7 @@ impl Resource<Run> for Group {
                 .new_instances_protected_from_scale_in(group.role == Role::Manager)
                 .set_tags(Some(self.tags(run)));
             let create = match self.behind {
-                target_group::PART => create.target_group_arns(&behind),
+                components::TARGET_GROUP => create.target_group_arns(&behind),
                 _ => create.load_balancer_names(&behind),
             };
             let create = match content::mixed(group, &template) {
@@ -263,7 +258,7 @@ impl Resource<Run> for Group {
         consistency::wait(&what, END, || async {
             let instances = inventory::instances(aws, &run.cluster).await?;
             let ours = |instance: &aws_sdk_ec2::types::Instance| {
-                inventory::tag(instance.tags(), PART_TAG) == Some(&part(&self.name))
+                inventory::tag(instance.tags(), PART_TAG) == Some(&components::nodes(&self.name))
             };
             Ok((!instances.iter().any(ours)).then_some(()))
         })

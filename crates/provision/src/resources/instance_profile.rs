@@ -1,21 +1,17 @@
 //! Instance profiles: how a role gets onto an instance.
 
 use aws_sdk_iam::types::InstanceProfile as Found;
+use futuswarm_converge::Resource;
 use futuswarm_spec::Role as NodeRole;
 
-use super::{marks, role};
+use super::{marks, tags};
 use crate::consistency::{until_detached, until_visible};
-use crate::error::{Error, failed};
+use crate::error::{Error, failed, ignore_not_found};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components, inventory};
 
 /// The profile of a role; it has the role's name.
 pub(crate) struct InstanceProfile(pub(crate) NodeRole);
-
-pub(crate) fn part(role: NodeRole) -> String {
-    format!("{role}-profile")
-}
 
 impl InstanceProfile {
     /// A profile holds one role at a time, so that the former goes first; when the new one is refused, the former is put back. Another
@@ -56,7 +52,7 @@ impl InstanceProfile {
         for role in found.roles() {
             let remove = aws.iam.remove_role_from_instance_profile().instance_profile_name(self.name(run));
             let removed = remove.role_name(role.role_name()).send().await;
-            role::or_gone(removed.map_err(failed("RemoveRoleFromInstanceProfile")))?;
+            ignore_not_found(removed.map_err(failed("RemoveRoleFromInstanceProfile")))?;
         }
         Ok(())
     }
@@ -83,11 +79,11 @@ impl Resource<Run> for InstanceProfile {
     }
 
     fn component(&self) -> String {
-        part(self.0)
+        components::instance_profile(self.0)
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![role::part(self.0)]
+        vec![components::role(self.0)]
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
@@ -117,7 +113,7 @@ impl Resource<Run> for InstanceProfile {
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let name = self.name(run);
         let create = aws.iam.create_instance_profile().instance_profile_name(&name);
-        let create = create.set_tags(Some(role::tags(&run.cluster, &part(self.0))?));
+        let create = create.set_tags(Some(tags::iam(&run.cluster, &components::instance_profile(self.0))?));
         create.send().await.map_err(failed("CreateInstanceProfile"))?;
         self.add_role(aws, &run.cluster, &name).await?;
         Ok(name)
@@ -129,7 +125,7 @@ impl Resource<Run> for InstanceProfile {
         }
         if marks::differs(changed) {
             let tag = aws.iam.tag_instance_profile().instance_profile_name(self.name(run));
-            let tag = tag.set_tags(Some(role::tags(&run.cluster, &part(self.0))?));
+            let tag = tag.set_tags(Some(tags::iam(&run.cluster, &components::instance_profile(self.0))?));
             tag.send().await.map_err(failed("TagInstanceProfile"))?;
         }
         Ok(())

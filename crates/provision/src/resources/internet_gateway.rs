@@ -1,17 +1,14 @@
 //! The internet gateway: the public subnets' way out.
 
 use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType, RouteState, RouteTable};
+use futuswarm_converge::Resource;
 
-use super::subnet::Tier;
-use super::{route_table, vpc};
 use crate::aws::ec2_not_twice;
+use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
-
-pub(crate) const PART: &str = "internet-gateway";
+use crate::{Aws, Mode, Run, components, ec2_tags, inventory};
 
 /// The cluster's internet gateway.
 pub(crate) struct InternetGateway;
@@ -26,7 +23,7 @@ pub(crate) enum Seen {
 
 /// The gateway behind the public subnets' way out.
 fn routed(run: &Run, tables: &[RouteTable]) -> Option<String> {
-    let public = route_table::Table::part_of(Tier::Public);
+    let public = Tier::Public.route_table();
     let table = run.inventory.find(tables, "route tables", public).ok()??;
     let route = table.routes().iter().find(|route| route.destination_cidr_block() == Some("0.0.0.0/0"))?;
     let living = route.state() == Some(&RouteState::Active);
@@ -41,15 +38,15 @@ impl Resource<Run> for InternetGateway {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(PART)
+        run.cluster.names.of(components::INTERNET_GATEWAY)
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::INTERNET_GATEWAY.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
@@ -57,14 +54,18 @@ impl Resource<Run> for InternetGateway {
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
-        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(PART);
+        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(components::INTERNET_GATEWAY);
         if matches!(run.mode(), Mode::Apply { .. })
             && !tags_count
             && let Some(id) = routed(run, run.inventory.route_tables(aws).await?)
         {
             return Ok(Some(Seen::Routed(id)));
         }
-        let found = run.inventory.find(run.inventory.gateways(aws).await?, "internet gateways", PART)?;
+        let found = run.inventory.find(
+            run.inventory.gateways(aws).await?,
+            "internet gateways",
+            components::INTERNET_GATEWAY,
+        )?;
         Ok(found.map(Seen::Asked))
     }
 
@@ -77,24 +78,25 @@ impl Resource<Run> for InternetGateway {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         Ok(Fields::new()
-            .with(Field::AttachedTo, run.id_or_unknown(vpc::PART))
-            .with_desired_tags(&run.cluster.tags(PART)))
+            .with(Field::AttachedTo, run.id_or_unknown(components::VPC))
+            .with_desired_tags(&run.cluster.tags(components::INTERNET_GATEWAY)))
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let Seen::Asked(found) = seen else {
-            let attached = Fields::new().with(Field::AttachedTo, run.id_or_unknown(vpc::PART));
-            return attached.with_desired_tags(&run.cluster.tags(PART));
+            let attached = Fields::new().with(Field::AttachedTo, run.id_or_unknown(components::VPC));
+            return attached.with_desired_tags(&run.cluster.tags(components::INTERNET_GATEWAY));
         };
         let attached = found.attachments().iter().find_map(|attachment| attachment.vpc_id());
         Fields::new()
             .with_some(Field::AttachedTo, attached)
-            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
+            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(components::INTERNET_GATEWAY))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let create = aws.ec2.create_internet_gateway();
-        let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::InternetGateway, PART));
+        let create = create
+            .tag_specifications(run.cluster.ec2_tags(ResourceType::InternetGateway, components::INTERNET_GATEWAY));
         let made = create.customize().config_override(ec2_not_twice()).send().await;
         let made = made.map_err(failed("CreateInternetGateway"))?.internet_gateway;
         let id = made.and_then(|made| made.internet_gateway_id);
@@ -117,7 +119,7 @@ impl Resource<Run> for InternetGateway {
             attach(aws, run, &id).await?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, PART).await?;
+            ec2_tags::set(aws, &run.cluster, &id, components::INTERNET_GATEWAY).await?;
         }
         Ok(())
     }
@@ -132,7 +134,7 @@ impl Resource<Run> for InternetGateway {
 }
 
 async fn attach(aws: &Aws, run: &Run, id: &str) -> Result<(), Error> {
-    let vpc = run.need(vpc::PART)?;
+    let vpc = run.need(components::VPC)?;
     let attached = until_visible("the internet gateway", || async {
         let attach = aws.ec2.attach_internet_gateway().internet_gateway_id(id).vpc_id(&vpc);
         attach.send().await.map_err(failed("AttachInternetGateway"))

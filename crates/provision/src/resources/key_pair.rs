@@ -5,16 +5,13 @@
 
 use aws_sdk_ec2::primitives::Blob;
 use aws_sdk_ec2::types::{KeyPairInfo, ResourceType};
+use futuswarm_converge::Resource;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, failed};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components, ec2_tags, inventory};
 
-pub(crate) const PART: &str = "ssh";
-/// The parts of pairs that go begin so.
-const FORMER: &str = "former-ssh";
 /// How many names are tried when somebody else's pairs have them.
 const NAMES: u32 = 4;
 
@@ -58,7 +55,7 @@ impl KeyPair {
 
     /// Those of other keys; all of them when nobody gave one.
     pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
-        let mut all = run.inventory.key_pairs(aws, PART).await?.iter().collect::<Vec<_>>();
+        let mut all = run.inventory.key_pairs(aws, components::KEY_PAIR).await?.iter().collect::<Vec<_>>();
         if let Some(key) = key(run)
             && let Some(ours) = all.iter().position(|pair| is_of(pair, key))
         {
@@ -69,7 +66,7 @@ impl KeyPair {
 
     /// The name to try first, and others.
     fn names(cluster: &Cluster, key: &str) -> impl Iterator<Item = String> {
-        let first = format!("{}-{}", cluster.names.of(PART), digest(key));
+        let first = format!("{}-{}", cluster.names.of(components::KEY_PAIR), digest(key));
         (1..=NAMES).map(move |number| if number == 1 { first.clone() } else { format!("{first}-{number}") })
     }
 }
@@ -90,8 +87,8 @@ impl Resource<Run> for KeyPair {
 
     fn component(&self) -> String {
         match self {
-            Self::Wanted(_) => PART.to_owned(),
-            Self::Former(name) => format!("{FORMER} {name}"),
+            Self::Wanted(_) => components::KEY_PAIR.to_owned(),
+            Self::Former(name) => components::previous_key_pair(name),
         }
     }
 
@@ -104,7 +101,7 @@ impl Resource<Run> for KeyPair {
             Self::Wanted(key) => is_of(pair, key),
             Self::Former(name) => pair.key_name() == Some(name),
         };
-        Ok(run.inventory.key_pairs(aws, PART).await?.iter().find(is_it).cloned())
+        Ok(run.inventory.key_pairs(aws, components::KEY_PAIR).await?.iter().find(is_it).cloned())
     }
 
     fn id(&self, found: &KeyPairInfo) -> String {
@@ -113,12 +110,14 @@ impl Resource<Run> for KeyPair {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Self::Wanted(key) = self else { return Ok(Fields::new()) };
-        Ok(Fields::new().with(Field::PublicKey, without_comment(key)).with_desired_tags(&run.cluster.tags(PART)))
+        Ok(Fields::new()
+            .with(Field::PublicKey, without_comment(key))
+            .with_desired_tags(&run.cluster.tags(components::KEY_PAIR)))
     }
 
     fn current(&self, run: &Run, found: &KeyPairInfo) -> Fields {
         let fields = Fields::new().with_some(Field::PublicKey, found.public_key().map(without_comment));
-        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
+        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(components::KEY_PAIR))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -126,7 +125,7 @@ impl Resource<Run> for KeyPair {
         let mut last = None;
         for name in Self::names(&run.cluster, key) {
             let import = aws.ec2.import_key_pair().key_name(&name).public_key_material(Blob::new(key.as_bytes()));
-            let import = import.tag_specifications(run.cluster.ec2_tags(ResourceType::KeyPair, PART));
+            let import = import.tag_specifications(run.cluster.ec2_tags(ResourceType::KeyPair, components::KEY_PAIR));
             match import.send().await.map_err(failed("ImportKeyPair")) {
                 Ok(_) => return Ok(name),
                 Err(error) if error.is(&["InvalidKeyPair.Duplicate"]) => {
@@ -134,7 +133,8 @@ impl Resource<Run> for KeyPair {
                     let there = ask.map_err(failed("DescribeKeyPairs"))?.key_pairs.unwrap_or_default();
                     // Made by a call of ours whose answer was lost, or without our tags.
                     if let Some(pair) = there.iter().find(|pair| is_of(pair, key)) {
-                        ec2_tags::set(aws, &run.cluster, pair.key_pair_id().unwrap_or_default(), PART).await?;
+                        ec2_tags::set(aws, &run.cluster, pair.key_pair_id().unwrap_or_default(), components::KEY_PAIR)
+                            .await?;
                         return Ok(name);
                     }
                     last = Some(error);
@@ -147,7 +147,7 @@ impl Resource<Run> for KeyPair {
 
     async fn update(&self, aws: &Aws, run: &Run, found: &KeyPairInfo, _: &Changed) -> Result<(), Error> {
         // By its key it was found, so that only tags can differ.
-        ec2_tags::set(aws, &run.cluster, found.key_pair_id().unwrap_or_default(), PART).await
+        ec2_tags::set(aws, &run.cluster, found.key_pair_id().unwrap_or_default(), components::KEY_PAIR).await
     }
 
     /// Nodes that run keep the key that they started with.

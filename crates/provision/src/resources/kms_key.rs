@@ -1,16 +1,16 @@
 //! KMS keys with yearly rotation, each behind an alias.
 
-use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
+use aws_sdk_kms::types::{KeyMetadata, KeyState};
 
 use futuswarm_aws::NotTwice;
+use futuswarm_converge::Resource;
 
-use super::{marks, rds};
+use super::{marks, rds, tags};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::Names;
-use crate::{Aws, Cluster, Mode, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Mode, Run, components};
 
 /// KMS deletes keys only after a waiting period; this is the shortest, in days.
 const SHORTEST_WAIT_DAYS: i32 = 7;
@@ -27,10 +27,10 @@ pub(crate) enum KmsKey {
 
 impl KmsKey {
     /// Its part; the id of the part is the key's ARN.
-    pub(crate) fn part_name(self) -> &'static str {
+    pub(crate) fn component_name(self) -> &'static str {
         match self {
-            Self::Cluster => "cluster-key",
-            Self::Managers => "manager-key",
+            Self::Cluster => components::CLUSTER_KEY,
+            Self::Managers => components::MANAGER_KEY,
         }
     }
 
@@ -42,7 +42,7 @@ impl KmsKey {
     }
 
     fn description(self, cluster: &Cluster) -> String {
-        format!("Futuswarm cluster {}: {}", cluster.spec.cluster, self.part_name())
+        format!("Futuswarm cluster {}: {}", cluster.spec.cluster, self.component_name())
     }
 
     /// A key of this part without an alias, which a run that was killed has left, or one that waits for its end: what was sealed
@@ -79,7 +79,7 @@ impl KmsKey {
             aws.kms.cancel_key_deletion().key_id(key).send().await.map_err(failed("CancelKeyDeletion"))?;
         }
         aws.kms.enable_key().key_id(key).send().await.map_err(failed("EnableKey"))?;
-        let tag = aws.kms.tag_resource().key_id(key).set_tags(Some(self.tags(cluster)?));
+        let tag = aws.kms.tag_resource().key_id(key).set_tags(Some(tags::kms(cluster, self.component_name())?));
         tag.send().await.map_err(failed("TagResource"))?;
         Ok(())
     }
@@ -90,14 +90,8 @@ impl KmsKey {
         state.ok_or_else(incomplete("DescribeKey", "KeyState"))
     }
 
-    fn tags(self, cluster: &Cluster) -> Result<Vec<Tag>, Error> {
-        let tag = |(key, value): (String, String)| Tag::builder().tag_key(key).tag_value(value).build();
-        let tags = cluster.tags(self.part_name()).into_iter().map(tag).collect::<Result<_, _>>();
-        tags.map_err(|_| incomplete("CreateKey", "TagKey")())
-    }
-
     async fn create_key(self, aws: &Aws, cluster: &Cluster) -> Result<String, Error> {
-        let tags = self.tags(cluster)?;
+        let tags = tags::kms(cluster, self.component_name())?;
         let create = aws.kms.create_key().description(self.description(cluster)).set_tags(Some(tags));
         let not_twice = aws_sdk_kms::config::Builder::new().retry_classifier(NotTwice);
         let made = create.customize().config_override(not_twice).send().await;
@@ -158,7 +152,7 @@ impl Resource<Run> for KmsKey {
     }
 
     fn component(&self) -> String {
-        self.part_name().to_owned()
+        self.component_name().to_owned()
     }
 
     fn holds_data(&self) -> bool {
@@ -225,7 +219,8 @@ impl Resource<Run> for KmsKey {
             rotate(aws, key).await?;
         }
         if marks::differs(changed) {
-            let tag = aws.kms.tag_resource().key_id(key).set_tags(Some(self.tags(&run.cluster)?));
+            let tag =
+                aws.kms.tag_resource().key_id(key).set_tags(Some(tags::kms(&run.cluster, self.component_name())?));
             tag.send().await.map_err(failed("TagResource"))?;
         }
         Ok(())

@@ -4,14 +4,14 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, Certificate as ListenerCertificate, Listener as Found, ProtocolEnum, RedirectActionConfig,
     RedirectActionStatusCodeEnum,
 };
+use futuswarm_converge::{Resource, UNKNOWN};
 use futuswarm_spec::PlainHttp;
 
-use super::{certificate, load_balancer, marks, target_group, validation};
+use super::{certificate, load_balancer, marks, tags};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
-use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Resource, UNKNOWN};
+use crate::field::{Changed, Field, Fields, sorted};
+use crate::{Aws, Cluster, Run, components};
 
 /// TLS 1.2 and 1.3, forward secrecy only.
 const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
@@ -49,13 +49,13 @@ impl Listener {
     fn action_in_words(&self, run: &Run) -> String {
         match self.redirects(&run.cluster) {
             true => "redirect to HTTPS on port 443".to_owned(),
-            false => format!("forward to {}", run.id_or_unknown(target_group::PART)),
+            false => format!("forward to {}", run.id_or_unknown(components::TARGET_GROUP)),
         }
     }
 
     fn action(&self, run: &Run) -> Result<Action, Error> {
         if !self.redirects(&run.cluster) {
-            let target = run.need(target_group::PART)?;
+            let target = run.need(components::TARGET_GROUP)?;
             return Ok(Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target).build());
         }
         let redirect = RedirectActionConfig::builder()
@@ -70,7 +70,7 @@ impl Listener {
     fn certificates(&self, run: &Run) -> Vec<String> {
         match self {
             Self::Http => Vec::new(),
-            Self::Https(parts) => parts.iter().filter_map(|part| validation::issued_by_then(run, part)).collect(),
+            Self::Https(parts) => parts.iter().filter_map(|part| certificate::issued_by_then(run, part)).collect(),
         }
     }
 
@@ -114,15 +114,15 @@ impl Resource<Run> for Listener {
 
     fn component(&self) -> String {
         match self {
-            Self::Http => "http".to_owned(),
-            Self::Https(_) => "https".to_owned(),
+            Self::Http => components::HTTP.to_owned(),
+            Self::Https(_) => components::HTTPS.to_owned(),
         }
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let mut needs = [load_balancer::PART, target_group::PART].map(str::to_owned).to_vec();
+        let mut needs = [components::LOAD_BALANCER, components::TARGET_GROUP].map(str::to_owned).to_vec();
         if let Self::Https(parts) = self {
-            needs.extend(parts.iter().map(|part| validation::part(part)));
+            needs.extend(parts.iter().map(|part| components::validation(part)));
         }
         needs
     }
@@ -130,7 +130,7 @@ impl Resource<Run> for Listener {
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
         // In a deletion the balancer is behind us in the graph, but its listeners are found only through it.
         // A classic balancer has a name for an id.
-        let arn = match run.id(load_balancer::PART).filter(|id| id.starts_with("arn:")) {
+        let arn = match run.id(components::LOAD_BALANCER).filter(|id| id.starts_with("arn:")) {
             Some(arn) => arn,
             None => match load_balancer::find(aws, &run.cluster).await?.and_then(|found| found.load_balancer_arn) {
                 Some(arn) => arn,
@@ -170,8 +170,8 @@ impl Resource<Run> for Listener {
             // In a plan our own validation may be about to be done.
             Self::Https(parts)
                 if parts.first().is_some_and(|default| {
-                    validation::issued(run, default).is_none()
-                        && (!run.mode().plans() || validation::is_elsewhere(run, default))
+                    certificate::issued(run, default).is_none()
+                        && (!run.mode().plans() || certificate::is_elsewhere(run, default))
                 }) =>
             {
                 Some("HTTPS waits for its certificate; run the command again once the certificate is issued".to_owned())
@@ -187,11 +187,7 @@ impl Resource<Run> for Listener {
         let default = certificates.next().unwrap_or_else(|| UNKNOWN.to_owned());
         let fields = fields.with(Field::Certificate, default).with(Field::Tls, TLS);
         let others: Vec<String> = certificates.collect();
-        Ok(if parts.len() > 1 {
-            fields.with(Field::FurtherCertificates, load_balancer::sorted(others))
-        } else {
-            fields
-        })
+        Ok(if parts.len() > 1 { fields.with(Field::FurtherCertificates, sorted(others)) } else { fields })
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
@@ -204,18 +200,18 @@ impl Resource<Run> for Listener {
         let counts = |other: &&String| wanted.contains(other) || seen.doomed.contains(other);
         let others: Vec<String> = seen.others.iter().filter(counts).cloned().collect();
         match parts.len() > 1 || !others.is_empty() {
-            true => fields.with(Field::FurtherCertificates, load_balancer::sorted(others)),
+            true => fields.with(Field::FurtherCertificates, sorted(others)),
             false => fields,
         }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let (balancer, action) = (run.need(load_balancer::PART)?, self.action(run)?);
+        let (balancer, action) = (run.need(components::LOAD_BALANCER)?, self.action(run)?);
         let certificate = self.certificates(run).into_iter().next();
         let made = until_visible("the load balancer", || async {
             let create = aws.balancing.create_listener().load_balancer_arn(&balancer).port(self.port());
             let create = create.default_actions(action.clone());
-            let create = create.set_tags(Some(target_group::tags(&run.cluster, &Resource::component(self))));
+            let create = create.set_tags(Some(tags::balancing(&run.cluster, &Resource::component(self))));
             let create = match &certificate {
                 Some(arn) => {
                     let certificate = ListenerCertificate::builder().certificate_arn(arn).build();
@@ -248,7 +244,7 @@ impl Resource<Run> for Listener {
             .await?;
         }
         if marks::differs(changed) {
-            target_group::add_tags(aws, &run.cluster, &arn, &Resource::component(self)).await?;
+            tags::put_balancing(aws, &run.cluster, &arn, &Resource::component(self)).await?;
         }
         // What serves their successors' names comes first.
         self.add_certificates(aws, run, &arn, &seen.others).await?;

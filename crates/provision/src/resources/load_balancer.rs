@@ -3,17 +3,14 @@
 use aws_sdk_elasticloadbalancingv2::types::{
     LoadBalancer as Found, LoadBalancerAttribute, LoadBalancerSchemeEnum, LoadBalancerTypeEnum,
 };
-
-use super::security_group::SecurityGroup;
-use super::{internet_gateway, marks, target_group};
-use crate::consistency::until_visible;
-use crate::error::{Error, failed, incomplete};
-use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
 use futuswarm_converge::Resource;
 
-/// The part; its id is the balancer's ARN, or the name of a classic one.
-pub(crate) const PART: &str = "load-balancer";
+use super::{marks, tags};
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields, sorted};
+use crate::{Aws, Cluster, Run, components};
+
 const IDLE: &str = "idle_timeout.timeout_seconds";
 /// Headers that HTTP does not allow have no business behind the balancer.
 const STRICT: &str = "routing.http.drop_invalid_header_fields.enabled";
@@ -47,11 +44,6 @@ pub(crate) fn scheme(cluster: &Cluster) -> LoadBalancerSchemeEnum {
         true => LoadBalancerSchemeEnum::Internal,
         false => LoadBalancerSchemeEnum::InternetFacing,
     }
-}
-
-pub(crate) fn sorted(mut words: Vec<String>) -> String {
-    words.sort_unstable();
-    words.join(" ")
 }
 
 /// What was seen of it.
@@ -105,13 +97,13 @@ impl Resource<Run> for LoadBalancer {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::LOAD_BALANCER.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
         let mut needs = self.0.clone();
         // It cannot be internet-facing before the VPC has a way out.
-        needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
+        needs.extend([components::SECURITY_BALANCER, components::INTERNET_GATEWAY].map(str::to_owned));
         needs
     }
 
@@ -131,8 +123,8 @@ impl Resource<Run> for LoadBalancer {
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
             .with(Field::Scheme, scheme(&run.cluster).as_str())
-            .with(Field::Subnets, sorted(self.0.iter().map(|part| run.id_or_unknown(part)).collect()))
-            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Balancer.part_name()));
+            .with(Field::Subnets, sorted(self.0.iter().map(|part| run.id_or_unknown(part))))
+            .with(Field::SecurityGroup, run.id_or_unknown(components::SECURITY_BALANCER));
         let fields = Self::attributes(&run.cluster)
             .into_iter()
             .fold(fields, |fields, (field, _, value)| fields.with(field, value));
@@ -141,7 +133,7 @@ impl Resource<Run> for LoadBalancer {
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
         let subnets = seen.balancer.availability_zones().iter();
-        let subnets = subnets.filter_map(|zone| zone.subnet_id().map(str::to_owned)).collect();
+        let subnets = subnets.filter_map(|zone| zone.subnet_id());
         let mut fields = Fields::new()
             .with(Field::Scheme, seen.balancer.scheme().map_or("?", LoadBalancerSchemeEnum::as_str))
             .with(Field::Subnets, sorted(subnets))
@@ -158,12 +150,12 @@ impl Resource<Run> for LoadBalancer {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let (subnets, group) = (self.subnets(run)?, run.need(SecurityGroup::Balancer.part_name())?);
+        let (subnets, group) = (self.subnets(run)?, run.need(components::SECURITY_BALANCER)?);
         let made = until_visible("the subnets and the security group", || async {
             let create = aws.balancing.create_load_balancer().name(run.cluster.names.balancer());
             let create = create.r#type(LoadBalancerTypeEnum::Application).scheme(scheme(&run.cluster));
             let create = create.set_subnets(Some(subnets.clone())).security_groups(&group);
-            let create = create.set_tags(Some(target_group::tags(&run.cluster, PART)));
+            let create = create.set_tags(Some(tags::balancing(&run.cluster, components::LOAD_BALANCER)));
             create.send().await.map_err(failed("CreateLoadBalancer"))
         });
         let made = made.await?.load_balancers.unwrap_or_default().into_iter().next();
@@ -181,7 +173,7 @@ impl Resource<Run> for LoadBalancer {
             set.send().await.map_err(failed("SetSubnets"))?;
         }
         if changed.any(&[Field::SecurityGroup]) {
-            let group = run.need(SecurityGroup::Balancer.part_name())?;
+            let group = run.need(components::SECURITY_BALANCER)?;
             let set = aws.balancing.set_security_groups().load_balancer_arn(&arn).security_groups(group);
             set.send().await.map_err(failed("SetSecurityGroups"))?;
         }
@@ -189,7 +181,7 @@ impl Resource<Run> for LoadBalancer {
             Self::set_attributes(aws, &run.cluster, &arn).await?;
         }
         if marks::differs(changed) {
-            target_group::add_tags(aws, &run.cluster, &arn, PART).await?;
+            tags::put_balancing(aws, &run.cluster, &arn, components::LOAD_BALANCER).await?;
         }
         Ok(())
     }

@@ -5,16 +5,14 @@
 //! longer asked for goes, and the mark follows last.
 
 use aws_sdk_ec2::types::{Tag, Vpc};
+use futuswarm_converge::Resource;
 use futuswarm_spec::BalancerKind;
 use sha2::{Digest as _, Sha256};
 
-use super::vpc;
 use crate::error::Error;
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components, ec2_tags, inventory};
 
-const PART: &str = "marks";
 const TAGS: &str = "futuswarm:tags";
 const BALANCER: &str = "futuswarm:balancer";
 const DOMAINS: &str = "futuswarm:domains";
@@ -44,7 +42,7 @@ pub(super) fn new(cluster: &Cluster) -> impl Iterator<Item = Tag> {
 }
 
 async fn vpc(aws: &Aws, run: &Run) -> Result<Option<Vpc>, Error> {
-    run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", vpc::PART)
+    run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", components::VPC)
 }
 
 fn found(vpc: &Vpc) -> Fields {
@@ -110,11 +108,11 @@ impl Resource<Run> for Marks {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(vpc::PART)
+        run.cluster.names.of(components::VPC)
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::FINGERPRINT.to_owned()
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Fields>, Error> {
@@ -122,7 +120,7 @@ impl Resource<Run> for Marks {
     }
 
     fn id(&self, _: &Fields) -> String {
-        PART.to_owned()
+        components::FINGERPRINT.to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
@@ -136,8 +134,8 @@ impl Resource<Run> for Marks {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        ec2_tags::put(&aws.ec2, &run.need(vpc::PART)?, new(&run.cluster).collect()).await?;
-        Ok(PART.to_owned())
+        ec2_tags::put(&aws.ec2, &run.need(components::VPC)?, new(&run.cluster).collect()).await?;
+        Ok(components::FINGERPRINT.to_owned())
     }
 
     async fn update(&self, aws: &Aws, run: &Run, _: &Fields, _: &Changed) -> Result<(), Error> {

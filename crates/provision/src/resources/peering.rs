@@ -7,16 +7,15 @@ use aws_sdk_ec2::types::{
     VpcPeeringConnectionStateReasonCode as State,
 };
 use futuswarm_aws::at_most_one;
+use futuswarm_converge::Resource;
 use futuswarm_spec::Peering as Wanted;
 
-use super::{role, vpc};
 use crate::aws::ec2_not_twice;
 use crate::consistency::{self, until_visible};
-use crate::error::{Error, failed, incomplete};
+use crate::error::{Error, failed, ignore_not_found, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::{CLUSTER_TAG, PART_TAG};
-use crate::{Aws, Cluster, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Mode, Run, components, ec2_tags, inventory};
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
@@ -48,10 +47,6 @@ struct There {
     ldap: Option<(String, bool)>,
 }
 
-pub(crate) fn part(name: &str) -> String {
-    format!("peering-{name}")
-}
-
 /// The peerings of this cluster that live and that the spec does not have, by name.
 async fn unwanted(aws: &Aws, run: &Run) -> Result<Vec<(String, Found)>, Error> {
     // A peering of ours has routes in our tables, and these were asked for already.
@@ -62,7 +57,7 @@ async fn unwanted(aws: &Aws, run: &Run) -> Result<Vec<(String, Found)>, Error> {
     }
     let found = run.inventory.peerings(aws).await?.iter().filter(|one| lives(one)).cloned();
     let named = found.filter_map(|one| {
-        let name = inventory::tag(one.tags(), PART_TAG)?.strip_prefix("peering-")?.to_owned();
+        let name = components::name_of_peering(inventory::tag(one.tags(), PART_TAG)?)?.to_owned();
         Some((name, one))
     });
     Ok(named.filter(|(name, _)| !run.cluster.spec.peering.contains_key(name)).collect())
@@ -332,15 +327,15 @@ impl Resource<Run> for Peering {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(&part(&self.name))
+        run.cluster.names.of(&components::peering(&self.name))
     }
 
     fn component(&self) -> String {
-        part(&self.name)
+        components::peering(&self.name)
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
@@ -406,7 +401,7 @@ impl Resource<Run> for Peering {
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let wanted = &self.settings;
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let mut tags = run.cluster.ec2_tags(ResourceType::VpcPeeringConnection, &Resource::component(self));
         tags.tags.get_or_insert_default().extend(self.role_tag());
         let made = until_visible("the VPC", || async {
@@ -483,7 +478,7 @@ async fn delete_routes(
         if network.is_none_or(|network| network == destination) {
             let delete = ec2.delete_route().set_route_table_id(table.route_table_id.clone());
             let deleted = delete.destination_cidr_block(destination).send().await;
-            role::or_gone(deleted.map_err(failed("DeleteRoute")))?;
+            ignore_not_found(deleted.map_err(failed("DeleteRoute")))?;
         }
     }
     Ok(())

@@ -4,20 +4,19 @@ mod subnets;
 
 use std::time::Duration;
 
-use aws_sdk_rds::types::{DbInstance, DbSnapshot, Tag};
+use aws_sdk_rds::types::{DbInstance, DbSnapshot};
+use futuswarm_converge::Resource;
 use futuswarm_spec::Rds as Wanted;
 
-use super::kms_key::KmsKey;
-use super::security_group::{DATABASE_PORT, SecurityGroup};
+use super::security_group::DATABASE_PORT;
+use super::tags;
 use crate::consistency::{self, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Mode, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Mode, Run, components};
 
 pub(crate) use subnets::SubnetGroup;
 
-pub(crate) const PART: &str = "rds";
 /// The user that owns everything; apps get users of their own.
 const MASTER: &str = "futuswarm";
 /// RDS needs ten minutes for a new server, and longer for a change of class with a stand-by.
@@ -37,21 +36,12 @@ const SETTINGS: &[Field] = &[
 /// The server; one that is not wanted has no settings.
 pub(crate) struct Rds(pub(crate) Option<Wanted>);
 
-/// Its name.
-pub(crate) fn name(cluster: &Cluster) -> String {
-    cluster.names.of("db")
-}
-
-pub(crate) fn tags(cluster: &Cluster, part: &str) -> Vec<Tag> {
-    cluster.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
-}
-
 fn number(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<DbInstance>, Error> {
-    let ask = aws.rds.describe_db_instances().db_instance_identifier(name(cluster));
+    let ask = aws.rds.describe_db_instances().db_instance_identifier(cluster.names.database());
     match ask.send().await.map_err(failed("DescribeDBInstances")) {
         Ok(found) => Ok(found.db_instances.unwrap_or_default().into_iter().next()),
         Err(error) if error.is_not_found() => Ok(None),
@@ -96,16 +86,19 @@ fn state(found: &DbInstance) -> &str {
 
 /// Waits until the server takes changes; a full disk takes the change that ends that.
 async fn until_available(aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
-    let what = format!("the database {} to be available", name(cluster));
+    let what = format!("the database {} to be available", cluster.names.database());
     consistency::wait(&what, AVAILABLE, || async {
         let found = find(aws, cluster).await?;
         match found.as_ref().map(state) {
             Some("available" | "storage-full") => Ok(Some(())),
-            Some(state @ ("failed" | "incompatible-parameters" | "incompatible-network" | "restore-error")) => Err(
-                Error::Missing(format!("the database {} is {state}: see its events in the RDS console", name(cluster))),
-            ),
+            Some(state @ ("failed" | "incompatible-parameters" | "incompatible-network" | "restore-error")) => {
+                Err(Error::Missing(format!(
+                    "the database {} is {state}: see its events in the RDS console",
+                    cluster.names.database()
+                )))
+            }
             Some("stopped") => {
-                let start = aws.rds.start_db_instance().db_instance_identifier(name(cluster));
+                let start = aws.rds.start_db_instance().db_instance_identifier(cluster.names.database());
                 match start.send().await.map_err(failed("StartDBInstance")) {
                     // An attempt whose answer was lost has started it.
                     Err(error) if !error.is(&["InvalidDBInstanceState"]) => Err(error.into()),
@@ -119,7 +112,7 @@ async fn until_available(aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
 }
 
 async fn until_gone(aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
-    let what = format!("the end of the database {}", name(cluster));
+    let what = format!("the end of the database {}", cluster.names.database());
     consistency::wait(&what, AVAILABLE, || async { Ok(find(aws, cluster).await?.is_none().then_some(())) }).await
 }
 
@@ -135,7 +128,7 @@ impl Rds {
 
     /// Looks until the server has taken its changes: for a moment after them it is still what it was.
     async fn until_changed(&self, aws: &Aws, run: &Run) -> Result<(), Error> {
-        let what = format!("the database {} to take its changes", name(&run.cluster));
+        let what = format!("the database {} to take its changes", run.cluster.names.database());
         let wanted = self.desired(run)?;
         consistency::wait(&what, AVAILABLE, || async {
             let Some(found) = find(aws, &run.cluster).await? else { return Ok(None) };
@@ -158,15 +151,17 @@ impl Resource<Run> for Rds {
     }
 
     fn name(&self, run: &Run) -> String {
-        name(&run.cluster)
+        run.cluster.names.database()
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::DATABASE.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        [subnets::PART, SecurityGroup::Database.part_name(), KmsKey::Cluster.part_name()].map(str::to_owned).to_vec()
+        [components::DATABASE_SUBNETS, components::SECURITY_DATABASE, components::CLUSTER_KEY]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     fn is_desired(&self) -> bool {
@@ -191,10 +186,10 @@ impl Resource<Run> for Rds {
             .with(Field::SecondZone, wanted.multi_az)
             .with(Field::Backups, format!("{} days", wanted.backup_days))
             .with(Field::DeletionProtection, wanted.deletion_protection)
-            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Database.part_name()))
+            .with(Field::SecurityGroup, run.id_or_unknown(components::SECURITY_DATABASE))
             .with(Field::Encrypted, true)
             .with(Field::Public, false)
-            .with_desired_tags(&run.cluster.tags(PART)))
+            .with_desired_tags(&run.cluster.tags(components::DATABASE)))
     }
 
     fn current(&self, run: &Run, found: &DbInstance) -> Fields {
@@ -213,7 +208,7 @@ impl Resource<Run> for Rds {
             .with(Field::SecurityGroup, groups.join(" "))
             .with(Field::Encrypted, found.storage_encrypted() == Some(true))
             .with(Field::Public, found.publicly_accessible() == Some(true))
-            .with_tags(tags, &run.cluster.tags(PART))
+            .with_tags(tags, &run.cluster.tags(components::DATABASE))
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -222,12 +217,12 @@ impl Resource<Run> for Rds {
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let wanted = self.settings()?;
-        let group = run.need(SecurityGroup::Database.part_name())?;
-        let key = run.need(KmsKey::Cluster.part_name())?;
+        let group = run.need(components::SECURITY_DATABASE)?;
+        let key = run.need(components::CLUSTER_KEY)?;
         until_visible("the database's subnets, key and security group", || async {
             aws.rds
                 .create_db_instance()
-                .db_instance_identifier(name(&run.cluster))
+                .db_instance_identifier(run.cluster.names.database())
                 .engine("postgres")
                 .engine_version(&wanted.engine_version)
                 .db_instance_class(&wanted.instance_class)
@@ -239,7 +234,7 @@ impl Resource<Run> for Rds {
                 .master_username(MASTER)
                 // AWS makes the password, keeps it in Secrets Manager and changes it; nobody else ever has it.
                 .manage_master_user_password(true)
-                .db_subnet_group_name(subnets::name(&run.cluster))
+                .db_subnet_group_name(run.cluster.names.database())
                 .vpc_security_group_ids(&group)
                 .publicly_accessible(false)
                 .multi_az(wanted.multi_az)
@@ -247,14 +242,14 @@ impl Resource<Run> for Rds {
                 .deletion_protection(wanted.deletion_protection)
                 .auto_minor_version_upgrade(true)
                 .copy_tags_to_snapshot(true)
-                .set_tags(Some(tags(&run.cluster, PART)))
+                .set_tags(Some(tags::rds(&run.cluster, components::DATABASE)))
                 .send()
                 .await
                 .map_err(failed("CreateDBInstance"))
         })
         .await?;
         until_available(aws, &run.cluster).await?;
-        Ok(name(&run.cluster))
+        Ok(run.cluster.names.database())
     }
 
     async fn update(&self, aws: &Aws, run: &Run, found: &DbInstance, changed: &Changed) -> Result<(), Error> {
@@ -270,12 +265,12 @@ impl Resource<Run> for Rds {
             let modify = aws
                 .rds
                 .modify_db_instance()
-                .db_instance_identifier(name(&run.cluster))
+                .db_instance_identifier(run.cluster.names.database())
                 .db_instance_class(&wanted.instance_class)
                 .multi_az(wanted.multi_az)
                 .backup_retention_period(number(wanted.backup_days))
                 .deletion_protection(wanted.deletion_protection)
-                .vpc_security_group_ids(run.need(SecurityGroup::Database.part_name())?)
+                .vpc_security_group_ids(run.need(components::SECURITY_DATABASE)?)
                 .publicly_accessible(false)
                 .apply_immediately(true);
             let modify = match changed.any(&[Field::Storage]) {
@@ -297,13 +292,16 @@ impl Resource<Run> for Rds {
         }
         if changed.tags() {
             let add = aws.rds.add_tags_to_resource().set_resource_name(found.db_instance_arn.clone());
-            add.set_tags(Some(tags(&run.cluster, PART))).send().await.map_err(failed("AddTagsToResource"))?;
+            add.set_tags(Some(tags::rds(&run.cluster, components::DATABASE)))
+                .send()
+                .await
+                .map_err(failed("AddTagsToResource"))?;
         }
         Ok(())
     }
 
     async fn delete(&self, aws: &Aws, run: &Run, found: &DbInstance) -> Result<(), Error> {
-        let name = name(&run.cluster);
+        let name = run.cluster.names.database();
         if state(found) == DELETING {
             return until_gone(aws, &run.cluster).await;
         }

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable};
+use futuswarm_converge::Resource;
 
-use super::subnet::Tier;
-use super::{internet_gateway, peering, vpc};
+use super::peering;
 use crate::aws::ec2_not_twice;
+use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components, ec2_tags, inventory};
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
@@ -28,24 +28,17 @@ pub(crate) struct Table(pub(crate) Tier, pub(crate) Vec<String>, pub(crate) Vec<
 impl Table {
     /// The table of a tier, for the zones and peerings of the spec.
     pub(crate) fn of(tier: Tier, spec: &futuswarm_spec::Spec) -> Self {
-        Self(tier, tier.parts(spec), spec.peering.keys().cloned().collect())
-    }
-
-    pub(crate) fn part_of(tier: Tier) -> &'static str {
-        match tier {
-            Tier::Public => "public-routes",
-            Tier::Private => "private-routes",
-        }
+        Self(tier, tier.subnets(spec), spec.peering.keys().cloned().collect())
     }
 
     /// Destination → part of the gateway or peering behind it.
     fn routes(&self, cluster: &Cluster) -> BTreeMap<String, String> {
         let mut routes = BTreeMap::new();
         if self.0 == Tier::Public {
-            routes.insert(EVERYWHERE.to_owned(), internet_gateway::PART.to_owned());
+            routes.insert(EVERYWHERE.to_owned(), components::INTERNET_GATEWAY.to_owned());
         }
         for (name, peering) in &cluster.spec.peering {
-            routes.insert(peering.cidr.to_string(), peering::part(name));
+            routes.insert(peering.cidr.to_string(), components::peering(name));
         }
         routes
     }
@@ -55,7 +48,7 @@ impl Table {
         let wanted = self.routes(&run.cluster);
         for (destination, part) in &wanted {
             let target = run.need(part)?;
-            let gateway = part == internet_gateway::PART;
+            let gateway = part == components::INTERNET_GATEWAY;
             match there.get(destination) {
                 Some(found) if *found == target => continue,
                 // In one step: no packet finds no way in between, and a target that EC2 refuses takes no route away.
@@ -166,17 +159,17 @@ impl Resource<Run> for Table {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(Self::part_of(self.0))
+        run.cluster.names.of(self.0.route_table())
     }
 
     fn component(&self) -> String {
-        Self::part_of(self.0).to_owned()
+        self.0.route_table().to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let mut needs = vec![vpc::PART.to_owned(), internet_gateway::PART.to_owned()];
+        let mut needs = vec![components::VPC.to_owned(), components::INTERNET_GATEWAY.to_owned()];
         needs.extend(self.1.iter().cloned());
-        needs.extend(self.2.iter().map(|name| peering::part(name)));
+        needs.extend(self.2.iter().map(|name| components::peering(name)));
         needs
     }
 
@@ -186,7 +179,7 @@ impl Resource<Run> for Table {
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
         let all = run.inventory.route_tables(aws).await?;
-        let Some(table) = run.inventory.find(all, "route tables", Self::part_of(self.0))? else { return Ok(None) };
+        let Some(table) = run.inventory.find(all, "route tables", self.0.route_table())? else { return Ok(None) };
         Ok(Some(Found { table, doomed: peering::doomed(aws, run).await? }))
     }
 
@@ -202,7 +195,7 @@ impl Resource<Run> for Table {
         for part in &self.1 {
             fields = fields.with(Field::Subnet(run.id_or_unknown(part)), "associated");
         }
-        Ok(fields.with_desired_tags(&run.cluster.tags(Self::part_of(self.0))))
+        Ok(fields.with_desired_tags(&run.cluster.tags(self.0.route_table())))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
@@ -215,12 +208,12 @@ impl Resource<Run> for Table {
         for subnet in associations(found).keys().filter(|subnet| ours.contains(subnet)) {
             fields = fields.with(Field::Subnet(subnet.clone()), "associated");
         }
-        fields.with_tags(inventory::pairs(found.table.tags()), &run.cluster.tags(Self::part_of(self.0)))
+        fields.with_tags(inventory::pairs(found.table.tags()), &run.cluster.tags(self.0.route_table()))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let vpc = run.need(vpc::PART)?;
-        let part = Self::part_of(self.0);
+        let vpc = run.need(components::VPC)?;
+        let part = self.0.route_table();
         let made = until_visible("the VPC", || async {
             let create = aws.ec2.create_route_table().vpc_id(&vpc);
             let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::RouteTable, part));
@@ -242,7 +235,7 @@ impl Resource<Run> for Table {
             self.set_subnets(aws, run, &id, Some(found)).await?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, Self::part_of(self.0)).await?;
+            ec2_tags::set(aws, &run.cluster, &id, self.0.route_table()).await?;
         }
         Ok(())
     }

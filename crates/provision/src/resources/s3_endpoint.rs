@@ -1,18 +1,15 @@
 //! The gateway endpoint for S3: the nodes' traffic to the bucket costs nothing and never leaves AWS.
 
 use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable, Tag, VpcEndpoint as Found, VpcEndpointType};
+use futuswarm_converge::Resource;
 
-use super::route_table::Table;
-use super::subnet::Tier;
-use super::vpc;
 use crate::aws::ec2_not_twice;
+use crate::components::Tier;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Mode, Run, components, ec2_tags, inventory};
 
-const PART: &str = "s3-endpoint";
 /// A tag of the VPC, which every run asks for: the endpoint's id. With it the routes tell whether the endpoint is there and associated,
 /// and asking for it would be a request for nothing.
 const MARK: &str = "futuswarm:s3-endpoint";
@@ -46,17 +43,17 @@ fn routed(run: &Run, all: &[RouteTable], id: &str) -> bool {
 
 /// What the mark on the VPC names.
 async fn marked(aws: &Aws, run: &Run) -> Result<Option<String>, Error> {
-    let vpc = run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", vpc::PART)?;
+    let vpc = run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", components::VPC)?;
     Ok(vpc.and_then(|vpc| inventory::tag(vpc.tags(), MARK).map(str::to_owned)))
 }
 
 async fn mark(aws: &Aws, run: &Run, id: &str) -> Result<(), Error> {
     let tag = Tag::builder().key(MARK).value(id).build();
-    ec2_tags::put(&aws.ec2, &run.need(vpc::PART)?, vec![tag]).await
+    ec2_tags::put(&aws.ec2, &run.need(components::VPC)?, vec![tag]).await
 }
 
 fn tables() -> [&'static str; 2] {
-    [Tier::Public, Tier::Private].map(Table::part_of)
+    [Tier::Public, Tier::Private].map(Tier::route_table)
 }
 
 impl Resource<Run> for S3Endpoint {
@@ -67,15 +64,15 @@ impl Resource<Run> for S3Endpoint {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(PART)
+        run.cluster.names.of(components::S3_ENDPOINT)
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::S3_ENDPOINT.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        tables().into_iter().chain([vpc::PART]).map(str::to_owned).collect()
+        tables().into_iter().chain([components::VPC]).map(str::to_owned).collect()
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
@@ -84,7 +81,7 @@ impl Resource<Run> for S3Endpoint {
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
         let marked = marked(aws, run).await?;
-        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(PART);
+        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(components::S3_ENDPOINT);
         if matches!(run.mode(), Mode::Apply { .. })
             && !tags_count
             && let Some(id) = &marked
@@ -100,7 +97,7 @@ impl Resource<Run> for S3Endpoint {
                 .is_some_and(|state| ["deleted", "deleting"].contains(&state.as_str().to_lowercase().as_str()))
         };
         let living: Vec<Found> = all.into_iter().filter(|endpoint| !gone(endpoint)).collect();
-        let found = run.inventory.find(&living, "VPC endpoints", PART)?;
+        let found = run.inventory.find(&living, "VPC endpoints", components::S3_ENDPOINT)?;
         Ok(found.map(|found| {
             let is_marked = marked.as_deref() == found.vpc_endpoint_id();
             Seen::Asked(Box::new(found), is_marked)
@@ -119,7 +116,7 @@ impl Resource<Run> for S3Endpoint {
         for part in tables() {
             fields = fields.with(Field::RouteTable(run.id_or_unknown(part)), "associated");
         }
-        Ok(fields.with_desired_tags(&run.cluster.tags(PART)))
+        Ok(fields.with_desired_tags(&run.cluster.tags(components::S3_ENDPOINT)))
     }
 
     fn current(&self, run: &Run, seen: &Seen) -> Fields {
@@ -128,11 +125,11 @@ impl Resource<Run> for S3Endpoint {
         for table in found.route_table_ids() {
             fields = fields.with(Field::RouteTable(table.clone()), "associated");
         }
-        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
+        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(components::S3_ENDPOINT))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let tables: Vec<String> = tables().into_iter().map(|part| run.need(part)).collect::<Result<_, _>>()?;
         let made = until_visible("the VPC and its route tables", || async {
             aws.ec2
@@ -141,7 +138,7 @@ impl Resource<Run> for S3Endpoint {
                 .vpc_endpoint_type(VpcEndpointType::Gateway)
                 .service_name(format!("com.amazonaws.{}.s3", run.cluster.spec.region))
                 .set_route_table_ids(Some(tables.clone()))
-                .tag_specifications(run.cluster.ec2_tags(ResourceType::VpcEndpoint, PART))
+                .tag_specifications(run.cluster.ec2_tags(ResourceType::VpcEndpoint, components::S3_ENDPOINT))
                 .customize()
                 .config_override(ec2_not_twice())
                 .send()
@@ -169,7 +166,7 @@ impl Resource<Run> for S3Endpoint {
             modify.send().await.map_err(failed("ModifyVpcEndpoint"))?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, PART).await?;
+            ec2_tags::set(aws, &run.cluster, &id, components::S3_ENDPOINT).await?;
         }
         // Last: from then on nobody asks for the endpoint itself.
         if changed.any(&[Field::S3Endpoint]) {

@@ -4,13 +4,12 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Found, UserIdGroupPair};
+use futuswarm_converge::Resource;
 
-use super::vpc;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components, ec2_tags, inventory};
 
 /// Where the edge of a node listens.
 pub(crate) const EDGE_PORT: i32 = 80;
@@ -89,16 +88,16 @@ fn there(found: &Found) -> Vec<(Rule, IpPermission)> {
 }
 
 impl SecurityGroup {
-    pub(crate) fn part_name(self) -> &'static str {
+    pub(crate) fn component_name(self) -> &'static str {
         match self {
-            Self::Nodes => "security-nodes",
-            Self::Balancer => "security-load-balancer",
-            Self::Database => "security-rds",
+            Self::Nodes => components::SECURITY_NODES,
+            Self::Balancer => components::SECURITY_BALANCER,
+            Self::Database => components::SECURITY_DATABASE,
         }
     }
 
     fn rules(self, run: &Run) -> BTreeSet<Rule> {
-        let group = |group: Self| Source::Group(run.id_or_unknown(group.part_name()));
+        let group = |group: Self| Source::Group(run.id_or_unknown(group.component_name()));
         let mut rules = BTreeSet::from([way_out()]);
         match self {
             Self::Balancer => {
@@ -120,7 +119,7 @@ impl SecurityGroup {
     /// Adds the rules that are missing and takes away those that are not wanted.
     async fn set_rules(self, aws: &Aws, run: &Run, id: &str, there: &[(Rule, IpPermission)]) -> Result<(), Error> {
         // The nodes' group names itself.
-        run.note_id(self.part_name().to_owned(), id.to_owned());
+        run.note_id(self.component_name().to_owned(), id.to_owned());
         let wanted = self.rules(run);
         for way in [Way::In, Way::Out] {
             let missing =
@@ -182,20 +181,20 @@ impl Resource<Run> for SecurityGroup {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(self.part_name().trim_start_matches("security-"))
+        run.cluster.names.of(self.component_name().trim_start_matches("security-"))
     }
 
     fn component(&self) -> String {
-        self.part_name().to_owned()
+        self.component_name().to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
         let others: &[&str] = match self {
             Self::Balancer => &[],
-            Self::Nodes => &[Self::Balancer.part_name()],
-            Self::Database => &[Self::Nodes.part_name()],
+            Self::Nodes => &[Self::Balancer.component_name()],
+            Self::Database => &[Self::Nodes.component_name()],
         };
-        others.iter().copied().chain([vpc::PART]).map(str::to_owned).collect()
+        others.iter().copied().chain([components::VPC]).map(str::to_owned).collect()
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
@@ -203,7 +202,7 @@ impl Resource<Run> for SecurityGroup {
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
-        run.inventory.find(run.inventory.security_groups(aws).await?, "security groups", self.part_name())
+        run.inventory.find(run.inventory.security_groups(aws).await?, "security groups", self.component_name())
     }
 
     fn id(&self, found: &Found) -> String {
@@ -211,11 +210,11 @@ impl Resource<Run> for SecurityGroup {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let mut fields = Fields::new().with(Field::Vpc, run.id_or_unknown(vpc::PART));
+        let mut fields = Fields::new().with(Field::Vpc, run.id_or_unknown(components::VPC));
         for rule in self.rules(run) {
             fields = fields.with(Field::Rule(rule.to_string()), "allowed");
         }
-        Ok(fields.with_desired_tags(&run.cluster.tags(self.part_name())))
+        Ok(fields.with_desired_tags(&run.cluster.tags(self.component_name())))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
@@ -223,7 +222,7 @@ impl Resource<Run> for SecurityGroup {
         for (rule, _) in there(found) {
             fields = fields.with(Field::Rule(rule.to_string()), "allowed");
         }
-        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(self.part_name()))
+        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(self.component_name()))
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -231,7 +230,7 @@ impl Resource<Run> for SecurityGroup {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let description = match self {
             Self::Nodes => "Futuswarm nodes",
             Self::Balancer => "Futuswarm load balancer",
@@ -240,7 +239,8 @@ impl Resource<Run> for SecurityGroup {
         let made = until_visible("the VPC", || async {
             let create = aws.ec2.create_security_group().group_name(self.name(run)).description(description);
             let create = create.vpc_id(&vpc);
-            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::SecurityGroup, self.part_name()));
+            let create =
+                create.tag_specifications(run.cluster.ec2_tags(ResourceType::SecurityGroup, self.component_name()));
             create.send().await.map_err(failed("CreateSecurityGroup"))
         });
         let id = made.await?.group_id.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?;
@@ -257,7 +257,7 @@ impl Resource<Run> for SecurityGroup {
             self.set_rules(aws, run, &id, &there(found)).await?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, self.part_name()).await?;
+            ec2_tags::set(aws, &run.cluster, &id, self.component_name()).await?;
         }
         Ok(())
     }

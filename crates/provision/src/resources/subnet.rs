@@ -1,38 +1,15 @@
 //! Subnets: a public and a private one in each zone.
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Subnet as Found};
+use futuswarm_converge::Resource;
 use futuswarm_spec::Spec;
 use ipnet::Ipv4Net;
 
-use super::vpc;
+use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
-
-/// What a subnet is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tier {
-    /// Nodes and load balancer.
-    Public,
-    /// Databases.
-    Private,
-}
-
-impl Tier {
-    pub(crate) fn part(self, zone: &str) -> String {
-        match self {
-            Self::Public => format!("public-{zone}"),
-            Self::Private => format!("private-{zone}"),
-        }
-    }
-
-    /// Parts of all subnets of this kind.
-    pub(crate) fn parts(self, spec: &Spec) -> Vec<String> {
-        spec.network.zones.iter().map(|zone| self.part(zone)).collect()
-    }
-}
+use crate::{Aws, Run, components, ec2_tags, inventory};
 
 /// A subnet; one without a place is there and not wanted.
 pub(crate) struct Subnet {
@@ -46,7 +23,7 @@ impl Subnet {
         let of = |tier: Tier, subnets: Vec<(String, Ipv4Net)>| {
             subnets
                 .into_iter()
-                .map(move |(zone, cidr)| Self { part: tier.part(&zone), place: Some((tier, zone, cidr)) })
+                .map(move |(zone, cidr)| Self { part: tier.subnet(&zone), place: Some((tier, zone, cidr)) })
         };
         of(Tier::Public, spec.public_subnets()).chain(of(Tier::Private, spec.private_subnets())).collect()
     }
@@ -54,7 +31,7 @@ impl Subnet {
     /// Those that are there and that the spec does not ask for, for example because a zone was taken out.
     pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
         let wanted: Vec<String> =
-            [Tier::Public, Tier::Private].iter().flat_map(|tier| tier.parts(&run.cluster.spec)).collect();
+            [Tier::Public, Tier::Private].iter().flat_map(|tier| tier.subnets(&run.cluster.spec)).collect();
         let found = run.inventory.subnets(aws).await?.iter();
         let parts = found.filter_map(|subnet| inventory::tag(subnet.tags(), crate::names::PART_TAG));
         Ok(parts
@@ -80,7 +57,7 @@ impl Resource<Run> for Subnet {
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
@@ -104,7 +81,7 @@ impl Resource<Run> for Subnet {
         Ok(Fields::new()
             .with(Field::Cidr, cidr)
             .with(Field::Zone, zone)
-            .with(Field::Vpc, run.id_or_unknown(vpc::PART))
+            .with(Field::Vpc, run.id_or_unknown(components::VPC))
             .with(Field::PublicAddresses, *tier == Tier::Public)
             .with_desired_tags(&run.cluster.tags(&self.part)))
     }
@@ -124,7 +101,7 @@ impl Resource<Run> for Subnet {
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let (tier, zone, cidr) = self.place.as_ref().ok_or_else(incomplete("CreateSubnet", "place"))?;
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let made = until_visible("the VPC", || async {
             let create = aws.ec2.create_subnet().vpc_id(&vpc).availability_zone(zone).cidr_block(cidr.to_string());
             let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::Subnet, &self.part));

@@ -1,16 +1,15 @@
 //! The target group: every node's edge, asked for its health.
 
-use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, Tag, TargetGroup as Found, TargetTypeEnum};
+use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, TargetGroup as Found, TargetTypeEnum};
+use futuswarm_converge::Resource;
 
 use super::security_group::EDGE_PORT;
-use super::{marks, vpc};
+use super::{marks, tags};
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components};
 
-pub(crate) const PART: &str = "target-group";
 /// The edge answers here when its host name is nobody's, as a health check's is.
 pub(crate) const HEALTH_PATH: &str = "/status";
 /// Seconds between two checks, and for the answer to one.
@@ -22,17 +21,6 @@ const HEALTHY: &str = "200";
 
 /// The target group.
 pub(crate) struct TargetGroup;
-
-pub(crate) fn tags(cluster: &Cluster, part: &str) -> Vec<Tag> {
-    cluster.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
-}
-
-/// Puts the tags of a balancer, target group or listener right.
-pub(crate) async fn add_tags(aws: &Aws, cluster: &Cluster, arn: &str, part: &str) -> Result<(), Error> {
-    let add = aws.balancing.add_tags().resource_arns(arn).set_tags(Some(tags(cluster, part)));
-    add.send().await.map_err(failed("AddTags"))?;
-    Ok(())
-}
 
 fn check(path: &str, interval: i32, timeout: i32, healthy: i32, unhealthy: i32, codes: &str) -> String {
     format!("{path} every {interval} s within {timeout} s answers {codes}, {healthy} up {unhealthy} down")
@@ -50,11 +38,11 @@ impl Resource<Run> for TargetGroup {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::TARGET_GROUP.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
@@ -72,7 +60,7 @@ impl Resource<Run> for TargetGroup {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
-            .with(Field::Vpc, run.id_or_unknown(vpc::PART))
+            .with(Field::Vpc, run.id_or_unknown(components::VPC))
             .with(Field::Port, EDGE_PORT)
             .with(Field::HealthCheck, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY));
         Ok(marks::wanted(fields))
@@ -98,7 +86,7 @@ impl Resource<Run> for TargetGroup {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let made = until_visible("the VPC", || async {
             aws.balancing
                 .create_target_group()
@@ -113,7 +101,7 @@ impl Resource<Run> for TargetGroup {
                 .healthy_threshold_count(THRESHOLD)
                 .unhealthy_threshold_count(THRESHOLD)
                 .matcher(Matcher::builder().http_code(HEALTHY).build())
-                .set_tags(Some(tags(&run.cluster, PART)))
+                .set_tags(Some(tags::balancing(&run.cluster, components::TARGET_GROUP)))
                 .send()
                 .await
                 .map_err(failed("CreateTargetGroup"))
@@ -125,7 +113,7 @@ impl Resource<Run> for TargetGroup {
 
     async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
         if marks::differs(changed) {
-            add_tags(aws, &run.cluster, &self.id(found), PART).await?;
+            tags::put_balancing(aws, &run.cluster, &self.id(found), components::TARGET_GROUP).await?;
         }
         if !changed.any(&[Field::HealthCheck]) {
             return Ok(());

@@ -3,16 +3,15 @@
 mod content;
 
 use aws_sdk_ec2::types::{LaunchTemplateVersion, ResourceType};
+use futuswarm_converge::Resource;
 use futuswarm_spec::Group;
 
-use super::security_group::SecurityGroup;
-use super::{image, instance_profile, key_pair, role};
+use super::{image, key_pair};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::CLUSTER_TAG;
-use crate::{Aws, Cluster, Run, ec2_tags};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components, ec2_tags};
 
 /// The template of a group; one that is not wanted has no settings.
 pub(crate) struct Template {
@@ -21,15 +20,6 @@ pub(crate) struct Template {
     key_pair: bool,
     /// Found before the graph runs, because a comparison asks nobody.
     image: String,
-}
-
-pub(crate) fn part(group: &str) -> String {
-    format!("template-{group}")
-}
-
-/// The name of a group's template.
-pub(crate) fn name(cluster: &Cluster, group: &str) -> String {
-    cluster.names.of(group)
 }
 
 impl Template {
@@ -78,18 +68,18 @@ impl Resource<Run> for Template {
     }
 
     fn name(&self, run: &Run) -> String {
-        name(&run.cluster, &self.group)
+        run.cluster.names.of(&self.group)
     }
 
     fn component(&self) -> String {
-        part(&self.group)
+        components::template(&self.group)
     }
 
     fn depends_on(&self) -> Vec<String> {
         let Some(group) = &self.wanted else { return Vec::new() };
-        let mut needs = vec![SecurityGroup::Nodes.part_name().to_owned(), role::part(group.role)];
-        needs.push(instance_profile::part(group.role));
-        needs.extend(self.key_pair.then(|| key_pair::PART.to_owned()));
+        let mut needs = vec![components::SECURITY_NODES.to_owned(), components::role(group.role)];
+        needs.push(components::instance_profile(group.role));
+        needs.extend(self.key_pair.then(|| components::KEY_PAIR.to_owned()));
         needs
     }
 
@@ -126,7 +116,8 @@ impl Resource<Run> for Template {
         let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplate", "group"))?;
         let data = content::data(run, &self.group, group, &self.image)?;
         let create = aws.ec2.create_launch_template().launch_template_name(self.name(run));
-        let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::LaunchTemplate, &part(&self.group)));
+        let create = create
+            .tag_specifications(run.cluster.ec2_tags(ResourceType::LaunchTemplate, &components::template(&self.group)));
         create.launch_template_data(data).send().await.map_err(failed("CreateLaunchTemplate"))?;
         Ok("1".to_owned())
     }
@@ -140,8 +131,13 @@ impl Resource<Run> for Template {
     ) -> Result<(), Error> {
         // The template's own tags; before the version that tells that they are right.
         if changed.any(&[Field::InstanceTags]) {
-            ec2_tags::set(aws, &run.cluster, found.launch_template_id().unwrap_or_default(), &part(&self.group))
-                .await?;
+            ec2_tags::set(
+                aws,
+                &run.cluster,
+                found.launch_template_id().unwrap_or_default(),
+                &components::template(&self.group),
+            )
+            .await?;
         }
         let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplateVersion", "group"))?;
         let (name, data) = (self.name(run), content::data(run, &self.group, group, &self.image)?);
@@ -154,7 +150,7 @@ impl Resource<Run> for Template {
             modify.send().await.map_err(failed("ModifyLaunchTemplate"))
         })
         .await?;
-        run.note_id(part(&self.group), version);
+        run.note_id(components::template(&self.group), version);
         Ok(())
     }
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use aws_sdk_acm::types::{CertificateStatus, ResourceRecord};
 use aws_sdk_route53::types::RrType;
+use futuswarm_converge::Resource;
 
 use super::certificate::{self, Certificate};
 use super::dns;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run, consistency};
-use futuswarm_converge::{Resource, UNKNOWN};
+use crate::{Aws, Run, components, consistency};
 
 /// ACM names the records within seconds of the request.
 const RECORDS: Duration = Duration::from_secs(120);
@@ -21,29 +21,6 @@ const ISSUED: Duration = Duration::from_secs(20 * 60);
 pub(crate) struct Validation {
     pub(crate) certificate: &'static str,
     pub(crate) domain: String,
-}
-
-pub(crate) fn part(certificate: &str) -> String {
-    format!("{certificate}-validation")
-}
-
-/// The ARN of a certificate, once it was issued.
-pub(crate) fn issued(run: &Run, certificate: &str) -> Option<String> {
-    run.id(&part(certificate)).filter(|arn| arn.starts_with("arn:"))
-}
-
-/// The same; in a plan also of a certificate that the run is going to get issued, whose ARN nobody knows yet.
-pub(crate) fn issued_by_then(run: &Run, certificate: &str) -> Option<String> {
-    issued(run, certificate)
-        .or_else(|| (run.mode().plans() && !is_elsewhere(run, certificate)).then(|| UNKNOWN.to_owned()))
-}
-
-/// The id of a validation that somebody else has to finish.
-const ELSEWHERE: &str = "elsewhere";
-
-/// Whether only somebody else can get the certificate issued.
-pub(crate) fn is_elsewhere(run: &Run, certificate: &str) -> bool {
-    run.id(&part(certificate)).as_deref() == Some(ELSEWHERE)
 }
 
 /// What was seen of it.
@@ -113,7 +90,7 @@ impl Resource<Run> for Validation {
     }
 
     fn component(&self) -> String {
-        part(self.certificate)
+        components::validation(self.certificate)
     }
 
     fn depends_on(&self) -> Vec<String> {
@@ -152,7 +129,7 @@ impl Resource<Run> for Validation {
         match seen {
             Seen::Issued(arn) => arn.clone(),
             Seen::Pending => String::new(),
-            Seen::Elsewhere => ELSEWHERE.to_owned(),
+            Seen::Elsewhere => certificate::ELSEWHERE.to_owned(),
         }
     }
 
@@ -175,7 +152,7 @@ impl Resource<Run> for Validation {
         let arn = run.need(self.certificate)?;
         // Only now it is known whether there is anything that we can do.
         if matches!(self.observe(aws, run).await?, Some(Seen::Elsewhere)) {
-            return Ok(ELSEWHERE.to_owned());
+            return Ok(certificate::ELSEWHERE.to_owned());
         }
         let zone = dns::zone(aws, run, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
         for record in self.records(aws, &arn).await? {

@@ -1,16 +1,15 @@
 //! The VPC.
 
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Tag, Vpc as Found};
+use futuswarm_converge::Resource;
 
 use super::marks;
 use crate::aws::ec2_not_twice;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components, ec2_tags, inventory};
 
-pub(crate) const PART: &str = "vpc";
 /// A tag that says that the VPC gives its instances names: asking EC2 for the attribute would be a request of its own.
 const HOSTNAMES: &str = "futuswarm:dns-hostnames";
 
@@ -25,11 +24,11 @@ impl Resource<Run> for Vpc {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(PART)
+        run.cluster.names.of(components::VPC)
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::VPC.to_owned()
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
@@ -37,7 +36,7 @@ impl Resource<Run> for Vpc {
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
-        run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", PART)
+        run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", components::VPC)
     }
 
     fn id(&self, found: &Found) -> String {
@@ -46,14 +45,14 @@ impl Resource<Run> for Vpc {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new().with(Field::Cidr, run.cluster.spec.network.cidr).with(Field::DnsHostnames, "on");
-        Ok(fields.with_desired_tags(&run.cluster.tags(PART)))
+        Ok(fields.with_desired_tags(&run.cluster.tags(components::VPC)))
     }
 
     fn current(&self, run: &Run, found: &Found) -> Fields {
         Fields::new()
             .with(Field::Cidr, found.cidr_block().unwrap_or_default())
             .with_some(Field::DnsHostnames, inventory::tag(found.tags(), HOSTNAMES))
-            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
+            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(components::VPC))
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -63,7 +62,7 @@ impl Resource<Run> for Vpc {
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let create = aws.ec2.create_vpc().cidr_block(run.cluster.spec.network.cidr.to_string());
         // Whatever is made from here on has the spec's tags, also when this call's answer is lost.
-        let mut tags = run.cluster.ec2_tags(ResourceType::Vpc, PART);
+        let mut tags = run.cluster.ec2_tags(ResourceType::Vpc, components::VPC);
         tags.tags.get_or_insert_default().extend(marks::new(&run.cluster));
         let made = create.tag_specifications(tags).customize().config_override(ec2_not_twice()).send().await;
         let made = made.map_err(failed("CreateVpc"))?.vpc.and_then(|vpc| vpc.vpc_id);
@@ -78,7 +77,7 @@ impl Resource<Run> for Vpc {
             name_hosts(aws, &id).await?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, PART).await?;
+            ec2_tags::set(aws, &run.cluster, &id, components::VPC).await?;
         }
         Ok(())
     }

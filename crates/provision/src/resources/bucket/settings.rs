@@ -11,12 +11,10 @@ use aws_sdk_s3::types::{
 use futuswarm_model::keys;
 use futuswarm_spec::Retention;
 
-use super::super::kms_key::KmsKey;
-use super::PART;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Field, Fields};
-use crate::{Aws, Cluster, Run, policies};
+use crate::{Aws, Cluster, Run, components, policies};
 
 /// Days after which the parts of an upload that was never finished go.
 const UNFINISHED_DAYS: i32 = 7;
@@ -114,7 +112,7 @@ pub(super) fn wanted(run: &Run) -> Result<Fields, Error> {
     let mut fields = Fields::new()
         .with(Field::PublicAccess, "blocked")
         .with(Field::Versioning, BucketVersioningStatus::Enabled.as_str())
-        .with(Field::Encryption, run.id_or_unknown(KmsKey::Cluster.part_name()))
+        .with(Field::Encryption, run.id_or_unknown(components::CLUSTER_KEY))
         .with_some(Field::BucketPolicy, policy(&run.cluster));
     for rule in rules(&run.cluster.spec.retention)? {
         fields = fields.with(Field::Expiry(rule.id().unwrap_or_default().to_owned()), in_words(&rule));
@@ -151,7 +149,7 @@ pub(super) async fn read(aws: &Aws, cluster: &Cluster, name: &str) -> Result<Opt
         fields = fields.with(Field::Expiry(name), words);
     }
     let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    Ok(Some(fields.with_tags(tags, &cluster.tags(PART))))
+    Ok(Some(fields.with_tags(tags, &cluster.tags(components::BUCKET))))
 }
 
 /// The answer, or nothing when the setting was never made.
@@ -233,7 +231,7 @@ pub(super) async fn version(aws: &Aws, name: &str) -> Result<(), Error> {
 pub(super) async fn encrypt(aws: &Aws, run: &Run, name: &str) -> Result<(), Error> {
     let default = ServerSideEncryptionByDefault::builder()
         .sse_algorithm(ServerSideEncryption::AwsKms)
-        .kms_master_key_id(run.need(KmsKey::Cluster.part_name())?)
+        .kms_master_key_id(run.need(components::CLUSTER_KEY)?)
         .build()
         .map_err(unbuilt)?;
     // The bucket key saves a KMS request per object.

@@ -6,12 +6,11 @@ use aws_sdk_autoscaling::types::{
 };
 use futuswarm_spec::{Group, Role};
 
-use super::super::subnet::Tier;
-use super::super::{target_group, template};
+use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed};
-use crate::field::{Field, Fields};
-use crate::{Aws, Run};
+use crate::field::{Field, Fields, sorted};
+use crate::{Aws, Run, components};
 
 /// The hook that holds an ending instance until its node has handed over its tasks.
 const HOOK_NAME: &str = "futuswarm-drain";
@@ -38,26 +37,20 @@ pub(super) fn size(nodes: u32) -> i32 {
     i32::try_from(nodes).unwrap_or(i32::MAX)
 }
 
-fn sorted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let mut words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    words.sort_unstable();
-    words.join(" ")
-}
-
 fn hook_in_words(seconds: i32, result: &str) -> String {
     format!("{seconds} s, then {result}")
 }
 
 pub(super) fn wanted(run: &Run, name: &str, group: &Group, behind: &str) -> Fields {
-    let subnets: Vec<String> = group.zones.iter().map(|zone| run.id_or_unknown(&Tier::Public.part(zone))).collect();
-    let version = run.id_or_unknown(&template::part(name));
+    let subnets: Vec<String> = group.zones.iter().map(|zone| run.id_or_unknown(&Tier::Public.subnet(zone))).collect();
+    let version = run.id_or_unknown(&components::template(name));
     let mixed = is_mixed(group);
     Fields::new()
         .with_some(Field::Nodes, (group.min == group.max).then_some(group.min))
         .with(Field::MinSize, group.min)
         .with(Field::MaxSize, group.max)
         .with(Field::Subnets, sorted(subnets.iter().map(String::as_str)))
-        .with(Field::Template, format!("{} version {version}", template::name(&run.cluster, name)))
+        .with(Field::Template, format!("{} version {version}", run.cluster.names.of(name)))
         .with_some(Field::InstanceTypes, mixed.then(|| group.instance_types.join(" ")))
         .with_some(Field::Spot, mixed.then_some(group.spot))
         .with(Field::HealthCheck, "EC2")
@@ -177,7 +170,7 @@ pub(super) async fn unprotect(aws: &Aws, group: &AutoScalingGroup) -> Result<(),
 /// Puts the group behind this target group or classic load balancer, and no other.
 pub(super) async fn attach(aws: &Aws, found: &AutoScalingGroup, part: &str, behind: &str) -> Result<(), Error> {
     let name = found.auto_scaling_group_name().unwrap_or_default();
-    if part == target_group::PART {
+    if part == components::TARGET_GROUP {
         until_visible("the target group", || async {
             let attach = aws.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
             attach.target_group_arns(behind).send().await.map_err(failed("AttachLoadBalancerTargetGroups"))
