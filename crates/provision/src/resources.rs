@@ -5,6 +5,7 @@ mod bucket;
 mod certificate;
 mod classic;
 mod dns;
+mod fingerprint;
 mod genesis;
 mod group;
 mod image;
@@ -14,7 +15,6 @@ mod key_pair;
 mod kms_key;
 mod listener;
 mod load_balancer;
-mod marks;
 mod peering;
 mod rds;
 mod role;
@@ -45,11 +45,11 @@ pub async fn apply(aws: &Aws, run: Run) -> Result<Report, Error> {
     preflight::check_adoption(&run, &steps)?;
     preflight::check(aws, &run).await?;
     steps.extend(template::Template::all(aws, &run).await?.into_iter().map(step));
-    let former = marks::former(aws, &run).await?;
-    let run = run.with_stale_tags(former.stale_tags);
-    futuswarm_converge::apply(aws, &run, steps, async || orphans(aws, &run, &former).await).await?;
-    if former.differs {
-        futuswarm_converge::run_forwards(aws, &run, &[step(marks::Marks)]).await?;
+    let previous = fingerprint::previous(aws, &run).await?;
+    let run = run.with_stale_tags(previous.stale_tags);
+    futuswarm_converge::apply(aws, &run, steps, async || orphans(aws, &run, &previous).await).await?;
+    if previous.differs {
+        futuswarm_converge::run_forwards(aws, &run, &[step(fingerprint::Fingerprint)]).await?;
     }
     Ok(run.ledger().take_report())
 }
@@ -62,7 +62,7 @@ pub async fn apply(aws: &Aws, run: Run) -> Result<Report, Error> {
 pub async fn destroy(aws: &Aws, run: &Run) -> Result<Report, Error> {
     let mut steps = common(run);
     steps.extend(template::Template::to_delete(&run.cluster.spec).into_iter().map(step));
-    steps.extend(orphans(aws, run, &marks::former(aws, run).await?).await?);
+    steps.extend(orphans(aws, run, &fingerprint::previous(aws, run).await?).await?);
     futuswarm_converge::destroy(aws, run, &steps).await?;
     Ok(run.ledger().take_report())
 }
@@ -82,7 +82,7 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
         step(security_group::SecurityGroup::Balancer),
         step(security_group::SecurityGroup::Nodes),
         step(security_group::SecurityGroup::Database),
-        step(rds::SubnetGroup { subnets: Tier::Private.subnets(spec), wanted: spec.rds.is_some() }),
+        step(rds::SubnetGroup { subnets: Tier::Private.subnets(spec), desired: spec.rds.is_some() }),
         step(rds::Rds(spec.rds.clone())),
     ];
     steps.extend(key_pair::KeyPair::of(run).map(step));
@@ -95,9 +95,9 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
     }
     steps.extend(subnet::Subnet::all(spec).into_iter().map(step));
     steps.extend(peering::Peering::all(spec).into_iter().map(step));
-    for (part, domain) in certificate::all(spec) {
-        steps.push(step(validation::Validation { certificate: part, domain: domain.clone() }));
-        steps.push(step(certificate::Certificate { part, domain }));
+    for (component, domain) in certificate::all(spec) {
+        steps.push(step(validation::Validation { certificate: component, domain: domain.clone() }));
+        steps.push(step(certificate::Certificate { component, domain }));
     }
     steps.extend(balancer(spec));
     steps.extend(dns::all(spec).into_iter().map(step));
@@ -109,7 +109,7 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step<Run>>> {
     let subnets = Tier::Public.subnets(spec);
     match spec.load_balancer.kind {
         BalancerKind::Application => {
-            let certificates = certificate::all(spec).into_iter().map(|(part, _)| part.to_owned()).collect();
+            let certificates = certificate::all(spec).into_iter().map(|(component, _)| component.to_owned()).collect();
             vec![
                 step(load_balancer::LoadBalancer(subnets)),
                 step(target_group::TargetGroup),
@@ -125,9 +125,9 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step<Run>>> {
 }
 
 /// What is there and the spec no longer asks for: key pairs, groups, templates, zones, peerings, the other kind of balancer, domains.
-async fn orphans(aws: &Aws, run: &Run, former: &marks::Former) -> Result<Vec<Box<dyn Step<Run>>>, Error> {
+async fn orphans(aws: &Aws, run: &Run, previous: &fingerprint::Previous) -> Result<Vec<Box<dyn Step<Run>>>, Error> {
     let mut steps: Vec<Box<dyn Step<Run>>> = Vec::new();
-    match former.balancer {
+    match previous.balancer {
         Some(BalancerKind::Application) => steps.extend([
             orphan(load_balancer::LoadBalancer(Vec::new())),
             orphan(target_group::TargetGroup),
@@ -140,12 +140,12 @@ async fn orphans(aws: &Aws, run: &Run, former: &marks::Former) -> Result<Vec<Box
         }
         None => {}
     }
-    for ((part, dns), domain) in
-        components::PREVIOUS_CERTIFICATES.into_iter().zip(components::PREVIOUS_DNS).zip(&former.domains)
+    for ((component, dns), domain) in
+        components::PREVIOUS_CERTIFICATES.into_iter().zip(components::PREVIOUS_DNS).zip(&previous.domains)
     {
-        steps.push(orphan(validation::Validation { certificate: part, domain: domain.clone() }));
-        steps.push(orphan(certificate::Certificate { part, domain: domain.clone() }));
-        steps.push(orphan(dns::Names { part: dns, domain: domain.clone() }));
+        steps.push(orphan(validation::Validation { certificate: component, domain: domain.clone() }));
+        steps.push(orphan(certificate::Certificate { component, domain: domain.clone() }));
+        steps.push(orphan(dns::Names { component: dns, domain: domain.clone() }));
     }
     steps.extend(key_pair::KeyPair::orphans(aws, run).await?.into_iter().map(step));
     steps.extend(group::Group::orphans(aws, run).await?.into_iter().map(step));

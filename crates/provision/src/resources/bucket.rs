@@ -116,11 +116,11 @@ impl Resource<Run> for Bucket {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        Ok(settings::wanted(run)?.with_desired_tags(&run.cluster.tags(components::BUCKET)))
+        Ok(settings::desired(run)?.with_desired_tags(&run.cluster.tags(components::BUCKET)))
     }
 
-    fn current(&self, _: &Run, found: &Fields) -> Fields {
-        found.clone()
+    fn current(&self, _: &Run, observed: &Fields) -> Fields {
+        observed.clone()
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -133,7 +133,7 @@ impl Resource<Run> for Bucket {
         }
         until_visible("the name of a bucket that was just deleted", || async {
             match create.clone().send().await.map_err(failed("CreateBucket")) {
-                // By a call of ours whose answer was lost: there was none when this run looked.
+                // By a call of ours whose answer was lost: there was none when this run observed it.
                 Err(error) if error.is(&["BucketAlreadyOwnedByYou"]) => Ok(()),
                 outcome => outcome.map(drop),
             }
@@ -171,9 +171,9 @@ impl Resource<Run> for Bucket {
             let page = aws.s3.list_object_versions().bucket(&name).send().await;
             let page = page.map_err(failed("ListObjectVersions"))?;
             let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
-            let marks = page.delete_markers().iter().map(|mark| (mark.key(), mark.version_id()));
+            let markers = page.delete_markers().iter().map(|mark| (mark.key(), mark.version_id()));
             let mut objects = Vec::new();
-            for (key, version) in versions.chain(marks) {
+            for (key, version) in versions.chain(markers) {
                 let object = ObjectIdentifier::builder().key(key.unwrap_or_default());
                 objects.push(object.set_version_id(version.map(str::to_owned)).build().map_err(unbuilt)?);
             }

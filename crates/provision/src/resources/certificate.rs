@@ -5,7 +5,7 @@ use futuswarm_aws::at_most_one;
 use futuswarm_converge::{Resource, UNKNOWN};
 use sha2::{Digest as _, Sha256};
 
-use super::{marks, tags};
+use super::{fingerprint, tags};
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
@@ -14,7 +14,7 @@ use crate::{Aws, Cluster, Run, components};
 
 /// The certificate of a domain; its id is its ARN.
 pub(crate) struct Certificate {
-    pub(crate) part: &'static str,
+    pub(crate) component: &'static str,
     pub(crate) domain: String,
 }
 
@@ -72,7 +72,7 @@ impl Certificate {
         let request = aws.acm.request_certificate().domain_name(&self.domain);
         let request =
             request.subject_alternative_names(wildcard(&self.domain)).validation_method(ValidationMethod::Dns);
-        let request = request.idempotency_token(token).set_tags(Some(tags::acm(cluster, self.part)?));
+        let request = request.idempotency_token(token).set_tags(Some(tags::acm(cluster, self.component)?));
         let made = request.send().await.map_err(failed("RequestCertificate"))?;
         made.certificate_arn.ok_or_else(incomplete("RequestCertificate", "CertificateArn"))
     }
@@ -90,7 +90,7 @@ impl Resource<Run> for Certificate {
     }
 
     fn component(&self) -> String {
-        self.part.to_owned()
+        self.component.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
@@ -106,17 +106,22 @@ impl Resource<Run> for Certificate {
         Ok(at_most_one(format!("certificates for {}", self.domain), candidates, arn)?)
     }
 
-    fn id(&self, found: &CertificateSummary) -> String {
-        found.certificate_arn().unwrap_or_default().to_owned()
+    fn id(&self, observed: &CertificateSummary) -> String {
+        observed.certificate_arn().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, _: &Run) -> Result<Fields, Error> {
-        Ok(marks::wanted(Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain)))))
+        Ok(fingerprint::desired(
+            Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain))),
+        ))
     }
 
     fn current(&self, run: &Run, _: &CertificateSummary) -> Fields {
         // By these it was found.
-        marks::current(run, Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain))))
+        fingerprint::current(
+            run,
+            Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain))),
+        )
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -134,17 +139,20 @@ impl Resource<Run> for Certificate {
         }
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &CertificateSummary, _: &Changed) -> Result<(), Error> {
-        if !is_ours(aws, &run.cluster, &self.id(found)).await? {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &CertificateSummary, _: &Changed) -> Result<(), Error> {
+        if !is_ours(aws, &run.cluster, &self.id(observed)).await? {
             return Ok(());
         }
-        let add = aws.acm.add_tags_to_certificate().certificate_arn(self.id(found));
-        add.set_tags(Some(tags::acm(&run.cluster, self.part)?)).send().await.map_err(failed("AddTagsToCertificate"))?;
+        let add = aws.acm.add_tags_to_certificate().certificate_arn(self.id(observed));
+        add.set_tags(Some(tags::acm(&run.cluster, self.component)?))
+            .send()
+            .await
+            .map_err(failed("AddTagsToCertificate"))?;
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, run: &Run, found: &CertificateSummary) -> Result<(), Error> {
-        let arn = self.id(found);
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &CertificateSummary) -> Result<(), Error> {
+        let arn = self.id(observed);
         if !is_ours(aws, &run.cluster, &arn).await? {
             run.note(format!("the certificate {arn} for {} stays: the cluster did not ask for it", self.domain));
             return Ok(());

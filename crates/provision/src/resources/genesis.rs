@@ -188,7 +188,7 @@ mod tests {
             (&["w1"], true, false, "the only managers died: tasks go on, and a person decides"),
             (&["w1"], false, true, "a destroy that was killed after the managers and before the workers"),
             (&[], false, true, "a destroy that kept the data"),
-            (&[], true, true, "the group was made anew by hand: its managers wait for ever"),
+            (&[], true, true, "the group was made again by hand: its managers wait for ever"),
         ] {
             assert_eq!(remains(managers, members, alive, has_managers_group).has_ended(), ended, "{why}");
         }

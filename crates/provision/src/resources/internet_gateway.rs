@@ -1,6 +1,6 @@
 //! The internet gateway: the public subnets' way out.
 
-use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType, RouteState, RouteTable};
+use aws_sdk_ec2::types::{InternetGateway as Described, ResourceType, RouteState, RouteTable};
 use futuswarm_converge::Resource;
 
 use crate::aws::ec2_not_twice;
@@ -13,10 +13,10 @@ use crate::{Aws, Mode, Run, components, ec2_tags, inventory};
 /// The cluster's internet gateway.
 pub(crate) struct InternetGateway;
 
-/// What was seen of it.
-pub(crate) enum Seen {
-    /// It was asked for.
-    Asked(Found),
+/// As AWS describes it.
+pub(crate) enum Observed {
+    /// It is described.
+    Described(Described),
     /// The public route table leads to it, so it is there and attached: a request less.
     Routed(String),
 }
@@ -31,7 +31,7 @@ fn routed(run: &Run, tables: &[RouteTable]) -> Option<String> {
 }
 
 impl Resource<Run> for InternetGateway {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "internet gateway"
@@ -53,26 +53,26 @@ impl Resource<Run> for InternetGateway {
         Some("igw-")
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(components::INTERNET_GATEWAY);
         if matches!(run.mode(), Mode::Apply { .. })
             && !tags_count
             && let Some(id) = routed(run, run.inventory.route_tables(aws).await?)
         {
-            return Ok(Some(Seen::Routed(id)));
+            return Ok(Some(Observed::Routed(id)));
         }
-        let found = run.inventory.find(
+        let observed = run.inventory.find(
             run.inventory.gateways(aws).await?,
             "internet gateways",
             components::INTERNET_GATEWAY,
         )?;
-        Ok(found.map(Seen::Asked))
+        Ok(observed.map(Observed::Described))
     }
 
-    fn id(&self, seen: &Seen) -> String {
-        match seen {
-            Seen::Asked(found) => found.internet_gateway_id().unwrap_or_default().to_owned(),
-            Seen::Routed(id) => id.clone(),
+    fn id(&self, observed: &Observed) -> String {
+        match observed {
+            Observed::Described(observed) => observed.internet_gateway_id().unwrap_or_default().to_owned(),
+            Observed::Routed(id) => id.clone(),
         }
     }
 
@@ -82,15 +82,15 @@ impl Resource<Run> for InternetGateway {
             .with_desired_tags(&run.cluster.tags(components::INTERNET_GATEWAY)))
     }
 
-    fn current(&self, run: &Run, seen: &Seen) -> Fields {
-        let Seen::Asked(found) = seen else {
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let Observed::Described(observed) = observed else {
             let attached = Fields::new().with(Field::AttachedTo, run.id_or_unknown(components::VPC));
             return attached.with_desired_tags(&run.cluster.tags(components::INTERNET_GATEWAY));
         };
-        let attached = found.attachments().iter().find_map(|attachment| attachment.vpc_id());
+        let attached = observed.attachments().iter().find_map(|attachment| attachment.vpc_id());
         Fields::new()
             .with_some(Field::AttachedTo, attached)
-            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(components::INTERNET_GATEWAY))
+            .with_tags(inventory::pairs(observed.tags()), &run.cluster.tags(components::INTERNET_GATEWAY))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -112,10 +112,10 @@ impl Resource<Run> for InternetGateway {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
-        let id = self.id(seen);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let id = self.id(observed);
         if changed.any(&[Field::AttachedTo]) {
-            detach(aws, seen).await?;
+            detach(aws, observed).await?;
             attach(aws, run, &id).await?;
         }
         if changed.tags() {
@@ -124,9 +124,9 @@ impl Resource<Run> for InternetGateway {
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
-        detach(aws, seen).await?;
-        let id = self.id(seen);
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        detach(aws, observed).await?;
+        let id = self.id(observed);
         let delete = aws.ec2.delete_internet_gateway().internet_gateway_id(id);
         delete.send().await.map_err(failed("DeleteInternetGateway"))?;
         Ok(())
@@ -151,15 +151,15 @@ async fn attach(aws: &Aws, run: &Run, id: &str) -> Result<(), Error> {
 
 async fn is_attached(aws: &Aws, id: &str, vpc: &str) -> Result<bool, Error> {
     let ask = aws.ec2.describe_internet_gateways().internet_gateway_ids(id).send().await;
-    let found = ask.map_err(failed("DescribeInternetGateways"))?.internet_gateways.unwrap_or_default();
-    let mut attachments = found.iter().flat_map(|gateway| gateway.attachments());
+    let observed = ask.map_err(failed("DescribeInternetGateways"))?.internet_gateways.unwrap_or_default();
+    let mut attachments = observed.iter().flat_map(|gateway| gateway.attachments());
     Ok(attachments.any(|attachment| attachment.vpc_id() == Some(vpc)))
 }
 
-async fn detach(aws: &Aws, seen: &Seen) -> Result<(), Error> {
-    let Seen::Asked(found) = seen else { return Ok(()) };
-    let id = found.internet_gateway_id().unwrap_or_default();
-    for vpc in found.attachments().iter().filter_map(|attachment| attachment.vpc_id()) {
+async fn detach(aws: &Aws, observed: &Observed) -> Result<(), Error> {
+    let Observed::Described(observed) = observed else { return Ok(()) };
+    let id = observed.internet_gateway_id().unwrap_or_default();
+    for vpc in observed.attachments().iter().filter_map(|attachment| attachment.vpc_id()) {
         // It waits for the last public address of the VPC.
         until_free("the internet gateway", || async {
             let detach = aws.ec2.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc);

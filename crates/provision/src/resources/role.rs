@@ -37,7 +37,7 @@ impl Role {
     }
 }
 
-/// IAM returns documents percent-encoded (RFC 3986); written anew, so that spaces and order do not count.
+/// IAM returns documents percent-encoded (RFC 3986); written again, so that spaces and order do not count.
 fn document(text: Option<&str>) -> Option<String> {
     let decoded = percent_encoding::percent_decode_str(text?).decode_utf8_lossy().into_owned();
     Some(serde_json::from_str::<Value>(&decoded).map_or(decoded, |value| value.to_string()))
@@ -67,8 +67,8 @@ impl Resource<Run> for Role {
         Ok(run.inventory.roles(aws).await?.iter().find(|role| role.role_name() == Some(&name)).cloned())
     }
 
-    fn id(&self, found: &RoleDetail) -> String {
-        found.role_id().unwrap_or_default().to_owned()
+    fn id(&self, observed: &RoleDetail) -> String {
+        observed.role_id().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
@@ -78,16 +78,16 @@ impl Resource<Run> for Role {
             .with_desired_tags(&run.cluster.tags(&components::role(self.0))))
     }
 
-    fn current(&self, run: &Run, found: &RoleDetail) -> Fields {
-        let mut fields = Fields::new().with_some(Field::Trust, document(found.assume_role_policy_document()));
-        for policy in found.role_policy_list() {
+    fn current(&self, run: &Run, observed: &RoleDetail) -> Fields {
+        let mut fields = Fields::new().with_some(Field::Trust, document(observed.assume_role_policy_document()));
+        for policy in observed.role_policy_list() {
             let name = policy.policy_name().unwrap_or_default().to_owned();
             fields = fields.with_some(Field::Policy(name), document(policy.policy_document()));
         }
-        for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
+        for policy in observed.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
             fields = fields.with(Field::Policy(policy.to_owned()), "attached");
         }
-        fields.with_tags(tags::iam_pairs(found.tags()), &run.cluster.tags(&components::role(self.0)))
+        fields.with_tags(tags::iam_pairs(observed.tags()), &run.cluster.tags(&components::role(self.0)))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -100,7 +100,7 @@ impl Resource<Run> for Role {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &RoleDetail, changed: &Changed) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &RoleDetail, changed: &Changed) -> Result<(), Error> {
         let name = self.name(run);
         if changed.any(&[Field::Trust]) {
             let update = aws.iam.update_assume_role_policy().role_name(&name);
@@ -110,13 +110,13 @@ impl Resource<Run> for Role {
         if changed.any_of(|field| matches!(field, Field::Policy(_))) {
             self.put_policy(aws, run).await?;
             // Least privilege: another policy is somebody's accident.
-            for other in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
+            for other in observed.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
                 if other != POLICY {
                     let delete = aws.iam.delete_role_policy().role_name(&name).policy_name(other);
                     ignore_not_found(delete.send().await.map_err(failed("DeleteRolePolicy")))?;
                 }
             }
-            detach_policies(aws, &name, found).await?;
+            detach_policies(aws, &name, observed).await?;
         }
         if changed.tags() {
             let tag =
@@ -126,13 +126,13 @@ impl Resource<Run> for Role {
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, run: &Run, found: &RoleDetail) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &RoleDetail) -> Result<(), Error> {
         let name = self.name(run);
-        for policy in policies_to_delete(found) {
+        for policy in policies_to_delete(observed) {
             let delete = aws.iam.delete_role_policy().role_name(&name).policy_name(policy);
             ignore_not_found(delete.send().await.map_err(failed("DeleteRolePolicy")))?;
         }
-        detach_policies(aws, &name, found).await?;
+        detach_policies(aws, &name, observed).await?;
         until_detached("the role", || async {
             aws.iam.delete_role().role_name(&name).send().await.map_err(failed("DeleteRole"))
         })
@@ -143,13 +143,13 @@ impl Resource<Run> for Role {
 
 /// The inline policies of a role that goes. Ours is among them even when it was not listed: the list of a role that was just made
 /// may be older than its policy.
-fn policies_to_delete(found: &RoleDetail) -> BTreeSet<&str> {
-    let listed = found.role_policy_list().iter().filter_map(|policy| policy.policy_name());
+fn policies_to_delete(observed: &RoleDetail) -> BTreeSet<&str> {
+    let listed = observed.role_policy_list().iter().filter_map(|policy| policy.policy_name());
     listed.chain([POLICY]).collect()
 }
 
-async fn detach_policies(aws: &Aws, name: &str, found: &RoleDetail) -> Result<(), Error> {
-    for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
+async fn detach_policies(aws: &Aws, name: &str, observed: &RoleDetail) -> Result<(), Error> {
+    for policy in observed.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
         let detach = aws.iam.detach_role_policy().role_name(name).policy_arn(policy);
         ignore_not_found(detach.send().await.map_err(failed("DetachRolePolicy")))?;
     }

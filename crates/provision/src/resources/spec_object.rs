@@ -49,7 +49,7 @@ impl Resource<Run> for SpecObject {
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Value>, Error> {
         match bucket::object::<Value>(aws, run, keys::SPEC).await {
-            Ok(found) => Ok(found.map(|found| found.value)),
+            Ok(observed) => Ok(observed.map(|observed| observed.value)),
             // Somebody wrote something else there.
             Err(futuswarm_store::Error::Malformed { .. }) => Ok(Some(Value::Null)),
             Err(error) => Err(error.into()),
@@ -66,8 +66,8 @@ impl Resource<Run> for SpecObject {
         Ok(flatten("", &value, Fields::new()))
     }
 
-    fn current(&self, _: &Run, found: &Value) -> Fields {
-        flatten("", found, Fields::new())
+    fn current(&self, _: &Run, observed: &Value) -> Fields {
+        flatten("", observed, Fields::new())
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {

@@ -13,10 +13,10 @@ use crate::field::{Changed, Field, Fields};
 use crate::names::CLUSTER_TAG;
 use crate::{Aws, Run, components, ec2_tags};
 
-/// The template of a group; one that is not wanted has no settings.
+/// The template of a group; one that is not desired has no settings.
 pub(crate) struct Template {
     group: String,
-    wanted: Option<Group>,
+    desired: Option<Group>,
     key_pair: bool,
     /// Found before the graph runs, because a comparison asks nobody.
     image: String,
@@ -27,8 +27,8 @@ impl Template {
         let mut all = Vec::new();
         for (name, group) in &run.cluster.spec.groups {
             let image = image::find(aws, run, group.architecture()).await?;
-            let key_pair = key_pair::is_wanted(run);
-            all.push(Self { group: name.clone(), wanted: Some(group.clone()), key_pair, image });
+            let key_pair = key_pair::is_desired(run);
+            all.push(Self { group: name.clone(), desired: Some(group.clone()), key_pair, image });
         }
         Ok(all)
     }
@@ -56,7 +56,7 @@ impl Template {
     }
 
     fn without_settings(group: String) -> Self {
-        Self { group, wanted: None, key_pair: false, image: String::new() }
+        Self { group, desired: None, key_pair: false, image: String::new() }
     }
 }
 
@@ -76,11 +76,11 @@ impl Resource<Run> for Template {
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let Some(group) = &self.wanted else { return Vec::new() };
-        let mut needs = vec![components::SECURITY_NODES.to_owned(), components::role(group.role)];
-        needs.push(components::instance_profile(group.role));
-        needs.extend(self.key_pair.then(|| components::KEY_PAIR.to_owned()));
-        needs
+        let Some(group) = &self.desired else { return Vec::new() };
+        let mut depends_on = vec![components::SECURITY_NODES.to_owned(), components::role(group.role)];
+        depends_on.push(components::instance_profile(group.role));
+        depends_on.extend(self.key_pair.then(|| components::KEY_PAIR.to_owned()));
+        depends_on
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<LaunchTemplateVersion>, Error> {
@@ -90,21 +90,21 @@ impl Resource<Run> for Template {
     }
 
     /// The version that nodes should start from.
-    fn id(&self, found: &LaunchTemplateVersion) -> String {
-        found.version_number().unwrap_or(1).to_string()
+    fn id(&self, observed: &LaunchTemplateVersion) -> String {
+        observed.version_number().unwrap_or(1).to_string()
     }
 
     fn is_desired(&self) -> bool {
-        self.wanted.is_some()
+        self.desired.is_some()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let Some(group) = &self.wanted else { return Ok(Fields::new()) };
-        content::wanted(run, &self.group, group, &self.image)
+        let Some(group) = &self.desired else { return Ok(Fields::new()) };
+        content::desired(run, &self.group, group, &self.image)
     }
 
-    fn current(&self, _: &Run, found: &LaunchTemplateVersion) -> Fields {
-        found.launch_template_data().map(content::found).unwrap_or_default()
+    fn current(&self, _: &Run, observed: &LaunchTemplateVersion) -> Fields {
+        observed.launch_template_data().map(content::observed).unwrap_or_default()
     }
 
     /// Its id is its version.
@@ -113,7 +113,7 @@ impl Resource<Run> for Template {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplate", "group"))?;
+        let group = self.desired.as_ref().ok_or_else(incomplete("CreateLaunchTemplate", "group"))?;
         let data = content::data(run, &self.group, group, &self.image)?;
         let create = aws.ec2.create_launch_template().launch_template_name(self.name(run));
         let create = create
@@ -126,7 +126,7 @@ impl Resource<Run> for Template {
         &self,
         aws: &Aws,
         run: &Run,
-        found: &LaunchTemplateVersion,
+        observed: &LaunchTemplateVersion,
         changed: &Changed,
     ) -> Result<(), Error> {
         // The template's own tags; before the version that tells that they are right.
@@ -134,12 +134,12 @@ impl Resource<Run> for Template {
             ec2_tags::set(
                 aws,
                 &run.cluster,
-                found.launch_template_id().unwrap_or_default(),
+                observed.launch_template_id().unwrap_or_default(),
                 &components::template(&self.group),
             )
             .await?;
         }
-        let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplateVersion", "group"))?;
+        let group = self.desired.as_ref().ok_or_else(incomplete("CreateLaunchTemplateVersion", "group"))?;
         let (name, data) = (self.name(run), content::data(run, &self.group, group, &self.image)?);
         let create = aws.ec2.create_launch_template_version().launch_template_name(&name).launch_template_data(data);
         let made = create.send().await.map_err(failed("CreateLaunchTemplateVersion"))?;

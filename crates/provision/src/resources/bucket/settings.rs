@@ -65,7 +65,7 @@ fn expiries(retention: &Retention) -> [Expiry; 5] {
     ]
 }
 
-/// A rule in words, the same for one that is wanted and one that was found.
+/// A rule in words, the same for one that is desired and one that is there.
 fn in_words(rule: &LifecycleRule) -> String {
     let prefix = rule.filter().and_then(|filter| filter.prefix()).unwrap_or_default();
     let expiration = rule.expiration();
@@ -103,12 +103,12 @@ fn rules(retention: &Retention) -> Result<Vec<LifecycleRule>, Error> {
     expiries(retention).iter().map(rule).collect()
 }
 
-/// The policy that is wanted, if any. Behind an endpoint without TLS it would do what it says, and lock everybody out.
+/// The policy that is desired, if any. Behind an endpoint without TLS it would do what it says, and lock everybody out.
 fn policy(cluster: &Cluster) -> Option<String> {
     cluster.over_tls.then(|| policies::bucket(&cluster.names).to_string())
 }
 
-pub(super) fn wanted(run: &Run) -> Result<Fields, Error> {
+pub(super) fn desired(run: &Run) -> Result<Fields, Error> {
     let mut fields = Fields::new()
         .with(Field::PublicAccess, "blocked")
         .with(Field::Versioning, BucketVersioningStatus::Enabled.as_str())
@@ -186,7 +186,7 @@ async fn read_policy(aws: &Aws, cluster: &Cluster, name: &str) -> Result<Option<
     }
     let answer = aws.s3.get_bucket_policy().bucket(name).send().await.map_err(failed("GetBucketPolicy"));
     let policy = or_unset(answer, "NoSuchBucketPolicy")?.and_then(|answer| answer.policy);
-    // Written anew, so that spaces and order do not count.
+    // Written again, so that spaces and order do not count.
     let normal =
         |text: String| serde_json::from_str::<serde_json::Value>(&text).map_or(text, |value| value.to_string());
     Ok(policy.map(normal))

@@ -58,7 +58,7 @@ fn digest(text: &[u8]) -> String {
 
 /// In a plan it may not be there yet.
 fn key_pair_name(run: &Run) -> Option<String> {
-    key_pair::is_wanted(run).then(|| run.id_or_unknown(components::KEY_PAIR))
+    key_pair::is_desired(run).then(|| run.id_or_unknown(components::KEY_PAIR))
 }
 
 /// What a person wants to know of user data; nothing yet while it has an id that is not known yet.
@@ -80,7 +80,7 @@ fn instance_tags(cluster: &Cluster, group_name: &str) -> Vec<(String, String)> {
 }
 
 /// How the template should be.
-pub(super) fn wanted(run: &Run, group_name: &str, group: &Group, image: &str) -> Result<Fields, Error> {
+pub(super) fn desired(run: &Run, group_name: &str, group: &Group, image: &str) -> Result<Fields, Error> {
     let user_data = user_data(run, group_name, group)?;
     Ok(Fields::new()
         .with(Field::Image, image)
@@ -96,7 +96,7 @@ pub(super) fn wanted(run: &Run, group_name: &str, group: &Group, image: &str) ->
 }
 
 /// How it is.
-pub(super) fn found(data: &ResponseLaunchTemplateData) -> Fields {
+pub(super) fn observed(data: &ResponseLaunchTemplateData) -> Fields {
     let disk = data.block_device_mappings().iter().find(|mapping| mapping.device_name() == Some(ROOT_DEVICE));
     let disk = disk.and_then(|mapping| mapping.ebs()).map(|disk| {
         format!(
