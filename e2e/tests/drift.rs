@@ -142,7 +142,7 @@ fn what_a_person_confirmed_is_what_is_done_and_what_changed_meanwhile_stops_it()
     for expected in [
         "error: nothing was changed: the account has changed since the plan was shown",
         "~ security group futuswarm-local-provision-nodes (",
-        "ingress tcp 22 from 0.0.0.0/0: allowed is too much",
+        "ingress tcp 22 from 0.0.0.0/0: allowed will be removed",
         "): it was not shown",
         "run the command again and look at the new plan",
     ] {

@@ -95,7 +95,7 @@ fn a_refusal_says_what_where_and_what_to_do_and_the_next_run_carries_on() {
             code,
             "local-cloud-fault",
             advice,
-            "what was made so far stays; mend this and run the command again, it carries on",
+            "what was made so far stays; fix this and run the command again, it carries on",
         ] {
             assert!(stderr.contains(expected), "{action} {code}: {expected}: {stderr}");
         }

@@ -209,7 +209,7 @@ mod tests {
             (difference("size", Some("3"), Some("2")), "size: 3 → 2"),
             (difference("size", Some("1"), Some("9")), "size: 1 → 9"),
             (difference("size", None, Some("2")), "size: 2 is missing"),
-            (difference("colour", Some("red"), None), "colour: red is too much"),
+            (difference("colour", Some("red"), None), "colour: red will be removed"),
         ] {
             let refusal = shown.check(&change(Action::Update, "group", &[what])).unwrap_err();
             assert_eq!(refusal, format!("~ thing futuswarm-group ({refused})"));

@@ -123,7 +123,7 @@ impl fmt::Display for Difference {
         match (&self.from, &self.to) {
             (Some(from), Some(to)) => write!(formatter, "{label}: {from} → {to}"),
             (None, Some(to)) => write!(formatter, "{label}: {to} is missing"),
-            (Some(from), None) => write!(formatter, "{label}: {from} is too much"),
+            (Some(from), None) => write!(formatter, "{label}: {from} will be removed"),
             (None, None) => formatter.write_str(label),
         }
     }
@@ -193,7 +193,10 @@ mod tests {
         assert_eq!((desired.get(&Property::Size), desired.get(&rule(80))), (Some("2"), None));
         let differences = desired.differences(&observed);
         let texts: Vec<String> = differences.for_people().iter().map(ToString::to_string).collect();
-        assert_eq!(texts, ["rule 22: open is missing", "Size: 1 → 2", "tag team: b → a", "rule 80: open is too much"]);
+        assert_eq!(
+            texts,
+            ["rule 22: open is missing", "Size: 1 → 2", "tag team: b → a", "rule 80: open will be removed"]
+        );
         assert!(desired.differences(&desired).is_empty());
         assert!(differences.tags() && differences.any(&[Property::Size]) && !differences.any(&[Property::Other]));
         assert!(differences.any_of(|key| matches!(key, Property::Rule(80))));

@@ -3,6 +3,7 @@
 //!
 //! A [`Resource`] declares fields, and [`apply`] and [`destroy`] compare, plan and order; so a plan and a run cannot disagree.
 
+mod compare;
 mod confirmed;
 mod consistency;
 mod context;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futuswarm_retry::Policy;
 
-use crate::run::refuse_immutable;
+use crate::compare::{differences, refuse_immutable};
 use crate::{Answer, CallError as _, Context, Error, Resource};
 
 /// How often one resource is created in a run while the answers are lost.
@@ -127,8 +127,7 @@ async fn finish<C: Context, R: Resource<C>>(
 ) -> Result<String, Error<C::Error>> {
     let (ledger, id, component) = (context.ledger(), resource.id(observed), resource.component());
     ledger.note_id(&component, &id);
-    let desired = resource.desired(context).map_err(Error::Call)?;
-    let differences = desired.differences(&resource.current(context, observed));
+    let differences = differences(resource, context, observed)?;
     if differences.tags() {
         ledger.forget_id(&component);
         return Err(Error::Call(failed));

@@ -9,9 +9,10 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::OnceCell;
 
+use crate::compare::{differences, refuse_immutable};
 use crate::lost_answers;
 use crate::order::{Direction, Node, order};
-use crate::{Action, Change, Context, Difference, Differences, Error, Event, Fields, Resource, UNKNOWN};
+use crate::{Action, Change, Context, Difference, Error, Event, Fields, Resource, UNKNOWN};
 
 /// A future of a step.
 type Work<'a, E> = Pin<Box<dyn Future<Output = Result<(), Error<E>>> + Send + 'a>>;
@@ -101,15 +102,6 @@ fn named<C: Context, R: Resource<C>>(resource: &R, context: &C, cause: Error<C::
     }
 }
 
-fn differences<C: Context, R: Resource<C>>(
-    resource: &R,
-    context: &C,
-    observed: &R::Observed,
-) -> Result<Differences<C::Key>, Error<C::Error>> {
-    let desired = resource.desired(context).map_err(Error::Call)?;
-    Ok(desired.differences(&resource.current(context, observed)))
-}
-
 async fn check_immutable<C: Context, R: Resource<C>>(
     step: &Observing<C, R>,
     clients: &C::Clients,
@@ -122,22 +114,6 @@ async fn check_immutable<C: Context, R: Resource<C>>(
     let Some(observed) = step.observed(clients, context).await? else { return Ok(()) };
     context.ledger().note_id(resource.component(), resource.id(observed));
     refuse_immutable(resource, context, &differences(resource, context, observed)?)
-}
-
-/// An id that is not known yet is no difference: what it is of has not been observed.
-pub(crate) fn refuse_immutable<C: Context, R: Resource<C>>(
-    resource: &R,
-    context: &C,
-    differences: &Differences<C::Key>,
-) -> Result<(), Error<C::Error>> {
-    match differences.known_among(resource.immutable()) {
-        Some(difference) => Err(Error::Immutable {
-            kind: resource.kind(),
-            name: resource.name(context),
-            difference: difference.to_string(),
-        }),
-        None => Ok(()),
-    }
 }
 
 async fn reconcile<C: Context, R: Resource<C>>(

@@ -152,3 +152,33 @@ where
 {
     move |error| futuswarm_aws::Error::new(operation, error)
 }
+
+/// That a policy, a route or another thing of a resource is gone already must not pass for the whole resource's being gone: what
+/// deletes a resource takes NotFound of the resource itself for success.
+pub(crate) fn ignore_not_found<T>(outcome: Result<T, futuswarm_aws::Error>) -> Result<(), futuswarm_aws::Error> {
+    match outcome {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_not_found_is_gone() {
+        let error = |code: &str| -> futuswarm_aws::Error {
+            futuswarm_aws::Failure {
+                operation: "DeleteRolePolicy",
+                code: Some(code.to_owned()),
+                message: String::new(),
+                request_id: None,
+                status: Some(400),
+            }
+            .into()
+        };
+        assert!(ignore_not_found(Ok(())).is_ok() && ignore_not_found::<()>(Err(error("NoSuchEntity"))).is_ok());
+        assert!(ignore_not_found::<()>(Err(error("AccessDenied"))).is_err());
+    }
+}

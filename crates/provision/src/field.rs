@@ -120,3 +120,11 @@ impl Field {
         }
     }
 }
+
+/// A list as the value of a field: in whatever order it came, it is the same.
+pub(crate) fn sorted(words: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut words: Vec<String> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+    words.retain(|word| !word.is_empty());
+    words.sort_unstable();
+    words.join(" ")
+}

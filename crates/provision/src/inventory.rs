@@ -48,7 +48,7 @@ struct Answers {
     aliases: OnceCell<Vec<(String, String)>>,
 }
 
-/// A resource of EC2 that is told by its tags.
+/// A resource of EC2 that is known by its tags.
 pub(crate) trait Tagged {
     fn id(&self) -> String;
     fn tags(&self) -> &[Tag];
@@ -122,11 +122,11 @@ impl Inventory {
     /// The one resource that is this component: by its tag, or because the operator said that it is. More than one is an error.
     pub(crate) fn find<T: Tagged + Clone>(&self, all: &[T], what: &str, component: &str) -> Result<Option<T>, Error> {
         let adopted = self.adopt.get(component);
-        let is_part = |one: &&T| {
+        let is_component = |one: &&T| {
             tag(one.tags(), PART_TAG) == Some(component)
                 && tag(one.tags(), CLUSTER_TAG) == Some(&self.cluster.spec.cluster)
         };
-        let mut ours: Vec<T> = all.iter().filter(is_part).cloned().collect();
+        let mut ours: Vec<T> = all.iter().filter(is_component).cloned().collect();
         if ours.is_empty() {
             let free = |one: &&T| tag(one.tags(), PART_TAG).is_none() && adopted.is_some_and(|id| *id == one.id());
             ours.extend(all.iter().find(free).cloned());
@@ -395,14 +395,14 @@ pub(crate) async fn instances(aws: &Aws, cluster: &Cluster) -> Result<Vec<Instan
         .values("stopping")
         .build();
     let mut pages = aws.ec2.describe_instances().filters(ours).filters(alive).into_paginator().send();
-    let mut found = Vec::new();
+    let mut observed = Vec::new();
     while let Some(page) = pages.next().await {
         for reservation in page.map_err(failed("DescribeInstances"))?.reservations.unwrap_or_default() {
-            found.extend(reservation.instances.unwrap_or_default());
+            observed.extend(reservation.instances.unwrap_or_default());
         }
     }
-    found.sort_by_key(|instance| instance.launch_time().map(|time| time.secs()));
-    Ok(found)
+    observed.sort_by_key(|instance| instance.launch_time().map(|time| time.secs()));
+    Ok(observed)
 }
 
 /// Instance profiles of a role.

@@ -5,6 +5,7 @@
 
 mod aws;
 mod cluster;
+mod components;
 mod consistency;
 mod ec2_tags;
 mod error;

@@ -100,9 +100,9 @@ struct Destroy {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').filter(|(part, id)| !part.is_empty() && !id.is_empty());
-    let (part, id) = pair.ok_or("a part and an id such as vpc=vpc-0123 are needed")?;
-    Ok((part.to_owned(), id.to_owned()))
+    let pair = text.split_once('=').filter(|(component, id)| !component.is_empty() && !id.is_empty());
+    let (component, id) = pair.ok_or("a part and an id such as vpc=vpc-0123 are needed")?;
+    Ok((component.to_owned(), id.to_owned()))
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -173,7 +173,7 @@ fn ask(question: &str, without: &str) -> anyhow::Result<String> {
 fn carry_on(error: Error, left: &str) -> anyhow::Error {
     let went_on = matches!(&error, Error::Run(run) if run.went_on());
     let what = if went_on {
-        format!("{left}; mend this and run the command again, it carries on")
+        format!("{left}; fix this and run the command again, it carries on")
     } else {
         "nothing was changed".to_owned()
     };
@@ -190,7 +190,7 @@ fn read_key(path: &Path) -> anyhow::Result<String> {
 }
 
 /// What was confirmed, if the account is still as it was when the plan was shown: a person takes minutes to read it. What
-/// changes after this look stops the run at the first change that was not shown.
+/// changes after this plan stops the run at the first change that was not shown.
 fn still_so(shown: &Report, now: &Report) -> anyhow::Result<Confirmed> {
     let confirmed = Confirmed::of(shown);
     match confirmed.differences(now) {
@@ -238,7 +238,7 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
         confirmed = Some(match report.changes.is_empty() {
             true => Confirmed::of(&report),
             false => {
-                let without = "nothing was changed: there is no terminal to ask at; say --yes";
+                let without = "nothing was changed: there is no terminal to ask at; pass --yes";
                 if !["y", "yes"].contains(&ask("apply these changes? [y/N]", without)?.as_str()) {
                     bail!("nothing was changed");
                 }
@@ -276,34 +276,34 @@ async fn wait_and_show(
     let bar = indicatif::ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let waiting = Instant::now();
-    let mut seen = String::new();
-    let found = wait::until_ready(
+    let mut last = String::new();
+    let observed = wait::until_ready(
         aws,
         cluster,
         page.as_deref(),
         Duration::from_secs(apply.deadline),
-        |found, answers, refused| {
-            let mut line = show::summary(found, answers);
+        |observed, answers, refused| {
+            let mut line = show::summary(observed, answers);
             if let Some(refused) = refused {
                 line = format!("{line}; {refused}");
             }
             bar.set_message(format!("{line} ({:.0} s)", waiting.elapsed().as_secs_f64()));
             // Where there is no terminal the bar shows nothing, so every change is a line.
-            if bar.is_hidden() && line != seen {
+            if bar.is_hidden() && line != last {
                 eprintln!("  {:>4.0} s  {line}", waiting.elapsed().as_secs_f64());
             }
-            seen = line;
+            last = line;
         },
     )
     .await;
     bar.finish_and_clear();
-    let found = found?;
+    let observed = observed?;
     if apply.json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        println!("{}", serde_json::to_string_pretty(&observed)?);
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", show::table(&found));
-    let (nodes, seconds) = (found.nodes.len(), started.elapsed().as_secs_f64());
+    print!("{}", show::table(&observed));
+    let (nodes, seconds) = (observed.nodes.len(), started.elapsed().as_secs_f64());
     match page {
         Some(url) => println!("\n{url} answers; {nodes} nodes are Ready, {seconds:.0} s after the start"),
         None => {
@@ -323,12 +323,12 @@ async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()>
         Some(url) => url,
         None => status::url(&aws, &cluster).await?,
     };
-    let found = status::look(&aws, &cluster, &url).await?;
+    let observed = status::observe(&aws, &cluster, &url).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        println!("{}", serde_json::to_string_pretty(&observed)?);
     } else {
-        println!("{}  {}\n", found.cluster, found.url);
-        print!("{}", show::table(&found));
+        println!("{}  {}\n", observed.cluster, observed.url);
+        print!("{}", show::table(&observed));
     }
     Ok(())
 }
@@ -359,10 +359,10 @@ async fn run_destroy(destroy: Destroy) -> anyhow::Result<ExitCode> {
         }
         if !destroy.delete_data {
             eprintln!(
-                "the state bucket, its keys and a last snapshot of the database stay; say --delete-data to delete them, too"
+                "the state bucket, its keys and a last snapshot of the database stay; pass --delete-data to delete them, too"
             );
         }
-        let without = "nothing was deleted: there is no terminal to ask for the cluster's name at; say --yes";
+        let without = "nothing was deleted: there is no terminal to ask for the cluster's name at; pass --yes";
         let typed = ask("type the cluster's name to delete all of it:", without)?;
         if typed != name {
             bail!("nothing was deleted: {typed:?} is not the cluster's name");

@@ -4,7 +4,7 @@ use futuswarm_spec::Role;
 
 /// Tag that says which cluster a resource belongs to.
 pub const CLUSTER_TAG: &str = "futuswarm:cluster";
-/// Tag that says which part of the cluster a resource is; unique within it.
+/// Tag that says which component of the cluster a resource is; unique within it.
 pub const PART_TAG: &str = "futuswarm:part";
 
 /// Names for one cluster.
@@ -53,10 +53,16 @@ impl Names {
         format!("futuswarm-{}-{}-{role}", self.cluster, self.region)
     }
 
-    /// `futuswarm-<cluster>-<part>`, the form of all other names.
+    /// `futuswarm-<cluster>-<component>`, the form of all other names.
     #[must_use]
-    pub fn of(&self, part: &str) -> String {
-        format!("futuswarm-{}-{part}", self.cluster)
+    pub fn of(&self, component: &str) -> String {
+        format!("futuswarm-{}-{component}", self.cluster)
+    }
+
+    /// The database and its subnet group.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.of("db")
     }
 
     /// Load balancers and target groups have at most 32 characters; a cluster has at most 24.

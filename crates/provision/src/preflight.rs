@@ -62,7 +62,7 @@ pub(crate) async fn check(aws: &Aws, run: &Run) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Missing(format!(
-        "the spec cannot be applied; nothing was changed\n  {}\n  mend this and run the command again",
+        "the spec cannot be applied; nothing was changed\n  {}\n  fix this and run the command again",
         problems.join("\n  ")
     )))
 }
@@ -73,25 +73,25 @@ async fn grows(aws: &Aws, run: &Run) -> Result<bool, Error> {
     Ok(run.cluster.spec.groups.iter().any(|(name, group)| {
         let name = run.cluster.names.of(name);
         let there = groups.iter().find(|one| one.auto_scaling_group_name() == Some(&name));
-        let fewest = there.and_then(|there| there.min_size()).and_then(|size| u32::try_from(size).ok());
-        fewest.is_none_or(|fewest| fewest < group.min)
+        let min = there.and_then(|there| there.min_size()).and_then(|size| u32::try_from(size).ok());
+        min.is_none_or(|min| min < group.min)
     }))
 }
 
-/// Whether everything that is to be adopted can be the part that it is meant for; whether it exists is seen when it is looked at.
+/// Whether everything that is to be adopted can be the component that it is meant for; whether it exists is known when it is observed.
 ///
 /// # Errors
 /// With all that cannot; nothing was made.
 pub(crate) fn check_adoption(run: &Run, steps: &[Box<dyn Step<Run>>]) -> Result<(), Error> {
-    let parts: BTreeMap<String, &str> = steps
+    let adoptable: BTreeMap<String, &str> = steps
         .iter()
         .filter(|step| step.is_desired())
         .filter_map(|step| Some((step.component(), step.adoptable_prefix()?)))
         .collect();
-    let problem = |(part, id): (&String, &String)| match parts.get(part) {
+    let problem = |(component, id): (&String, &String)| match adoptable.get(component) {
         Some(prefix) if id.starts_with(prefix) => None,
-        Some(prefix) => Some(format!("{part}={id}: the id of a {part} begins with {prefix}")),
-        None => Some(format!("{part}={id}: there is no part {part} that can be adopted")),
+        Some(prefix) => Some(format!("{component}={id}: the id of a {component} begins with {prefix}")),
+        None => Some(format!("{component}={id}: there is no part {component} that can be adopted")),
     };
     let problems: Vec<String> = run.overrides.adopt.iter().filter_map(problem).collect();
     if problems.is_empty() {
@@ -100,7 +100,7 @@ pub(crate) fn check_adoption(run: &Run, steps: &[Box<dyn Step<Run>>]) -> Result<
     Err(Error::Missing(format!(
         "nothing was changed, because something cannot be adopted\n  {}\n  parts that can be: {}",
         problems.join("\n  "),
-        parts.into_keys().collect::<Vec<_>>().join(", ")
+        adoptable.into_keys().collect::<Vec<_>>().join(", ")
     )))
 }
 

@@ -1,9 +1,11 @@
 //! One file per kind of resource: how it is observed, how it should be, and how it is made, changed and deleted.
 
+pub(crate) mod balancer;
 mod bucket;
 mod certificate;
 mod classic;
 mod dns;
+mod fingerprint;
 mod genesis;
 mod group;
 mod image;
@@ -13,7 +15,6 @@ mod key_pair;
 mod kms_key;
 mod listener;
 mod load_balancer;
-mod marks;
 mod peering;
 mod rds;
 mod role;
@@ -22,6 +23,7 @@ mod s3_endpoint;
 mod security_group;
 mod spec_object;
 mod subnet;
+mod tags;
 mod target_group;
 mod template;
 mod validation;
@@ -30,9 +32,9 @@ mod vpc;
 use futuswarm_converge::{Context as _, Report, Step, orphan, step};
 use futuswarm_spec::{BalancerKind, Role, Spec};
 
-use crate::error::{Error, failed};
-use crate::{Aws, Cluster, Run, preflight};
-use subnet::Tier;
+use crate::components::Tier;
+use crate::error::Error;
+use crate::{Aws, Run, components, preflight};
 
 /// Makes the cluster what its spec says; in a plan says how.
 ///
@@ -43,11 +45,11 @@ pub async fn apply(aws: &Aws, run: Run) -> Result<Report, Error> {
     preflight::check_adoption(&run, &steps)?;
     preflight::check(aws, &run).await?;
     steps.extend(template::Template::all(aws, &run).await?.into_iter().map(step));
-    let former = marks::former(aws, &run).await?;
-    let run = run.with_stale_tags(former.stale_tags);
-    futuswarm_converge::apply(aws, &run, steps, async || orphans(aws, &run, &former).await).await?;
-    if former.differs {
-        futuswarm_converge::run_forwards(aws, &run, &[step(marks::Marks)]).await?;
+    let previous = fingerprint::previous(aws, &run).await?;
+    let run = run.with_stale_tags(previous.stale_tags);
+    futuswarm_converge::apply(aws, &run, steps, async || orphans(aws, &run, &previous).await).await?;
+    if previous.differs {
+        futuswarm_converge::run_forwards(aws, &run, &[step(fingerprint::Fingerprint)]).await?;
     }
     Ok(run.ledger().take_report())
 }
@@ -60,7 +62,7 @@ pub async fn apply(aws: &Aws, run: Run) -> Result<Report, Error> {
 pub async fn destroy(aws: &Aws, run: &Run) -> Result<Report, Error> {
     let mut steps = common(run);
     steps.extend(template::Template::to_delete(&run.cluster.spec).into_iter().map(step));
-    steps.extend(orphans(aws, run, &marks::former(aws, run).await?).await?);
+    steps.extend(orphans(aws, run, &fingerprint::previous(aws, run).await?).await?);
     futuswarm_converge::destroy(aws, run, &steps).await?;
     Ok(run.ledger().take_report())
 }
@@ -80,7 +82,7 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
         step(security_group::SecurityGroup::Balancer),
         step(security_group::SecurityGroup::Nodes),
         step(security_group::SecurityGroup::Database),
-        step(rds::SubnetGroup { subnets: Tier::Private.parts(spec), wanted: spec.rds.is_some() }),
+        step(rds::SubnetGroup { subnets: Tier::Private.subnets(spec), desired: spec.rds.is_some() }),
         step(rds::Rds(spec.rds.clone())),
     ];
     steps.extend(key_pair::KeyPair::of(run).map(step));
@@ -93,9 +95,9 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
     }
     steps.extend(subnet::Subnet::all(spec).into_iter().map(step));
     steps.extend(peering::Peering::all(spec).into_iter().map(step));
-    for (part, domain) in certificate::all(spec) {
-        steps.push(step(validation::Validation { certificate: part, domain: domain.clone() }));
-        steps.push(step(certificate::Certificate { part, domain }));
+    for (component, domain) in certificate::all(spec) {
+        steps.push(step(validation::Validation { certificate: component, domain: domain.clone() }));
+        steps.push(step(certificate::Certificate { component, domain }));
     }
     steps.extend(balancer(spec));
     steps.extend(dns::all(spec).into_iter().map(step));
@@ -104,10 +106,10 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
 }
 
 fn balancer(spec: &Spec) -> Vec<Box<dyn Step<Run>>> {
-    let subnets = Tier::Public.parts(spec);
+    let subnets = Tier::Public.subnets(spec);
     match spec.load_balancer.kind {
         BalancerKind::Application => {
-            let certificates = certificate::all(spec).into_iter().map(|(part, _)| part.to_owned()).collect();
+            let certificates = certificate::all(spec).into_iter().map(|(component, _)| component.to_owned()).collect();
             vec![
                 step(load_balancer::LoadBalancer(subnets)),
                 step(target_group::TargetGroup),
@@ -123,9 +125,9 @@ fn balancer(spec: &Spec) -> Vec<Box<dyn Step<Run>>> {
 }
 
 /// What is there and the spec no longer asks for: key pairs, groups, templates, zones, peerings, the other kind of balancer, domains.
-async fn orphans(aws: &Aws, run: &Run, former: &marks::Former) -> Result<Vec<Box<dyn Step<Run>>>, Error> {
+async fn orphans(aws: &Aws, run: &Run, previous: &fingerprint::Previous) -> Result<Vec<Box<dyn Step<Run>>>, Error> {
     let mut steps: Vec<Box<dyn Step<Run>>> = Vec::new();
-    match former.balancer {
+    match previous.balancer {
         Some(BalancerKind::Application) => steps.extend([
             orphan(load_balancer::LoadBalancer(Vec::new())),
             orphan(target_group::TargetGroup),
@@ -138,10 +140,12 @@ async fn orphans(aws: &Aws, run: &Run, former: &marks::Former) -> Result<Vec<Box
         }
         None => {}
     }
-    for ((part, dns), domain) in certificate::FORMER.into_iter().zip(dns::FORMER).zip(&former.domains) {
-        steps.push(orphan(validation::Validation { certificate: part, domain: domain.clone() }));
-        steps.push(orphan(certificate::Certificate { part, domain: domain.clone() }));
-        steps.push(orphan(dns::Names { part: dns, domain: domain.clone() }));
+    for ((component, dns), domain) in
+        components::PREVIOUS_CERTIFICATES.into_iter().zip(components::PREVIOUS_DNS).zip(&previous.domains)
+    {
+        steps.push(orphan(validation::Validation { certificate: component, domain: domain.clone() }));
+        steps.push(orphan(certificate::Certificate { component, domain: domain.clone() }));
+        steps.push(orphan(dns::Names { component: dns, domain: domain.clone() }));
     }
     steps.extend(key_pair::KeyPair::orphans(aws, run).await?.into_iter().map(step));
     steps.extend(group::Group::orphans(aws, run).await?.into_iter().map(step));
@@ -149,41 +153,6 @@ async fn orphans(aws: &Aws, run: &Run, former: &marks::Former) -> Result<Vec<Box
     steps.extend(subnet::Subnet::orphans(aws, run).await?.into_iter().map(step));
     steps.extend(peering::Peering::orphans(aws, run).await?.into_iter().map(step));
     Ok(steps)
-}
-
-/// Whether the load balancer serves HTTPS.
-pub(crate) async fn serves_https(aws: &Aws, cluster: &Cluster) -> Result<bool, Error> {
-    match cluster.spec.load_balancer.kind {
-        BalancerKind::Application => {
-            let Some(arn) = load_balancer::find(aws, cluster).await?.and_then(|found| found.load_balancer_arn) else {
-                return Ok(false);
-            };
-            let ask = aws.balancing.describe_listeners().load_balancer_arn(arn).send().await;
-            let answer = ask.map_err(failed("DescribeListeners"))?;
-            Ok(answer.listeners().iter().any(|listener| listener.port() == Some(443)))
-        }
-        BalancerKind::Classic => {
-            let found = classic::find(aws, cluster).await?;
-            let listeners = found.and_then(|found| found.listener_descriptions).unwrap_or_default();
-            let mut ports = listeners.iter().filter_map(|one| one.listener()).map(|one| one.load_balancer_port());
-            Ok(ports.any(|port| port == 443))
-        }
-    }
-}
-
-/// The load balancer's DNS name.
-pub(crate) async fn balancer_name(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error> {
-    Ok(match cluster.spec.load_balancer.kind {
-        BalancerKind::Application => load_balancer::find(aws, cluster).await?.and_then(|found| found.dns_name),
-        BalancerKind::Classic => classic::find(aws, cluster).await?.and_then(|found| found.dns_name),
-    })
-}
-
-/// The DNS names of the cluster's balancers, of either kind, in small letters.
-async fn balancer_names(aws: &Aws, cluster: &Cluster) -> Result<Vec<String>, Error> {
-    let application = load_balancer::find(aws, cluster).await?.and_then(|found| found.dns_name);
-    let classic = classic::find(aws, cluster).await?.and_then(|found| found.dns_name);
-    Ok(application.into_iter().chain(classic).map(|name| name.trim_end_matches('.').to_ascii_lowercase()).collect())
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Run {
     }
 
     /// Whether this run brings a domain about; of one that goes nobody has to do anything.
-    pub(crate) fn wants_domain(&self, domain: &str) -> bool {
+    pub(crate) fn is_desired_domain(&self, domain: &str) -> bool {
         self.mode().applies() && self.cluster.spec.domains().contains(&domain)
     }
 

@@ -66,8 +66,8 @@ impl Progress {
         }
         // Where no spinner can be seen, long work is mentioned whenever something else happens.
         if !std::io::stderr().is_terminal() {
-            for (part, _, since) in running.iter_mut().filter(|(_, _, since)| since.elapsed() > LONG) {
-                self.line(&format!("    {part} is still being worked on"));
+            for (component, _, since) in running.iter_mut().filter(|(_, _, since)| since.elapsed() > LONG) {
+                self.line(&format!("    {component} is still being worked on"));
                 *since = Instant::now();
             }
         }
@@ -75,11 +75,11 @@ impl Progress {
 }
 
 fn finish(running: &mut Vec<(String, indicatif::ProgressBar, Instant)>, change: &Change) {
-    running.retain(|(part, bar, _)| {
-        if *part == change.component {
+    running.retain(|(component, bar, _)| {
+        if *component == change.component {
             bar.finish_and_clear();
         }
-        *part != change.component
+        *component != change.component
     });
 }
 
@@ -116,18 +116,18 @@ pub fn notes(report: &Report) -> String {
 
 /// All nodes in a line.
 #[must_use]
-pub fn summary(found: &Status, page: bool) -> String {
-    let mut states: Vec<String> = found.nodes.iter().map(|node| format!("{} {}", node.role, node.state)).collect();
+pub fn summary(observed: &Status, page: bool) -> String {
+    let mut states: Vec<String> = observed.nodes.iter().map(|node| format!("{} {}", node.role, node.state)).collect();
     states.sort();
     format!("{}; page {}", states.join(", "), if page { "answers" } else { "not yet" })
 }
 
 /// All nodes, one a line.
 #[must_use]
-pub fn table(found: &Status) -> String {
+pub fn table(observed: &Status) -> String {
     let mut text =
         format!("{:<20} {:<8} {:<9} {:<15} {:<12} {:>7}\n", "INSTANCE", "ROLE", "STATE", "ADDRESS", "ZONE", "JOINED");
-    for node in &found.nodes {
+    for node in &observed.nodes {
         let state = match node.state.as_str() {
             // A member of the Swarm whose edge still lacks routes.
             "ready" if !node.serves => "joined",
@@ -148,7 +148,7 @@ pub fn table(found: &Status) -> String {
             let _infallible = writeln!(text, "  {reason}");
         }
     }
-    for refusal in &found.not_served {
+    for refusal in &observed.not_served {
         let _infallible = writeln!(text, "not served: {}: {}", refusal.service, refusal.reason);
     }
     text
@@ -232,7 +232,15 @@ impl Key for Field {
     }
 
     fn label(&self) -> Cow<'static, str> {
-        self.name()
+        match self {
+            Self::Attachment => "target group".into(),
+            Self::MaxSize => "max".into(),
+            Self::MinSize => "min".into(),
+            Self::ScaleInProtection => "scale-in protection".into(),
+            Self::Spot => "spot".into(),
+            Self::TerminationHook => "termination hook".into(),
+            _ => self.name(),
+        }
     }
 
     fn of_tag(name: &str) -> Self {

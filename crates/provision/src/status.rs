@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::names::PART_TAG;
-use crate::{Aws, Cluster, inventory, resources};
+use crate::resources::balancer;
+use crate::{Aws, Cluster, components, inventory};
 
 /// A cluster's state; its JSON form is an interface.
 #[derive(Debug, Serialize)]
@@ -74,11 +75,11 @@ pub async fn refusal(aws: &Aws, cluster: &Cluster) -> Option<String> {
     None
 }
 
-/// Looks.
+/// What AWS and the nodes say now.
 ///
 /// # Errors
 /// When AWS does not answer.
-pub async fn look(aws: &Aws, cluster: &Cluster, url: &str) -> Result<Status, Error> {
+pub async fn observe(aws: &Aws, cluster: &Cluster, url: &str) -> Result<Status, Error> {
     let records: BTreeMap<String, NodeRecord> = match futuswarm_store::node_records(&aws.store).await {
         Ok(records) => records.into_iter().map(|record| (record.instance.clone(), record)).collect(),
         // Before the first apply there is no bucket.
@@ -107,9 +108,9 @@ pub async fn look(aws: &Aws, cluster: &Cluster, url: &str) -> Result<Status, Err
 
 fn node(cluster: &Cluster, instance: &Instance, records: &BTreeMap<String, NodeRecord>, now: u64) -> Node {
     let id = instance.instance_id().unwrap_or_default();
-    let part =
+    let component =
         instance.tags().iter().find(|tag| tag.key() == Some(PART_TAG)).and_then(|tag| tag.value()).unwrap_or_default();
-    let group = part.strip_prefix("node-").unwrap_or(part).to_owned();
+    let group = components::group_of_nodes(component).unwrap_or(component).to_owned();
     let record = records.get(id);
     let running = instance.state().and_then(|state| state.name()) == Some(&InstanceStateName::Running);
     let launched = instance.launch_time().and_then(|time| u64::try_from(time.to_millis().ok()?).ok());
@@ -147,10 +148,10 @@ fn node(cluster: &Cluster, instance: &Instance, records: &BTreeMap<String, NodeR
 /// # Errors
 /// When AWS does not answer.
 pub async fn page(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error> {
-    if resources::serves_https(aws, cluster).await? {
+    if balancer::serves_https(aws, cluster).await? {
         return Ok(Some(format!("https://{}", cluster.spec.domain)));
     }
-    let name = resources::balancer_name(aws, cluster).await?;
+    let name = balancer::dns_name(aws, cluster).await?;
     Ok(name.filter(|_| cluster.spec.load_balancer.http == PlainHttp::Forward).map(|name| format!("http://{name}")))
 }
 

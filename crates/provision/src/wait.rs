@@ -12,16 +12,16 @@ use hyper_util::rt::TokioExecutor;
 use crate::status::Status;
 use crate::{Aws, Cluster, Error, status};
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(1000);
+/// Between two observations.
+const POLL_INTERVAL: Duration = Duration::from_millis(1000);
 /// Between two questions about why instances are missing.
-const REFUSALS: Duration = Duration::from_secs(5);
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(5);
 /// Once every node is Ready the page answers within seconds, and after a minute or two where DNS is new.
 const PAGE_PATIENCE: Duration = Duration::from_secs(300);
 /// For one request for the page.
 const PAGE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Waits; `progress` is told of every look, whether the page answers, and why AWS starts no instances. Without a `page` only the nodes are waited for.
+/// Waits; `progress` is told of every observation, whether the page answers, and why AWS starts no instances. Without a `page` only the nodes are waited for.
 ///
 /// # Errors
 /// When `deadline` has passed; the message says what is still missing.
@@ -33,38 +33,39 @@ pub async fn until_ready(
     mut progress: impl FnMut(&Status, bool, Option<&str>),
 ) -> Result<Status, Error> {
     let started = Instant::now();
-    let wanted: u32 = cluster.spec.groups.values().map(|group| group.min).sum();
+    let desired: u32 = cluster.spec.groups.values().map(|group| group.min).sum();
     let url = page.unwrap_or_default();
     let page = page.map(|url| Page::new(url, &cluster.spec.domain)).transpose()?;
     let mut last;
     let (mut refused, mut asked) = (None, None::<Instant>);
     let mut all_since = None::<Instant>;
     loop {
-        match status::look(aws, cluster, url).await {
-            Ok(found) => {
-                let ready = found.nodes.iter().filter(|node| node.ready).count();
-                let all = u32::try_from(ready).is_ok_and(|ready| ready >= wanted)
-                    && found.nodes.iter().all(|node| node.ready);
+        match status::observe(aws, cluster, url).await {
+            Ok(observed) => {
+                let ready = observed.nodes.iter().filter(|node| node.ready).count();
+                let all = u32::try_from(ready).is_ok_and(|ready| ready >= desired)
+                    && observed.nodes.iter().all(|node| node.ready);
                 let page = match (all, &page) {
-                    (true, Some(page)) => page.answers_everywhere(wanted).await,
+                    (true, Some(page)) => page.answers_everywhere(desired).await,
                     (true, None) => Ok(()),
                     (false, _) => Err("not asked yet".to_owned()),
                 };
                 all_since = all.then(|| all_since.unwrap_or_else(Instant::now));
                 // An instance that dies at launch is there for some seconds of each try: a reason stands until a launch has
                 // gone well or every node is Ready.
-                let too_few = u32::try_from(found.nodes.len()).is_ok_and(|there| there < wanted);
+                let too_few = u32::try_from(observed.nodes.len()).is_ok_and(|there| there < desired);
                 if all {
                     refused = None;
-                } else if (too_few || refused.is_some()) && asked.is_none_or(|asked| asked.elapsed() > REFUSALS) {
+                } else if (too_few || refused.is_some()) && asked.is_none_or(|asked| asked.elapsed() > REFUSAL_INTERVAL)
+                {
                     refused = status::refusal(aws, cluster).await;
                     asked = Some(Instant::now());
                 }
-                progress(&found, page.is_ok(), refused.as_deref());
+                progress(&observed, page.is_ok(), refused.as_deref());
                 last = match page {
-                    Ok(()) => return Ok(found),
+                    Ok(()) => return Ok(observed),
                     Err(reason) if all => format!("every node is Ready, but {url} does not answer here: {reason}"),
-                    Err(_) => missing(&found, wanted, refused.as_deref()),
+                    Err(_) => missing(&observed, desired, refused.as_deref()),
                 };
             }
             Err(error) => last = error.to_string(),
@@ -75,21 +76,21 @@ pub async fn until_ready(
             )));
         }
         if started.elapsed() > deadline {
-            let look = match aws.endpoint().is_some() {
+            let advice = match aws.endpoint().is_some() {
                 true => "look at a node with `cargo xtask console NODE`",
                 false => "look at a node with `aws ec2 get-console-output --latest --instance-id NODE`",
             };
             return Err(Error::NotReady(format!(
-                "the cluster is not ready after {} s: {last}; {look}",
+                "the cluster is not ready after {} s: {last}; {advice}",
                 deadline.as_secs()
             )));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-fn missing(found: &Status, wanted: u32, refused: Option<&str>) -> String {
-    let waiting: Vec<String> = found
+fn missing(observed: &Status, desired: u32, refused: Option<&str>) -> String {
+    let waiting: Vec<String> = observed
         .nodes
         .iter()
         .filter(|node| !node.ready)
@@ -102,11 +103,11 @@ fn missing(found: &Status, wanted: u32, refused: Option<&str>) -> String {
             )
         })
         .collect();
-    let ready = found.nodes.iter().filter(|node| node.ready).count();
+    let ready = observed.nodes.iter().filter(|node| node.ready).count();
     let reasons: Vec<String> = refused.map(str::to_owned).into_iter().chain(waiting).collect();
     match reasons.is_empty() {
-        true => format!("{ready} of {wanted} nodes are ready, and no others were started"),
-        false => format!("{ready} of {wanted} nodes are ready; {}", reasons.join(", ")),
+        true => format!("{ready} of {desired} nodes are ready, and no others were started"),
+        false => format!("{ready} of {desired} nodes are ready; {}", reasons.join(", ")),
     }
 }
 

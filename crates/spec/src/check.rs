@@ -245,7 +245,7 @@ fn managers(root: &mut Table, groups: &BTreeMap<String, Group>) {
         if group.spot {
             root.wrong_below(
                 &format!("groups.{name}.spot"),
-                "managers keep the Swarm's state and never run on spare capacity",
+                "managers keep the Swarm's state and never run on spot capacity",
             );
         }
     }

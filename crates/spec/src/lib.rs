@@ -99,7 +99,7 @@ pub struct Ssh {
 pub struct Group {
     /// Their part in the Swarm.
     pub role: Role,
-    /// The fewest there may be; the number to begin with.
+    /// The minimum, and the number to begin with.
     pub min: u32,
     /// The most there may be.
     pub max: u32,
@@ -109,7 +109,7 @@ pub struct Group {
     pub disk_gib: u32,
     /// Availability zones that the nodes are spread over.
     pub zones: Vec<String>,
-    /// Whether spare capacity is used that AWS may take back within two minutes.
+    /// Whether spot instances are used, which AWS may take back within two minutes.
     pub spot: bool,
     /// Node labels of the Swarm.
     pub labels: BTreeMap<String, String>,

@@ -258,7 +258,7 @@ fn what_does_not_fit_together_is_refused() {
         ),
         ("role = \"worker\"", "role = \"worker\"\nmin = 1", "give either `count`"),
         ("role = \"worker\"", "role = \"worker\"\nzones = [\"eu-west-1d\"]", "is not one of network.zones"),
-        ("role = \"manager\"", "role = \"manager\"\nspot = true", "never run on spare capacity"),
+        ("role = \"manager\"", "role = \"manager\"\nspot = true", "never run on spot capacity"),
         (
             "instance_type = \"t3.small\"",
             "instance_types = [\"t3.small\", \"t4g.small\"]",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::testing::{APPLY, DESTROY, Failure, Nowhere, OURS, PLAN, Property};
-use crate::{Confirmed, Ledger, Mode, Report};
+use crate::{Confirmed, Differences, Ledger, Mode, Report};
 
 /// What was done, in its order.
 #[derive(Clone, Default)]

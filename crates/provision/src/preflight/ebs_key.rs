@@ -23,7 +23,7 @@ const OPERATIONS: &str =
 
 /// Why Auto Scaling could not use the account's default key. That it cannot be asked for is a note.
 pub(super) async fn problem(aws: &Aws, run: &Run) -> Option<String> {
-    match look(aws, &run.cluster).await {
+    match check(aws, &run.cluster).await {
         Ok(problem) => problem,
         Err(error) => {
             run.note(format!(
@@ -35,7 +35,7 @@ pub(super) async fn problem(aws: &Aws, run: &Run) -> Option<String> {
     }
 }
 
-async fn look(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error> {
+async fn check(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error> {
     let answer = aws.ec2.get_ebs_default_kms_key_id().send().await.map_err(failed("GetEbsDefaultKmsKeyId"))?;
     let Some(key) = answer.kms_key_id.filter(|key| !key.ends_with(MANAGED)) else { return Ok(None) };
     let region = &cluster.spec.region;

@@ -140,7 +140,7 @@ fn used(family: &Family, instances: &[Instance], cluster: &str, spot: bool) -> u
 
 /// Why the account's quotas do not let the cluster be. That they cannot be asked for is a note: not every operator may.
 pub(super) async fn problems(aws: &Aws, run: &Run, types: &BTreeMap<String, Kind>) -> Vec<String> {
-    match look(aws, run, types).await {
+    match check(aws, run, types).await {
         Ok(problems) => problems,
         Err(error) => {
             run.note(format!(
@@ -152,18 +152,18 @@ pub(super) async fn problems(aws: &Aws, run: &Run, types: &BTreeMap<String, Kind
     }
 }
 
-async fn look(aws: &Aws, run: &Run, types: &BTreeMap<String, Kind>) -> Result<Vec<String>, Error> {
+async fn check(aws: &Aws, run: &Run, types: &BTreeMap<String, Kind>) -> Result<Vec<String>, Error> {
     let mut needs = Vec::new();
     let markets = FAMILIES.iter().flat_map(|family| [(family, false), (family, true)]);
-    let wanted = markets.filter_map(|(family, spot)| {
+    let desired = markets.filter_map(|(family, spot)| {
         let vcpus = demand(family, run.cluster.spec.groups.values(), spot, types);
         Some((family, spot, family.quota(spot)?, vcpus)).filter(|_| vcpus > 0)
     });
-    let wanted: Vec<_> = wanted.collect();
-    if !wanted.is_empty() {
+    let desired: Vec<_> = desired.collect();
+    if !desired.is_empty() {
         let (instances, cluster) = (instances(aws).await?, &run.cluster.spec.cluster);
         needs.extend(
-            wanted
+            desired
                 .into_iter()
                 .map(|(family, spot, quota, vcpus)| (quota, vcpus, used(family, &instances, cluster, spot))),
         );
@@ -177,22 +177,22 @@ async fn look(aws: &Aws, run: &Run, types: &BTreeMap<String, Kind>) -> Result<Ve
         });
     }
     let mut problems = Vec::new();
-    for (quota, wanted, used) in needs {
-        if let Some(most) = value(aws, quota).await? {
-            problems.extend(problem(&run.cluster.spec.region, quota, wanted, used, most));
+    for (quota, desired, used) in needs {
+        if let Some(max) = value(aws, quota).await? {
+            problems.extend(problem(&run.cluster.spec.region, quota, desired, used, max));
         }
     }
     Ok(problems)
 }
 
-fn problem(region: &str, quota: Quota, wanted: u32, used: u32, most: f64) -> Option<String> {
-    let total = wanted.saturating_add(used);
-    if f64::from(total) <= most {
+fn problem(region: &str, quota: Quota, desired: u32, used: u32, max: f64) -> Option<String> {
+    let total = desired.saturating_add(used);
+    if f64::from(total) <= max {
         return None;
     }
     let Quota { service, code, what } = quota;
     Some(format!(
-        "the account may have {most} {what} in {region}; the cluster needs {wanted}, and {used} are there besides: ask for more with `aws service-quotas request-service-quota-increase --region {region} --service-code {service} --quota-code {code} --desired-value {total}` and wait until that is granted"
+        "the account may have {max} {what} in {region}; the cluster needs {desired}, and {used} are there besides: ask for more with `aws service-quotas request-service-quota-increase --region {region} --service-code {service} --quota-code {code} --desired-value {total}` and wait until that is granted"
     ))
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Kind {
     pub(super) uefi: bool,
     /// Architectures of its processors.
     pub(super) architectures: Vec<String>,
-    /// Whether there is spare capacity of it that AWS may take back.
+    /// Whether there is spot capacity of it.
     pub(super) spot: bool,
     /// Processors, as quotas count them.
     pub(super) vcpus: u32,
@@ -123,16 +123,16 @@ pub(super) fn problems(
                     "the instance type {kind} cannot boot with UEFI, as the image has to: name one of the Nitro System that can, such as t3.small (`aws ec2 describe-instance-types --filters Name=supported-boot-mode,Values=uefi` lists them)"
                 ));
             }
-            let wanted = Architecture::of(kind).to_string();
-            if !known.architectures.contains(&wanted) {
+            let desired = Architecture::of(kind).to_string();
+            if !known.architectures.contains(&desired) {
                 problems.insert(format!(
-                    "the instance type {kind} has processors of {}, and the image is for {wanted}",
+                    "the instance type {kind} has processors of {}, and the image is for {desired}",
                     known.architectures.join(", ")
                 ));
             }
             if group.spot && !known.spot {
                 problems.insert(format!(
-                    "there is no spare capacity of the instance type {kind}, which the group {name} asks for (`spot`)"
+                    "there is no spot capacity of the instance type {kind}, which the group {name} asks for (`spot`)"
                 ));
             }
         }
@@ -161,7 +161,7 @@ mod tests {
         Kind { uefi: true, architectures: vec!["x86_64".to_owned()], spot: true, vcpus: 2 }
     }
 
-    fn found(group: &Group, offered: &Offered, described: &[(&str, Kind)]) -> String {
+    fn observed(group: &Group, offered: &Offered, described: &[(&str, Kind)]) -> String {
         let described = described.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect();
         problems("eu-west-1", &BTreeMap::from([("workers", group)]), offered, &described).join("\n")
     }
@@ -170,23 +170,23 @@ mod tests {
     fn a_zone_needs_one_of_the_types() {
         let there = offered(&[("c8a.large", &["a", "b"]), ("m5.large", &["c"])]);
         let kinds = [("c8a.large", good()), ("m5.large", good())];
-        assert_eq!(found(&group(&["c8a.large"], &["a", "b"]), &there, &kinds), "");
-        assert_eq!(found(&group(&["c8a.large", "m5.large"], &["a", "c"]), &there, &kinds), "");
+        assert_eq!(observed(&group(&["c8a.large"], &["a", "b"]), &there, &kinds), "");
+        assert_eq!(observed(&group(&["c8a.large", "m5.large"], &["a", "c"]), &there, &kinds), "");
         assert_eq!(
-            found(&group(&["c8a.large"], &["a", "c"]), &there, &kinds),
+            observed(&group(&["c8a.large"], &["a", "c"]), &there, &kinds),
             "the zone c has no c8a.large, of which the group workers starts its nodes: add another type to the group, or name its zones (`zones`) among a, b"
         );
-        let gone = found(&group(&["t9.small"], &["a"]), &there, &kinds);
+        let gone = observed(&group(&["t9.small"], &["a"]), &there, &kinds);
         assert_eq!(gone, "the instance type t9.small does not exist in eu-west-1");
     }
 
     #[test]
-    fn the_image_needs_uefi_its_architecture_and_spare_capacity_where_it_is_asked_for() {
+    fn the_image_needs_uefi_its_architecture_and_spot_capacity_where_it_is_asked_for() {
         let there = offered(&[("t2.small", &["a"])]);
         let with = |kind: Kind, spot: bool| {
             let mut group = group(&["t2.small"], &["a"]);
             group.spot = spot;
-            found(&group, &there, &[("t2.small", kind)])
+            observed(&group, &there, &[("t2.small", kind)])
         };
         assert_eq!(with(good(), true), "");
         assert!(with(Kind { uefi: false, ..good() }, false).contains("t2.small cannot boot with UEFI"));
@@ -194,6 +194,6 @@ mod tests {
         assert!(mac.contains("processors of x86_64_mac, and the image is for x86_64"), "{mac}");
         let no_spot = Kind { spot: false, ..good() };
         assert_eq!(with(no_spot.clone(), false), "");
-        assert!(with(no_spot, true).contains("no spare capacity of the instance type t2.small"));
+        assert!(with(no_spot, true).contains("no spot capacity of the instance type t2.small"));
     }
 }

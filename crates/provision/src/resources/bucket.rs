@@ -4,18 +4,16 @@ mod settings;
 
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Delete, ObjectIdentifier, Tag, Tagging};
 
+use futuswarm_converge::Resource;
 use futuswarm_store::Versioned;
 use serde::de::DeserializeOwned;
 
-use super::kms_key::KmsKey;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components};
 use settings::unbuilt;
 
-pub(crate) const PART: &str = "bucket";
 /// The one region whose buckets take no location constraint.
 const FIRST_REGION: &str = "us-east-1";
 
@@ -33,7 +31,7 @@ pub(super) async fn object<T: DeserializeOwned>(
     run: &Run,
     key: &str,
 ) -> Result<Option<Versioned<T>>, futuswarm_store::Error> {
-    if run.id(PART).is_none() {
+    if run.id(components::BUCKET).is_none() {
         return Ok(None);
     }
     aws.store.get(key).await
@@ -72,7 +70,7 @@ impl Bucket {
 
     async fn put_tags(&self, aws: &Aws, cluster: &Cluster, name: &str) -> Result<(), Error> {
         let mut tags = Vec::new();
-        for (key, value) in cluster.tags(PART) {
+        for (key, value) in cluster.tags(components::BUCKET) {
             tags.push(Tag::builder().key(key).value(value).build().map_err(unbuilt)?);
         }
         let tagging = Tagging::builder().set_tag_set(Some(tags)).build().map_err(unbuilt)?;
@@ -98,11 +96,11 @@ impl Resource<Run> for Bucket {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::BUCKET.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![KmsKey::Cluster.part_name().to_owned()]
+        vec![components::CLUSTER_KEY.to_owned()]
     }
 
     fn holds_data(&self) -> bool {
@@ -114,15 +112,15 @@ impl Resource<Run> for Bucket {
     }
 
     fn id(&self, _: &Fields) -> String {
-        PART.to_owned()
+        components::BUCKET.to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        Ok(settings::wanted(run)?.with_desired_tags(&run.cluster.tags(PART)))
+        Ok(settings::desired(run)?.with_desired_tags(&run.cluster.tags(components::BUCKET)))
     }
 
-    fn current(&self, _: &Run, found: &Fields) -> Fields {
-        found.clone()
+    fn current(&self, _: &Run, observed: &Fields) -> Fields {
+        observed.clone()
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -135,7 +133,7 @@ impl Resource<Run> for Bucket {
         }
         until_visible("the name of a bucket that was just deleted", || async {
             match create.clone().send().await.map_err(failed("CreateBucket")) {
-                // By a call of ours whose answer was lost: there was none when this run looked.
+                // By a call of ours whose answer was lost: there was none when this run observed it.
                 Err(error) if error.is(&["BucketAlreadyOwnedByYou"]) => Ok(()),
                 outcome => outcome.map(drop),
             }
@@ -145,7 +143,7 @@ impl Resource<Run> for Bucket {
         for setting in Setting::IN_ORDER {
             self.put(aws, run, &name, setting).await?;
         }
-        Ok(PART.to_owned())
+        Ok(components::BUCKET.to_owned())
     }
 
     async fn update(&self, aws: &Aws, run: &Run, _: &Fields, changed: &Changed) -> Result<(), Error> {
@@ -173,9 +171,9 @@ impl Resource<Run> for Bucket {
             let page = aws.s3.list_object_versions().bucket(&name).send().await;
             let page = page.map_err(failed("ListObjectVersions"))?;
             let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
-            let marks = page.delete_markers().iter().map(|mark| (mark.key(), mark.version_id()));
+            let markers = page.delete_markers().iter().map(|mark| (mark.key(), mark.version_id()));
             let mut objects = Vec::new();
-            for (key, version) in versions.chain(marks) {
+            for (key, version) in versions.chain(markers) {
                 let object = ObjectIdentifier::builder().key(key.unwrap_or_default());
                 objects.push(object.set_version_id(version.map(str::to_owned)).build().map_err(unbuilt)?);
             }

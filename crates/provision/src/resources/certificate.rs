@@ -2,30 +2,26 @@
 
 use aws_sdk_acm::types::{CertificateStatus, CertificateSummary, Tag, ValidationMethod};
 use futuswarm_aws::at_most_one;
+use futuswarm_converge::{Resource, UNKNOWN};
 use sha2::{Digest as _, Sha256};
 
-use super::{marks, vpc};
+use super::{fingerprint, tags};
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::CLUSTER_TAG;
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components};
 
 /// The certificate of a domain; its id is its ARN.
 pub(crate) struct Certificate {
-    pub(crate) part: &'static str,
+    pub(crate) component: &'static str,
     pub(crate) domain: String,
 }
 
 /// Parts and domains of all certificates of the spec, the private domain first.
 pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<(&'static str, String)> {
-    let parts = ["certificate", "open-certificate"];
-    parts.into_iter().zip(spec.domains().into_iter().map(str::to_owned)).collect()
+    components::CERTIFICATES.into_iter().zip(spec.domains().into_iter().map(str::to_owned)).collect()
 }
-
-/// Parts of the certificates of domains that the spec no longer has.
-pub(super) const FORMER: [&str; 2] = ["former-certificate", "former-open-certificate"];
 
 /// ARNs of the living certificates for a domain and everything below it; others are somebody else's.
 pub(super) async fn arns(aws: &Aws, run: &Run, domain: &str) -> Result<Vec<String>, Error> {
@@ -49,6 +45,25 @@ pub(crate) fn is_issued(certificate: &CertificateSummary) -> bool {
     certificate.status() == Some(&CertificateStatus::Issued)
 }
 
+/// The ARN of a certificate, once it was issued.
+pub(crate) fn issued(run: &Run, certificate: &str) -> Option<String> {
+    run.id(&components::validation(certificate)).filter(|arn| arn.starts_with("arn:"))
+}
+
+/// The same; in a plan also of a certificate that the run is going to get issued, whose ARN nobody knows yet.
+pub(crate) fn issued_by_then(run: &Run, certificate: &str) -> Option<String> {
+    issued(run, certificate)
+        .or_else(|| (run.mode().plans() && !is_elsewhere(run, certificate)).then(|| UNKNOWN.to_owned()))
+}
+
+/// The id of a validation that somebody else has to finish.
+pub(super) const ELSEWHERE: &str = "elsewhere";
+
+/// Whether only somebody else can get the certificate issued.
+pub(crate) fn is_elsewhere(run: &Run, certificate: &str) -> bool {
+    run.id(&components::validation(certificate)).as_deref() == Some(ELSEWHERE)
+}
+
 impl Certificate {
     /// Asks for it; requests with the same salt are one request.
     async fn request(&self, aws: &Aws, cluster: &Cluster, salt: &str) -> Result<String, Error> {
@@ -57,16 +72,10 @@ impl Certificate {
         let request = aws.acm.request_certificate().domain_name(&self.domain);
         let request =
             request.subject_alternative_names(wildcard(&self.domain)).validation_method(ValidationMethod::Dns);
-        let request = request.idempotency_token(token).set_tags(Some(tags(cluster, self.part)?));
+        let request = request.idempotency_token(token).set_tags(Some(tags::acm(cluster, self.component)?));
         let made = request.send().await.map_err(failed("RequestCertificate"))?;
         made.certificate_arn.ok_or_else(incomplete("RequestCertificate", "CertificateArn"))
     }
-}
-
-fn tags(cluster: &Cluster, part: &str) -> Result<Vec<Tag>, Error> {
-    let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
-    let tags = cluster.tags(part).into_iter().map(tag).collect::<Result<_, _>>();
-    tags.map_err(|_| incomplete("RequestCertificate", "Key")())
 }
 
 impl Resource<Run> for Certificate {
@@ -81,11 +90,11 @@ impl Resource<Run> for Certificate {
     }
 
     fn component(&self) -> String {
-        self.part.to_owned()
+        self.component.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<CertificateSummary>, Error> {
@@ -97,22 +106,27 @@ impl Resource<Run> for Certificate {
         Ok(at_most_one(format!("certificates for {}", self.domain), candidates, arn)?)
     }
 
-    fn id(&self, found: &CertificateSummary) -> String {
-        found.certificate_arn().unwrap_or_default().to_owned()
+    fn id(&self, observed: &CertificateSummary) -> String {
+        observed.certificate_arn().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, _: &Run) -> Result<Fields, Error> {
-        Ok(marks::wanted(Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain)))))
+        Ok(fingerprint::desired(
+            Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain))),
+        ))
     }
 
     fn current(&self, run: &Run, _: &CertificateSummary) -> Fields {
         // By these it was found.
-        marks::current(run, Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain))))
+        fingerprint::current(
+            run,
+            Fields::new().with(Field::Names, format!("{} {}", self.domain, wildcard(&self.domain))),
+        )
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         // One life of the cluster asks for one certificate: with the VPC's id, whatever run of whatever operator it is.
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let arn = self.request(aws, &run.cluster, &vpc).await?;
         let there = until_visible("the certificate", || async {
             aws.acm.describe_certificate().certificate_arn(&arn).send().await.map_err(failed("DescribeCertificate"))
@@ -125,17 +139,20 @@ impl Resource<Run> for Certificate {
         }
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &CertificateSummary, _: &Changed) -> Result<(), Error> {
-        if !is_ours(aws, &run.cluster, &self.id(found)).await? {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &CertificateSummary, _: &Changed) -> Result<(), Error> {
+        if !is_ours(aws, &run.cluster, &self.id(observed)).await? {
             return Ok(());
         }
-        let add = aws.acm.add_tags_to_certificate().certificate_arn(self.id(found));
-        add.set_tags(Some(tags(&run.cluster, self.part)?)).send().await.map_err(failed("AddTagsToCertificate"))?;
+        let add = aws.acm.add_tags_to_certificate().certificate_arn(self.id(observed));
+        add.set_tags(Some(tags::acm(&run.cluster, self.component)?))
+            .send()
+            .await
+            .map_err(failed("AddTagsToCertificate"))?;
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, run: &Run, found: &CertificateSummary) -> Result<(), Error> {
-        let arn = self.id(found);
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &CertificateSummary) -> Result<(), Error> {
+        let arn = self.id(observed);
         if !is_ours(aws, &run.cluster, &arn).await? {
             run.note(format!("the certificate {arn} for {} stays: the cluster did not ask for it", self.domain));
             return Ok(());

@@ -4,16 +4,16 @@ use aws_sdk_elasticloadbalancing::types::{
     ConnectionSettings, CrossZoneLoadBalancing, HealthCheck, Listener, LoadBalancerAttributes, LoadBalancerDescription,
     PolicyAttribute, PolicyDescription, Tag,
 };
+use futuswarm_converge::Resource;
 
-use super::load_balancer::{self, PART, sorted};
-use super::security_group::{EDGE_PORT, SecurityGroup};
+use super::load_balancer;
+use super::security_group::EDGE_PORT;
 use super::target_group::{HEALTH_PATH, INTERVAL, THRESHOLD, TIMEOUT};
-use super::{certificate, internet_gateway, marks, validation};
+use super::{certificate, fingerprint};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
-use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::Resource;
+use crate::field::{Changed, Field, Fields, sorted};
+use crate::{Aws, Cluster, Run, components};
 
 const HTTPS_PORT: i32 = 443;
 /// TLS 1.2 and nothing older. "If you create an HTTPS/SSL listener without associating a security policy, Elastic Load Balancing
@@ -25,15 +25,15 @@ const POLICY_NAME: &str = "futuswarm-ELBSecurityPolicy-TLS-1-2-2017-01";
 const POLICY_TYPE: &str = "SSLNegotiationPolicyType";
 const POLICY_REFERENCE: &str = "Reference-Security-Policy";
 
-/// The balancer, with the parts of its subnets.
+/// The balancer, with the components of its subnets.
 pub(crate) struct ClassicBalancer {
     pub(crate) subnets: Vec<String>,
-    /// The part of its certificate.
+    /// The component of its certificate.
     pub(crate) certificate: &'static str,
 }
 
-/// What was seen of it.
-pub(crate) struct Seen {
+/// As AWS describes it.
+pub(crate) struct Observed {
     balancer: LoadBalancerDescription,
     attributes: Option<LoadBalancerAttributes>,
     /// Its policies; not asked for while no listener speaks TLS.
@@ -50,17 +50,17 @@ fn tls_in_words(names: &[String], policies: &[PolicyDescription]) -> String {
     };
     match names.is_empty() {
         true => "no policy".to_owned(),
-        false => sorted(names.iter().map(reference).collect()),
+        false => sorted(names.iter().map(reference)),
     }
 }
 
 /// Whether a listener becomes another one by a certificate alone.
-fn is_but_for_its_certificate(former: &Listener, wanted: &Listener) -> bool {
-    wanted.ssl_certificate_id().is_some()
-        && former.protocol().eq_ignore_ascii_case(wanted.protocol())
-        && former.instance_port() == wanted.instance_port()
-        && former.instance_protocol().map(str::to_ascii_uppercase)
-            == wanted.instance_protocol().map(str::to_ascii_uppercase)
+fn is_but_for_its_certificate(previous: &Listener, desired: &Listener) -> bool {
+    desired.ssl_certificate_id().is_some()
+        && previous.protocol().eq_ignore_ascii_case(desired.protocol())
+        && previous.instance_port() == desired.instance_port()
+        && previous.instance_protocol().map(str::to_ascii_uppercase)
+            == desired.instance_protocol().map(str::to_ascii_uppercase)
 }
 
 fn builder_error<E>(_: E) -> Error {
@@ -93,7 +93,7 @@ fn check_in_words(check: &HealthCheck) -> String {
 pub(crate) async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<LoadBalancerDescription>, Error> {
     let ask = aws.classic.describe_load_balancers().load_balancer_names(cluster.names.balancer());
     match ask.send().await.map_err(failed("DescribeLoadBalancers")) {
-        Ok(found) => Ok(found.load_balancer_descriptions.unwrap_or_default().into_iter().next()),
+        Ok(observed) => Ok(observed.load_balancer_descriptions.unwrap_or_default().into_iter().next()),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -107,7 +107,7 @@ impl ClassicBalancer {
             listener.instance_protocol("HTTP").instance_port(EDGE_PORT)
         };
         let mut all = vec![listener("HTTP", 80).build().map_err(builder_error)?];
-        if let Some(arn) = validation::issued_by_then(run, self.certificate) {
+        if let Some(arn) = certificate::issued_by_then(run, self.certificate) {
             all.push(listener("HTTPS", HTTPS_PORT).ssl_certificate_id(arn).build().map_err(builder_error)?);
         }
         Ok(all)
@@ -145,19 +145,19 @@ impl ClassicBalancer {
     }
 
     /// Brings what listens at a port about. AWS changes nothing but the certificate of a listener: another one takes its place,
-    /// and when AWS refuses that, the former one is put back.
-    async fn put_listener(&self, aws: &Aws, run: &Run, seen: &Seen, port: i32) -> Result<(), Error> {
+    /// and when AWS refuses that, the previous one is put back.
+    async fn put_listener(&self, aws: &Aws, run: &Run, observed: &Observed, port: i32) -> Result<(), Error> {
         let name = run.cluster.names.balancer();
-        let there = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
+        let there = observed.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
         let mut there = there.filter(|one| one.load_balancer_port() == port);
-        let former = there.next().cloned();
-        let wanted = self.listeners(run)?.into_iter().find(|one| one.load_balancer_port() == port);
-        if let (Some(former), Some(wanted)) = (&former, &wanted)
-            && is_but_for_its_certificate(former, wanted)
+        let previous = there.next().cloned();
+        let desired = self.listeners(run)?.into_iter().find(|one| one.load_balancer_port() == port);
+        if let (Some(previous), Some(desired)) = (&previous, &desired)
+            && is_but_for_its_certificate(previous, desired)
         {
             until_visible("the certificate", || async {
                 let set = aws.classic.set_load_balancer_listener_ssl_certificate().load_balancer_name(&name);
-                let set = set.load_balancer_port(port).set_ssl_certificate_id(wanted.ssl_certificate_id.clone());
+                let set = set.load_balancer_port(port).set_ssl_certificate_id(desired.ssl_certificate_id.clone());
                 set.send().await.map_err(failed("SetLoadBalancerListenerSSLCertificate"))
             })
             .await?;
@@ -170,14 +170,14 @@ impl ClassicBalancer {
             })
             .await
         };
-        if former.is_some() {
+        if previous.is_some() {
             let delete = aws.classic.delete_load_balancer_listeners().load_balancer_name(&name);
             delete.load_balancer_ports(port).send().await.map_err(failed("DeleteLoadBalancerListeners"))?;
         }
-        let Some(wanted) = wanted else { return Ok(()) };
-        let Err(refused) = create(&wanted).await else { return Ok(()) };
-        if let Some(former) = &former
-            && let Err(error) = create(former).await
+        let Some(desired) = desired else { return Ok(()) };
+        let Err(refused) = create(&desired).await else { return Ok(()) };
+        if let Some(previous) = &previous
+            && let Err(error) = create(previous).await
         {
             run.note(format!("the former listener at port {port} could not be put back: {error}"));
         }
@@ -185,10 +185,10 @@ impl ClassicBalancer {
     }
 
     fn ids(&self, run: &Run) -> Result<Vec<String>, Error> {
-        self.subnets.iter().map(|part| run.need(part)).collect()
+        self.subnets.iter().map(|component| run.need(component)).collect()
     }
 
-    async fn settle(&self, aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
+    async fn configure(&self, aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
         let name = cluster.names.balancer();
         until_visible("the load balancer", || async {
             let idle = i32::try_from(cluster.spec.load_balancer.idle_timeout_seconds).unwrap_or(60);
@@ -211,7 +211,7 @@ impl ClassicBalancer {
 
 fn tags(cluster: &Cluster) -> Result<Vec<Tag>, Error> {
     let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
-    cluster.tags(PART).into_iter().map(tag).collect::<Result<_, _>>().map_err(builder_error)
+    cluster.tags(components::LOAD_BALANCER).into_iter().map(tag).collect::<Result<_, _>>().map_err(builder_error)
 }
 
 fn idle_error() -> futuswarm_aws::Error {
@@ -232,7 +232,7 @@ fn listener_in_words(listener: &Listener) -> (Field, String) {
 }
 
 impl Resource<Run> for ClassicBalancer {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "classic load balancer"
@@ -243,17 +243,17 @@ impl Resource<Run> for ClassicBalancer {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::LOAD_BALANCER.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let mut needs = self.subnets.clone();
-        needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
-        needs.push(validation::part(self.certificate));
-        needs
+        let mut depends_on = self.subnets.clone();
+        depends_on.extend([components::SECURITY_BALANCER, components::INTERNET_GATEWAY].map(str::to_owned));
+        depends_on.push(components::validation(self.certificate));
+        depends_on
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let Some(balancer) = find(aws, &run.cluster).await? else { return Ok(None) };
         load_balancer::note_address(run, balancer.dns_name(), balancer.canonical_hosted_zone_name_id());
         let ask = aws.classic.describe_load_balancer_attributes().load_balancer_name(run.cluster.names.balancer());
@@ -269,48 +269,49 @@ impl Resource<Run> for ClassicBalancer {
             }
             false => Vec::new(),
         };
-        Ok(Some(Seen { balancer, attributes, policies }))
+        Ok(Some(Observed { balancer, attributes, policies }))
     }
 
     /// Auto Scaling groups know it by its name.
-    fn id(&self, seen: &Seen) -> String {
-        seen.balancer.load_balancer_name().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.balancer.load_balancer_name().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
             .with(Field::Scheme, load_balancer::scheme(&run.cluster).as_str())
-            .with(Field::Subnets, sorted(self.subnets.iter().map(|part| run.id_or_unknown(part)).collect()))
-            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Balancer.part_name()))
+            .with(Field::Subnets, sorted(self.subnets.iter().map(|component| run.id_or_unknown(component))))
+            .with(Field::SecurityGroup, run.id_or_unknown(components::SECURITY_BALANCER))
             .with(Field::IdleTimeout, run.cluster.spec.load_balancer.idle_timeout_seconds)
             .with(Field::CrossZone, true)
             .with(Field::HealthCheck, check_in_words(&check()?))
             .with_some(Field::Tls, self.serves_tls(run)?.then_some(TLS_POLICY));
         let listeners = self.listeners(run)?;
         let listeners = listeners.iter().map(listener_in_words);
-        Ok(marks::wanted(listeners.fold(fields, |fields, (field, words)| fields.with(field, words))))
+        Ok(fingerprint::desired(listeners.fold(fields, |fields, (field, words)| fields.with(field, words))))
     }
 
-    fn current(&self, run: &Run, seen: &Seen) -> Fields {
-        let attributes = seen.attributes.as_ref();
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let attributes = observed.attributes.as_ref();
         let idle = attributes.and_then(|all| all.connection_settings()).map(|settings| settings.idle_timeout());
         let across = attributes.and_then(|all| all.cross_zone_load_balancing()).map(|across| across.enabled());
         let fields = Fields::new()
-            .with(Field::Scheme, seen.balancer.scheme().unwrap_or_default())
-            .with(Field::Subnets, sorted(seen.balancer.subnets().to_vec()))
-            .with(Field::SecurityGroup, seen.balancer.security_groups().join(" "))
+            .with(Field::Scheme, observed.balancer.scheme().unwrap_or_default())
+            .with(Field::Subnets, sorted(observed.balancer.subnets().to_vec()))
+            .with(Field::SecurityGroup, observed.balancer.security_groups().join(" "))
             .with_some(Field::IdleTimeout, idle)
             .with_some(Field::CrossZone, across)
-            .with_some(Field::HealthCheck, seen.balancer.health_check().map(check_in_words));
-        let https = seen
+            .with_some(Field::HealthCheck, observed.balancer.health_check().map(check_in_words));
+        let https = observed
             .balancer
             .listener_descriptions()
             .iter()
             .find(|one| one.listener().is_some_and(|listener| listener.load_balancer_port() == HTTPS_PORT));
-        let fields = fields.with_some(Field::Tls, https.map(|one| tls_in_words(one.policy_names(), &seen.policies)));
-        let listeners = seen.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
+        let fields =
+            fields.with_some(Field::Tls, https.map(|one| tls_in_words(one.policy_names(), &observed.policies)));
+        let listeners = observed.balancer.listener_descriptions().iter().filter_map(|one| one.listener());
         let fields = listeners.map(listener_in_words).fold(fields, |fields, (field, words)| fields.with(field, words));
-        marks::current(run, fields)
+        fingerprint::current(run, fields)
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -319,7 +320,7 @@ impl Resource<Run> for ClassicBalancer {
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let (subnets, listeners) = (self.ids(run)?, self.listeners(run)?);
-        let group = run.need(SecurityGroup::Balancer.part_name())?;
+        let group = run.need(components::SECURITY_BALANCER)?;
         let tags = tags(&run.cluster)?;
         let made = until_visible("the subnets and the security group", || async {
             let create = aws.classic.create_load_balancer().load_balancer_name(run.cluster.names.balancer());
@@ -330,20 +331,20 @@ impl Resource<Run> for ClassicBalancer {
         });
         made.await?;
         self.restrict_tls(aws, run).await?;
-        self.settle(aws, &run.cluster).await?;
-        // Its zone is told only when it is described.
-        let found = find(aws, &run.cluster).await?;
-        let found = found.ok_or_else(incomplete("DescribeLoadBalancers", "the balancer just made"))?;
-        load_balancer::note_address(run, found.dns_name(), found.canonical_hosted_zone_name_id());
+        self.configure(aws, &run.cluster).await?;
+        // Its zone is in the answer only when it is described.
+        let observed = find(aws, &run.cluster).await?;
+        let observed = observed.ok_or_else(incomplete("DescribeLoadBalancers", "the balancer just made"))?;
+        load_balancer::note_address(run, observed.dns_name(), observed.canonical_hosted_zone_name_id());
         Ok(run.cluster.names.balancer())
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
         let name = run.cluster.names.balancer();
         if changed.any(&[Field::Subnets]) {
-            let (wanted, there) = (self.ids(run)?, seen.balancer.subnets());
-            let missing: Vec<String> = wanted.iter().filter(|id| !there.contains(id)).cloned().collect();
-            let extra: Vec<String> = there.iter().filter(|id| !wanted.contains(id)).cloned().collect();
+            let (desired, there) = (self.ids(run)?, observed.balancer.subnets());
+            let missing: Vec<String> = desired.iter().filter(|id| !there.contains(id)).cloned().collect();
+            let extra: Vec<String> = there.iter().filter(|id| !desired.contains(id)).cloned().collect();
             if !missing.is_empty() {
                 let attach = aws.classic.attach_load_balancer_to_subnets().load_balancer_name(&name);
                 attach.set_subnets(Some(missing)).send().await.map_err(failed("AttachLoadBalancerToSubnets"))?;
@@ -355,31 +356,31 @@ impl Resource<Run> for ClassicBalancer {
         }
         if changed.any(&[Field::SecurityGroup]) {
             let apply = aws.classic.apply_security_groups_to_load_balancer().load_balancer_name(&name);
-            let apply = apply.security_groups(run.need(SecurityGroup::Balancer.part_name())?);
+            let apply = apply.security_groups(run.need(components::SECURITY_BALANCER)?);
             apply.send().await.map_err(failed("ApplySecurityGroupsToLoadBalancer"))?;
         }
         let ports: Vec<i32> = changed.keys().filter_map(|field| field.listener_port()).collect();
         if !ports.is_empty() {
             for port in &ports {
-                self.put_listener(aws, run, seen, *port).await?;
+                self.put_listener(aws, run, observed, *port).await?;
             }
         }
-        // A listener that was made anew has AWS's default policy.
+        // A listener that was made again has AWS's default policy.
         if changed.any(&[Field::Tls]) || !ports.is_empty() {
             self.restrict_tls(aws, run).await?;
         }
         if changed.any(&[Field::IdleTimeout, Field::CrossZone, Field::HealthCheck]) {
-            self.settle(aws, &run.cluster).await?;
+            self.configure(aws, &run.cluster).await?;
         }
-        if marks::differs(changed) {
+        if fingerprint::differs(changed) {
             let add = aws.classic.add_tags().load_balancer_names(&name).set_tags(Some(tags(&run.cluster)?));
             add.send().await.map_err(failed("AddTags"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
-        let delete = aws.classic.delete_load_balancer().load_balancer_name(self.id(seen));
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        let delete = aws.classic.delete_load_balancer().load_balancer_name(self.id(observed));
         delete.send().await.map_err(failed("DeleteLoadBalancer"))?;
         Ok(())
     }
@@ -387,7 +388,7 @@ impl Resource<Run> for ClassicBalancer {
 
 /// The certificate that the balancer serves: it can have only one.
 pub(crate) fn certificate_part(spec: &futuswarm_spec::Spec) -> &'static str {
-    certificate::all(spec).first().map_or("certificate", |(part, _)| part)
+    certificate::all(spec).first().map_or("certificate", |(component, _)| component)
 }
 
 #[cfg(test)]

@@ -3,29 +3,29 @@
 use aws_sdk_route53::types::{
     AliasTarget, Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType,
 };
+use futuswarm_converge::{Resource, UNKNOWN};
 
-use super::{certificate, load_balancer};
+use super::{balancer, certificate, load_balancer};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Resource, UNKNOWN};
+use crate::{Aws, Cluster, Run, components};
 
 /// Seconds for which others may remember a record.
 const TTL: i64 = 300;
 
-/// Parts of the names of domains that the spec no longer has.
-pub(super) const FORMER: [&str; 2] = ["former-dns", "former-open-dns"];
-
 /// The names of one domain.
 pub(crate) struct Names {
-    pub(crate) part: &'static str,
+    pub(crate) component: &'static str,
     pub(crate) domain: String,
 }
 
 /// Parts and domains of all names of the spec.
 pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Names> {
-    let parts = ["dns", "open-dns"].into_iter();
-    parts.zip(spec.domains()).map(|(part, domain)| Names { part, domain: domain.to_owned() }).collect()
+    components::DNS
+        .into_iter()
+        .zip(spec.domains())
+        .map(|(component, domain)| Names { component, domain: domain.to_owned() })
+        .collect()
 }
 
 /// The id of the public hosted zone that serves a domain: the longest that it ends with.
@@ -52,34 +52,34 @@ fn builder_error<E>(_: E) -> Error {
 async fn change(
     aws: &Aws,
     zone: &str,
-    mut doomed: Vec<ResourceRecordSet>,
+    mut to_delete: Vec<ResourceRecordSet>,
     made: Vec<ResourceRecordSet>,
 ) -> Result<(), Error> {
     loop {
-        let refused = match change_once(aws, zone, &doomed, &made).await {
+        let refused = match change_once(aws, zone, &to_delete, &made).await {
             Err(Error::Aws(refused)) if refused.is(&["InvalidChangeBatch"]) => refused,
             outcome => return outcome,
         };
         let mut left = Vec::new();
-        for set in &doomed {
+        for set in &to_delete {
             if records(aws, zone, set.name(), 100).await?.contains(set) {
                 left.push(set.clone());
             }
         }
-        if left.len() == doomed.len() {
+        if left.len() == to_delete.len() {
             return Err(refused.into());
         }
-        doomed = left;
+        to_delete = left;
     }
 }
 
 async fn change_once(
     aws: &Aws,
     zone: &str,
-    doomed: &[ResourceRecordSet],
+    to_delete: &[ResourceRecordSet],
     made: &[ResourceRecordSet],
 ) -> Result<(), Error> {
-    let deletions = doomed.iter().map(|set| (ChangeAction::Delete, set));
+    let deletions = to_delete.iter().map(|set| (ChangeAction::Delete, set));
     let changes = deletions.chain(made.iter().map(|set| (ChangeAction::Upsert, set))).collect::<Vec<_>>();
     if changes.is_empty() {
         return Ok(());
@@ -104,9 +104,9 @@ pub(crate) async fn upsert(aws: &Aws, zone: &str, name: &str, kind: RrType, valu
 
 /// Removes the records of a name and type, if there are any.
 pub(crate) async fn remove(aws: &Aws, zone: &str, name: &str, kind: RrType) -> Result<(), Error> {
-    let found = records(aws, zone, name, 1).await?;
+    let observed = records(aws, zone, name, 1).await?;
     let exact = |set: &ResourceRecordSet| normal(set.name()) == normal(name) && *set.r#type() == kind;
-    change(aws, zone, found.into_iter().filter(exact).collect(), Vec::new()).await
+    change(aws, zone, observed.into_iter().filter(exact).collect(), Vec::new()).await
 }
 
 /// Where a record leads, as names are compared.
@@ -117,10 +117,10 @@ fn target(set: &ResourceRecordSet) -> Option<String> {
 
 /// Whether somebody else's records stand at a domain: ours lead to our balancer.
 pub(super) async fn leads_elsewhere(aws: &Aws, cluster: &Cluster, zone: &str, domain: &str) -> Result<bool, Error> {
-    let names = Names { part: "", domain: domain.to_owned() };
-    let found = names.ours(&records(aws, zone, domain, 100).await?);
-    let balancer = super::balancer_names(aws, cluster).await?;
-    Ok(found.iter().any(|set| !target(set).is_some_and(|target| balancer.contains(&target))))
+    let names = Names { component: "", domain: domain.to_owned() };
+    let observed = names.ours(&records(aws, zone, domain, 100).await?);
+    let balancer = balancer::dns_names(aws, cluster).await?;
+    Ok(observed.iter().any(|set| !target(set).is_some_and(|target| balancer.contains(&target))))
 }
 
 /// Records in the zone's order, from a name on.
@@ -129,8 +129,8 @@ async fn records(aws: &Aws, zone: &str, from: &str, most: i32) -> Result<Vec<Res
     Ok(ask.send().await.map_err(failed("ListResourceRecordSets"))?.resource_record_sets)
 }
 
-/// What was seen.
-pub(crate) enum Seen {
+/// What there is.
+pub(crate) enum Observed {
     /// Records of the domain in a zone of ours.
     Records(String, Vec<ResourceRecordSet>),
     /// Somebody else has to make them.
@@ -143,12 +143,12 @@ impl Names {
     }
 
     /// The records of our names among those found; a CNAME leaves no room for another record.
-    fn ours(&self, found: &[ResourceRecordSet]) -> Vec<ResourceRecordSet> {
+    fn ours(&self, observed: &[ResourceRecordSet]) -> Vec<ResourceRecordSet> {
         let names = self.names();
         let ours = |set: &&ResourceRecordSet| {
             [RrType::A, RrType::Cname].contains(set.r#type()) && names.contains(&normal(set.name()))
         };
-        found.iter().filter(ours).cloned().collect()
+        observed.iter().filter(ours).cloned().collect()
     }
 
     fn target(run: &Run) -> String {
@@ -157,7 +157,7 @@ impl Names {
 }
 
 impl Resource<Run> for Names {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "DNS names"
@@ -168,17 +168,17 @@ impl Resource<Run> for Names {
     }
 
     fn component(&self) -> String {
-        self.part.to_owned()
+        self.component.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![load_balancer::PART.to_owned()]
+        vec![components::LOAD_BALANCER.to_owned()]
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let Some(zone) = zone(aws, run, &self.domain).await? else {
             // Said once the balancer has a name.
-            if let Some(address) = load_balancer::address(run).filter(|_| run.wants_domain(&self.domain)) {
+            if let Some(address) = load_balancer::address(run).filter(|_| run.is_desired_domain(&self.domain)) {
                 run.note(format!(
                     "no hosted zone of this account serves {}: make these records where its DNS is\n    {}  CNAME  {}\n    {}  ALIAS or CNAME  {}",
                     self.domain,
@@ -188,14 +188,14 @@ impl Resource<Run> for Names {
                     address.name
                 ));
             }
-            return Ok(Some(Seen::Elsewhere));
+            return Ok(Some(Observed::Elsewhere));
         };
         // The wildcard follows its domain in the zone's order.
-        let found = self.ours(&records(aws, &zone, &self.domain, 100).await?);
-        Ok((!found.is_empty()).then_some(Seen::Records(zone, found)))
+        let observed = self.ours(&records(aws, &zone, &self.domain, 100).await?);
+        Ok((!observed.is_empty()).then_some(Observed::Records(zone, observed)))
     }
 
-    fn id(&self, _: &Seen) -> String {
+    fn id(&self, _: &Observed) -> String {
         self.domain.clone()
     }
 
@@ -206,17 +206,17 @@ impl Resource<Run> for Names {
             .fold(Fields::new(), |fields, name| fields.with(Field::DnsName(name.clone()), Self::target(run))))
     }
 
-    fn current(&self, run: &Run, seen: &Seen) -> Fields {
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
         let fields = Fields::new();
-        match seen {
-            Seen::Records(_, sets) => sets.iter().fold(fields, |fields, set| {
+        match observed {
+            Observed::Records(_, sets) => sets.iter().fold(fields, |fields, set| {
                 fields.with(
                     Field::DnsName(normal(set.name())),
                     target(set).unwrap_or_else(|| "something else".to_owned()),
                 )
             }),
             // What somebody else has to do is a note and no change of ours.
-            Seen::Elsewhere => self
+            Observed::Elsewhere => self
                 .names()
                 .iter()
                 .fold(fields, |fields, name| fields.with(Field::DnsName(name.clone()), Self::target(run))),
@@ -228,19 +228,19 @@ impl Resource<Run> for Names {
         Ok(self.domain.clone())
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, _: &Changed) -> Result<(), Error> {
-        match seen {
-            Seen::Records(_, found) => self.put(aws, run, found).await,
-            Seen::Elsewhere => Ok(()),
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, _: &Changed) -> Result<(), Error> {
+        match observed {
+            Observed::Records(_, observed) => self.put(aws, run, observed).await,
+            Observed::Elsewhere => Ok(()),
         }
     }
 
     /// What leads to another balancer by now is somebody else's.
-    async fn delete(&self, aws: &Aws, run: &Run, seen: &Seen) -> Result<(), Error> {
-        let Seen::Records(zone, found) = seen else { return Ok(()) };
-        let balancer = super::balancer_names(aws, &run.cluster).await?;
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &Observed) -> Result<(), Error> {
+        let Observed::Records(zone, observed) = observed else { return Ok(()) };
+        let balancer = balancer::dns_names(aws, &run.cluster).await?;
         let (ours, others): (Vec<_>, Vec<_>) =
-            found.iter().cloned().partition(|set| target(set).is_some_and(|target| balancer.contains(&target)));
+            observed.iter().cloned().partition(|set| target(set).is_some_and(|target| balancer.contains(&target)));
         for other in others {
             run.note(format!("the record {} stays: it does not lead to this cluster", normal(other.name())));
         }
@@ -250,10 +250,10 @@ impl Resource<Run> for Names {
 
 impl Names {
     /// Makes the records; what cannot stand beside them goes in the same moment.
-    async fn put(&self, aws: &Aws, run: &Run, found: &[ResourceRecordSet]) -> Result<(), Error> {
+    async fn put(&self, aws: &Aws, run: &Run, observed: &[ResourceRecordSet]) -> Result<(), Error> {
         let zone = zone(aws, run, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
         let address = load_balancer::address(run).ok_or_else(incomplete("DescribeLoadBalancers", "DNSName"))?;
-        let in_the_way = found.iter().filter(|set| *set.r#type() == RrType::Cname).cloned().collect();
+        let in_the_way = observed.iter().filter(|set| *set.r#type() == RrType::Cname).cloned().collect();
         let mut made = Vec::new();
         for name in self.names() {
             let target = AliasTarget::builder().dns_name(&address.name).hosted_zone_id(&address.zone);

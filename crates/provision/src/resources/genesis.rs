@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{Filter, InstanceStateName};
+use futuswarm_converge::Resource;
 use futuswarm_model::{Genesis, ManagerRecord, NodeState, keys};
 use futuswarm_spec::Role;
 use futuswarm_store::{Swap, Versioned};
@@ -15,10 +16,8 @@ use futuswarm_store::{Swap, Versioned};
 use super::bucket;
 use crate::error::{Error, failed};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components};
 
-pub(crate) const PART: &str = "epoch";
 const CURRENT: &str = "of this life of the cluster";
 /// DescribeInstances takes 200 values per filter.
 const IDS_PER_FILTER: usize = 200;
@@ -101,11 +100,11 @@ impl Resource<Run> for Epoch {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::EPOCH.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![bucket::PART.to_owned()]
+        vec![components::BUCKET.to_owned()]
     }
 
     fn holds_data(&self) -> bool {
@@ -189,7 +188,7 @@ mod tests {
             (&["w1"], true, false, "the only managers died: tasks go on, and a person decides"),
             (&["w1"], false, true, "a destroy that was killed after the managers and before the workers"),
             (&[], false, true, "a destroy that kept the data"),
-            (&[], true, true, "the group was made anew by hand: its managers wait for ever"),
+            (&[], true, true, "the group was made again by hand: its managers wait for ever"),
         ] {
             assert_eq!(remains(managers, members, alive, has_managers_group).has_ended(), ended, "{why}");
         }

@@ -3,73 +3,68 @@
 mod content;
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, LaunchTemplateSpecification, Tag};
-use futuswarm_spec::{Group as Wanted, Role};
+use futuswarm_converge::{Context as _, Resource};
+use futuswarm_spec::{Group as Settings, Role};
 
-use super::security_group::SecurityGroup;
-use super::subnet::Tier;
-use super::{genesis, load_balancer, spec_object, target_group, template};
+use crate::components::Tier;
 use crate::consistency::{self, until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::PART_TAG;
-use crate::{Aws, Run, inventory};
-use futuswarm_converge::{Context as _, Resource};
+use crate::{Aws, Run, components, inventory};
 
 /// A node needs this long to boot before its health counts, in seconds.
 const GRACE_SECONDS: i32 = 300;
 /// Instances end within a few minutes.
 const END: std::time::Duration = std::time::Duration::from_secs(600);
 
-/// A group; one that is not wanted has no settings.
+/// A group; one that is not desired has no settings.
 pub(crate) struct Group {
     name: String,
-    wanted: Option<Wanted>,
-    /// The part that brings it requests: a target group, or a classic load balancer.
-    behind: &'static str,
+    desired: Option<Settings>,
+    /// The component that brings it requests: a target group, or a classic load balancer.
+    attachment: &'static str,
 }
 
-pub(crate) fn part(group: &str) -> String {
-    format!("node-{group}")
-}
-
-/// What was seen of it.
-pub(crate) struct Found {
+/// As AWS describes it.
+pub(crate) struct Observed {
     group: AutoScalingGroup,
     hooks: Vec<aws_sdk_autoscaling::types::LifecycleHook>,
 }
 
 impl Group {
     pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Self> {
-        let behind = match spec.load_balancer.kind {
-            futuswarm_spec::BalancerKind::Application => target_group::PART,
-            futuswarm_spec::BalancerKind::Classic => load_balancer::PART,
+        let attachment = match spec.load_balancer.kind {
+            futuswarm_spec::BalancerKind::Application => components::TARGET_GROUP,
+            futuswarm_spec::BalancerKind::Classic => components::LOAD_BALANCER,
         };
-        let of = |(name, group): (&String, &Wanted)| Self { name: name.clone(), wanted: Some(group.clone()), behind };
+        let of =
+            |(name, group): (&String, &Settings)| Self { name: name.clone(), desired: Some(group.clone()), attachment };
         spec.groups.iter().map(of).collect()
     }
 
     pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
-        let found = run.inventory.groups(aws).await?.iter();
-        let parts = found.filter_map(|group| {
+        let observed = run.inventory.groups(aws).await?.iter();
+        let existing = observed.filter_map(|group| {
             let tag = group.tags().iter().find(|tag| tag.key() == Some(PART_TAG))?;
-            tag.value()?.strip_prefix("node-").map(str::to_owned)
+            components::group_of_nodes(tag.value()?).map(str::to_owned)
         });
-        Ok(parts
+        Ok(existing
             .filter(|name| !run.cluster.spec.groups.contains_key(name))
-            .map(|name| Self { name, wanted: None, behind: target_group::PART })
+            .map(|name| Self { name, desired: None, attachment: components::TARGET_GROUP })
             .collect())
     }
 
     fn subnets(&self, run: &Run) -> Result<String, Error> {
-        let zones = self.wanted.iter().flat_map(|group| &group.zones);
-        let ids: Result<Vec<String>, Error> = zones.map(|zone| run.need(&Tier::Public.part(zone))).collect();
+        let zones = self.desired.iter().flat_map(|group| &group.zones);
+        let ids: Result<Vec<String>, Error> = zones.map(|zone| run.need(&Tier::Public.subnet(zone))).collect();
         Ok(ids?.join(","))
     }
 
     fn template(&self, run: &Run) -> Result<LaunchTemplateSpecification, Error> {
         Ok(LaunchTemplateSpecification::builder()
-            .launch_template_name(template::name(&run.cluster, &self.name))
-            .version(run.need(&template::part(&self.name))?)
+            .launch_template_name(run.cluster.names.of(&self.name))
+            .version(run.need(&components::template(&self.name))?)
             .build())
     }
 
@@ -78,23 +73,23 @@ impl Group {
             let tag = Tag::builder().key(key).value(value).propagate_at_launch(true);
             tag.resource_id(Resource::name(self, run)).resource_type("auto-scaling-group").build()
         };
-        run.cluster.tags(&part(&self.name)).into_iter().map(tag).collect()
+        run.cluster.tags(&components::nodes(&self.name)).into_iter().map(tag).collect()
     }
 
     /// Managers are protected; ending one that has not left the Swarm could cost it its majority, so somebody must look on.
-    fn note_surplus(&self, run: &Run, found: &AutoScalingGroup) {
-        let Some(wanted) = self.wanted.as_ref().filter(|wanted| wanted.role == Role::Manager) else { return };
-        let there = found.instances().len();
-        if usize::try_from(wanted.max).is_ok_and(|most| there > most) {
+    fn note_surplus(&self, run: &Run, observed: &AutoScalingGroup) {
+        let Some(desired) = self.desired.as_ref().filter(|desired| desired.role == Role::Manager) else { return };
+        let there = observed.instances().len();
+        if usize::try_from(desired.max).is_ok_and(|most| there > most) {
             run.note(format!(
                 "the group {} has {there} managers and the spec wants {}: end the others one by one (`aws ec2 terminate-instances`), each when all that are left are Ready",
-                self.name, wanted.max
+                self.name, desired.max
             ));
         }
     }
 
     /// What CreateAutoScalingGroup does not do.
-    async fn settle(&self, aws: &Aws, run: &Run, group: &Wanted) -> Result<(), Error> {
+    async fn configure(&self, aws: &Aws, run: &Run, group: &Settings) -> Result<(), Error> {
         let name = Resource::name(self, run);
         content::put_hook(aws, &name).await?;
         if group.role == Role::Manager {
@@ -105,7 +100,7 @@ impl Group {
 }
 
 impl Resource<Run> for Group {
-    type Observed = Found;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "Auto Scaling group"
@@ -116,26 +111,26 @@ impl Resource<Run> for Group {
     }
 
     fn component(&self) -> String {
-        part(&self.name)
+        components::nodes(&self.name)
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let Some(group) = &self.wanted else {
+        let Some(group) = &self.desired else {
             // What its nodes use; they end first.
             return vec![
-                SecurityGroup::Nodes.part_name().to_owned(),
-                self.behind.to_owned(),
-                template::part(&self.name),
+                components::SECURITY_NODES.to_owned(),
+                self.attachment.to_owned(),
+                components::template(&self.name),
             ];
         };
         // Spec and epoch are in the bucket before the first node starts.
-        let mut needs = vec![template::part(&self.name), self.behind.to_owned()];
-        needs.extend([spec_object::PART.to_owned(), genesis::PART.to_owned()]);
-        needs.extend(group.zones.iter().map(|zone| Tier::Public.part(zone)));
-        needs
+        let mut depends_on = vec![components::template(&self.name), self.attachment.to_owned()];
+        depends_on.extend([components::SPEC.to_owned(), components::EPOCH.to_owned()]);
+        depends_on.extend(group.zones.iter().map(|zone| Tier::Public.subnet(zone)));
+        depends_on
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let name = Resource::name(self, run);
         let all = run.inventory.groups(aws).await?;
         let Some(group) = all.iter().find(|group| group.auto_scaling_group_name() == Some(&name)) else {
@@ -144,33 +139,34 @@ impl Resource<Run> for Group {
         self.note_surplus(run, group);
         let hooks = aws.scaling.describe_lifecycle_hooks().auto_scaling_group_name(&name).send().await;
         let hooks = hooks.map_err(failed("DescribeLifecycleHooks"))?.lifecycle_hooks.unwrap_or_default();
-        Ok(Some(Found { group: group.clone(), hooks }))
+        Ok(Some(Observed { group: group.clone(), hooks }))
     }
 
-    fn id(&self, found: &Found) -> String {
-        found.group.auto_scaling_group_name().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.group.auto_scaling_group_name().unwrap_or_default().to_owned()
     }
 
     fn is_desired(&self) -> bool {
-        self.wanted.is_some()
+        self.desired.is_some()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let Some(group) = &self.wanted else { return Ok(Fields::new()) };
-        let fields = content::wanted(run, &self.name, group, &run.id_or_unknown(self.behind));
-        Ok(fields.with_desired_tags(&run.cluster.tags(&part(&self.name))))
+        let Some(group) = &self.desired else { return Ok(Fields::new()) };
+        let fields = content::desired(run, &self.name, group, &run.id_or_unknown(self.attachment));
+        Ok(fields.with_desired_tags(&run.cluster.tags(&components::nodes(&self.name))))
     }
 
-    fn current(&self, run: &Run, found: &Found) -> Fields {
-        let fixed = self.wanted.as_ref().is_some_and(|group| group.min == group.max);
-        let tags = found.group.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
-        content::found(&found.group, &found.hooks, fixed).with_tags(tags, &run.cluster.tags(&part(&self.name)))
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let fixed = self.desired.as_ref().is_some_and(|group| group.min == group.max);
+        let tags = observed.group.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
+        content::observed(&observed.group, &observed.hooks, fixed)
+            .with_tags(tags, &run.cluster.tags(&components::nodes(&self.name)))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let group = self.wanted.as_ref().ok_or_else(incomplete("CreateAutoScalingGroup", "group"))?;
+        let group = self.desired.as_ref().ok_or_else(incomplete("CreateAutoScalingGroup", "group"))?;
         let name = Resource::name(self, run);
-        let (subnets, behind) = (self.subnets(run)?, run.need(self.behind)?);
+        let (subnets, attachment) = (self.subnets(run)?, run.need(self.attachment)?);
         let template = self.template(run)?;
         let made = until_visible("what the group starts nodes from", || async {
             let create = aws
@@ -186,9 +182,9 @@ impl Resource<Run> for Group {
                 .health_check_grace_period(GRACE_SECONDS)
                 .new_instances_protected_from_scale_in(group.role == Role::Manager)
                 .set_tags(Some(self.tags(run)));
-            let create = match self.behind {
-                target_group::PART => create.target_group_arns(&behind),
-                _ => create.load_balancer_names(&behind),
+            let create = match self.attachment {
+                components::TARGET_GROUP => create.target_group_arns(&attachment),
+                _ => create.load_balancer_names(&attachment),
             };
             let create = match content::mixed(group, &template) {
                 Some(policy) => create.mixed_instances_policy(policy),
@@ -197,12 +193,12 @@ impl Resource<Run> for Group {
             create.send().await.map_err(failed("CreateAutoScalingGroup"))
         });
         made.await?;
-        self.settle(aws, run, group).await?;
+        self.configure(aws, run, group).await?;
         Ok(name)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
-        let group = self.wanted.as_ref().ok_or_else(incomplete("UpdateAutoScalingGroup", "group"))?;
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let group = self.desired.as_ref().ok_or_else(incomplete("UpdateAutoScalingGroup", "group"))?;
         let name = Resource::name(self, run);
         if changed.any(content::UPDATED) {
             let (subnets, template) = (self.subnets(run)?, self.template(run)?);
@@ -229,10 +225,10 @@ impl Resource<Run> for Group {
             .await?;
         }
         if changed.any(&[Field::Attachment]) {
-            content::attach(aws, &found.group, self.behind, &run.need(self.behind)?).await?;
+            content::attach(aws, &observed.group, self.attachment, &run.need(self.attachment)?).await?;
         }
         if changed.any(&[Field::TerminationHook, Field::ScaleInProtection]) {
-            self.settle(aws, run, group).await?;
+            self.configure(aws, run, group).await?;
         }
         if changed.tags() {
             until_visible("the Auto Scaling group", || async {
@@ -245,9 +241,9 @@ impl Resource<Run> for Group {
     }
 
     /// With its instances, and waits until they are gone.
-    async fn delete(&self, aws: &Aws, run: &Run, found: &Found) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &Observed) -> Result<(), Error> {
         let name = Resource::name(self, run);
-        content::unprotect(aws, &found.group).await?;
+        content::unprotect(aws, &observed.group).await?;
         let deleted = until_free("the Auto Scaling group", || async {
             let delete = aws.scaling.delete_auto_scaling_group().auto_scaling_group_name(&name).force_delete(true);
             delete.send().await.map_err(failed("DeleteAutoScalingGroup"))
@@ -263,7 +259,7 @@ impl Resource<Run> for Group {
         consistency::wait(&what, END, || async {
             let instances = inventory::instances(aws, &run.cluster).await?;
             let ours = |instance: &aws_sdk_ec2::types::Instance| {
-                inventory::tag(instance.tags(), PART_TAG) == Some(&part(&self.name))
+                inventory::tag(instance.tags(), PART_TAG) == Some(&components::nodes(&self.name))
             };
             Ok((!instances.iter().any(ours)).then_some(()))
         })

@@ -21,8 +21,8 @@ fn parameter(architecture: &str) -> String {
 /// When there is none; the message says how to get one.
 pub(crate) async fn find(aws: &Aws, run: &Run, architecture: Architecture) -> Result<String, Error> {
     let architecture = architecture.to_string();
-    if let Some(found) = run.inventory.image(&architecture, look(aws, run)).await? {
-        return Ok(found);
+    if let Some(observed) = run.inventory.image(&architecture, by_architecture(aws, run)).await? {
+        return Ok(observed);
     }
     let region = &run.cluster.spec.region;
     let make = format!("bake one with `cargo xtask bake`, then `cargo xtask publish --region {region}");
@@ -32,7 +32,7 @@ pub(crate) async fn find(aws: &Aws, run: &Run, architecture: Architecture) -> Re
         Some(name) => match shared(aws, name).await? {
             Some((id, owner)) => format!(
                 "the account has no image named {name} in {region}, and the account {owner} shares one of that name, {id}: \
-                 say --image {id} if that account is one of yours"
+                 pass --image {id} if that account is one of yours"
             ),
             None => format!("there is no image named {name} for {architecture} in {region}: {make}`"),
         },
@@ -45,7 +45,7 @@ fn is_id(name: &str) -> bool {
 }
 
 /// Architecture → image id, for all architectures of the spec.
-async fn look(aws: &Aws, run: &Run) -> Result<BTreeMap<String, String>, Error> {
+async fn by_architecture(aws: &Aws, run: &Run) -> Result<BTreeMap<String, String>, Error> {
     match &run.overrides.image {
         None => promoted(aws, &run.cluster).await,
         Some(name) => Ok(named(aws, name).await?.into_iter().collect()),
@@ -54,22 +54,22 @@ async fn look(aws: &Aws, run: &Run) -> Result<BTreeMap<String, String>, Error> {
 
 /// The images that were promoted.
 async fn promoted(aws: &Aws, cluster: &Cluster) -> Result<BTreeMap<String, String>, Error> {
-    let mut found = BTreeMap::new();
+    let mut observed = BTreeMap::new();
     for group in cluster.spec.groups.values() {
         let architecture = group.architecture().to_string();
-        if found.contains_key(&architecture) {
+        if observed.contains_key(&architecture) {
             continue;
         }
         match aws.ssm.call("GetParameter", json!({ "Name": parameter(&architecture) })).await {
             Ok(answer) => {
                 let value = answer["Parameter"]["Value"].as_str();
-                found.extend(value.map(|value| (architecture, value.to_owned())));
+                observed.extend(value.map(|value| (architecture, value.to_owned())));
             }
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(found)
+    Ok(observed)
 }
 
 /// The architecture and id of an image: by its id whosever it is, by its name only of the account's own.
@@ -83,7 +83,7 @@ async fn named(aws: &Aws, name: &str) -> Result<Option<(String, String)>, Error>
         Err(error) if error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable", "InvalidAMIID.Malformed"]) => {
             return Ok(None);
         }
-        found => found?.images.unwrap_or_default(),
+        observed => observed?.images.unwrap_or_default(),
     };
     // Names are unique in an account and region, so there is one image, of one architecture.
     let image = at_most_one(format!("images named {name}"), images, id)?;
@@ -93,13 +93,13 @@ async fn named(aws: &Aws, name: &str) -> Result<Option<(String, String)>, Error>
     }))
 }
 
-/// The id and owner of an image of this name that another account shares with this one. It is only told and never taken: whoever
+/// The id and owner of an image of this name that another account shares with this one. It is only reported and never taken: whoever
 /// knows an account's number can share an image of any name with it.
 async fn shared(aws: &Aws, name: &str) -> Result<Option<(String, String)>, Error> {
     let filter = Filter::builder().name("name").values(name).build();
-    let found = aws.ec2.describe_images().executable_users("self").filters(filter).send().await;
-    let found = found.map_err(failed("DescribeImages"))?.images.unwrap_or_default();
-    Ok(found.first().map(|image| (id(image), image.owner_id().unwrap_or("(unknown)").to_owned())))
+    let observed = aws.ec2.describe_images().executable_users("self").filters(filter).send().await;
+    let observed = observed.map_err(failed("DescribeImages"))?.images.unwrap_or_default();
+    Ok(observed.first().map(|image| (id(image), image.owner_id().unwrap_or("(unknown)").to_owned())))
 }
 
 fn id(image: &Image) -> String {

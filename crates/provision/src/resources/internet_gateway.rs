@@ -1,32 +1,29 @@
 //! The internet gateway: the public subnets' way out.
 
-use aws_sdk_ec2::types::{InternetGateway as Found, ResourceType, RouteState, RouteTable};
+use aws_sdk_ec2::types::{InternetGateway as Described, ResourceType, RouteState, RouteTable};
+use futuswarm_converge::Resource;
 
-use super::subnet::Tier;
-use super::{route_table, vpc};
 use crate::aws::ec2_not_twice;
+use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
-
-pub(crate) const PART: &str = "internet-gateway";
+use crate::{Aws, Mode, Run, components, ec2_tags, inventory};
 
 /// The cluster's internet gateway.
 pub(crate) struct InternetGateway;
 
-/// What was seen of it.
-pub(crate) enum Seen {
-    /// It was asked for.
-    Asked(Found),
+/// As AWS describes it.
+pub(crate) enum Observed {
+    /// It is described.
+    Described(Described),
     /// The public route table leads to it, so it is there and attached: a request less.
     Routed(String),
 }
 
 /// The gateway behind the public subnets' way out.
 fn routed(run: &Run, tables: &[RouteTable]) -> Option<String> {
-    let public = route_table::Table::part_of(Tier::Public);
+    let public = Tier::Public.route_table();
     let table = run.inventory.find(tables, "route tables", public).ok()??;
     let route = table.routes().iter().find(|route| route.destination_cidr_block() == Some("0.0.0.0/0"))?;
     let living = route.state() == Some(&RouteState::Active);
@@ -34,67 +31,72 @@ fn routed(run: &Run, tables: &[RouteTable]) -> Option<String> {
 }
 
 impl Resource<Run> for InternetGateway {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "internet gateway"
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(PART)
+        run.cluster.names.of(components::INTERNET_GATEWAY)
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::INTERNET_GATEWAY.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("igw-")
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
-        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(PART);
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
+        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(components::INTERNET_GATEWAY);
         if matches!(run.mode(), Mode::Apply { .. })
             && !tags_count
             && let Some(id) = routed(run, run.inventory.route_tables(aws).await?)
         {
-            return Ok(Some(Seen::Routed(id)));
+            return Ok(Some(Observed::Routed(id)));
         }
-        let found = run.inventory.find(run.inventory.gateways(aws).await?, "internet gateways", PART)?;
-        Ok(found.map(Seen::Asked))
+        let observed = run.inventory.find(
+            run.inventory.gateways(aws).await?,
+            "internet gateways",
+            components::INTERNET_GATEWAY,
+        )?;
+        Ok(observed.map(Observed::Described))
     }
 
-    fn id(&self, seen: &Seen) -> String {
-        match seen {
-            Seen::Asked(found) => found.internet_gateway_id().unwrap_or_default().to_owned(),
-            Seen::Routed(id) => id.clone(),
+    fn id(&self, observed: &Observed) -> String {
+        match observed {
+            Observed::Described(observed) => observed.internet_gateway_id().unwrap_or_default().to_owned(),
+            Observed::Routed(id) => id.clone(),
         }
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         Ok(Fields::new()
-            .with(Field::AttachedTo, run.id_or_unknown(vpc::PART))
-            .with_desired_tags(&run.cluster.tags(PART)))
+            .with(Field::AttachedTo, run.id_or_unknown(components::VPC))
+            .with_desired_tags(&run.cluster.tags(components::INTERNET_GATEWAY)))
     }
 
-    fn current(&self, run: &Run, seen: &Seen) -> Fields {
-        let Seen::Asked(found) = seen else {
-            let attached = Fields::new().with(Field::AttachedTo, run.id_or_unknown(vpc::PART));
-            return attached.with_desired_tags(&run.cluster.tags(PART));
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let Observed::Described(observed) = observed else {
+            let attached = Fields::new().with(Field::AttachedTo, run.id_or_unknown(components::VPC));
+            return attached.with_desired_tags(&run.cluster.tags(components::INTERNET_GATEWAY));
         };
-        let attached = found.attachments().iter().find_map(|attachment| attachment.vpc_id());
+        let attached = observed.attachments().iter().find_map(|attachment| attachment.vpc_id());
         Fields::new()
             .with_some(Field::AttachedTo, attached)
-            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
+            .with_tags(inventory::pairs(observed.tags()), &run.cluster.tags(components::INTERNET_GATEWAY))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let create = aws.ec2.create_internet_gateway();
-        let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::InternetGateway, PART));
+        let create = create
+            .tag_specifications(run.cluster.ec2_tags(ResourceType::InternetGateway, components::INTERNET_GATEWAY));
         let made = create.customize().config_override(ec2_not_twice()).send().await;
         let made = made.map_err(failed("CreateInternetGateway"))?.internet_gateway;
         let id = made.and_then(|made| made.internet_gateway_id);
@@ -110,21 +112,21 @@ impl Resource<Run> for InternetGateway {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
-        let id = self.id(seen);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let id = self.id(observed);
         if changed.any(&[Field::AttachedTo]) {
-            detach(aws, seen).await?;
+            detach(aws, observed).await?;
             attach(aws, run, &id).await?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, PART).await?;
+            ec2_tags::set(aws, &run.cluster, &id, components::INTERNET_GATEWAY).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
-        detach(aws, seen).await?;
-        let id = self.id(seen);
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        detach(aws, observed).await?;
+        let id = self.id(observed);
         let delete = aws.ec2.delete_internet_gateway().internet_gateway_id(id);
         delete.send().await.map_err(failed("DeleteInternetGateway"))?;
         Ok(())
@@ -132,7 +134,7 @@ impl Resource<Run> for InternetGateway {
 }
 
 async fn attach(aws: &Aws, run: &Run, id: &str) -> Result<(), Error> {
-    let vpc = run.need(vpc::PART)?;
+    let vpc = run.need(components::VPC)?;
     let attached = until_visible("the internet gateway", || async {
         let attach = aws.ec2.attach_internet_gateway().internet_gateway_id(id).vpc_id(&vpc);
         attach.send().await.map_err(failed("AttachInternetGateway"))
@@ -149,15 +151,15 @@ async fn attach(aws: &Aws, run: &Run, id: &str) -> Result<(), Error> {
 
 async fn is_attached(aws: &Aws, id: &str, vpc: &str) -> Result<bool, Error> {
     let ask = aws.ec2.describe_internet_gateways().internet_gateway_ids(id).send().await;
-    let found = ask.map_err(failed("DescribeInternetGateways"))?.internet_gateways.unwrap_or_default();
-    let mut attachments = found.iter().flat_map(|gateway| gateway.attachments());
+    let observed = ask.map_err(failed("DescribeInternetGateways"))?.internet_gateways.unwrap_or_default();
+    let mut attachments = observed.iter().flat_map(|gateway| gateway.attachments());
     Ok(attachments.any(|attachment| attachment.vpc_id() == Some(vpc)))
 }
 
-async fn detach(aws: &Aws, seen: &Seen) -> Result<(), Error> {
-    let Seen::Asked(found) = seen else { return Ok(()) };
-    let id = found.internet_gateway_id().unwrap_or_default();
-    for vpc in found.attachments().iter().filter_map(|attachment| attachment.vpc_id()) {
+async fn detach(aws: &Aws, observed: &Observed) -> Result<(), Error> {
+    let Observed::Described(observed) = observed else { return Ok(()) };
+    let id = observed.internet_gateway_id().unwrap_or_default();
+    for vpc in observed.attachments().iter().filter_map(|attachment| attachment.vpc_id()) {
         // It waits for the last public address of the VPC.
         until_free("the internet gateway", || async {
             let detach = aws.ec2.detach_internet_gateway().internet_gateway_id(id).vpc_id(vpc);

@@ -1,29 +1,26 @@
 //! The SSH key pair of the nodes' `admin`: only its public part is ever here.
 //!
 //! EC2 cannot change a key pair, and launch templates name it. So another key is another pair with a name of its own, and the
-//! former one goes last, when no template names it any more: a key that EC2 refuses takes nothing away from a living cluster.
+//! previous one goes last, when no template names it any more: a key that EC2 refuses takes nothing away from a living cluster.
 
 use aws_sdk_ec2::primitives::Blob;
 use aws_sdk_ec2::types::{KeyPairInfo, ResourceType};
+use futuswarm_converge::Resource;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, failed};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components, ec2_tags, inventory};
 
-pub(crate) const PART: &str = "ssh";
-/// The parts of pairs that go begin so.
-const FORMER: &str = "former-ssh";
 /// How many names are tried when somebody else's pairs have them.
 const NAMES: u32 = 4;
 
 /// A key pair.
 pub(crate) enum KeyPair {
     /// The one of this public key, in OpenSSH's format.
-    Wanted(String),
-    /// One of a former key, under this name.
-    Former(String),
+    Desired(String),
+    /// One of a previous key, under this name.
+    Previous(String),
 }
 
 /// The two words of a public key that count; the third is a comment.
@@ -42,7 +39,7 @@ fn key(run: &Run) -> Option<&String> {
 }
 
 /// Whether nodes have a key pair.
-pub(crate) fn is_wanted(run: &Run) -> bool {
+pub(crate) fn is_desired(run: &Run) -> bool {
     key(run).is_some()
 }
 
@@ -53,23 +50,23 @@ fn is_of(pair: &KeyPairInfo, key: &str) -> bool {
 impl KeyPair {
     /// The one that the cluster should have.
     pub(crate) fn of(run: &Run) -> Option<Self> {
-        key(run).cloned().map(Self::Wanted)
+        key(run).cloned().map(Self::Desired)
     }
 
     /// Those of other keys; all of them when nobody gave one.
     pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
-        let mut all = run.inventory.key_pairs(aws, PART).await?.iter().collect::<Vec<_>>();
+        let mut all = run.inventory.key_pairs(aws, components::KEY_PAIR).await?.iter().collect::<Vec<_>>();
         if let Some(key) = key(run)
             && let Some(ours) = all.iter().position(|pair| is_of(pair, key))
         {
             all.remove(ours);
         }
-        Ok(all.into_iter().filter_map(|pair| pair.key_name().map(|name| Self::Former(name.to_owned()))).collect())
+        Ok(all.into_iter().filter_map(|pair| pair.key_name().map(|name| Self::Previous(name.to_owned()))).collect())
     }
 
     /// The name to try first, and others.
     fn names(cluster: &Cluster, key: &str) -> impl Iterator<Item = String> {
-        let first = format!("{}-{}", cluster.names.of(PART), digest(key));
+        let first = format!("{}-{}", cluster.names.of(components::KEY_PAIR), digest(key));
         (1..=NAMES).map(move |number| if number == 1 { first.clone() } else { format!("{first}-{number}") })
     }
 }
@@ -83,50 +80,52 @@ impl Resource<Run> for KeyPair {
 
     fn name(&self, run: &Run) -> String {
         match self {
-            Self::Wanted(key) => Self::names(&run.cluster, key).next().unwrap_or_default(),
-            Self::Former(name) => name.clone(),
+            Self::Desired(key) => Self::names(&run.cluster, key).next().unwrap_or_default(),
+            Self::Previous(name) => name.clone(),
         }
     }
 
     fn component(&self) -> String {
         match self {
-            Self::Wanted(_) => PART.to_owned(),
-            Self::Former(name) => format!("{FORMER} {name}"),
+            Self::Desired(_) => components::KEY_PAIR.to_owned(),
+            Self::Previous(name) => components::previous_key_pair(name),
         }
     }
 
     fn is_desired(&self) -> bool {
-        matches!(self, Self::Wanted(_))
+        matches!(self, Self::Desired(_))
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<KeyPairInfo>, Error> {
         let is_it = |pair: &&KeyPairInfo| match self {
-            Self::Wanted(key) => is_of(pair, key),
-            Self::Former(name) => pair.key_name() == Some(name),
+            Self::Desired(key) => is_of(pair, key),
+            Self::Previous(name) => pair.key_name() == Some(name),
         };
-        Ok(run.inventory.key_pairs(aws, PART).await?.iter().find(is_it).cloned())
+        Ok(run.inventory.key_pairs(aws, components::KEY_PAIR).await?.iter().find(is_it).cloned())
     }
 
-    fn id(&self, found: &KeyPairInfo) -> String {
-        found.key_name().unwrap_or_default().to_owned()
+    fn id(&self, observed: &KeyPairInfo) -> String {
+        observed.key_name().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let Self::Wanted(key) = self else { return Ok(Fields::new()) };
-        Ok(Fields::new().with(Field::PublicKey, without_comment(key)).with_desired_tags(&run.cluster.tags(PART)))
+        let Self::Desired(key) = self else { return Ok(Fields::new()) };
+        Ok(Fields::new()
+            .with(Field::PublicKey, without_comment(key))
+            .with_desired_tags(&run.cluster.tags(components::KEY_PAIR)))
     }
 
-    fn current(&self, run: &Run, found: &KeyPairInfo) -> Fields {
-        let fields = Fields::new().with_some(Field::PublicKey, found.public_key().map(without_comment));
-        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
+    fn current(&self, run: &Run, observed: &KeyPairInfo) -> Fields {
+        let fields = Fields::new().with_some(Field::PublicKey, observed.public_key().map(without_comment));
+        fields.with_tags(inventory::pairs(observed.tags()), &run.cluster.tags(components::KEY_PAIR))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let Self::Wanted(key) = self else { return Ok(self.name(run)) };
+        let Self::Desired(key) = self else { return Ok(self.name(run)) };
         let mut last = None;
         for name in Self::names(&run.cluster, key) {
             let import = aws.ec2.import_key_pair().key_name(&name).public_key_material(Blob::new(key.as_bytes()));
-            let import = import.tag_specifications(run.cluster.ec2_tags(ResourceType::KeyPair, PART));
+            let import = import.tag_specifications(run.cluster.ec2_tags(ResourceType::KeyPair, components::KEY_PAIR));
             match import.send().await.map_err(failed("ImportKeyPair")) {
                 Ok(_) => return Ok(name),
                 Err(error) if error.is(&["InvalidKeyPair.Duplicate"]) => {
@@ -134,7 +133,8 @@ impl Resource<Run> for KeyPair {
                     let there = ask.map_err(failed("DescribeKeyPairs"))?.key_pairs.unwrap_or_default();
                     // Made by a call of ours whose answer was lost, or without our tags.
                     if let Some(pair) = there.iter().find(|pair| is_of(pair, key)) {
-                        ec2_tags::set(aws, &run.cluster, pair.key_pair_id().unwrap_or_default(), PART).await?;
+                        ec2_tags::set(aws, &run.cluster, pair.key_pair_id().unwrap_or_default(), components::KEY_PAIR)
+                            .await?;
                         return Ok(name);
                     }
                     last = Some(error);
@@ -145,14 +145,14 @@ impl Resource<Run> for KeyPair {
         Err(last.map_or_else(|| Error::Missing("no name is left for the key pair".to_owned()), Error::from))
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &KeyPairInfo, _: &Changed) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &KeyPairInfo, _: &Changed) -> Result<(), Error> {
         // By its key it was found, so that only tags can differ.
-        ec2_tags::set(aws, &run.cluster, found.key_pair_id().unwrap_or_default(), PART).await
+        ec2_tags::set(aws, &run.cluster, observed.key_pair_id().unwrap_or_default(), components::KEY_PAIR).await
     }
 
     /// Nodes that run keep the key that they started with.
-    async fn delete(&self, aws: &Aws, _: &Run, found: &KeyPairInfo) -> Result<(), Error> {
-        let delete = aws.ec2.delete_key_pair().key_name(self.id(found));
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &KeyPairInfo) -> Result<(), Error> {
+        let delete = aws.ec2.delete_key_pair().key_name(self.id(observed));
         delete.send().await.map_err(failed("DeleteKeyPair"))?;
         Ok(())
     }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn another_key_is_another_pair_and_a_comment_makes_no_difference() {
         let run = Run::local();
-        let name = |key: &str| KeyPair::Wanted(key.to_owned()).name(&run);
+        let name = |key: &str| KeyPair::Desired(key.to_owned()).name(&run);
         assert_eq!(name("ssh-ed25519 AAAA1"), name("ssh-ed25519  AAAA1 somebody@example.com\n"));
         assert_ne!(name("ssh-ed25519 AAAA1"), name("ssh-ed25519 AAAA2"));
         let names: Vec<String> = KeyPair::names(&run.cluster, "ssh-ed25519 AAAA1").collect();

@@ -1,16 +1,16 @@
 //! KMS keys with yearly rotation, each behind an alias.
 
-use aws_sdk_kms::types::{KeyMetadata, KeyState, Tag};
+use aws_sdk_kms::types::{KeyMetadata, KeyState};
 
 use futuswarm_aws::NotTwice;
+use futuswarm_converge::Resource;
 
-use super::{marks, rds};
+use super::{fingerprint, rds, tags};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::Names;
-use crate::{Aws, Cluster, Mode, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Mode, Run, components};
 
 /// KMS deletes keys only after a waiting period; this is the shortest, in days.
 const SHORTEST_WAIT_DAYS: i32 = 7;
@@ -26,11 +26,11 @@ pub(crate) enum KmsKey {
 }
 
 impl KmsKey {
-    /// Its part; the id of the part is the key's ARN.
-    pub(crate) fn part_name(self) -> &'static str {
+    /// Its component; the id is the key's ARN.
+    pub(crate) fn component_name(self) -> &'static str {
         match self {
-            Self::Cluster => "cluster-key",
-            Self::Managers => "manager-key",
+            Self::Cluster => components::CLUSTER_KEY,
+            Self::Managers => components::MANAGER_KEY,
         }
     }
 
@@ -42,20 +42,20 @@ impl KmsKey {
     }
 
     fn description(self, cluster: &Cluster) -> String {
-        format!("Futuswarm cluster {}: {}", cluster.spec.cluster, self.part_name())
+        format!("Futuswarm cluster {}: {}", cluster.spec.cluster, self.component_name())
     }
 
-    /// A key of this part without an alias, which a run that was killed has left, or one that waits for its end: what was sealed
-    /// with it can be opened as long as it lives. Asked for only when there is no alias, because it looks at every key of the
+    /// A key of this component without an alias, which a run that was killed has left, or one that waits for its end: what was sealed
+    /// with it can be opened as long as it lives. Asked for only when there is no alias, because it asks for every key of the
     /// account.
     async fn nameless(self, aws: &Aws, cluster: &Cluster) -> Result<Option<KeyMetadata>, Error> {
-        let (wanted, mut found) = (self.description(cluster), Vec::new());
+        let (desired, mut observed) = (self.description(cluster), Vec::new());
         let mut pages = aws.kms.list_keys().into_paginator().send();
         while let Some(page) = pages.next().await {
             for key in page.map_err(failed("ListKeys"))?.keys.unwrap_or_default() {
                 let Some(id) = key.key_id() else { continue };
                 match aws.kms.describe_key().key_id(id).send().await.map_err(failed("DescribeKey")) {
-                    Ok(answer) => found.extend(answer.key_metadata),
+                    Ok(answer) => observed.extend(answer.key_metadata),
                     // Somebody else's key may be hidden from us by its policy.
                     Err(error) if error.is_not_found() || error.is(&["AccessDeniedException"]) => {}
                     Err(error) => return Err(error.into()),
@@ -63,14 +63,14 @@ impl KmsKey {
             }
         }
         let usable = |key: &KeyMetadata| {
-            key.description.as_deref() == Some(&wanted)
+            key.description.as_deref() == Some(&desired)
                 && [KeyState::Enabled, KeyState::Disabled, KeyState::PendingDeletion].map(Some).contains(&key.key_state)
         };
         let newest = |key: &KeyMetadata| {
             let made = key.creation_date.map(|date| (date.secs(), date.subsec_nanos()));
             (key.key_state == Some(KeyState::Enabled), made)
         };
-        Ok(found.into_iter().filter(usable).max_by_key(newest))
+        Ok(observed.into_iter().filter(usable).max_by_key(newest))
     }
 
     /// Takes a key back that waits for its end, which leaves it disabled, or that is disabled.
@@ -79,25 +79,19 @@ impl KmsKey {
             aws.kms.cancel_key_deletion().key_id(key).send().await.map_err(failed("CancelKeyDeletion"))?;
         }
         aws.kms.enable_key().key_id(key).send().await.map_err(failed("EnableKey"))?;
-        let tag = aws.kms.tag_resource().key_id(key).set_tags(Some(self.tags(cluster)?));
+        let tag = aws.kms.tag_resource().key_id(key).set_tags(Some(tags::kms(cluster, self.component_name())?));
         tag.send().await.map_err(failed("TagResource"))?;
         Ok(())
     }
 
     async fn state(self, aws: &Aws, key: &str) -> Result<KeyState, Error> {
-        let found = aws.kms.describe_key().key_id(key).send().await.map_err(failed("DescribeKey"))?;
-        let state = found.key_metadata.and_then(|key| key.key_state);
+        let observed = aws.kms.describe_key().key_id(key).send().await.map_err(failed("DescribeKey"))?;
+        let state = observed.key_metadata.and_then(|key| key.key_state);
         state.ok_or_else(incomplete("DescribeKey", "KeyState"))
     }
 
-    fn tags(self, cluster: &Cluster) -> Result<Vec<Tag>, Error> {
-        let tag = |(key, value): (String, String)| Tag::builder().tag_key(key).tag_value(value).build();
-        let tags = cluster.tags(self.part_name()).into_iter().map(tag).collect::<Result<_, _>>();
-        tags.map_err(|_| incomplete("CreateKey", "TagKey")())
-    }
-
     async fn create_key(self, aws: &Aws, cluster: &Cluster) -> Result<String, Error> {
-        let tags = self.tags(cluster)?;
+        let tags = tags::kms(cluster, self.component_name())?;
         let create = aws.kms.create_key().description(self.description(cluster)).set_tags(Some(tags));
         let not_twice = aws_sdk_kms::config::Builder::new().retry_classifier(NotTwice);
         let made = create.customize().config_override(not_twice).send().await;
@@ -134,7 +128,7 @@ fn kept_for(alias: &str, snapshots: &[String]) -> Option<String> {
 }
 
 /// A key behind its alias, and whether it rotates.
-pub(crate) struct Found {
+pub(crate) struct Observed {
     arn: String,
     key: String,
     state: KeyState,
@@ -147,7 +141,7 @@ fn id(arn: &str) -> &str {
 }
 
 impl Resource<Run> for KmsKey {
-    type Observed = Found;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "KMS key"
@@ -158,14 +152,14 @@ impl Resource<Run> for KmsKey {
     }
 
     fn component(&self) -> String {
-        self.part_name().to_owned()
+        self.component_name().to_owned()
     }
 
     fn holds_data(&self) -> bool {
         true
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let alias = self.alias(&run.cluster);
         let Some((_, key)) = run.inventory.aliases(aws).await?.iter().find(|(name, _)| *name == alias) else {
             return Ok(None);
@@ -184,20 +178,23 @@ impl Resource<Run> for KmsKey {
         let state = if rotates { KeyState::Enabled } else { self.state(aws, key).await? };
         let Names { region, account, .. } = &run.cluster.names;
         let arn = format!("arn:{}:kms:{region}:{account}:key/{key}", run.cluster.names.partition());
-        Ok(Some(Found { arn, key: key.clone(), state, rotates }))
+        Ok(Some(Observed { arn, key: key.clone(), state, rotates }))
     }
 
-    fn id(&self, found: &Found) -> String {
-        found.arn.clone()
+    fn id(&self, observed: &Observed) -> String {
+        observed.arn.clone()
     }
 
     fn desired(&self, _: &Run) -> Result<Fields, Error> {
-        Ok(marks::wanted(Fields::new().with(Field::State, ENABLED).with(Field::Rotation, "yearly")))
+        Ok(fingerprint::desired(Fields::new().with(Field::State, ENABLED).with(Field::Rotation, "yearly")))
     }
 
-    fn current(&self, run: &Run, found: &Found) -> Fields {
-        let rotation = if found.rotates { "yearly" } else { "off" };
-        marks::current(run, Fields::new().with(Field::State, found.state.as_str()).with(Field::Rotation, rotation))
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let rotation = if observed.rotates { "yearly" } else { "off" };
+        fingerprint::current(
+            run,
+            Fields::new().with(Field::State, observed.state.as_str()).with(Field::Rotation, rotation),
+        )
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
@@ -216,24 +213,25 @@ impl Resource<Run> for KmsKey {
         Ok(arn)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
-        let key = &found.key;
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let key = &observed.key;
         if changed.any(&[Field::State]) {
-            self.revive(aws, &run.cluster, key, &found.state).await?;
+            self.revive(aws, &run.cluster, key, &observed.state).await?;
         }
         if changed.any(&[Field::Rotation]) {
             rotate(aws, key).await?;
         }
-        if marks::differs(changed) {
-            let tag = aws.kms.tag_resource().key_id(key).set_tags(Some(self.tags(&run.cluster)?));
+        if fingerprint::differs(changed) {
+            let tag =
+                aws.kms.tag_resource().key_id(key).set_tags(Some(tags::kms(&run.cluster, self.component_name())?));
             tag.send().await.map_err(failed("TagResource"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, run: &Run, found: &Found) -> Result<(), Error> {
-        if found.state != KeyState::PendingDeletion {
-            let schedule = aws.kms.schedule_key_deletion().key_id(&found.key);
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &Observed) -> Result<(), Error> {
+        if observed.state != KeyState::PendingDeletion {
+            let schedule = aws.kms.schedule_key_deletion().key_id(&observed.key);
             let schedule = schedule.pending_window_in_days(SHORTEST_WAIT_DAYS);
             schedule.send().await.map_err(failed("ScheduleKeyDeletion"))?;
         }

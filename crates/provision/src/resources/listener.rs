@@ -1,17 +1,17 @@
 //! Listeners of the application load balancer: plain HTTP, and HTTPS with the certificates.
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, Certificate as ListenerCertificate, Listener as Found, ProtocolEnum, RedirectActionConfig,
-    RedirectActionStatusCodeEnum,
+    Action, ActionTypeEnum, Certificate as ListenerCertificate, Listener as Described, ProtocolEnum,
+    RedirectActionConfig, RedirectActionStatusCodeEnum,
 };
+use futuswarm_converge::{Resource, UNKNOWN};
 use futuswarm_spec::PlainHttp;
 
-use super::{certificate, load_balancer, marks, target_group, validation};
+use super::{certificate, fingerprint, load_balancer, tags};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
-use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::{Resource, UNKNOWN};
+use crate::field::{Changed, Field, Fields, sorted};
+use crate::{Aws, Cluster, Run, components};
 
 /// TLS 1.2 and 1.3, forward secrecy only.
 const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
@@ -21,17 +21,17 @@ const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
 pub(crate) enum Listener {
     /// Port 80.
     Http,
-    /// Port 443; with the parts of its certificates, the default one first.
+    /// Port 443; with the components of its certificates, the default one first.
     Https(Vec<String>),
 }
 
-/// What was seen of it.
-pub(crate) struct Seen {
-    listener: Found,
+/// As AWS describes it.
+pub(crate) struct Observed {
+    listener: Described,
     /// Certificates beside the default one.
     others: Vec<String>,
-    /// Those of them that are for domains of a former spec.
-    doomed: Vec<String>,
+    /// Those of them that are for domains of a previous spec.
+    to_delete: Vec<String>,
 }
 
 impl Listener {
@@ -49,13 +49,13 @@ impl Listener {
     fn action_in_words(&self, run: &Run) -> String {
         match self.redirects(&run.cluster) {
             true => "redirect to HTTPS on port 443".to_owned(),
-            false => format!("forward to {}", run.id_or_unknown(target_group::PART)),
+            false => format!("forward to {}", run.id_or_unknown(components::TARGET_GROUP)),
         }
     }
 
     fn action(&self, run: &Run) -> Result<Action, Error> {
         if !self.redirects(&run.cluster) {
-            let target = run.need(target_group::PART)?;
+            let target = run.need(components::TARGET_GROUP)?;
             return Ok(Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target).build());
         }
         let redirect = RedirectActionConfig::builder()
@@ -70,7 +70,9 @@ impl Listener {
     fn certificates(&self, run: &Run) -> Vec<String> {
         match self {
             Self::Http => Vec::new(),
-            Self::Https(parts) => parts.iter().filter_map(|part| validation::issued_by_then(run, part)).collect(),
+            Self::Https(certificates) => {
+                certificates.iter().filter_map(|component| certificate::issued_by_then(run, component)).collect()
+            }
         }
     }
 
@@ -88,8 +90,8 @@ impl Listener {
     }
 }
 
-fn in_words(found: &Found) -> String {
-    let Some(action) = found.default_actions().first() else { return "nothing".to_owned() };
+fn in_words(observed: &Described) -> String {
+    let Some(action) = observed.default_actions().first() else { return "nothing".to_owned() };
     let forwarded = action.forward_config().and_then(|config| config.target_groups().first());
     let target = action.target_group_arn().or_else(|| forwarded.and_then(|group| group.target_group_arn()));
     match (action.r#type(), action.redirect_config()) {
@@ -102,7 +104,7 @@ fn in_words(found: &Found) -> String {
 }
 
 impl Resource<Run> for Listener {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "listener"
@@ -114,25 +116,26 @@ impl Resource<Run> for Listener {
 
     fn component(&self) -> String {
         match self {
-            Self::Http => "http".to_owned(),
-            Self::Https(_) => "https".to_owned(),
+            Self::Http => components::HTTP.to_owned(),
+            Self::Https(_) => components::HTTPS.to_owned(),
         }
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let mut needs = [load_balancer::PART, target_group::PART].map(str::to_owned).to_vec();
-        if let Self::Https(parts) = self {
-            needs.extend(parts.iter().map(|part| validation::part(part)));
+        let mut depends_on = [components::LOAD_BALANCER, components::TARGET_GROUP].map(str::to_owned).to_vec();
+        if let Self::Https(certificates) = self {
+            depends_on.extend(certificates.iter().map(|component| components::validation(component)));
         }
-        needs
+        depends_on
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         // In a deletion the balancer is behind us in the graph, but its listeners are found only through it.
         // A classic balancer has a name for an id.
-        let arn = match run.id(load_balancer::PART).filter(|id| id.starts_with("arn:")) {
+        let arn = match run.id(components::LOAD_BALANCER).filter(|id| id.starts_with("arn:")) {
             Some(arn) => arn,
-            None => match load_balancer::find(aws, &run.cluster).await?.and_then(|found| found.load_balancer_arn) {
+            None => match load_balancer::find(aws, &run.cluster).await?.and_then(|observed| observed.load_balancer_arn)
+            {
                 Some(arn) => arn,
                 None => return Ok(None),
             },
@@ -145,33 +148,33 @@ impl Resource<Run> for Listener {
             return Ok(None);
         };
         let mut others = Vec::new();
-        let former = marks::former(aws, run).await?.domains;
-        if matches!(self, Self::Https(parts) if parts.len() > 1 || !former.is_empty()) {
+        let previous = fingerprint::previous(aws, run).await?.domains;
+        if matches!(self, Self::Https(certificates) if certificates.len() > 1 || !previous.is_empty()) {
             let ask = aws.balancing.describe_listener_certificates();
             let answer = ask.listener_arn(listener.listener_arn().unwrap_or_default()).send().await;
             let answer = answer.map_err(failed("DescribeListenerCertificates"))?.certificates.unwrap_or_default();
             let beside = answer.into_iter().filter(|certificate| certificate.is_default != Some(true));
             others.extend(beside.filter_map(|certificate| certificate.certificate_arn));
         }
-        let mut former_ones = Vec::new();
-        for domain in &former {
-            former_ones.extend(certificate::arns(aws, run, domain).await?);
+        let mut previous_ones = Vec::new();
+        for domain in &previous {
+            previous_ones.extend(certificate::arns(aws, run, domain).await?);
         }
-        let doomed = others.iter().filter(|other| former_ones.contains(other)).cloned().collect();
-        Ok(Some(Seen { listener, others, doomed }))
+        let to_delete = others.iter().filter(|other| previous_ones.contains(other)).cloned().collect();
+        Ok(Some(Observed { listener, others, to_delete }))
     }
 
-    fn id(&self, seen: &Seen) -> String {
-        seen.listener.listener_arn().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.listener.listener_arn().unwrap_or_default().to_owned()
     }
 
     fn waits_for(&self, run: &Run) -> Option<String> {
         match self {
             // In a plan our own validation may be about to be done.
-            Self::Https(parts)
-                if parts.first().is_some_and(|default| {
-                    validation::issued(run, default).is_none()
-                        && (!run.mode().plans() || validation::is_elsewhere(run, default))
+            Self::Https(certificates)
+                if certificates.first().is_some_and(|default| {
+                    certificate::issued(run, default).is_none()
+                        && (!run.mode().plans() || certificate::is_elsewhere(run, default))
                 }) =>
             {
                 Some("HTTPS waits for its certificate; run the command again once the certificate is issued".to_owned())
@@ -181,41 +184,38 @@ impl Resource<Run> for Listener {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let fields = marks::wanted(Fields::new().with(Field::Action, self.action_in_words(run)));
-        let Self::Https(parts) = self else { return Ok(fields) };
+        let fields = fingerprint::desired(Fields::new().with(Field::Action, self.action_in_words(run)));
+        let Self::Https(components) = self else { return Ok(fields) };
         let mut certificates = self.certificates(run).into_iter();
         let default = certificates.next().unwrap_or_else(|| UNKNOWN.to_owned());
         let fields = fields.with(Field::Certificate, default).with(Field::Tls, TLS);
         let others: Vec<String> = certificates.collect();
-        Ok(if parts.len() > 1 {
-            fields.with(Field::FurtherCertificates, load_balancer::sorted(others))
-        } else {
-            fields
-        })
+        Ok(if components.len() > 1 { fields.with(Field::FurtherCertificates, sorted(others)) } else { fields })
     }
 
-    fn current(&self, run: &Run, seen: &Seen) -> Fields {
-        let fields = marks::current(run, Fields::new().with(Field::Action, in_words(&seen.listener)));
-        let Self::Https(parts) = self else { return fields };
-        let default = seen.listener.certificates().first().and_then(|certificate| certificate.certificate_arn());
-        let fields = fields.with_some(Field::Certificate, default).with_some(Field::Tls, seen.listener.ssl_policy());
-        let wanted = self.certificates(run);
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let fields = fingerprint::current(run, Fields::new().with(Field::Action, in_words(&observed.listener)));
+        let Self::Https(certificates) = self else { return fields };
+        let default = observed.listener.certificates().first().and_then(|certificate| certificate.certificate_arn());
+        let fields =
+            fields.with_some(Field::Certificate, default).with_some(Field::Tls, observed.listener.ssl_policy());
+        let desired = self.certificates(run);
         // Somebody else's stay.
-        let counts = |other: &&String| wanted.contains(other) || seen.doomed.contains(other);
-        let others: Vec<String> = seen.others.iter().filter(counts).cloned().collect();
-        match parts.len() > 1 || !others.is_empty() {
-            true => fields.with(Field::FurtherCertificates, load_balancer::sorted(others)),
+        let counts = |other: &&String| desired.contains(other) || observed.to_delete.contains(other);
+        let others: Vec<String> = observed.others.iter().filter(counts).cloned().collect();
+        match certificates.len() > 1 || !others.is_empty() {
+            true => fields.with(Field::FurtherCertificates, sorted(others)),
             false => fields,
         }
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let (balancer, action) = (run.need(load_balancer::PART)?, self.action(run)?);
+        let (balancer, action) = (run.need(components::LOAD_BALANCER)?, self.action(run)?);
         let certificate = self.certificates(run).into_iter().next();
         let made = until_visible("the load balancer", || async {
             let create = aws.balancing.create_listener().load_balancer_arn(&balancer).port(self.port());
             let create = create.default_actions(action.clone());
-            let create = create.set_tags(Some(target_group::tags(&run.cluster, &Resource::component(self))));
+            let create = create.set_tags(Some(tags::balancing(&run.cluster, &Resource::component(self))));
             let create = match &certificate {
                 Some(arn) => {
                     let certificate = ListenerCertificate::builder().certificate_arn(arn).build();
@@ -231,8 +231,8 @@ impl Resource<Run> for Listener {
         Ok(arn)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
-        let arn = self.id(seen);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let arn = self.id(observed);
         if changed.any(&[Field::Action, Field::Certificate, Field::Tls]) {
             let modify = aws.balancing.modify_listener().listener_arn(&arn).default_actions(self.action(run)?);
             let modify = match self.certificates(run).into_iter().next() {
@@ -247,21 +247,26 @@ impl Resource<Run> for Listener {
             })
             .await?;
         }
-        if marks::differs(changed) {
-            target_group::add_tags(aws, &run.cluster, &arn, &Resource::component(self)).await?;
+        if fingerprint::differs(changed) {
+            tags::put_balancing(aws, &run.cluster, &arn, &Resource::component(self)).await?;
         }
         // What serves their successors' names comes first.
-        self.add_certificates(aws, run, &arn, &seen.others).await?;
-        for doomed in &seen.doomed {
-            let certificate = ListenerCertificate::builder().certificate_arn(doomed).build();
+        self.add_certificates(aws, run, &arn, &observed.others).await?;
+        for to_delete in &observed.to_delete {
+            let certificate = ListenerCertificate::builder().certificate_arn(to_delete).build();
             let remove = aws.balancing.remove_listener_certificates().listener_arn(&arn).certificates(certificate);
             remove.send().await.map_err(failed("RemoveListenerCertificates"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
-        aws.balancing.delete_listener().listener_arn(self.id(seen)).send().await.map_err(failed("DeleteListener"))?;
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        aws.balancing
+            .delete_listener()
+            .listener_arn(self.id(observed))
+            .send()
+            .await
+            .map_err(failed("DeleteListener"))?;
         Ok(())
     }
 }

@@ -1,24 +1,21 @@
 //! The application load balancer in front of every node's edge.
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    LoadBalancer as Found, LoadBalancerAttribute, LoadBalancerSchemeEnum, LoadBalancerTypeEnum,
+    LoadBalancer as Described, LoadBalancerAttribute, LoadBalancerSchemeEnum, LoadBalancerTypeEnum,
 };
-
-use super::security_group::SecurityGroup;
-use super::{internet_gateway, marks, target_group};
-use crate::consistency::until_visible;
-use crate::error::{Error, failed, incomplete};
-use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
 use futuswarm_converge::Resource;
 
-/// The part; its id is the balancer's ARN, or the name of a classic one.
-pub(crate) const PART: &str = "load-balancer";
+use super::{fingerprint, tags};
+use crate::consistency::until_visible;
+use crate::error::{Error, failed, incomplete};
+use crate::field::{Changed, Field, Fields, sorted};
+use crate::{Aws, Cluster, Run, components};
+
 const IDLE: &str = "idle_timeout.timeout_seconds";
 /// Headers that HTTP does not allow have no business behind the balancer.
 const STRICT: &str = "routing.http.drop_invalid_header_fields.enabled";
 
-/// The balancer, with the parts of its subnets.
+/// The balancer, with the components of its subnets.
 pub(crate) struct LoadBalancer(pub(crate) Vec<String>);
 
 /// Where a balancer is found in DNS.
@@ -49,22 +46,17 @@ pub(crate) fn scheme(cluster: &Cluster) -> LoadBalancerSchemeEnum {
     }
 }
 
-pub(crate) fn sorted(mut words: Vec<String>) -> String {
-    words.sort_unstable();
-    words.join(" ")
-}
-
-/// What was seen of it.
-pub(crate) struct Seen {
-    balancer: Found,
+/// As AWS describes it.
+pub(crate) struct Observed {
+    balancer: Described,
     attributes: Vec<LoadBalancerAttribute>,
 }
 
 /// The balancer, without its attributes.
-pub(crate) async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<Found>, Error> {
+pub(crate) async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<Described>, Error> {
     let ask = aws.balancing.describe_load_balancers().names(cluster.names.balancer());
     match ask.send().await.map_err(failed("DescribeLoadBalancers")) {
-        Ok(found) => Ok(found.load_balancers.unwrap_or_default().into_iter().next()),
+        Ok(observed) => Ok(observed.load_balancers.unwrap_or_default().into_iter().next()),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -72,7 +64,7 @@ pub(crate) async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<Found>, 
 
 impl LoadBalancer {
     fn subnets(&self, run: &Run) -> Result<Vec<String>, Error> {
-        self.0.iter().map(|part| run.need(part)).collect()
+        self.0.iter().map(|component| run.need(component)).collect()
     }
 
     fn attributes(cluster: &Cluster) -> [(Field, &'static str, String); 2] {
@@ -94,7 +86,7 @@ impl LoadBalancer {
 }
 
 impl Resource<Run> for LoadBalancer {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "load balancer"
@@ -105,52 +97,52 @@ impl Resource<Run> for LoadBalancer {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::LOAD_BALANCER.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let mut needs = self.0.clone();
+        let mut depends_on = self.0.clone();
         // It cannot be internet-facing before the VPC has a way out.
-        needs.extend([SecurityGroup::Balancer.part_name(), internet_gateway::PART].map(str::to_owned));
-        needs
+        depends_on.extend([components::SECURITY_BALANCER, components::INTERNET_GATEWAY].map(str::to_owned));
+        depends_on
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let Some(balancer) = find(aws, &run.cluster).await? else { return Ok(None) };
         note_address(run, balancer.dns_name(), balancer.canonical_hosted_zone_id());
         let ask = aws.balancing.describe_load_balancer_attributes();
         let attributes = ask.load_balancer_arn(balancer.load_balancer_arn().unwrap_or_default()).send().await;
         let attributes = attributes.map_err(failed("DescribeLoadBalancerAttributes"))?.attributes.unwrap_or_default();
-        Ok(Some(Seen { balancer, attributes }))
+        Ok(Some(Observed { balancer, attributes }))
     }
 
-    fn id(&self, seen: &Seen) -> String {
-        seen.balancer.load_balancer_arn().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.balancer.load_balancer_arn().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
             .with(Field::Scheme, scheme(&run.cluster).as_str())
-            .with(Field::Subnets, sorted(self.0.iter().map(|part| run.id_or_unknown(part)).collect()))
-            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Balancer.part_name()));
+            .with(Field::Subnets, sorted(self.0.iter().map(|component| run.id_or_unknown(component))))
+            .with(Field::SecurityGroup, run.id_or_unknown(components::SECURITY_BALANCER));
         let fields = Self::attributes(&run.cluster)
             .into_iter()
             .fold(fields, |fields, (field, _, value)| fields.with(field, value));
-        Ok(marks::wanted(fields))
+        Ok(fingerprint::desired(fields))
     }
 
-    fn current(&self, run: &Run, seen: &Seen) -> Fields {
-        let subnets = seen.balancer.availability_zones().iter();
-        let subnets = subnets.filter_map(|zone| zone.subnet_id().map(str::to_owned)).collect();
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let subnets = observed.balancer.availability_zones().iter();
+        let subnets = subnets.filter_map(|zone| zone.subnet_id());
         let mut fields = Fields::new()
-            .with(Field::Scheme, seen.balancer.scheme().map_or("?", LoadBalancerSchemeEnum::as_str))
+            .with(Field::Scheme, observed.balancer.scheme().map_or("?", LoadBalancerSchemeEnum::as_str))
             .with(Field::Subnets, sorted(subnets))
-            .with(Field::SecurityGroup, seen.balancer.security_groups().join(" "));
+            .with(Field::SecurityGroup, observed.balancer.security_groups().join(" "));
         for (field, key, _) in Self::attributes(&run.cluster) {
-            let value = seen.attributes.iter().find(|attribute| attribute.key() == Some(key));
+            let value = observed.attributes.iter().find(|attribute| attribute.key() == Some(key));
             fields = fields.with_some(field, value.and_then(|attribute| attribute.value()));
         }
-        marks::current(run, fields)
+        fingerprint::current(run, fields)
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -158,12 +150,12 @@ impl Resource<Run> for LoadBalancer {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let (subnets, group) = (self.subnets(run)?, run.need(SecurityGroup::Balancer.part_name())?);
+        let (subnets, group) = (self.subnets(run)?, run.need(components::SECURITY_BALANCER)?);
         let made = until_visible("the subnets and the security group", || async {
             let create = aws.balancing.create_load_balancer().name(run.cluster.names.balancer());
             let create = create.r#type(LoadBalancerTypeEnum::Application).scheme(scheme(&run.cluster));
             let create = create.set_subnets(Some(subnets.clone())).security_groups(&group);
-            let create = create.set_tags(Some(target_group::tags(&run.cluster, PART)));
+            let create = create.set_tags(Some(tags::balancing(&run.cluster, components::LOAD_BALANCER)));
             create.send().await.map_err(failed("CreateLoadBalancer"))
         });
         let made = made.await?.load_balancers.unwrap_or_default().into_iter().next();
@@ -174,29 +166,29 @@ impl Resource<Run> for LoadBalancer {
         Ok(arn)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
-        let arn = self.id(seen);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let arn = self.id(observed);
         if changed.any(&[Field::Subnets]) {
             let set = aws.balancing.set_subnets().load_balancer_arn(&arn).set_subnets(Some(self.subnets(run)?));
             set.send().await.map_err(failed("SetSubnets"))?;
         }
         if changed.any(&[Field::SecurityGroup]) {
-            let group = run.need(SecurityGroup::Balancer.part_name())?;
+            let group = run.need(components::SECURITY_BALANCER)?;
             let set = aws.balancing.set_security_groups().load_balancer_arn(&arn).security_groups(group);
             set.send().await.map_err(failed("SetSecurityGroups"))?;
         }
         if changed.any(&[Field::AttributeIdleTimeout, Field::AttributeDropInvalidHeaders]) {
             Self::set_attributes(aws, &run.cluster, &arn).await?;
         }
-        if marks::differs(changed) {
-            target_group::add_tags(aws, &run.cluster, &arn, PART).await?;
+        if fingerprint::differs(changed) {
+            tags::put_balancing(aws, &run.cluster, &arn, components::LOAD_BALANCER).await?;
         }
         Ok(())
     }
 
     /// Its listeners go with it.
-    async fn delete(&self, aws: &Aws, _: &Run, seen: &Seen) -> Result<(), Error> {
-        let delete = aws.balancing.delete_load_balancer().load_balancer_arn(self.id(seen));
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        let delete = aws.balancing.delete_load_balancer().load_balancer_arn(self.id(observed));
         delete.send().await.map_err(failed("DeleteLoadBalancer"))?;
         Ok(())
     }

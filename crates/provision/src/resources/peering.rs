@@ -1,27 +1,25 @@
 //! Peerings with other VPCs: the connection, its acceptance, the routes back to us, and the rule that lets nodes ask the LDAP
 //! server there. What another account has to do itself is said in a note.
 
+mod peer;
+
 use aws_sdk_ec2::config::SharedCredentialsProvider;
 use aws_sdk_ec2::types::{
-    Filter, IpPermission, IpRange, ResourceType, RouteState, Tag, TagSpecification, VpcPeeringConnection as Found,
+    Filter, ResourceType, RouteState, Tag, VpcPeeringConnection as Described,
     VpcPeeringConnectionStateReasonCode as State,
 };
-use futuswarm_aws::at_most_one;
-use futuswarm_spec::Peering as Wanted;
+use futuswarm_converge::Resource;
+use futuswarm_spec::Peering as Settings;
 
-use super::{role, vpc};
 use crate::aws::ec2_not_twice;
-use crate::consistency::{self, until_visible};
+use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::names::{CLUSTER_TAG, PART_TAG};
-use crate::{Aws, Cluster, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::names::PART_TAG;
+use crate::{Aws, Cluster, Mode, Run, components, ec2_tags, inventory};
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
-/// A connection is active seconds after it was accepted.
-const ACTIVE: std::time::Duration = std::time::Duration::from_secs(120);
 
 /// The role on the other side, on the connection: what is no longer in the spec is cleaned up there, too.
 const ROLE_TAG: &str = "futuswarm:peer-role";
@@ -30,56 +28,52 @@ const ROLE_TAG: &str = "futuswarm:peer-role";
 pub(crate) struct Peering {
     name: String,
     /// As in the spec; of one that the spec no longer has, as the connection tells them.
-    settings: Wanted,
-    wanted: bool,
+    settings: Settings,
+    desired: bool,
 }
 
-/// What was seen of it, on both sides.
-pub(crate) struct Seen {
-    connection: Found,
-    there: Option<There>,
+/// As AWS describes it on both sides.
+pub(crate) struct Observed {
+    connection: Described,
+    peer: Option<Peer>,
 }
 
-/// What was seen in the other VPC; absent when we may not look.
-struct There {
+/// The other VPC; absent when it may not be asked for.
+struct Peer {
     /// Route tables without the route to us.
     unrouted: Vec<String>,
     /// The group with the LDAP rule: id, and whether it has the rule.
     ldap: Option<(String, bool)>,
 }
 
-pub(crate) fn part(name: &str) -> String {
-    format!("peering-{name}")
-}
-
 /// The peerings of this cluster that live and that the spec does not have, by name.
-async fn unwanted(aws: &Aws, run: &Run) -> Result<Vec<(String, Found)>, Error> {
+async fn unwanted(aws: &Aws, run: &Run) -> Result<Vec<(String, Described)>, Error> {
     // A peering of ours has routes in our tables, and these were asked for already.
     let tables = run.inventory.route_tables(aws).await?.iter();
     let mut routes = tables.flat_map(|table| table.routes());
     if run.cluster.spec.peering.is_empty() && !routes.any(|route| route.vpc_peering_connection_id().is_some()) {
         return Ok(Vec::new());
     }
-    let found = run.inventory.peerings(aws).await?.iter().filter(|one| lives(one)).cloned();
-    let named = found.filter_map(|one| {
-        let name = inventory::tag(one.tags(), PART_TAG)?.strip_prefix("peering-")?.to_owned();
+    let observed = run.inventory.peerings(aws).await?.iter().filter(|one| lives(one)).cloned();
+    let named = observed.filter_map(|one| {
+        let name = components::name_of_peering(inventory::tag(one.tags(), PART_TAG)?)?.to_owned();
         Some((name, one))
     });
     Ok(named.filter(|(name, _)| !run.cluster.spec.peering.contains_key(name)).collect())
 }
 
 /// Ids of the peerings that are about to go: their routes in our tables go with them, not before, because by them they are found.
-pub(super) async fn doomed(aws: &Aws, run: &Run) -> Result<Vec<String>, Error> {
+pub(super) async fn to_delete(aws: &Aws, run: &Run) -> Result<Vec<String>, Error> {
     let ids = unwanted(aws, run).await?.into_iter();
     Ok(ids.filter_map(|(_, connection)| connection.vpc_peering_connection_id).collect())
 }
 
 /// The settings of a peering as its connection tells them.
-fn told(cluster: &Cluster, connection: &Found) -> Wanted {
+fn settings_from_connection(cluster: &Cluster, connection: &Described) -> Settings {
     let side = connection.accepter_vpc_info();
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let other = |value: Option<&str>, ours: &str| value.filter(|value| *value != ours).map(str::to_owned);
-    Wanted {
+    Settings {
         vpc: text(side.and_then(|side| side.vpc_id())),
         cidr: side.and_then(|side| side.cidr_block()?.parse().ok()).unwrap_or_default(),
         account: other(side.and_then(|side| side.owner_id()), &cluster.names.account),
@@ -91,16 +85,19 @@ fn told(cluster: &Cluster, connection: &Found) -> Wanted {
 
 impl Peering {
     pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Self> {
-        let of =
-            |(name, wanted): (&String, &Wanted)| Self { name: name.clone(), settings: wanted.clone(), wanted: true };
+        let of = |(name, desired): (&String, &Settings)| Self {
+            name: name.clone(),
+            settings: desired.clone(),
+            desired: true,
+        };
         spec.peering.iter().map(of).collect()
     }
 
     pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
-        let of = |(name, connection): (String, Found)| Self {
+        let of = |(name, connection): (String, Described)| Self {
             name,
-            settings: told(&run.cluster, &connection),
-            wanted: false,
+            settings: settings_from_connection(&run.cluster, &connection),
+            desired: false,
         };
         Ok(unwanted(aws, run).await?.into_iter().map(of).collect())
     }
@@ -110,22 +107,22 @@ impl Peering {
     }
 
     /// Whether we may act on the other side.
-    fn we_may(&self, cluster: &Cluster) -> bool {
+    fn can_manage_peer(&self, cluster: &Cluster) -> bool {
         self.settings.role_arn.is_some()
             || self.settings.account.as_ref().is_none_or(|account| *account == cluster.names.account)
     }
 
     /// EC2 on the other side, if we may act there.
     async fn other_side(&self, aws: &Aws, cluster: &Cluster) -> Result<Option<aws_sdk_ec2::Client>, Error> {
-        if !self.we_may(cluster) {
+        if !self.can_manage_peer(cluster) {
             return Ok(None);
         }
-        let wanted = &self.settings;
+        let desired = &self.settings;
         let mut config = aws_sdk_ec2::config::Builder::from(&aws.sdk);
-        if let Some(region) = &wanted.region {
+        if let Some(region) = &desired.region {
             config = config.region(futuswarm_aws::Region::new(region.clone()));
         }
-        if let Some(arn) = &wanted.role_arn {
+        if let Some(arn) = &desired.role_arn {
             let session = format!("futuswarm-{}", cluster.spec.cluster);
             let assume = aws.sts.assume_role().role_arn(arn).role_session_name(session).duration_seconds(SECONDS);
             let assumed = assume.send().await.map_err(failed("AssumeRole"))?;
@@ -148,7 +145,7 @@ impl Peering {
         Some(if ldap.uri.starts_with("ldaps://") { 636 } else { 389 })
     }
 
-    async fn look_there(&self, aws: &Aws, cluster: &Cluster, connection: &str) -> Result<Option<There>, Error> {
+    async fn observe_peer(&self, aws: &Aws, cluster: &Cluster, connection: &str) -> Result<Option<Peer>, Error> {
         let Some(other) = self.other_side(aws, cluster).await? else { return Ok(None) };
         let in_vpc = Filter::builder().name("vpc-id").values(&self.settings.vpc).build();
         let tables = other.describe_route_tables().filters(in_vpc.clone()).send().await;
@@ -164,26 +161,31 @@ impl Peering {
         let unrouted = tables.route_tables().iter().filter(|table| !routed(table));
         let unrouted = unrouted.filter_map(|table| table.route_table_id().map(str::to_owned)).collect();
         let ldap = match self.ldap_port(cluster) {
-            Some(port) => find_ldap_group(cluster, &other, in_vpc, port).await?,
+            Some(port) => peer::find_ldap_group(cluster, &other, in_vpc, port).await?,
             None => None,
         };
-        Ok(Some(There { unrouted, ldap }))
+        Ok(Some(Peer { unrouted, ldap }))
+    }
+
+    /// What the other account has to do itself.
+    fn note_acceptance(&self, run: &Run, connection: &str) {
+        let account = self.settings.account.as_deref().unwrap_or_default();
+        run.note(format!(
+            "the peering {} waits for the account {account}: accept {connection} there within seven days, and route {} to it in the tables of {}",
+            self.name, run.cluster.spec.network.cidr, self.settings.vpc
+        ));
     }
 
     /// Accepts, and sets routes and rule on the other side.
-    async fn settle(&self, aws: &Aws, run: &Run, connection: &str) -> Result<(), Error> {
-        let wanted = &self.settings;
+    async fn configure(&self, aws: &Aws, run: &Run, connection: &str) -> Result<(), Error> {
+        let desired = &self.settings;
         let Some(other) = self.other_side(aws, &run.cluster).await? else {
-            let account = wanted.account.as_deref().unwrap_or_default();
-            run.note(format!(
-                "the peering {} waits for the account {account}: accept {connection} there within seven days, and route {} to it in the tables of {}",
-                self.name, run.cluster.spec.network.cidr, wanted.vpc
-            ));
+            self.note_acceptance(run, connection);
             return Ok(());
         };
-        accept(&other, connection).await?;
-        let Some(there) = self.look_there(aws, &run.cluster, connection).await? else { return Ok(()) };
-        for table in there.unrouted {
+        peer::accept(&other, connection).await?;
+        let Some(peer) = self.observe_peer(aws, &run.cluster, connection).await? else { return Ok(()) };
+        for table in peer.unrouted {
             let ours = run.cluster.spec.network.cidr.to_string();
             let route = other.create_route().route_table_id(&table).destination_cidr_block(&ours);
             let made = route.vpc_peering_connection_id(connection).send().await.map_err(failed("CreateRoute"));
@@ -196,22 +198,24 @@ impl Peering {
                 outcome => drop(outcome?),
             }
         }
-        match (self.ldap_port(&run.cluster), there.ldap) {
+        match (self.ldap_port(&run.cluster), peer.ldap) {
             (Some(_), Some((_, true))) | (None, _) => Ok(()),
-            (Some(port), found) => allow_ldap(run, &other, &wanted.vpc, found.map(|(id, _)| id), port).await,
+            (Some(port), observed) => {
+                peer::allow_ldap(run, &other, &desired.vpc, observed.map(|(id, _)| id), port).await
+            }
         }
     }
 
     /// Takes back what was set on the other side: the routes there would lead nowhere.
-    async fn clean_there(&self, aws: &Aws, run: &Run, connection: &str) -> Result<(), Error> {
+    async fn clean_peer(&self, aws: &Aws, run: &Run, connection: &str) -> Result<(), Error> {
         let Some(other) = self.other_side(aws, &run.cluster).await? else { return Ok(()) };
         let ours = run.cluster.spec.network.cidr.to_string();
         let in_vpc = Filter::builder().name("vpc-id").values(&self.settings.vpc).build();
         let tables = other.describe_route_tables().filters(in_vpc.clone()).send().await;
         for table in tables.map_err(failed("DescribeRouteTables"))?.route_tables() {
-            delete_routes(&other, table, connection, Some(&ours)).await?;
+            peer::delete_routes(&other, table, connection, Some(&ours)).await?;
         }
-        if let Some((group, _)) = find_ldap_group(&run.cluster, &other, in_vpc, 0).await? {
+        if let Some((group, _)) = peer::find_ldap_group(&run.cluster, &other, in_vpc, 0).await? {
             let deleted = other.delete_security_group().group_id(&group).send().await;
             if let Err(error) = deleted.map_err(failed("DeleteSecurityGroup")) {
                 run.note(format!("the security group {group} of {} stays: {error}", self.settings.vpc));
@@ -221,163 +225,68 @@ impl Peering {
     }
 }
 
-/// Accepts a connection as soon as it can be accepted, and waits until it is active.
-async fn accept(other: &aws_sdk_ec2::Client, connection: &str) -> Result<(), Error> {
-    let what = format!("the peering connection {connection} to be active");
-    consistency::wait(&what, ACTIVE, || async {
-        let ask = other.describe_vpc_peering_connections().vpc_peering_connection_ids(connection).send().await;
-        let found = match ask.map_err(failed("DescribeVpcPeeringConnections")) {
-            Ok(found) => found.vpc_peering_connections.unwrap_or_default().into_iter().next(),
-            // The other side does not see it yet.
-            Err(error) if error.is_not_found() => None,
-            Err(error) => return Err(error.into()),
-        };
-        let Some(status) = found.and_then(|found| found.status) else { return Ok(None) };
-        match status.code {
-            Some(State::Active) => Ok(Some(())),
-            Some(State::PendingAcceptance) => {
-                let accept = other.accept_vpc_peering_connection().vpc_peering_connection_id(connection);
-                match accept.send().await.map_err(failed("AcceptVpcPeeringConnection")) {
-                    // It is accepted by now, perhaps by a call of ours whose answer was lost: its state says so.
-                    Err(error) if !error.is(&["InvalidStateTransition"]) => Err(error.into()),
-                    _ => Ok(None),
-                }
-            }
-            Some(state @ (State::Failed | State::Rejected | State::Expired | State::Deleted)) => {
-                Err(Error::Missing(format!(
-                    "the peering connection {connection} is {state}: {}; mend the peering in the spec and run the command again",
-                    status.message.unwrap_or_default()
-                )))
-            }
-            _ => Ok(None),
-        }
-    })
-    .await
-}
-
-fn lives(found: &Found) -> bool {
-    let state = found.status().and_then(|status| status.code());
+fn lives(observed: &Described) -> bool {
+    let state = observed.status().and_then(|status| status.code());
     state.is_none_or(|state| {
         [State::Active, State::PendingAcceptance, State::InitiatingRequest, State::Provisioning].contains(state)
     })
 }
 
-/// The group's name in the other VPC, as Futuswarm's.
-fn ldap_group_name(cluster: &Cluster) -> String {
-    format!("allow-from-{}", cluster.spec.cluster)
-}
-
-async fn find_ldap_group(
-    cluster: &Cluster,
-    other: &aws_sdk_ec2::Client,
-    in_vpc: Filter,
-    port: i32,
-) -> Result<Option<(String, bool)>, Error> {
-    let name = ldap_group_name(cluster);
-    let named = Filter::builder().name("group-name").values(&name).build();
-    let found = other.describe_security_groups().filters(in_vpc).filters(named).send().await;
-    let found = found.map_err(failed("DescribeSecurityGroups"))?.security_groups.unwrap_or_default();
-    let id = |group: &aws_sdk_ec2::types::SecurityGroup| group.group_id().unwrap_or_default().to_owned();
-    let Some(group) = at_most_one(format!("security groups {name}"), found, id)? else { return Ok(None) };
-    let ours = cluster.spec.network.cidr.to_string();
-    let allowed = group.ip_permissions().iter().any(|permission| {
-        permission.from_port() == Some(port)
-            && permission.ip_ranges().iter().any(|range| range.cidr_ip() == Some(&ours))
-    });
-    Ok(Some((id(&group), allowed)))
-}
-
-async fn allow_ldap(
-    run: &Run,
-    other: &aws_sdk_ec2::Client,
-    vpc: &str,
-    group: Option<String>,
-    port: i32,
-) -> Result<(), Error> {
-    let group = match group {
-        Some(group) => group,
-        None => {
-            let tag = Tag::builder().key(CLUSTER_TAG).value(&run.cluster.spec.cluster).build();
-            let tags = TagSpecification::builder().resource_type(ResourceType::SecurityGroup).tags(tag).build();
-            let create = other.create_security_group().group_name(ldap_group_name(&run.cluster)).vpc_id(vpc);
-            let create = create.description("LDAP for the nodes of a Futuswarm cluster").tag_specifications(tags);
-            match create.send().await.map_err(failed("CreateSecurityGroup")) {
-                // By a call of ours whose answer was lost: it has the cluster's name.
-                Err(error) if error.is(&["InvalidGroup.Duplicate"]) => {
-                    let in_vpc = Filter::builder().name("vpc-id").values(vpc).build();
-                    let found = find_ldap_group(&run.cluster, other, in_vpc, port).await?;
-                    found.map(|(id, _)| id).ok_or(error)?
-                }
-                made => made?.group_id.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?,
-            }
-        }
-    };
-    let from = IpRange::builder().cidr_ip(run.cluster.spec.network.cidr.to_string()).build();
-    let rule = IpPermission::builder().ip_protocol("tcp").from_port(port).to_port(port).ip_ranges(from).build();
-    let allow = other.authorize_security_group_ingress().group_id(&group).ip_permissions(rule);
-    match allow.send().await.map_err(failed("AuthorizeSecurityGroupIngress")) {
-        Err(error) if !error.is(&["InvalidPermission.Duplicate"]) => Err(error.into()),
-        _ => {
-            run.note(format!("put the security group {group} of {vpc} on the LDAP server there, once"));
-            Ok(())
-        }
-    }
-}
-
 impl Resource<Run> for Peering {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "VPC peering"
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(&part(&self.name))
+        run.cluster.names.of(&components::peering(&self.name))
     }
 
     fn component(&self) -> String {
-        part(&self.name)
+        components::peering(&self.name)
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("pcx-")
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
-        let living: Vec<Found> = run.inventory.peerings(aws).await?.iter().filter(|one| lives(one)).cloned().collect();
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
+        let living: Vec<Described> =
+            run.inventory.peerings(aws).await?.iter().filter(|one| lives(one)).cloned().collect();
         let Some(connection) = run.inventory.find(&living, "VPC peerings", &Resource::component(self))? else {
             return Ok(None);
         };
         let state = connection.status().and_then(|status| status.code());
-        if self.wanted && !self.we_may(&run.cluster) && state == Some(&State::PendingAcceptance) {
-            self.settle(aws, run, connection.vpc_peering_connection_id().unwrap_or_default()).await?;
+        if self.desired && !self.can_manage_peer(&run.cluster) && state == Some(&State::PendingAcceptance) {
+            self.note_acceptance(run, connection.vpc_peering_connection_id().unwrap_or_default());
         }
         // What is there does not matter for what goes.
-        let there = match matches!(run.mode(), Mode::Apply { .. }) && self.wanted {
+        let peer = match matches!(run.mode(), Mode::Apply { .. }) && self.desired {
             true => {
-                self.look_there(aws, &run.cluster, connection.vpc_peering_connection_id().unwrap_or_default()).await?
+                self.observe_peer(aws, &run.cluster, connection.vpc_peering_connection_id().unwrap_or_default()).await?
             }
             false => None,
         };
-        Ok(Some(Seen { connection, there }))
+        Ok(Some(Observed { connection, peer }))
     }
 
-    fn id(&self, seen: &Seen) -> String {
-        seen.connection.vpc_peering_connection_id().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.connection.vpc_peering_connection_id().unwrap_or_default().to_owned()
     }
 
     fn is_desired(&self) -> bool {
-        self.wanted
+        self.desired
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let mut fields = Fields::new().with(Field::Vpc, &self.settings.vpc);
         fields = fields.with_some(Field::PeerRole, self.settings.role_arn.as_ref());
-        if self.we_may(&run.cluster) {
+        if self.can_manage_peer(&run.cluster) {
             fields = fields.with(Field::State, "active").with(Field::PeerRoutes, "set");
             fields =
                 fields.with_some(Field::Ldap, self.ldap_port(&run.cluster).map(|port| format!("port {port} allowed")));
@@ -385,19 +294,18 @@ impl Resource<Run> for Peering {
         Ok(fields.with_desired_tags(&run.cluster.tags(&Resource::component(self))))
     }
 
-    fn current(&self, run: &Run, seen: &Seen) -> Fields {
-        let peer = seen.connection.accepter_vpc_info().and_then(|info| info.vpc_id()).unwrap_or_default();
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let peer = observed.connection.accepter_vpc_info().and_then(|info| info.vpc_id()).unwrap_or_default();
         let mut fields = Fields::new().with(Field::Vpc, peer);
-        fields = fields.with_some(Field::PeerRole, inventory::tag(seen.connection.tags(), ROLE_TAG));
-        if let Some(there) = &seen.there {
-            let state = seen.connection.status().and_then(|status| status.code());
+        fields = fields.with_some(Field::PeerRole, inventory::tag(observed.connection.tags(), ROLE_TAG));
+        if let Some(peer) = &observed.peer {
+            let state = observed.connection.status().and_then(|status| status.code());
             fields = fields.with(Field::State, state.map_or("unknown", State::as_str));
-            fields = fields.with(Field::PeerRoutes, if there.unrouted.is_empty() { "set" } else { "missing" });
-            let port =
-                self.ldap_port(&run.cluster).filter(|_| there.ldap.as_ref().is_some_and(|(_, allowed)| *allowed));
+            fields = fields.with(Field::PeerRoutes, if peer.unrouted.is_empty() { "set" } else { "missing" });
+            let port = self.ldap_port(&run.cluster).filter(|_| peer.ldap.as_ref().is_some_and(|(_, allowed)| *allowed));
             fields = fields.with_some(Field::Ldap, port.map(|port| format!("port {port} allowed")));
         }
-        fields.with_tags(inventory::pairs(seen.connection.tags()), &run.cluster.tags(&Resource::component(self)))
+        fields.with_tags(inventory::pairs(observed.connection.tags()), &run.cluster.tags(&Resource::component(self)))
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -405,17 +313,17 @@ impl Resource<Run> for Peering {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let wanted = &self.settings;
-        let vpc = run.need(vpc::PART)?;
+        let desired = &self.settings;
+        let vpc = run.need(components::VPC)?;
         let mut tags = run.cluster.ec2_tags(ResourceType::VpcPeeringConnection, &Resource::component(self));
         tags.tags.get_or_insert_default().extend(self.role_tag());
         let made = until_visible("the VPC", || async {
             aws.ec2
                 .create_vpc_peering_connection()
                 .vpc_id(&vpc)
-                .peer_vpc_id(&wanted.vpc)
-                .set_peer_owner_id(wanted.account.clone())
-                .set_peer_region(wanted.region.clone())
+                .peer_vpc_id(&desired.vpc)
+                .set_peer_owner_id(desired.account.clone())
+                .set_peer_region(desired.region.clone())
                 .tag_specifications(tags.clone())
                 .customize()
                 .config_override(ec2_not_twice())
@@ -425,14 +333,14 @@ impl Resource<Run> for Peering {
         });
         let id = made.await?.vpc_peering_connection.and_then(|made| made.vpc_peering_connection_id);
         let id = id.ok_or_else(incomplete("CreateVpcPeeringConnection", "VpcPeeringConnectionId"))?;
-        self.settle(aws, run, &id).await?;
+        self.configure(aws, run, &id).await?;
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
-        let id = self.id(seen);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let id = self.id(observed);
         if changed.any(&[Field::State, Field::PeerRoutes, Field::Ldap]) {
-            self.settle(aws, run, &id).await?;
+            self.configure(aws, run, &id).await?;
         }
         if changed.tags() {
             ec2_tags::set(aws, &run.cluster, &id, &Resource::component(self)).await?;
@@ -449,10 +357,10 @@ impl Resource<Run> for Peering {
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, run: &Run, seen: &Seen) -> Result<(), Error> {
-        let id = self.id(seen);
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &Observed) -> Result<(), Error> {
+        let id = self.id(observed);
         // What we may no longer do there is no reason to keep the peering.
-        if let Err(error) = self.clean_there(aws, run, &id).await {
+        if let Err(error) = self.clean_peer(aws, run, &id).await {
             let vpc = &self.settings.vpc;
             run.note(format!(
                 "routes to {} may be left in the tables of {vpc}: {error}",
@@ -464,27 +372,9 @@ impl Resource<Run> for Peering {
         // In a deletion of everything the tables are gone already.
         if matches!(run.mode(), Mode::Apply { .. }) {
             for table in run.inventory.route_tables(aws).await? {
-                delete_routes(&aws.ec2, table, &id, None).await?;
+                peer::delete_routes(&aws.ec2, table, &id, None).await?;
             }
         }
         Ok(())
     }
-}
-
-/// Deletes the routes of a table that lead to a peering; all of them, or only those to one network.
-async fn delete_routes(
-    ec2: &aws_sdk_ec2::Client,
-    table: &aws_sdk_ec2::types::RouteTable,
-    peering: &str,
-    network: Option<&str>,
-) -> Result<(), Error> {
-    for route in table.routes().iter().filter(|route| route.vpc_peering_connection_id() == Some(peering)) {
-        let Some(destination) = route.destination_cidr_block() else { continue };
-        if network.is_none_or(|network| network == destination) {
-            let delete = ec2.delete_route().set_route_table_id(table.route_table_id.clone());
-            let deleted = delete.destination_cidr_block(destination).send().await;
-            role::or_gone(deleted.map_err(failed("DeleteRoute")))?;
-        }
-    }
-    Ok(())
 }

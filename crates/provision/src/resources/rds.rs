@@ -4,20 +4,19 @@ mod subnets;
 
 use std::time::Duration;
 
-use aws_sdk_rds::types::{DbInstance, DbSnapshot, Tag};
-use futuswarm_spec::Rds as Wanted;
+use aws_sdk_rds::types::{DbInstance, DbSnapshot};
+use futuswarm_converge::Resource;
+use futuswarm_spec::Rds as Settings;
 
-use super::kms_key::KmsKey;
-use super::security_group::{DATABASE_PORT, SecurityGroup};
+use super::security_group::DATABASE_PORT;
+use super::tags;
 use crate::consistency::{self, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Mode, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Mode, Run, components};
 
 pub(crate) use subnets::SubnetGroup;
 
-pub(crate) const PART: &str = "rds";
 /// The user that owns everything; apps get users of their own.
 const MASTER: &str = "futuswarm";
 /// RDS needs ten minutes for a new server, and longer for a change of class with a stand-by.
@@ -34,26 +33,17 @@ const SETTINGS: &[Field] = &[
     Field::Public,
 ];
 
-/// The server; one that is not wanted has no settings.
-pub(crate) struct Rds(pub(crate) Option<Wanted>);
-
-/// Its name.
-pub(crate) fn name(cluster: &Cluster) -> String {
-    cluster.names.of("db")
-}
-
-pub(crate) fn tags(cluster: &Cluster, part: &str) -> Vec<Tag> {
-    cluster.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
-}
+/// The server; one that is not desired has no settings.
+pub(crate) struct Rds(pub(crate) Option<Settings>);
 
 fn number(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 async fn find(aws: &Aws, cluster: &Cluster) -> Result<Option<DbInstance>, Error> {
-    let ask = aws.rds.describe_db_instances().db_instance_identifier(name(cluster));
+    let ask = aws.rds.describe_db_instances().db_instance_identifier(cluster.names.database());
     match ask.send().await.map_err(failed("DescribeDBInstances")) {
-        Ok(found) => Ok(found.db_instances.unwrap_or_default().into_iter().next()),
+        Ok(observed) => Ok(observed.db_instances.unwrap_or_default().into_iter().next()),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -87,8 +77,8 @@ const HEALTHY: [&str; 4] = ["available", "backing-up", "storage-optimization", "
 const DELETING: &str = "deleting";
 
 /// A server's state as a plan shows it.
-fn state(found: &DbInstance) -> &str {
-    match found.db_instance_status().unwrap_or_default() {
+fn state(observed: &DbInstance) -> &str {
+    match observed.db_instance_status().unwrap_or_default() {
         healthy if HEALTHY.contains(&healthy) => "available",
         other => other,
     }
@@ -96,16 +86,19 @@ fn state(found: &DbInstance) -> &str {
 
 /// Waits until the server takes changes; a full disk takes the change that ends that.
 async fn until_available(aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
-    let what = format!("the database {} to be available", name(cluster));
+    let what = format!("the database {} to be available", cluster.names.database());
     consistency::wait(&what, AVAILABLE, || async {
-        let found = find(aws, cluster).await?;
-        match found.as_ref().map(state) {
+        let observed = find(aws, cluster).await?;
+        match observed.as_ref().map(state) {
             Some("available" | "storage-full") => Ok(Some(())),
-            Some(state @ ("failed" | "incompatible-parameters" | "incompatible-network" | "restore-error")) => Err(
-                Error::Missing(format!("the database {} is {state}: see its events in the RDS console", name(cluster))),
-            ),
+            Some(state @ ("failed" | "incompatible-parameters" | "incompatible-network" | "restore-error")) => {
+                Err(Error::Missing(format!(
+                    "the database {} is {state}: see its events in the RDS console",
+                    cluster.names.database()
+                )))
+            }
             Some("stopped") => {
-                let start = aws.rds.start_db_instance().db_instance_identifier(name(cluster));
+                let start = aws.rds.start_db_instance().db_instance_identifier(cluster.names.database());
                 match start.send().await.map_err(failed("StartDBInstance")) {
                     // An attempt whose answer was lost has started it.
                     Err(error) if !error.is(&["InvalidDBInstanceState"]) => Err(error.into()),
@@ -119,33 +112,33 @@ async fn until_available(aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
 }
 
 async fn until_gone(aws: &Aws, cluster: &Cluster) -> Result<(), Error> {
-    let what = format!("the end of the database {}", name(cluster));
+    let what = format!("the end of the database {}", cluster.names.database());
     consistency::wait(&what, AVAILABLE, || async { Ok(find(aws, cluster).await?.is_none().then_some(())) }).await
 }
 
 impl Rds {
     /// RDS rounds a size up, and a volume never shrinks.
-    fn storage_in_words(&self, found: &DbInstance) -> String {
-        let (there, kind) = (found.allocated_storage().unwrap_or(0), found.storage_type().unwrap_or("?"));
-        match self.0.as_ref().map(|wanted| wanted.storage_gib) {
-            Some(wanted) if there >= number(wanted) => format!("at least {wanted} GiB {kind}"),
+    fn storage_in_words(&self, observed: &DbInstance) -> String {
+        let (there, kind) = (observed.allocated_storage().unwrap_or(0), observed.storage_type().unwrap_or("?"));
+        match self.0.as_ref().map(|desired| desired.storage_gib) {
+            Some(desired) if there >= number(desired) => format!("at least {desired} GiB {kind}"),
             _ => format!("{there} GiB {kind}"),
         }
     }
 
     /// Looks until the server has taken its changes: for a moment after them it is still what it was.
     async fn until_changed(&self, aws: &Aws, run: &Run) -> Result<(), Error> {
-        let what = format!("the database {} to take its changes", name(&run.cluster));
-        let wanted = self.desired(run)?;
+        let what = format!("the database {} to take its changes", run.cluster.names.database());
+        let desired = self.desired(run)?;
         consistency::wait(&what, AVAILABLE, || async {
-            let Some(found) = find(aws, &run.cluster).await? else { return Ok(None) };
-            let differs = wanted.differences(&self.current(run, &found));
+            let Some(observed) = find(aws, &run.cluster).await? else { return Ok(None) };
+            let differs = desired.differences(&self.current(run, &observed));
             Ok((!differs.any(SETTINGS)).then_some(()))
         })
         .await
     }
 
-    fn settings(&self) -> Result<&Wanted, Error> {
+    fn settings(&self) -> Result<&Settings, Error> {
         self.0.as_ref().ok_or_else(incomplete("CreateDBInstance", "settings"))
     }
 }
@@ -158,15 +151,17 @@ impl Resource<Run> for Rds {
     }
 
     fn name(&self, run: &Run) -> String {
-        name(&run.cluster)
+        run.cluster.names.database()
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::DATABASE.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        [subnets::PART, SecurityGroup::Database.part_name(), KmsKey::Cluster.part_name()].map(str::to_owned).to_vec()
+        [components::DATABASE_SUBNETS, components::SECURITY_DATABASE, components::CLUSTER_KEY]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     fn is_desired(&self) -> bool {
@@ -177,43 +172,43 @@ impl Resource<Run> for Rds {
         Ok(run.inventory.database(find(aws, &run.cluster)).await?.cloned())
     }
 
-    fn id(&self, found: &DbInstance) -> String {
-        found.db_instance_identifier().unwrap_or_default().to_owned()
+    fn id(&self, observed: &DbInstance) -> String {
+        observed.db_instance_identifier().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let Some(wanted) = &self.0 else { return Ok(Fields::new()) };
+        let Some(desired) = &self.0 else { return Ok(Fields::new()) };
         Ok(Fields::new()
             .with(Field::State, "available")
-            .with(Field::Class, &wanted.instance_class)
-            .with(Field::Storage, format!("at least {} GiB gp3", wanted.storage_gib))
-            .with(Field::Engine, format!("postgres {}", wanted.engine_version))
-            .with(Field::SecondZone, wanted.multi_az)
-            .with(Field::Backups, format!("{} days", wanted.backup_days))
-            .with(Field::DeletionProtection, wanted.deletion_protection)
-            .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Database.part_name()))
+            .with(Field::Class, &desired.instance_class)
+            .with(Field::Storage, format!("at least {} GiB gp3", desired.storage_gib))
+            .with(Field::Engine, format!("postgres {}", desired.engine_version))
+            .with(Field::SecondZone, desired.multi_az)
+            .with(Field::Backups, format!("{} days", desired.backup_days))
+            .with(Field::DeletionProtection, desired.deletion_protection)
+            .with(Field::SecurityGroup, run.id_or_unknown(components::SECURITY_DATABASE))
             .with(Field::Encrypted, true)
             .with(Field::Public, false)
-            .with_desired_tags(&run.cluster.tags(PART)))
+            .with_desired_tags(&run.cluster.tags(components::DATABASE)))
     }
 
-    fn current(&self, run: &Run, found: &DbInstance) -> Fields {
-        let version = found.engine_version().unwrap_or_default().split('.').next().unwrap_or_default();
+    fn current(&self, run: &Run, observed: &DbInstance) -> Fields {
+        let version = observed.engine_version().unwrap_or_default().split('.').next().unwrap_or_default();
         let groups: Vec<&str> =
-            found.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id()).collect();
-        let tags = found.tag_list().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
+            observed.vpc_security_groups().iter().filter_map(|group| group.vpc_security_group_id()).collect();
+        let tags = observed.tag_list().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
         Fields::new()
-            .with(Field::State, state(found))
-            .with(Field::Class, found.db_instance_class().unwrap_or_default())
-            .with(Field::Storage, self.storage_in_words(found))
-            .with(Field::Engine, format!("{} {version}", found.engine().unwrap_or_default()))
-            .with(Field::SecondZone, found.multi_az() == Some(true))
-            .with(Field::Backups, format!("{} days", found.backup_retention_period().unwrap_or(0)))
-            .with(Field::DeletionProtection, found.deletion_protection() == Some(true))
+            .with(Field::State, state(observed))
+            .with(Field::Class, observed.db_instance_class().unwrap_or_default())
+            .with(Field::Storage, self.storage_in_words(observed))
+            .with(Field::Engine, format!("{} {version}", observed.engine().unwrap_or_default()))
+            .with(Field::SecondZone, observed.multi_az() == Some(true))
+            .with(Field::Backups, format!("{} days", observed.backup_retention_period().unwrap_or(0)))
+            .with(Field::DeletionProtection, observed.deletion_protection() == Some(true))
             .with(Field::SecurityGroup, groups.join(" "))
-            .with(Field::Encrypted, found.storage_encrypted() == Some(true))
-            .with(Field::Public, found.publicly_accessible() == Some(true))
-            .with_tags(tags, &run.cluster.tags(PART))
+            .with(Field::Encrypted, observed.storage_encrypted() == Some(true))
+            .with(Field::Public, observed.publicly_accessible() == Some(true))
+            .with_tags(tags, &run.cluster.tags(components::DATABASE))
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -221,17 +216,17 @@ impl Resource<Run> for Rds {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let wanted = self.settings()?;
-        let group = run.need(SecurityGroup::Database.part_name())?;
-        let key = run.need(KmsKey::Cluster.part_name())?;
+        let desired = self.settings()?;
+        let group = run.need(components::SECURITY_DATABASE)?;
+        let key = run.need(components::CLUSTER_KEY)?;
         until_visible("the database's subnets, key and security group", || async {
             aws.rds
                 .create_db_instance()
-                .db_instance_identifier(name(&run.cluster))
+                .db_instance_identifier(run.cluster.names.database())
                 .engine("postgres")
-                .engine_version(&wanted.engine_version)
-                .db_instance_class(&wanted.instance_class)
-                .allocated_storage(number(wanted.storage_gib))
+                .engine_version(&desired.engine_version)
+                .db_instance_class(&desired.instance_class)
+                .allocated_storage(number(desired.storage_gib))
                 .storage_type("gp3")
                 .storage_encrypted(true)
                 .kms_key_id(&key)
@@ -239,27 +234,27 @@ impl Resource<Run> for Rds {
                 .master_username(MASTER)
                 // AWS makes the password, keeps it in Secrets Manager and changes it; nobody else ever has it.
                 .manage_master_user_password(true)
-                .db_subnet_group_name(subnets::name(&run.cluster))
+                .db_subnet_group_name(run.cluster.names.database())
                 .vpc_security_group_ids(&group)
                 .publicly_accessible(false)
-                .multi_az(wanted.multi_az)
-                .backup_retention_period(number(wanted.backup_days))
-                .deletion_protection(wanted.deletion_protection)
+                .multi_az(desired.multi_az)
+                .backup_retention_period(number(desired.backup_days))
+                .deletion_protection(desired.deletion_protection)
                 .auto_minor_version_upgrade(true)
                 .copy_tags_to_snapshot(true)
-                .set_tags(Some(tags(&run.cluster, PART)))
+                .set_tags(Some(tags::rds(&run.cluster, components::DATABASE)))
                 .send()
                 .await
                 .map_err(failed("CreateDBInstance"))
         })
         .await?;
         until_available(aws, &run.cluster).await?;
-        Ok(name(&run.cluster))
+        Ok(run.cluster.names.database())
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &DbInstance, changed: &Changed) -> Result<(), Error> {
-        let wanted = self.settings()?;
-        if state(found) == DELETING {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &DbInstance, changed: &Changed) -> Result<(), Error> {
+        let desired = self.settings()?;
+        if state(observed) == DELETING {
             // Somebody deletes it, or a run that was killed did.
             until_gone(aws, &run.cluster).await?;
             return self.create(aws, run).await.map(drop);
@@ -270,23 +265,23 @@ impl Resource<Run> for Rds {
             let modify = aws
                 .rds
                 .modify_db_instance()
-                .db_instance_identifier(name(&run.cluster))
-                .db_instance_class(&wanted.instance_class)
-                .multi_az(wanted.multi_az)
-                .backup_retention_period(number(wanted.backup_days))
-                .deletion_protection(wanted.deletion_protection)
-                .vpc_security_group_ids(run.need(SecurityGroup::Database.part_name())?)
+                .db_instance_identifier(run.cluster.names.database())
+                .db_instance_class(&desired.instance_class)
+                .multi_az(desired.multi_az)
+                .backup_retention_period(number(desired.backup_days))
+                .deletion_protection(desired.deletion_protection)
+                .vpc_security_group_ids(run.need(components::SECURITY_DATABASE)?)
                 .publicly_accessible(false)
                 .apply_immediately(true);
             let modify = match changed.any(&[Field::Storage]) {
                 true => {
-                    let size = number(wanted.storage_gib).max(found.allocated_storage().unwrap_or(0));
+                    let size = number(desired.storage_gib).max(observed.allocated_storage().unwrap_or(0));
                     modify.allocated_storage(size).storage_type("gp3")
                 }
                 false => modify,
             };
             let modify = match changed.any(&[Field::Engine]) {
-                true => modify.engine_version(&wanted.engine_version).allow_major_version_upgrade(true),
+                true => modify.engine_version(&desired.engine_version).allow_major_version_upgrade(true),
                 false => modify,
             };
             consistency::until_free("the database", || async {
@@ -296,19 +291,22 @@ impl Resource<Run> for Rds {
             self.until_changed(aws, run).await?;
         }
         if changed.tags() {
-            let add = aws.rds.add_tags_to_resource().set_resource_name(found.db_instance_arn.clone());
-            add.set_tags(Some(tags(&run.cluster, PART))).send().await.map_err(failed("AddTagsToResource"))?;
+            let add = aws.rds.add_tags_to_resource().set_resource_name(observed.db_instance_arn.clone());
+            add.set_tags(Some(tags::rds(&run.cluster, components::DATABASE)))
+                .send()
+                .await
+                .map_err(failed("AddTagsToResource"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, run: &Run, found: &DbInstance) -> Result<(), Error> {
-        let name = name(&run.cluster);
-        if state(found) == DELETING {
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &DbInstance) -> Result<(), Error> {
+        let name = run.cluster.names.database();
+        if state(observed) == DELETING {
             return until_gone(aws, &run.cluster).await;
         }
         let without_snapshot = matches!(run.mode(), Mode::Destroy { delete_data: true, .. });
-        if found.deletion_protection() == Some(true) {
+        if observed.deletion_protection() == Some(true) {
             if matches!(run.mode(), Mode::Apply { .. }) {
                 return Err(Error::Missing(
                     "the spec has no [rds] any more, but the database is protected: set `deletion_protection = false` and apply that first"
@@ -354,9 +352,9 @@ mod tests {
 
     /// An RDS that gives these answers.
     fn service(answers: Vec<Answer>) -> (Aws, Run, Receiver<String>) {
-        let (endpoint, told) = on_loopback(answers);
+        let (endpoint, settings_from_connection) = on_loopback(answers);
         let run = Run::local();
-        (Aws::at(&endpoint, &run.cluster), run, told)
+        (Aws::at(&endpoint, &run.cluster), run, settings_from_connection)
     }
 
     /// What DescribeDBInstances answers.
@@ -374,10 +372,10 @@ mod tests {
     }
 
     /// The operations that were asked for.
-    fn operations(told: &Receiver<String>) -> Vec<String> {
+    fn operations(settings_from_connection: &Receiver<String>) -> Vec<String> {
         let operation =
             |asked: String| asked.split("Action=").nth(1).and_then(|rest| rest.split('&').next()).map(str::to_owned);
-        told.iter().filter_map(operation).collect()
+        settings_from_connection.iter().filter_map(operation).collect()
     }
 
     const DESCRIBE: &str = "DescribeDBInstances";
@@ -392,17 +390,18 @@ mod tests {
             in_state("starting"),
             in_state("available"),
         ];
-        let (aws, run, told) = service(answers);
+        let (aws, run, settings_from_connection) = service(answers);
         until_available(&aws, &run.cluster).await.unwrap();
-        assert_eq!(operations(&told), [DESCRIBE, START, START, DESCRIBE, DESCRIBE]);
+        assert_eq!(operations(&settings_from_connection), [DESCRIBE, START, START, DESCRIBE, DESCRIBE]);
     }
 
     #[tokio::test]
     async fn a_server_that_may_not_be_started_is_told() {
-        let (aws, run, told) = service(vec![in_state("stopped"), refused("InsufficientDBInstanceCapacity")]);
+        let (aws, run, settings_from_connection) =
+            service(vec![in_state("stopped"), refused("InsufficientDBInstanceCapacity")]);
         let error = until_available(&aws, &run.cluster).await.unwrap_err().to_string();
         assert!(error.contains("StartDBInstance") && error.contains("InsufficientDBInstanceCapacity"), "{error}");
-        assert_eq!(operations(&told), [DESCRIBE, START]);
+        assert_eq!(operations(&settings_from_connection), [DESCRIBE, START]);
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_iam::types::{RoleDetail, Tag};
+use aws_sdk_iam::types::RoleDetail;
+use futuswarm_converge::Resource;
 use futuswarm_spec::Role as NodeRole;
 use serde_json::Value;
 
-use super::kms_key::KmsKey;
+use super::tags;
 use crate::consistency::{until_detached, until_visible};
-use crate::error::{Error, failed, incomplete};
+use crate::error::{Error, failed, ignore_not_found, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run, policies};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components, policies};
 
 /// The name of the one inline policy.
 const POLICY: &str = "node";
@@ -19,24 +19,10 @@ const POLICY: &str = "node";
 /// A role.
 pub(crate) struct Role(pub(crate) NodeRole);
 
-/// The part of a role; its id is what AWS calls the role id.
-pub(crate) fn part(role: NodeRole) -> String {
-    format!("{role}-role")
-}
-
-pub(crate) fn tags(cluster: &Cluster, part: &str) -> Result<Vec<Tag>, Error> {
-    let tag = |(key, value): (String, String)| Tag::builder().key(key).value(value).build();
-    cluster.tags(part).into_iter().map(|pair| tag(pair).map_err(|_| incomplete("TagRole", "Key")())).collect()
-}
-
-pub(crate) fn tag_pairs(tags: &[Tag]) -> impl Iterator<Item = (&str, &str)> {
-    tags.iter().map(|tag| (tag.key(), tag.value()))
-}
-
 impl Role {
     fn policy(&self, run: &Run) -> Value {
-        let key = |key: KmsKey| run.id_or_unknown(key.part_name());
-        policies::node(&run.cluster.names, self.0, &key(KmsKey::Cluster), &key(KmsKey::Managers))
+        let key = |component: &str| run.id_or_unknown(component);
+        policies::node(&run.cluster.names, self.0, &key(components::CLUSTER_KEY), &key(components::MANAGER_KEY))
     }
 
     async fn put_policy(&self, aws: &Aws, run: &Run) -> Result<(), Error> {
@@ -51,7 +37,7 @@ impl Role {
     }
 }
 
-/// IAM returns documents percent-encoded (RFC 3986); written anew, so that spaces and order do not count.
+/// IAM returns documents percent-encoded (RFC 3986); written again, so that spaces and order do not count.
 fn document(text: Option<&str>) -> Option<String> {
     let decoded = percent_encoding::percent_decode_str(text?).decode_utf8_lossy().into_owned();
     Some(serde_json::from_str::<Value>(&decoded).map_or(decoded, |value| value.to_string()))
@@ -69,11 +55,11 @@ impl Resource<Run> for Role {
     }
 
     fn component(&self) -> String {
-        part(self.0)
+        components::role(self.0)
     }
 
     fn depends_on(&self) -> Vec<String> {
-        [KmsKey::Cluster, KmsKey::Managers].map(|key| key.part_name().to_owned()).to_vec()
+        [components::CLUSTER_KEY, components::MANAGER_KEY].map(str::to_owned).to_vec()
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<RoleDetail>, Error> {
@@ -81,40 +67,40 @@ impl Resource<Run> for Role {
         Ok(run.inventory.roles(aws).await?.iter().find(|role| role.role_name() == Some(&name)).cloned())
     }
 
-    fn id(&self, found: &RoleDetail) -> String {
-        found.role_id().unwrap_or_default().to_owned()
+    fn id(&self, observed: &RoleDetail) -> String {
+        observed.role_id().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         Ok(Fields::new()
             .with(Field::Trust, policies::trust())
             .with(Field::Policy(POLICY.to_owned()), self.policy(run))
-            .with_desired_tags(&run.cluster.tags(&part(self.0))))
+            .with_desired_tags(&run.cluster.tags(&components::role(self.0))))
     }
 
-    fn current(&self, run: &Run, found: &RoleDetail) -> Fields {
-        let mut fields = Fields::new().with_some(Field::Trust, document(found.assume_role_policy_document()));
-        for policy in found.role_policy_list() {
+    fn current(&self, run: &Run, observed: &RoleDetail) -> Fields {
+        let mut fields = Fields::new().with_some(Field::Trust, document(observed.assume_role_policy_document()));
+        for policy in observed.role_policy_list() {
             let name = policy.policy_name().unwrap_or_default().to_owned();
             fields = fields.with_some(Field::Policy(name), document(policy.policy_document()));
         }
-        for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
+        for policy in observed.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
             fields = fields.with(Field::Policy(policy.to_owned()), "attached");
         }
-        fields.with_tags(tag_pairs(found.tags()), &run.cluster.tags(&part(self.0)))
+        fields.with_tags(tags::iam_pairs(observed.tags()), &run.cluster.tags(&components::role(self.0)))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let create = aws.iam.create_role().role_name(self.name(run));
         let create = create.assume_role_policy_document(policies::trust().to_string());
-        let create = create.set_tags(Some(tags(&run.cluster, &part(self.0))?));
+        let create = create.set_tags(Some(tags::iam(&run.cluster, &components::role(self.0))?));
         let made = create.send().await.map_err(failed("CreateRole"))?;
         let id = made.role.map(|role| role.role_id).ok_or_else(incomplete("CreateRole", "RoleId"))?;
         self.put_policy(aws, run).await?;
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &RoleDetail, changed: &Changed) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, observed: &RoleDetail, changed: &Changed) -> Result<(), Error> {
         let name = self.name(run);
         if changed.any(&[Field::Trust]) {
             let update = aws.iam.update_assume_role_policy().role_name(&name);
@@ -124,28 +110,29 @@ impl Resource<Run> for Role {
         if changed.any_of(|field| matches!(field, Field::Policy(_))) {
             self.put_policy(aws, run).await?;
             // Least privilege: another policy is somebody's accident.
-            for other in found.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
+            for other in observed.role_policy_list().iter().filter_map(|policy| policy.policy_name()) {
                 if other != POLICY {
                     let delete = aws.iam.delete_role_policy().role_name(&name).policy_name(other);
-                    or_gone(delete.send().await.map_err(failed("DeleteRolePolicy")))?;
+                    ignore_not_found(delete.send().await.map_err(failed("DeleteRolePolicy")))?;
                 }
             }
-            detach_policies(aws, &name, found).await?;
+            detach_policies(aws, &name, observed).await?;
         }
         if changed.tags() {
-            let tag = aws.iam.tag_role().role_name(&name).set_tags(Some(tags(&run.cluster, &part(self.0))?));
+            let tag =
+                aws.iam.tag_role().role_name(&name).set_tags(Some(tags::iam(&run.cluster, &components::role(self.0))?));
             tag.send().await.map_err(failed("TagRole"))?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, run: &Run, found: &RoleDetail) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &RoleDetail) -> Result<(), Error> {
         let name = self.name(run);
-        for policy in policies_to_delete(found) {
+        for policy in policies_to_delete(observed) {
             let delete = aws.iam.delete_role_policy().role_name(&name).policy_name(policy);
-            or_gone(delete.send().await.map_err(failed("DeleteRolePolicy")))?;
+            ignore_not_found(delete.send().await.map_err(failed("DeleteRolePolicy")))?;
         }
-        detach_policies(aws, &name, found).await?;
+        detach_policies(aws, &name, observed).await?;
         until_detached("the role", || async {
             aws.iam.delete_role().role_name(&name).send().await.map_err(failed("DeleteRole"))
         })
@@ -156,26 +143,17 @@ impl Resource<Run> for Role {
 
 /// The inline policies of a role that goes. Ours is among them even when it was not listed: the list of a role that was just made
 /// may be older than its policy.
-fn policies_to_delete(found: &RoleDetail) -> BTreeSet<&str> {
-    let listed = found.role_policy_list().iter().filter_map(|policy| policy.policy_name());
+fn policies_to_delete(observed: &RoleDetail) -> BTreeSet<&str> {
+    let listed = observed.role_policy_list().iter().filter_map(|policy| policy.policy_name());
     listed.chain([POLICY]).collect()
 }
 
-async fn detach_policies(aws: &Aws, name: &str, found: &RoleDetail) -> Result<(), Error> {
-    for policy in found.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
+async fn detach_policies(aws: &Aws, name: &str, observed: &RoleDetail) -> Result<(), Error> {
+    for policy in observed.attached_managed_policies().iter().filter_map(|policy| policy.policy_arn()) {
         let detach = aws.iam.detach_role_policy().role_name(name).policy_arn(policy);
-        or_gone(detach.send().await.map_err(failed("DetachRolePolicy")))?;
+        ignore_not_found(detach.send().await.map_err(failed("DetachRolePolicy")))?;
     }
     Ok(())
-}
-
-/// That a policy, a route or another thing of a resource is gone already must not pass for the whole resource's being gone: what
-/// deletes a resource takes NotFound of the resource itself for success.
-pub(super) fn or_gone<T>(outcome: Result<T, futuswarm_aws::Error>) -> Result<(), futuswarm_aws::Error> {
-    match outcome {
-        Err(error) if !error.is_not_found() => Err(error),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -189,22 +167,6 @@ mod tests {
         assert_eq!(policies_to_delete(&role).into_iter().collect::<Vec<_>>(), ["extra", POLICY]);
         let role = RoleDetail::builder().role_policy_list(policy(POLICY)).build();
         assert_eq!(policies_to_delete(&role).into_iter().collect::<Vec<_>>(), [POLICY]);
-    }
-
-    #[test]
-    fn only_not_found_is_gone() {
-        let error = |code: &str| -> futuswarm_aws::Error {
-            futuswarm_aws::Failure {
-                operation: "DeleteRolePolicy",
-                code: Some(code.to_owned()),
-                message: String::new(),
-                request_id: None,
-                status: Some(400),
-            }
-            .into()
-        };
-        assert!(or_gone(Ok(())).is_ok() && or_gone::<()>(Err(error("NoSuchEntity"))).is_ok());
-        assert!(or_gone::<()>(Err(error("AccessDenied"))).is_err());
     }
 
     #[test]

@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable};
+use futuswarm_converge::Resource;
 
-use super::subnet::Tier;
-use super::{internet_gateway, peering, vpc};
+use super::peering;
 use crate::aws::ec2_not_twice;
+use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components, ec2_tags, inventory};
 
 const EVERYWHERE: &str = "0.0.0.0/0";
 
-/// What was seen of it.
-pub(crate) struct Found {
+/// As AWS describes it.
+pub(crate) struct Observed {
     table: RouteTable,
     /// Peerings that are about to go: their routes go with them.
-    doomed: Vec<String>,
+    to_delete: Vec<String>,
 }
 
 /// The route table of all public or all private subnets.
@@ -28,36 +28,29 @@ pub(crate) struct Table(pub(crate) Tier, pub(crate) Vec<String>, pub(crate) Vec<
 impl Table {
     /// The table of a tier, for the zones and peerings of the spec.
     pub(crate) fn of(tier: Tier, spec: &futuswarm_spec::Spec) -> Self {
-        Self(tier, tier.parts(spec), spec.peering.keys().cloned().collect())
+        Self(tier, tier.subnets(spec), spec.peering.keys().cloned().collect())
     }
 
-    pub(crate) fn part_of(tier: Tier) -> &'static str {
-        match tier {
-            Tier::Public => "public-routes",
-            Tier::Private => "private-routes",
-        }
-    }
-
-    /// Destination → part of the gateway or peering behind it.
+    /// Destination → component of the gateway or peering that it leads to.
     fn routes(&self, cluster: &Cluster) -> BTreeMap<String, String> {
         let mut routes = BTreeMap::new();
         if self.0 == Tier::Public {
-            routes.insert(EVERYWHERE.to_owned(), internet_gateway::PART.to_owned());
+            routes.insert(EVERYWHERE.to_owned(), components::INTERNET_GATEWAY.to_owned());
         }
         for (name, peering) in &cluster.spec.peering {
-            routes.insert(peering.cidr.to_string(), peering::part(name));
+            routes.insert(peering.cidr.to_string(), components::peering(name));
         }
         routes
     }
 
-    async fn set_routes(&self, aws: &Aws, run: &Run, id: &str, found: Option<&Found>) -> Result<(), Error> {
-        let there = found.map(targets).unwrap_or_default();
-        let wanted = self.routes(&run.cluster);
-        for (destination, part) in &wanted {
-            let target = run.need(part)?;
-            let gateway = part == internet_gateway::PART;
+    async fn set_routes(&self, aws: &Aws, run: &Run, id: &str, observed: Option<&Observed>) -> Result<(), Error> {
+        let there = observed.map(targets).unwrap_or_default();
+        let desired = self.routes(&run.cluster);
+        for (destination, component) in &desired {
+            let target = run.need(component)?;
+            let gateway = component == components::INTERNET_GATEWAY;
             match there.get(destination) {
-                Some(found) if *found == target => continue,
+                Some(observed) if *observed == target => continue,
                 // In one step: no packet finds no way in between, and a target that EC2 refuses takes no route away.
                 Some(_) => {
                     replace_route(aws, id, destination, &target, gateway).await?;
@@ -81,16 +74,16 @@ impl Table {
                 made => drop(made?),
             }
         }
-        for destination in there.keys().filter(|destination| !wanted.contains_key(*destination)) {
+        for destination in there.keys().filter(|destination| !desired.contains_key(*destination)) {
             delete_route(aws, id, destination).await?;
         }
         Ok(())
     }
 
-    async fn set_subnets(&self, aws: &Aws, run: &Run, id: &str, found: Option<&Found>) -> Result<(), Error> {
-        let there = found.map(associations).unwrap_or_default();
-        for part in &self.1 {
-            let subnet = run.need(part)?;
+    async fn set_subnets(&self, aws: &Aws, run: &Run, id: &str, observed: Option<&Observed>) -> Result<(), Error> {
+        let there = observed.map(associations).unwrap_or_default();
+        for component in &self.1 {
+            let subnet = run.need(component)?;
             if there.contains_key(&subnet) {
                 continue;
             }
@@ -108,9 +101,9 @@ impl Table {
     }
 }
 
-/// Destination → what is behind it, of whatever kind, without the routes that AWS makes.
-fn targets(found: &Found) -> BTreeMap<String, String> {
-    let routes = found.table.routes().iter();
+/// Destination → what it leads to, of whatever kind, without the routes that AWS makes.
+fn targets(observed: &Observed) -> BTreeMap<String, String> {
+    let routes = observed.table.routes().iter();
     routes
         .filter_map(|route| {
             let gateways = [route.gateway_id(), route.nat_gateway_id(), route.transit_gateway_id()];
@@ -118,7 +111,7 @@ fn targets(found: &Found) -> BTreeMap<String, String> {
             let target = gateways.into_iter().chain(others).flatten().next();
             let target = target.filter(|target| *target != "local" && !target.starts_with("vpce-"))?;
             let leads = route.state() != Some(&RouteState::Blackhole);
-            if leads && found.doomed.iter().any(|doomed| doomed == target) {
+            if leads && observed.to_delete.iter().any(|to_delete| to_delete == target) {
                 return None;
             }
             Some((route.destination_cidr_block()?.to_owned(), target.to_owned()))
@@ -127,15 +120,15 @@ fn targets(found: &Found) -> BTreeMap<String, String> {
 }
 
 /// Subnet → association.
-fn associations(found: &Found) -> BTreeMap<String, String> {
-    let all = found.table.associations().iter();
+fn associations(observed: &Observed) -> BTreeMap<String, String> {
+    let all = observed.table.associations().iter();
     all.filter_map(|one| Some((one.subnet_id()?.to_owned(), one.route_table_association_id()?.to_owned()))).collect()
 }
 
 async fn is_associated(aws: &Aws, id: &str, subnet: &str) -> Result<bool, Error> {
     let ask = aws.ec2.describe_route_tables().route_table_ids(id).send().await;
-    let found = ask.map_err(failed("DescribeRouteTables"))?.route_tables.unwrap_or_default();
-    let mut associations = found.iter().flat_map(|table| table.associations());
+    let observed = ask.map_err(failed("DescribeRouteTables"))?.route_tables.unwrap_or_default();
+    let mut associations = observed.iter().flat_map(|table| table.associations());
     Ok(associations.any(|association| association.subnet_id() == Some(subnet)))
 }
 
@@ -159,71 +152,71 @@ async fn delete_route(aws: &Aws, id: &str, destination: &str) -> Result<(), Erro
 }
 
 impl Resource<Run> for Table {
-    type Observed = Found;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "route table"
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(Self::part_of(self.0))
+        run.cluster.names.of(self.0.route_table())
     }
 
     fn component(&self) -> String {
-        Self::part_of(self.0).to_owned()
+        self.0.route_table().to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let mut needs = vec![vpc::PART.to_owned(), internet_gateway::PART.to_owned()];
-        needs.extend(self.1.iter().cloned());
-        needs.extend(self.2.iter().map(|name| peering::part(name)));
-        needs
+        let mut depends_on = vec![components::VPC.to_owned(), components::INTERNET_GATEWAY.to_owned()];
+        depends_on.extend(self.1.iter().cloned());
+        depends_on.extend(self.2.iter().map(|name| components::peering(name)));
+        depends_on
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("rtb-")
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let all = run.inventory.route_tables(aws).await?;
-        let Some(table) = run.inventory.find(all, "route tables", Self::part_of(self.0))? else { return Ok(None) };
-        Ok(Some(Found { table, doomed: peering::doomed(aws, run).await? }))
+        let Some(table) = run.inventory.find(all, "route tables", self.0.route_table())? else { return Ok(None) };
+        Ok(Some(Observed { table, to_delete: peering::to_delete(aws, run).await? }))
     }
 
-    fn id(&self, found: &Found) -> String {
-        found.table.route_table_id().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.table.route_table_id().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let mut fields = Fields::new();
-        for (destination, part) in self.routes(&run.cluster) {
-            fields = fields.with(Field::Route(destination), run.id_or_unknown(&part));
+        for (destination, component) in self.routes(&run.cluster) {
+            fields = fields.with(Field::Route(destination), run.id_or_unknown(&component));
         }
-        for part in &self.1 {
-            fields = fields.with(Field::Subnet(run.id_or_unknown(part)), "associated");
+        for component in &self.1 {
+            fields = fields.with(Field::Subnet(run.id_or_unknown(component)), "associated");
         }
-        Ok(fields.with_desired_tags(&run.cluster.tags(Self::part_of(self.0))))
+        Ok(fields.with_desired_tags(&run.cluster.tags(self.0.route_table())))
     }
 
-    fn current(&self, run: &Run, found: &Found) -> Fields {
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
         let mut fields = Fields::new();
-        for (destination, target) in targets(found) {
+        for (destination, target) in targets(observed) {
             fields = fields.with(Field::Route(destination), target);
         }
-        let ours: Vec<String> = self.1.iter().filter_map(|part| run.id(part)).collect();
-        // A stray subnet's association goes with the subnet.
-        for subnet in associations(found).keys().filter(|subnet| ours.contains(subnet)) {
+        let ours: Vec<String> = self.1.iter().filter_map(|component| run.id(component)).collect();
+        // An orphan's association goes with the subnet.
+        for subnet in associations(observed).keys().filter(|subnet| ours.contains(subnet)) {
             fields = fields.with(Field::Subnet(subnet.clone()), "associated");
         }
-        fields.with_tags(inventory::pairs(found.table.tags()), &run.cluster.tags(Self::part_of(self.0)))
+        fields.with_tags(inventory::pairs(observed.table.tags()), &run.cluster.tags(self.0.route_table()))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let vpc = run.need(vpc::PART)?;
-        let part = Self::part_of(self.0);
+        let vpc = run.need(components::VPC)?;
+        let component = self.0.route_table();
         let made = until_visible("the VPC", || async {
             let create = aws.ec2.create_route_table().vpc_id(&vpc);
-            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::RouteTable, part));
+            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::RouteTable, component));
             create.customize().config_override(ec2_not_twice()).send().await.map_err(failed("CreateRouteTable"))
         });
         let id = made.await?.route_table.and_then(|table| table.route_table_id);
@@ -233,29 +226,29 @@ impl Resource<Run> for Table {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
-        let id = self.id(found);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let id = self.id(observed);
         if changed.any_of(|field| matches!(field, Field::Route(_))) {
-            self.set_routes(aws, run, &id, Some(found)).await?;
+            self.set_routes(aws, run, &id, Some(observed)).await?;
         }
         if changed.any_of(|field| matches!(field, Field::Subnet(_))) {
-            self.set_subnets(aws, run, &id, Some(found)).await?;
+            self.set_subnets(aws, run, &id, Some(observed)).await?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, Self::part_of(self.0)).await?;
+            ec2_tags::set(aws, &run.cluster, &id, self.0.route_table()).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
-        for association in associations(found).into_values() {
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        for association in associations(observed).into_values() {
             let gone = aws.ec2.disassociate_route_table().association_id(association).send().await;
             match gone.map_err(failed("DisassociateRouteTable")) {
                 Err(error) if !error.is_not_found() => return Err(error.into()),
                 _ => {}
             }
         }
-        let id = self.id(found);
+        let id = self.id(observed);
         until_free("the route table", || async {
             aws.ec2.delete_route_table().route_table_id(&id).send().await.map_err(failed("DeleteRouteTable"))
         })

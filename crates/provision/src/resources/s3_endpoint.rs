@@ -1,18 +1,15 @@
 //! The gateway endpoint for S3: the nodes' traffic to the bucket costs nothing and never leaves AWS.
 
-use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable, Tag, VpcEndpoint as Found, VpcEndpointType};
+use aws_sdk_ec2::types::{ResourceType, RouteState, RouteTable, Tag, VpcEndpoint as Described, VpcEndpointType};
+use futuswarm_converge::Resource;
 
-use super::route_table::Table;
-use super::subnet::Tier;
-use super::vpc;
 use crate::aws::ec2_not_twice;
+use crate::components::Tier;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Mode, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Mode, Run, components, ec2_tags, inventory};
 
-const PART: &str = "s3-endpoint";
 /// A tag of the VPC, which every run asks for: the endpoint's id. With it the routes tell whether the endpoint is there and associated,
 /// and asking for it would be a request for nothing.
 const MARK: &str = "futuswarm:s3-endpoint";
@@ -20,10 +17,10 @@ const MARK: &str = "futuswarm:s3-endpoint";
 /// The endpoint.
 pub(crate) struct S3Endpoint;
 
-/// What was seen of it.
-pub(crate) enum Seen {
-    /// It was asked for; with whether the mark on the VPC names it.
-    Asked(Box<Found>, bool),
+/// As AWS describes it.
+pub(crate) enum Observed {
+    /// It is described; with whether the mark on the VPC names it.
+    Described(Box<Described>, bool),
     /// All its route tables lead to it.
     Routed(String),
 }
@@ -31,8 +28,8 @@ pub(crate) enum Seen {
 /// The endpoint of this id, if our route tables lead to it: EC2 has such a route in exactly those that are associated with it, as
 /// long as it is there.
 fn routed(run: &Run, all: &[RouteTable], id: &str) -> bool {
-    let leads = |part: &str| {
-        let table = run.inventory.find(all, "route tables", part).ok().flatten();
+    let leads = |component: &str| {
+        let table = run.inventory.find(all, "route tables", component).ok().flatten();
         table.is_some_and(|table| {
             table.routes().iter().any(|route| {
                 route.gateway_id() == Some(id)
@@ -46,94 +43,95 @@ fn routed(run: &Run, all: &[RouteTable], id: &str) -> bool {
 
 /// What the mark on the VPC names.
 async fn marked(aws: &Aws, run: &Run) -> Result<Option<String>, Error> {
-    let vpc = run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", vpc::PART)?;
+    let vpc = run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", components::VPC)?;
     Ok(vpc.and_then(|vpc| inventory::tag(vpc.tags(), MARK).map(str::to_owned)))
 }
 
 async fn mark(aws: &Aws, run: &Run, id: &str) -> Result<(), Error> {
     let tag = Tag::builder().key(MARK).value(id).build();
-    ec2_tags::put(&aws.ec2, &run.need(vpc::PART)?, vec![tag]).await
+    ec2_tags::put(&aws.ec2, &run.need(components::VPC)?, vec![tag]).await
 }
 
 fn tables() -> [&'static str; 2] {
-    [Tier::Public, Tier::Private].map(Table::part_of)
+    [Tier::Public, Tier::Private].map(Tier::route_table)
 }
 
 impl Resource<Run> for S3Endpoint {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "S3 endpoint"
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(PART)
+        run.cluster.names.of(components::S3_ENDPOINT)
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::S3_ENDPOINT.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        tables().into_iter().chain([vpc::PART]).map(str::to_owned).collect()
+        tables().into_iter().chain([components::VPC]).map(str::to_owned).collect()
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("vpce-")
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let marked = marked(aws, run).await?;
-        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(PART);
+        let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(components::S3_ENDPOINT);
         if matches!(run.mode(), Mode::Apply { .. })
             && !tags_count
             && let Some(id) = &marked
             && routed(run, run.inventory.route_tables(aws).await?, id)
         {
-            return Ok(Some(Seen::Routed(id.clone())));
+            return Ok(Some(Observed::Routed(id.clone())));
         }
         // A deleted one stays visible for a while.
-        let all: Vec<Found> = run.inventory.endpoints(aws).await?.to_vec();
-        let gone = |endpoint: &Found| {
+        let all: Vec<Described> = run.inventory.endpoints(aws).await?.to_vec();
+        let gone = |endpoint: &Described| {
             endpoint
                 .state()
                 .is_some_and(|state| ["deleted", "deleting"].contains(&state.as_str().to_lowercase().as_str()))
         };
-        let living: Vec<Found> = all.into_iter().filter(|endpoint| !gone(endpoint)).collect();
-        let found = run.inventory.find(&living, "VPC endpoints", PART)?;
-        Ok(found.map(|found| {
-            let is_marked = marked.as_deref() == found.vpc_endpoint_id();
-            Seen::Asked(Box::new(found), is_marked)
+        let living: Vec<Described> = all.into_iter().filter(|endpoint| !gone(endpoint)).collect();
+        let observed = run.inventory.find(&living, "VPC endpoints", components::S3_ENDPOINT)?;
+        Ok(observed.map(|observed| {
+            let is_marked = marked.as_deref() == observed.vpc_endpoint_id();
+            Observed::Described(Box::new(observed), is_marked)
         }))
     }
 
-    fn id(&self, seen: &Seen) -> String {
-        match seen {
-            Seen::Asked(found, _) => found.vpc_endpoint_id().unwrap_or_default().to_owned(),
-            Seen::Routed(id) => id.clone(),
+    fn id(&self, observed: &Observed) -> String {
+        match observed {
+            Observed::Described(observed, _) => observed.vpc_endpoint_id().unwrap_or_default().to_owned(),
+            Observed::Routed(id) => id.clone(),
         }
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let mut fields = Fields::new().with(Field::S3Endpoint, "set");
-        for part in tables() {
-            fields = fields.with(Field::RouteTable(run.id_or_unknown(part)), "associated");
+        for component in tables() {
+            fields = fields.with(Field::RouteTable(run.id_or_unknown(component)), "associated");
         }
-        Ok(fields.with_desired_tags(&run.cluster.tags(PART)))
+        Ok(fields.with_desired_tags(&run.cluster.tags(components::S3_ENDPOINT)))
     }
 
-    fn current(&self, run: &Run, seen: &Seen) -> Fields {
-        let Seen::Asked(found, is_marked) = seen else { return self.desired(run).unwrap_or_default() };
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let Observed::Described(observed, is_marked) = observed else { return self.desired(run).unwrap_or_default() };
         let mut fields = Fields::new().with_some(Field::S3Endpoint, is_marked.then_some("set"));
-        for table in found.route_table_ids() {
+        for table in observed.route_table_ids() {
             fields = fields.with(Field::RouteTable(table.clone()), "associated");
         }
-        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(PART))
+        fields.with_tags(inventory::pairs(observed.tags()), &run.cluster.tags(components::S3_ENDPOINT))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let vpc = run.need(vpc::PART)?;
-        let tables: Vec<String> = tables().into_iter().map(|part| run.need(part)).collect::<Result<_, _>>()?;
+        let vpc = run.need(components::VPC)?;
+        let tables: Vec<String> =
+            tables().into_iter().map(|component| run.need(component)).collect::<Result<_, _>>()?;
         let made = until_visible("the VPC and its route tables", || async {
             aws.ec2
                 .create_vpc_endpoint()
@@ -141,7 +139,7 @@ impl Resource<Run> for S3Endpoint {
                 .vpc_endpoint_type(VpcEndpointType::Gateway)
                 .service_name(format!("com.amazonaws.{}.s3", run.cluster.spec.region))
                 .set_route_table_ids(Some(tables.clone()))
-                .tag_specifications(run.cluster.ec2_tags(ResourceType::VpcEndpoint, PART))
+                .tag_specifications(run.cluster.ec2_tags(ResourceType::VpcEndpoint, components::S3_ENDPOINT))
                 .customize()
                 .config_override(ec2_not_twice())
                 .send()
@@ -154,22 +152,23 @@ impl Resource<Run> for S3Endpoint {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, seen: &Seen, changed: &Changed) -> Result<(), Error> {
-        let id = self.id(seen);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let id = self.id(observed);
         // What its routes tell differs in nothing.
-        let Seen::Asked(found, _) = seen else { return Ok(()) };
+        let Observed::Described(observed, _) = observed else { return Ok(()) };
         if changed.any_of(|field| matches!(field, Field::RouteTable(_))) {
-            let wanted: Vec<String> = tables().into_iter().map(|part| run.need(part)).collect::<Result<_, _>>()?;
-            let there = found.route_table_ids();
-            let missing: Vec<String> = wanted.iter().filter(|table| !there.contains(table)).cloned().collect();
-            let extra: Vec<String> = there.iter().filter(|table| !wanted.contains(table)).cloned().collect();
+            let desired: Vec<String> =
+                tables().into_iter().map(|component| run.need(component)).collect::<Result<_, _>>()?;
+            let there = observed.route_table_ids();
+            let missing: Vec<String> = desired.iter().filter(|table| !there.contains(table)).cloned().collect();
+            let extra: Vec<String> = there.iter().filter(|table| !desired.contains(table)).cloned().collect();
             let modify = aws.ec2.modify_vpc_endpoint().vpc_endpoint_id(&id);
             let modify = modify.set_add_route_table_ids((!missing.is_empty()).then_some(missing));
             let modify = modify.set_remove_route_table_ids((!extra.is_empty()).then_some(extra));
             modify.send().await.map_err(failed("ModifyVpcEndpoint"))?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, PART).await?;
+            ec2_tags::set(aws, &run.cluster, &id, components::S3_ENDPOINT).await?;
         }
         // Last: from then on nobody asks for the endpoint itself.
         if changed.any(&[Field::S3Endpoint]) {
@@ -178,8 +177,8 @@ impl Resource<Run> for S3Endpoint {
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, found: &Seen) -> Result<(), Error> {
-        let delete = aws.ec2.delete_vpc_endpoints().vpc_endpoint_ids(self.id(found));
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        let delete = aws.ec2.delete_vpc_endpoints().vpc_endpoint_ids(self.id(observed));
         let answer = delete.send().await.map_err(failed("DeleteVpcEndpoints"))?;
         match answer.unsuccessful().first().and_then(|failed| failed.error()) {
             Some(error) => Err(Error::Missing(format!(

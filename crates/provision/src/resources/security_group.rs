@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Found, UserIdGroupPair};
+use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Observed, UserIdGroupPair};
+use futuswarm_converge::Resource;
 
-use super::vpc;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components, ec2_tags, inventory};
 
 /// Where the edge of a node listens.
 pub(crate) const EDGE_PORT: i32 = 80;
@@ -82,23 +81,23 @@ fn way_out() -> Rule {
 }
 
 /// All rules of a group, each beside what to revoke it with.
-fn there(found: &Found) -> Vec<(Rule, IpPermission)> {
-    let ingress = found.ip_permissions().iter().flat_map(|permission| split(Way::In, permission));
-    let egress = found.ip_permissions_egress().iter().flat_map(|permission| split(Way::Out, permission));
+fn there(observed: &Observed) -> Vec<(Rule, IpPermission)> {
+    let ingress = observed.ip_permissions().iter().flat_map(|permission| split(Way::In, permission));
+    let egress = observed.ip_permissions_egress().iter().flat_map(|permission| split(Way::Out, permission));
     ingress.chain(egress).collect()
 }
 
 impl SecurityGroup {
-    pub(crate) fn part_name(self) -> &'static str {
+    pub(crate) fn component_name(self) -> &'static str {
         match self {
-            Self::Nodes => "security-nodes",
-            Self::Balancer => "security-load-balancer",
-            Self::Database => "security-rds",
+            Self::Nodes => components::SECURITY_NODES,
+            Self::Balancer => components::SECURITY_BALANCER,
+            Self::Database => components::SECURITY_DATABASE,
         }
     }
 
     fn rules(self, run: &Run) -> BTreeSet<Rule> {
-        let group = |group: Self| Source::Group(run.id_or_unknown(group.part_name()));
+        let group = |group: Self| Source::Group(run.id_or_unknown(group.component_name()));
         let mut rules = BTreeSet::from([way_out()]);
         match self {
             Self::Balancer => {
@@ -117,16 +116,16 @@ impl SecurityGroup {
         rules
     }
 
-    /// Adds the rules that are missing and takes away those that are not wanted.
+    /// Adds the rules that are missing and takes away those that are not desired.
     async fn set_rules(self, aws: &Aws, run: &Run, id: &str, there: &[(Rule, IpPermission)]) -> Result<(), Error> {
         // The nodes' group names itself.
-        run.note_id(self.part_name().to_owned(), id.to_owned());
-        let wanted = self.rules(run);
+        run.note_id(self.component_name().to_owned(), id.to_owned());
+        let desired = self.rules(run);
         for way in [Way::In, Way::Out] {
             let missing =
-                wanted.iter().filter(|rule| rule.way == way && !there.iter().any(|(found, _)| found == *rule));
+                desired.iter().filter(|rule| rule.way == way && !there.iter().any(|(observed, _)| observed == *rule));
             let missing: Vec<IpPermission> = missing.map(permission).collect();
-            let extra = there.iter().filter(|(rule, _)| rule.way == way && !wanted.contains(rule));
+            let extra = there.iter().filter(|(rule, _)| rule.way == way && !desired.contains(rule));
             let extra: Vec<IpPermission> = extra.map(|(_, permission)| permission.clone()).collect();
             if !missing.is_empty() {
                 until_visible("the security groups", || async {
@@ -175,55 +174,55 @@ async fn revoke(aws: &Aws, way: Way, id: &str, rules: Vec<IpPermission>) -> Resu
 }
 
 impl Resource<Run> for SecurityGroup {
-    type Observed = Found;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "security group"
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(self.part_name().trim_start_matches("security-"))
+        run.cluster.names.of(self.component_name().trim_start_matches("security-"))
     }
 
     fn component(&self) -> String {
-        self.part_name().to_owned()
+        self.component_name().to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
         let others: &[&str] = match self {
             Self::Balancer => &[],
-            Self::Nodes => &[Self::Balancer.part_name()],
-            Self::Database => &[Self::Nodes.part_name()],
+            Self::Nodes => &[Self::Balancer.component_name()],
+            Self::Database => &[Self::Nodes.component_name()],
         };
-        others.iter().copied().chain([vpc::PART]).map(str::to_owned).collect()
+        others.iter().copied().chain([components::VPC]).map(str::to_owned).collect()
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("sg-")
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
-        run.inventory.find(run.inventory.security_groups(aws).await?, "security groups", self.part_name())
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
+        run.inventory.find(run.inventory.security_groups(aws).await?, "security groups", self.component_name())
     }
 
-    fn id(&self, found: &Found) -> String {
-        found.group_id().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.group_id().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let mut fields = Fields::new().with(Field::Vpc, run.id_or_unknown(vpc::PART));
+        let mut fields = Fields::new().with(Field::Vpc, run.id_or_unknown(components::VPC));
         for rule in self.rules(run) {
             fields = fields.with(Field::Rule(rule.to_string()), "allowed");
         }
-        Ok(fields.with_desired_tags(&run.cluster.tags(self.part_name())))
+        Ok(fields.with_desired_tags(&run.cluster.tags(self.component_name())))
     }
 
-    fn current(&self, run: &Run, found: &Found) -> Fields {
-        let mut fields = Fields::new().with(Field::Vpc, found.vpc_id().unwrap_or_default());
-        for (rule, _) in there(found) {
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
+        let mut fields = Fields::new().with(Field::Vpc, observed.vpc_id().unwrap_or_default());
+        for (rule, _) in there(observed) {
             fields = fields.with(Field::Rule(rule.to_string()), "allowed");
         }
-        fields.with_tags(inventory::pairs(found.tags()), &run.cluster.tags(self.part_name()))
+        fields.with_tags(inventory::pairs(observed.tags()), &run.cluster.tags(self.component_name()))
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -231,7 +230,7 @@ impl Resource<Run> for SecurityGroup {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let description = match self {
             Self::Nodes => "Futuswarm nodes",
             Self::Balancer => "Futuswarm load balancer",
@@ -240,7 +239,8 @@ impl Resource<Run> for SecurityGroup {
         let made = until_visible("the VPC", || async {
             let create = aws.ec2.create_security_group().group_name(self.name(run)).description(description);
             let create = create.vpc_id(&vpc);
-            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::SecurityGroup, self.part_name()));
+            let create =
+                create.tag_specifications(run.cluster.ec2_tags(ResourceType::SecurityGroup, self.component_name()));
             create.send().await.map_err(failed("CreateSecurityGroup"))
         });
         let id = made.await?.group_id.ok_or_else(incomplete("CreateSecurityGroup", "GroupId"))?;
@@ -251,19 +251,19 @@ impl Resource<Run> for SecurityGroup {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
-        let id = self.id(found);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let id = self.id(observed);
         if changed.any_of(|field| matches!(field, Field::Rule(_))) {
-            self.set_rules(aws, run, &id, &there(found)).await?;
+            self.set_rules(aws, run, &id, &there(observed)).await?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, self.part_name()).await?;
+            ec2_tags::set(aws, &run.cluster, &id, self.component_name()).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
-        let id = self.id(found);
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        let id = self.id(observed);
         // The network interfaces of instances and load balancers vanish with a delay.
         until_free("the security group", || async {
             aws.ec2.delete_security_group().group_id(&id).send().await.map_err(failed("DeleteSecurityGroup"))
@@ -289,27 +289,27 @@ fn permission(rule: &Rule) -> IpPermission {
 }
 
 /// EC2 groups the sources of one range of ports; a rule here has one source. Beside each is what to revoke it with.
-fn split(way: Way, found: &IpPermission) -> Vec<(Rule, IpPermission)> {
-    let protocol = found.ip_protocol().unwrap_or_default().to_owned();
+fn split(way: Way, observed: &IpPermission) -> Vec<(Rule, IpPermission)> {
+    let protocol = observed.ip_protocol().unwrap_or_default().to_owned();
     // Everything has no ports; some answers say -1.
-    let ports = found.from_port().zip(found.to_port()).filter(|(first, _)| protocol != "-1" && *first >= 0);
+    let ports = observed.from_port().zip(observed.to_port()).filter(|(first, _)| protocol != "-1" && *first >= 0);
     let rule = |other: Source| Rule { way, protocol: protocol.clone(), ports, other };
     let mut all = Vec::new();
-    for range in found.ip_ranges().iter().filter_map(|range| range.cidr_ip()) {
+    for range in observed.ip_ranges().iter().filter_map(|range| range.cidr_ip()) {
         let rule = rule(Source::Network(range.to_owned()));
         all.push((rule.clone(), permission(&rule)));
     }
-    for group in found.user_id_group_pairs().iter().filter_map(|pair| pair.group_id()) {
+    for group in observed.user_id_group_pairs().iter().filter_map(|pair| pair.group_id()) {
         let rule = rule(Source::Group(group.to_owned()));
         all.push((rule.clone(), permission(&rule)));
     }
-    for range in found.ipv6_ranges() {
+    for range in observed.ipv6_ranges() {
         let rule = rule(Source::Other(range.cidr_ipv6().unwrap_or_default().to_owned()));
         let mut exact = permission(&rule);
         exact.ipv6_ranges = Some(vec![range.clone()]);
         all.push((rule, exact));
     }
-    for list in found.prefix_list_ids() {
+    for list in observed.prefix_list_ids() {
         let rule = rule(Source::Other(list.prefix_list_id().unwrap_or_default().to_owned()));
         let mut exact = permission(&rule);
         exact.prefix_list_ids = Some(vec![list.clone()]);
@@ -350,14 +350,14 @@ mod tests {
             .ip_ranges(IpRange::builder().cidr_ip("0.0.0.0/0").build())
             .ipv6_ranges(aws_sdk_ec2::types::Ipv6Range::builder().cidr_ipv6("::/0").build())
             .build();
-        let found = split(Way::In, &all);
-        assert_eq!(found[0].0.to_string(), "ingress everything from 0.0.0.0/0");
-        assert_eq!((found[0].1.ip_protocol(), found[0].1.from_port()), (Some("-1"), None));
-        assert_eq!(found[1].0.to_string(), "ingress everything from ::/0");
-        assert_eq!(found[1].1.ipv6_ranges()[0].cidr_ipv6(), Some("::/0"));
+        let observed = split(Way::In, &all);
+        assert_eq!(observed[0].0.to_string(), "ingress everything from 0.0.0.0/0");
+        assert_eq!((observed[0].1.ip_protocol(), observed[0].1.from_port()), (Some("-1"), None));
+        assert_eq!(observed[1].0.to_string(), "ingress everything from ::/0");
+        assert_eq!(observed[1].1.ipv6_ranges()[0].cidr_ipv6(), Some("::/0"));
         let out = split(Way::Out, &all);
         assert_eq!(out[0].0, way_out());
         assert_eq!(out[0].0.to_string(), "egress everything to 0.0.0.0/0");
-        assert_ne!(out[0].0, found[0].0, "what may come in may not go out by that");
+        assert_ne!(out[0].0, observed[0].0, "what may come in may not go out by that");
     }
 }

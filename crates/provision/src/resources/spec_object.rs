@@ -1,5 +1,6 @@
 //! The spec in the bucket, where nodes and the next operator find it.
 
+use futuswarm_converge::Resource;
 use futuswarm_model::keys;
 use futuswarm_spec::Spec;
 use serde_json::Value;
@@ -7,10 +8,7 @@ use serde_json::Value;
 use super::bucket;
 use crate::error::{Error, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run};
-use futuswarm_converge::Resource;
-
-pub(crate) const PART: &str = "spec";
+use crate::{Aws, Run, components};
 
 /// The object.
 pub(crate) struct SpecObject;
@@ -38,11 +36,11 @@ impl Resource<Run> for SpecObject {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::SPEC.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![bucket::PART.to_owned()]
+        vec![components::BUCKET.to_owned()]
     }
 
     fn holds_data(&self) -> bool {
@@ -51,7 +49,7 @@ impl Resource<Run> for SpecObject {
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Value>, Error> {
         match bucket::object::<Value>(aws, run, keys::SPEC).await {
-            Ok(found) => Ok(found.map(|found| found.value)),
+            Ok(observed) => Ok(observed.map(|observed| observed.value)),
             // Somebody wrote something else there.
             Err(futuswarm_store::Error::Malformed { .. }) => Ok(Some(Value::Null)),
             Err(error) => Err(error.into()),
@@ -59,7 +57,7 @@ impl Resource<Run> for SpecObject {
     }
 
     fn id(&self, _: &Value) -> String {
-        PART.to_owned()
+        components::SPEC.to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
@@ -68,13 +66,13 @@ impl Resource<Run> for SpecObject {
         Ok(flatten("", &value, Fields::new()))
     }
 
-    fn current(&self, _: &Run, found: &Value) -> Fields {
-        flatten("", found, Fields::new())
+    fn current(&self, _: &Run, observed: &Value) -> Fields {
+        flatten("", observed, Fields::new())
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         aws.store.put(keys::SPEC, &run.cluster.spec).await?;
-        Ok(PART.to_owned())
+        Ok(components::SPEC.to_owned())
     }
 
     async fn update(&self, aws: &Aws, run: &Run, _: &Value, _: &Changed) -> Result<(), Error> {

@@ -1,42 +1,19 @@
 //! Subnets: a public and a private one in each zone.
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Subnet as Found};
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Subnet as Observed};
+use futuswarm_converge::Resource;
 use futuswarm_spec::Spec;
 use ipnet::Ipv4Net;
 
-use super::vpc;
+use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components, ec2_tags, inventory};
 
-/// What a subnet is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tier {
-    /// Nodes and load balancer.
-    Public,
-    /// Databases.
-    Private,
-}
-
-impl Tier {
-    pub(crate) fn part(self, zone: &str) -> String {
-        match self {
-            Self::Public => format!("public-{zone}"),
-            Self::Private => format!("private-{zone}"),
-        }
-    }
-
-    /// Parts of all subnets of this kind.
-    pub(crate) fn parts(self, spec: &Spec) -> Vec<String> {
-        spec.network.zones.iter().map(|zone| self.part(zone)).collect()
-    }
-}
-
-/// A subnet; one without a place is there and not wanted.
+/// A subnet; one without a place is there and not desired.
 pub(crate) struct Subnet {
-    part: String,
+    component: String,
     place: Option<(Tier, String, Ipv4Net)>,
 }
 
@@ -46,53 +23,53 @@ impl Subnet {
         let of = |tier: Tier, subnets: Vec<(String, Ipv4Net)>| {
             subnets
                 .into_iter()
-                .map(move |(zone, cidr)| Self { part: tier.part(&zone), place: Some((tier, zone, cidr)) })
+                .map(move |(zone, cidr)| Self { component: tier.subnet(&zone), place: Some((tier, zone, cidr)) })
         };
         of(Tier::Public, spec.public_subnets()).chain(of(Tier::Private, spec.private_subnets())).collect()
     }
 
     /// Those that are there and that the spec does not ask for, for example because a zone was taken out.
     pub(crate) async fn orphans(aws: &Aws, run: &Run) -> Result<Vec<Self>, Error> {
-        let wanted: Vec<String> =
-            [Tier::Public, Tier::Private].iter().flat_map(|tier| tier.parts(&run.cluster.spec)).collect();
-        let found = run.inventory.subnets(aws).await?.iter();
-        let parts = found.filter_map(|subnet| inventory::tag(subnet.tags(), crate::names::PART_TAG));
-        Ok(parts
-            .filter(|part| !wanted.iter().any(|wanted| wanted == part))
-            .map(|part| Self { part: part.to_owned(), place: None })
+        let desired: Vec<String> =
+            [Tier::Public, Tier::Private].iter().flat_map(|tier| tier.subnets(&run.cluster.spec)).collect();
+        let observed = run.inventory.subnets(aws).await?.iter();
+        let existing = observed.filter_map(|subnet| inventory::tag(subnet.tags(), crate::names::PART_TAG));
+        Ok(existing
+            .filter(|component| !desired.iter().any(|desired| desired == component))
+            .map(|component| Self { component: component.to_owned(), place: None })
             .collect())
     }
 }
 
 impl Resource<Run> for Subnet {
-    type Observed = Found;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "subnet"
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(&self.part)
+        run.cluster.names.of(&self.component)
     }
 
     fn component(&self) -> String {
-        self.part.clone()
+        self.component.clone()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
     fn adoptable_prefix(&self) -> Option<&'static str> {
         Some("subnet-")
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
-        run.inventory.find(run.inventory.subnets(aws).await?, "subnets", &self.part)
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
+        run.inventory.find(run.inventory.subnets(aws).await?, "subnets", &self.component)
     }
 
-    fn id(&self, found: &Found) -> String {
-        found.subnet_id().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.subnet_id().unwrap_or_default().to_owned()
     }
 
     fn is_desired(&self) -> bool {
@@ -104,18 +81,18 @@ impl Resource<Run> for Subnet {
         Ok(Fields::new()
             .with(Field::Cidr, cidr)
             .with(Field::Zone, zone)
-            .with(Field::Vpc, run.id_or_unknown(vpc::PART))
+            .with(Field::Vpc, run.id_or_unknown(components::VPC))
             .with(Field::PublicAddresses, *tier == Tier::Public)
-            .with_desired_tags(&run.cluster.tags(&self.part)))
+            .with_desired_tags(&run.cluster.tags(&self.component)))
     }
 
-    fn current(&self, run: &Run, found: &Found) -> Fields {
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
         Fields::new()
-            .with(Field::Cidr, found.cidr_block().unwrap_or_default())
-            .with(Field::Zone, found.availability_zone().unwrap_or_default())
-            .with(Field::Vpc, found.vpc_id().unwrap_or_default())
-            .with(Field::PublicAddresses, found.map_public_ip_on_launch() == Some(true))
-            .with_tags(inventory::pairs(found.tags()), &run.cluster.tags(&self.part))
+            .with(Field::Cidr, observed.cidr_block().unwrap_or_default())
+            .with(Field::Zone, observed.availability_zone().unwrap_or_default())
+            .with(Field::Vpc, observed.vpc_id().unwrap_or_default())
+            .with(Field::PublicAddresses, observed.map_public_ip_on_launch() == Some(true))
+            .with_tags(inventory::pairs(observed.tags()), &run.cluster.tags(&self.component))
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -124,10 +101,10 @@ impl Resource<Run> for Subnet {
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let (tier, zone, cidr) = self.place.as_ref().ok_or_else(incomplete("CreateSubnet", "place"))?;
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let made = until_visible("the VPC", || async {
             let create = aws.ec2.create_subnet().vpc_id(&vpc).availability_zone(zone).cidr_block(cidr.to_string());
-            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::Subnet, &self.part));
+            let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::Subnet, &self.component));
             create.send().await.map_err(failed("CreateSubnet"))
         });
         let id = made.await?.subnet.and_then(|subnet| subnet.subnet_id);
@@ -139,20 +116,20 @@ impl Resource<Run> for Subnet {
         Ok(id)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
-        let id = self.id(found);
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        let id = self.id(observed);
         if changed.any(&[Field::PublicAddresses]) {
             let public = self.place.as_ref().is_some_and(|(tier, ..)| *tier == Tier::Public);
             give_public_addresses(aws, &id, public).await?;
         }
         if changed.tags() {
-            ec2_tags::set(aws, &run.cluster, &id, &self.part).await?;
+            ec2_tags::set(aws, &run.cluster, &id, &self.component).await?;
         }
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
-        let id = self.id(found);
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        let id = self.id(observed);
         until_free("the subnet", || async {
             aws.ec2.delete_subnet().subnet_id(&id).send().await.map_err(failed("DeleteSubnet"))
         })

@@ -1,16 +1,15 @@
 //! The target group: every node's edge, asked for its health.
 
-use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, Tag, TargetGroup as Found, TargetTypeEnum};
+use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, TargetGroup as Observed, TargetTypeEnum};
+use futuswarm_converge::Resource;
 
 use super::security_group::EDGE_PORT;
-use super::{marks, vpc};
+use super::{fingerprint, tags};
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components};
 
-pub(crate) const PART: &str = "target-group";
 /// The edge answers here when its host name is nobody's, as a health check's is.
 pub(crate) const HEALTH_PATH: &str = "/status";
 /// Seconds between two checks, and for the answer to one.
@@ -23,23 +22,12 @@ const HEALTHY: &str = "200";
 /// The target group.
 pub(crate) struct TargetGroup;
 
-pub(crate) fn tags(cluster: &Cluster, part: &str) -> Vec<Tag> {
-    cluster.tags(part).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
-}
-
-/// Puts the tags of a balancer, target group or listener right.
-pub(crate) async fn add_tags(aws: &Aws, cluster: &Cluster, arn: &str, part: &str) -> Result<(), Error> {
-    let add = aws.balancing.add_tags().resource_arns(arn).set_tags(Some(tags(cluster, part)));
-    add.send().await.map_err(failed("AddTags"))?;
-    Ok(())
-}
-
 fn check(path: &str, interval: i32, timeout: i32, healthy: i32, unhealthy: i32, codes: &str) -> String {
     format!("{path} every {interval} s within {timeout} s answers {codes}, {healthy} up {unhealthy} down")
 }
 
 impl Resource<Run> for TargetGroup {
-    type Observed = Found;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "target group"
@@ -50,47 +38,48 @@ impl Resource<Run> for TargetGroup {
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::TARGET_GROUP.to_owned()
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![vpc::PART.to_owned()]
+        vec![components::VPC.to_owned()]
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Found>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let ask = aws.balancing.describe_target_groups().names(run.cluster.names.balancer());
         match ask.send().await.map_err(failed("DescribeTargetGroups")) {
-            Ok(found) => Ok(found.target_groups.unwrap_or_default().into_iter().next()),
+            Ok(observed) => Ok(observed.target_groups.unwrap_or_default().into_iter().next()),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn id(&self, found: &Found) -> String {
-        found.target_group_arn().unwrap_or_default().to_owned()
+    fn id(&self, observed: &Observed) -> String {
+        observed.target_group_arn().unwrap_or_default().to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
-            .with(Field::Vpc, run.id_or_unknown(vpc::PART))
+            .with(Field::Vpc, run.id_or_unknown(components::VPC))
             .with(Field::Port, EDGE_PORT)
             .with(Field::HealthCheck, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY));
-        Ok(marks::wanted(fields))
+        Ok(fingerprint::desired(fields))
     }
 
-    fn current(&self, run: &Run, found: &Found) -> Fields {
+    fn current(&self, run: &Run, observed: &Observed) -> Fields {
         let number = |number: Option<i32>| number.unwrap_or(0);
         let check = check(
-            found.health_check_path().unwrap_or_default(),
-            number(found.health_check_interval_seconds()),
-            number(found.health_check_timeout_seconds()),
-            number(found.healthy_threshold_count()),
-            number(found.unhealthy_threshold_count()),
-            found.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default(),
+            observed.health_check_path().unwrap_or_default(),
+            number(observed.health_check_interval_seconds()),
+            number(observed.health_check_timeout_seconds()),
+            number(observed.healthy_threshold_count()),
+            number(observed.unhealthy_threshold_count()),
+            observed.matcher().and_then(|matcher| matcher.http_code()).unwrap_or_default(),
         );
-        let fields =
-            Fields::new().with(Field::Vpc, found.vpc_id().unwrap_or_default()).with(Field::Port, number(found.port()));
-        marks::current(run, fields.with(Field::HealthCheck, check))
+        let fields = Fields::new()
+            .with(Field::Vpc, observed.vpc_id().unwrap_or_default())
+            .with(Field::Port, number(observed.port()));
+        fingerprint::current(run, fields.with(Field::HealthCheck, check))
     }
 
     fn immutable(&self) -> &'static [Field] {
@@ -98,7 +87,7 @@ impl Resource<Run> for TargetGroup {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let vpc = run.need(vpc::PART)?;
+        let vpc = run.need(components::VPC)?;
         let made = until_visible("the VPC", || async {
             aws.balancing
                 .create_target_group()
@@ -113,7 +102,7 @@ impl Resource<Run> for TargetGroup {
                 .healthy_threshold_count(THRESHOLD)
                 .unhealthy_threshold_count(THRESHOLD)
                 .matcher(Matcher::builder().http_code(HEALTHY).build())
-                .set_tags(Some(tags(&run.cluster, PART)))
+                .set_tags(Some(tags::balancing(&run.cluster, components::TARGET_GROUP)))
                 .send()
                 .await
                 .map_err(failed("CreateTargetGroup"))
@@ -123,14 +112,14 @@ impl Resource<Run> for TargetGroup {
         arn.ok_or_else(incomplete("CreateTargetGroup", "TargetGroupArn"))
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, found: &Found, changed: &Changed) -> Result<(), Error> {
-        if marks::differs(changed) {
-            add_tags(aws, &run.cluster, &self.id(found), PART).await?;
+    async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
+        if fingerprint::differs(changed) {
+            tags::put_balancing(aws, &run.cluster, &self.id(observed), components::TARGET_GROUP).await?;
         }
         if !changed.any(&[Field::HealthCheck]) {
             return Ok(());
         }
-        let modify = aws.balancing.modify_target_group().target_group_arn(self.id(found));
+        let modify = aws.balancing.modify_target_group().target_group_arn(self.id(observed));
         modify
             .health_check_path(HEALTH_PATH)
             .health_check_interval_seconds(INTERVAL)
@@ -144,8 +133,8 @@ impl Resource<Run> for TargetGroup {
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, found: &Found) -> Result<(), Error> {
-        let arn = self.id(found);
+    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+        let arn = self.id(observed);
         until_free("the target group", || async {
             aws.balancing.delete_target_group().target_group_arn(&arn).send().await.map_err(failed("DeleteTargetGroup"))
         })

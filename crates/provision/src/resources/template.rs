@@ -3,33 +3,23 @@
 mod content;
 
 use aws_sdk_ec2::types::{LaunchTemplateVersion, ResourceType};
+use futuswarm_converge::Resource;
 use futuswarm_spec::Group;
 
-use super::security_group::SecurityGroup;
-use super::{image, instance_profile, key_pair, role};
+use super::{image, key_pair};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::CLUSTER_TAG;
-use crate::{Aws, Cluster, Run, ec2_tags};
-use futuswarm_converge::Resource;
+use crate::{Aws, Run, components, ec2_tags};
 
-/// The template of a group; one that is not wanted has no settings.
+/// The template of a group; one that is not desired has no settings.
 pub(crate) struct Template {
     group: String,
-    wanted: Option<Group>,
+    desired: Option<Group>,
     key_pair: bool,
     /// Found before the graph runs, because a comparison asks nobody.
     image: String,
-}
-
-pub(crate) fn part(group: &str) -> String {
-    format!("template-{group}")
-}
-
-/// The name of a group's template.
-pub(crate) fn name(cluster: &Cluster, group: &str) -> String {
-    cluster.names.of(group)
 }
 
 impl Template {
@@ -37,8 +27,8 @@ impl Template {
         let mut all = Vec::new();
         for (name, group) in &run.cluster.spec.groups {
             let image = image::find(aws, run, group.architecture()).await?;
-            let key_pair = key_pair::is_wanted(run);
-            all.push(Self { group: name.clone(), wanted: Some(group.clone()), key_pair, image });
+            let key_pair = key_pair::is_desired(run);
+            all.push(Self { group: name.clone(), desired: Some(group.clone()), key_pair, image });
         }
         Ok(all)
     }
@@ -66,7 +56,7 @@ impl Template {
     }
 
     fn without_settings(group: String) -> Self {
-        Self { group, wanted: None, key_pair: false, image: String::new() }
+        Self { group, desired: None, key_pair: false, image: String::new() }
     }
 }
 
@@ -78,19 +68,19 @@ impl Resource<Run> for Template {
     }
 
     fn name(&self, run: &Run) -> String {
-        name(&run.cluster, &self.group)
+        run.cluster.names.of(&self.group)
     }
 
     fn component(&self) -> String {
-        part(&self.group)
+        components::template(&self.group)
     }
 
     fn depends_on(&self) -> Vec<String> {
-        let Some(group) = &self.wanted else { return Vec::new() };
-        let mut needs = vec![SecurityGroup::Nodes.part_name().to_owned(), role::part(group.role)];
-        needs.push(instance_profile::part(group.role));
-        needs.extend(self.key_pair.then(|| key_pair::PART.to_owned()));
-        needs
+        let Some(group) = &self.desired else { return Vec::new() };
+        let mut depends_on = vec![components::SECURITY_NODES.to_owned(), components::role(group.role)];
+        depends_on.push(components::instance_profile(group.role));
+        depends_on.extend(self.key_pair.then(|| components::KEY_PAIR.to_owned()));
+        depends_on
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<LaunchTemplateVersion>, Error> {
@@ -100,21 +90,21 @@ impl Resource<Run> for Template {
     }
 
     /// The version that nodes should start from.
-    fn id(&self, found: &LaunchTemplateVersion) -> String {
-        found.version_number().unwrap_or(1).to_string()
+    fn id(&self, observed: &LaunchTemplateVersion) -> String {
+        observed.version_number().unwrap_or(1).to_string()
     }
 
     fn is_desired(&self) -> bool {
-        self.wanted.is_some()
+        self.desired.is_some()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let Some(group) = &self.wanted else { return Ok(Fields::new()) };
-        content::wanted(run, &self.group, group, &self.image)
+        let Some(group) = &self.desired else { return Ok(Fields::new()) };
+        content::desired(run, &self.group, group, &self.image)
     }
 
-    fn current(&self, _: &Run, found: &LaunchTemplateVersion) -> Fields {
-        found.launch_template_data().map(content::found).unwrap_or_default()
+    fn current(&self, _: &Run, observed: &LaunchTemplateVersion) -> Fields {
+        observed.launch_template_data().map(content::observed).unwrap_or_default()
     }
 
     /// Its id is its version.
@@ -123,10 +113,11 @@ impl Resource<Run> for Template {
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplate", "group"))?;
+        let group = self.desired.as_ref().ok_or_else(incomplete("CreateLaunchTemplate", "group"))?;
         let data = content::data(run, &self.group, group, &self.image)?;
         let create = aws.ec2.create_launch_template().launch_template_name(self.name(run));
-        let create = create.tag_specifications(run.cluster.ec2_tags(ResourceType::LaunchTemplate, &part(&self.group)));
+        let create = create
+            .tag_specifications(run.cluster.ec2_tags(ResourceType::LaunchTemplate, &components::template(&self.group)));
         create.launch_template_data(data).send().await.map_err(failed("CreateLaunchTemplate"))?;
         Ok("1".to_owned())
     }
@@ -135,15 +126,20 @@ impl Resource<Run> for Template {
         &self,
         aws: &Aws,
         run: &Run,
-        found: &LaunchTemplateVersion,
+        observed: &LaunchTemplateVersion,
         changed: &Changed,
     ) -> Result<(), Error> {
         // The template's own tags; before the version that tells that they are right.
         if changed.any(&[Field::InstanceTags]) {
-            ec2_tags::set(aws, &run.cluster, found.launch_template_id().unwrap_or_default(), &part(&self.group))
-                .await?;
+            ec2_tags::set(
+                aws,
+                &run.cluster,
+                observed.launch_template_id().unwrap_or_default(),
+                &components::template(&self.group),
+            )
+            .await?;
         }
-        let group = self.wanted.as_ref().ok_or_else(incomplete("CreateLaunchTemplateVersion", "group"))?;
+        let group = self.desired.as_ref().ok_or_else(incomplete("CreateLaunchTemplateVersion", "group"))?;
         let (name, data) = (self.name(run), content::data(run, &self.group, group, &self.image)?);
         let create = aws.ec2.create_launch_template_version().launch_template_name(&name).launch_template_data(data);
         let made = create.send().await.map_err(failed("CreateLaunchTemplateVersion"))?;
@@ -154,7 +150,7 @@ impl Resource<Run> for Template {
             modify.send().await.map_err(failed("ModifyLaunchTemplate"))
         })
         .await?;
-        run.note_id(part(&self.group), version);
+        run.note_id(components::template(&self.group), version);
         Ok(())
     }
 

@@ -9,8 +9,10 @@ use aws_sdk_rds::types::{DbInstance, VpcSecurityGroupMembership};
 use futuswarm_converge::{Mode, Resource};
 
 use super::security_group::SecurityGroup;
+use super::tags;
 use super::*;
 use crate::Cluster;
+use crate::components::Tier;
 use crate::field::{Field, Fields};
 
 const PLAN: Mode = Mode::Apply { plan: true };
@@ -49,11 +51,11 @@ fn every_component_of_a_spec_has_a_name_and_fields() {
     text += &lines(&subnet::Subnet::all(spec)[0], &run);
     text += &lines(&role::Role(Role::Worker), &run);
     text += &lines(&instance_profile::InstanceProfile(Role::Worker), &run);
-    text += &lines(&load_balancer::LoadBalancer(Tier::Public.parts(spec)), &run);
+    text += &lines(&load_balancer::LoadBalancer(Tier::Public.subnets(spec)), &run);
     text += &lines(&target_group::TargetGroup, &run);
     text += &lines(&listener::Listener::Http, &run);
     text += &lines(&listener::Listener::Https(vec!["certificate".to_owned()]), &run);
-    let subnets = Tier::Public.parts(spec);
+    let subnets = Tier::Public.subnets(spec);
     text += &lines(&classic::ClassicBalancer { subnets, certificate: "certificate" }, &run);
     for group in group::Group::all(spec) {
         text += &lines(&group, &run);
@@ -209,7 +211,7 @@ fn a_role_has_its_one_policy_and_no_other() {
     let policy = |name: &str| {
         PolicyDetail::builder().policy_name(name).policy_document(document(Field::Policy("node".to_owned()))).build()
     };
-    let tags = role::tags(&run.cluster, "worker-role").unwrap();
+    let tags = tags::iam(&run.cluster, "worker-role").unwrap();
     let observed = RoleDetail::builder().assume_role_policy_document(document(Field::Trust)).set_tags(Some(tags));
     let observed = observed.role_policy_list(policy("node"));
     assert_eq!(differs(&worker, &run, &observed.clone().build()), none());
@@ -224,7 +226,7 @@ fn a_database_may_be_larger_than_desired_and_not_smaller() {
     run.note_id("security-rds", "sg-2");
     let database = rds::Rds(run.cluster.spec.rds.clone());
     let group = VpcSecurityGroupMembership::builder().vpc_security_group_id("sg-2").build();
-    let tags = rds::tags(&run.cluster, "rds");
+    let tags = tags::rds(&run.cluster, "rds");
     let observed = DbInstance::builder().db_instance_status("backing-up").db_instance_class("db.t4g.micro");
     let observed = observed.storage_type("gp3").engine("postgres").engine_version("17.4").multi_az(false);
     let observed = observed.backup_retention_period(7).deletion_protection(true).storage_encrypted(true);

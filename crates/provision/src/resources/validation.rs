@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use aws_sdk_acm::types::{CertificateStatus, ResourceRecord};
 use aws_sdk_route53::types::RrType;
+use futuswarm_converge::Resource;
 
 use super::certificate::{self, Certificate};
 use super::dns;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Run, consistency};
-use futuswarm_converge::{Resource, UNKNOWN};
+use crate::{Aws, Run, components, consistency};
 
 /// ACM names the records within seconds of the request.
 const RECORDS: Duration = Duration::from_secs(120);
-/// And looks at them within minutes.
+/// And polls them within minutes.
 const ISSUED: Duration = Duration::from_secs(20 * 60);
 
 /// The validation of a certificate.
@@ -23,31 +23,8 @@ pub(crate) struct Validation {
     pub(crate) domain: String,
 }
 
-pub(crate) fn part(certificate: &str) -> String {
-    format!("{certificate}-validation")
-}
-
-/// The ARN of a certificate, once it was issued.
-pub(crate) fn issued(run: &Run, certificate: &str) -> Option<String> {
-    run.id(&part(certificate)).filter(|arn| arn.starts_with("arn:"))
-}
-
-/// The same; in a plan also of a certificate that the run is going to get issued, whose ARN nobody knows yet.
-pub(crate) fn issued_by_then(run: &Run, certificate: &str) -> Option<String> {
-    issued(run, certificate)
-        .or_else(|| (run.mode().plans() && !is_elsewhere(run, certificate)).then(|| UNKNOWN.to_owned()))
-}
-
-/// The id of a validation that somebody else has to finish.
-const ELSEWHERE: &str = "elsewhere";
-
-/// Whether only somebody else can get the certificate issued.
-pub(crate) fn is_elsewhere(run: &Run, certificate: &str) -> bool {
-    run.id(&part(certificate)).as_deref() == Some(ELSEWHERE)
-}
-
-/// What was seen of it.
-pub(crate) enum Seen {
+/// As AWS describes it.
+pub(crate) enum Observed {
     /// It is done.
     Issued(String),
     /// ACM waits for records in a zone of ours.
@@ -62,25 +39,25 @@ impl Validation {
         if let Some(arn) = run.id(self.certificate) {
             return Ok(Some(arn));
         }
-        let certificate = Certificate { part: self.certificate, domain: self.domain.clone() };
-        Ok(certificate.observe(aws, run).await?.map(|found| certificate.id(&found)))
+        let certificate = Certificate { component: self.certificate, domain: self.domain.clone() };
+        Ok(certificate.observe(aws, run).await?.map(|observed| certificate.id(&observed)))
     }
 
     /// The certificate's status and records.
     async fn ask(&self, aws: &Aws, arn: &str) -> Result<(CertificateStatus, Vec<ResourceRecord>), Error> {
-        let found = aws.acm.describe_certificate().certificate_arn(arn).send().await;
-        let found = found.map_err(failed("DescribeCertificate"))?.certificate;
-        let found = found.ok_or_else(incomplete("DescribeCertificate", "Certificate"))?;
-        let status = found.status.unwrap_or(CertificateStatus::PendingValidation);
+        let observed = aws.acm.describe_certificate().certificate_arn(arn).send().await;
+        let observed = observed.map_err(failed("DescribeCertificate"))?.certificate;
+        let observed = observed.ok_or_else(incomplete("DescribeCertificate", "Certificate"))?;
+        let status = observed.status.unwrap_or(CertificateStatus::PendingValidation);
         if [CertificateStatus::Failed, CertificateStatus::ValidationTimedOut].contains(&status) {
             return Err(Error::Missing(format!(
                 "ACM did not issue the certificate {arn} ({}): delete it and run the command again",
-                found.failure_reason.map_or_else(|| status.as_str().to_owned(), |reason| reason.as_str().to_owned())
+                observed.failure_reason.map_or_else(|| status.as_str().to_owned(), |reason| reason.as_str().to_owned())
             )));
         }
         let mut records: Vec<ResourceRecord> = Vec::new();
         for record in
-            found.domain_validation_options.unwrap_or_default().into_iter().filter_map(|one| one.resource_record)
+            observed.domain_validation_options.unwrap_or_default().into_iter().filter_map(|one| one.resource_record)
         {
             // A domain and its wildcard share one record.
             if !records.iter().any(|known| known.name == record.name) {
@@ -102,7 +79,7 @@ impl Validation {
 }
 
 impl Resource<Run> for Validation {
-    type Observed = Seen;
+    type Observed = Observed;
 
     fn kind(&self) -> &'static str {
         "certificate validation"
@@ -113,29 +90,29 @@ impl Resource<Run> for Validation {
     }
 
     fn component(&self) -> String {
-        part(self.certificate)
+        components::validation(self.certificate)
     }
 
     fn depends_on(&self) -> Vec<String> {
         vec![self.certificate.to_owned()]
     }
 
-    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Seen>, Error> {
+    async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let Some(arn) = self.arn(aws, run).await? else { return Ok(None) };
         let known = run.inventory.certificates(aws).await?;
         if known.iter().any(|one| one.certificate_arn() == Some(&arn) && certificate::is_issued(one)) {
-            return Ok(Some(Seen::Issued(arn)));
+            return Ok(Some(Observed::Issued(arn)));
         }
         let (status, _) = self.ask(aws, &arn).await?;
         if status == CertificateStatus::Issued {
-            return Ok(Some(Seen::Issued(arn)));
+            return Ok(Some(Observed::Issued(arn)));
         }
         if dns::zone(aws, run, &self.domain).await?.is_some() {
             // To be done, as it is while there is no certificate yet: a plan that was made before its request says the same.
-            return Ok((!run.wants_domain(&self.domain)).then_some(Seen::Pending));
+            return Ok((!run.is_desired_domain(&self.domain)).then_some(Observed::Pending));
         }
-        if !run.wants_domain(&self.domain) {
-            return Ok(Some(Seen::Elsewhere));
+        if !run.is_desired_domain(&self.domain) {
+            return Ok(Some(Observed::Elsewhere));
         }
         let records = self.records(aws, &arn).await?;
         let lines: Vec<String> =
@@ -145,14 +122,14 @@ impl Resource<Run> for Validation {
             self.domain,
             lines.join("\n    ")
         ));
-        Ok(Some(Seen::Elsewhere))
+        Ok(Some(Observed::Elsewhere))
     }
 
-    fn id(&self, seen: &Seen) -> String {
-        match seen {
-            Seen::Issued(arn) => arn.clone(),
-            Seen::Pending => String::new(),
-            Seen::Elsewhere => ELSEWHERE.to_owned(),
+    fn id(&self, observed: &Observed) -> String {
+        match observed {
+            Observed::Issued(arn) => arn.clone(),
+            Observed::Pending => String::new(),
+            Observed::Elsewhere => certificate::ELSEWHERE.to_owned(),
         }
     }
 
@@ -160,13 +137,13 @@ impl Resource<Run> for Validation {
         Ok(Fields::new().with(Field::State, "issued"))
     }
 
-    fn current(&self, _: &Run, seen: &Seen) -> Fields {
+    fn current(&self, _: &Run, observed: &Observed) -> Fields {
         Fields::new().with(
             Field::State,
-            match seen {
+            match observed {
                 // What somebody else has to do is a note and no change of ours.
-                Seen::Issued(_) | Seen::Elsewhere => "issued",
-                Seen::Pending => "pending",
+                Observed::Issued(_) | Observed::Elsewhere => "issued",
+                Observed::Pending => "pending",
             },
         )
     }
@@ -174,8 +151,8 @@ impl Resource<Run> for Validation {
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let arn = run.need(self.certificate)?;
         // Only now it is known whether there is anything that we can do.
-        if matches!(self.observe(aws, run).await?, Some(Seen::Elsewhere)) {
-            return Ok(ELSEWHERE.to_owned());
+        if matches!(self.observe(aws, run).await?, Some(Observed::Elsewhere)) {
+            return Ok(certificate::ELSEWHERE.to_owned());
         }
         let zone = dns::zone(aws, run, &self.domain).await?.ok_or_else(incomplete("ListHostedZones", "zone"))?;
         for record in self.records(aws, &arn).await? {
@@ -193,7 +170,7 @@ impl Resource<Run> for Validation {
         Ok(arn)
     }
 
-    async fn update(&self, aws: &Aws, run: &Run, _: &Seen, _: &Changed) -> Result<(), Error> {
+    async fn update(&self, aws: &Aws, run: &Run, _: &Observed, _: &Changed) -> Result<(), Error> {
         let arn = self.create(aws, run).await?;
         run.note_id(Resource::component(self), arn);
         Ok(())
@@ -201,7 +178,7 @@ impl Resource<Run> for Validation {
 
     /// The records go with the certificate: while they stand, ACM renews it. All certificates of the account for a domain share
     /// them, also those of other regions; so they stay when the domain leads to somebody else.
-    async fn delete(&self, aws: &Aws, run: &Run, _: &Seen) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, _: &Observed) -> Result<(), Error> {
         let (Some(arn), Some(zone)) = (self.arn(aws, run).await?, dns::zone(aws, run, &self.domain).await?) else {
             return Ok(());
         };

@@ -11,12 +11,10 @@ use aws_sdk_s3::types::{
 use futuswarm_model::keys;
 use futuswarm_spec::Retention;
 
-use super::super::kms_key::KmsKey;
-use super::PART;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Field, Fields};
-use crate::{Aws, Cluster, Run, policies};
+use crate::{Aws, Cluster, Run, components, policies};
 
 /// Days after which the parts of an upload that was never finished go.
 const UNFINISHED_DAYS: i32 = 7;
@@ -67,7 +65,7 @@ fn expiries(retention: &Retention) -> [Expiry; 5] {
     ]
 }
 
-/// A rule in words, the same for one that is wanted and one that was found.
+/// A rule in words, the same for one that is desired and one that is there.
 fn in_words(rule: &LifecycleRule) -> String {
     let prefix = rule.filter().and_then(|filter| filter.prefix()).unwrap_or_default();
     let expiration = rule.expiration();
@@ -105,16 +103,16 @@ fn rules(retention: &Retention) -> Result<Vec<LifecycleRule>, Error> {
     expiries(retention).iter().map(rule).collect()
 }
 
-/// The policy that is wanted, if any. Behind an endpoint without TLS it would do what it says, and lock everybody out.
+/// The policy that is desired, if any. Behind an endpoint without TLS it would do what it says, and lock everybody out.
 fn policy(cluster: &Cluster) -> Option<String> {
     cluster.over_tls.then(|| policies::bucket(&cluster.names).to_string())
 }
 
-pub(super) fn wanted(run: &Run) -> Result<Fields, Error> {
+pub(super) fn desired(run: &Run) -> Result<Fields, Error> {
     let mut fields = Fields::new()
         .with(Field::PublicAccess, "blocked")
         .with(Field::Versioning, BucketVersioningStatus::Enabled.as_str())
-        .with(Field::Encryption, run.id_or_unknown(KmsKey::Cluster.part_name()))
+        .with(Field::Encryption, run.id_or_unknown(components::CLUSTER_KEY))
         .with_some(Field::BucketPolicy, policy(&run.cluster));
     for rule in rules(&run.cluster.spec.retention)? {
         fields = fields.with(Field::Expiry(rule.id().unwrap_or_default().to_owned()), in_words(&rule));
@@ -151,7 +149,7 @@ pub(super) async fn read(aws: &Aws, cluster: &Cluster, name: &str) -> Result<Opt
         fields = fields.with(Field::Expiry(name), words);
     }
     let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    Ok(Some(fields.with_tags(tags, &cluster.tags(PART))))
+    Ok(Some(fields.with_tags(tags, &cluster.tags(components::BUCKET))))
 }
 
 /// The answer, or nothing when the setting was never made.
@@ -188,7 +186,7 @@ async fn read_policy(aws: &Aws, cluster: &Cluster, name: &str) -> Result<Option<
     }
     let answer = aws.s3.get_bucket_policy().bucket(name).send().await.map_err(failed("GetBucketPolicy"));
     let policy = or_unset(answer, "NoSuchBucketPolicy")?.and_then(|answer| answer.policy);
-    // Written anew, so that spaces and order do not count.
+    // Written again, so that spaces and order do not count.
     let normal =
         |text: String| serde_json::from_str::<serde_json::Value>(&text).map_or(text, |value| value.to_string());
     Ok(policy.map(normal))
@@ -233,7 +231,7 @@ pub(super) async fn version(aws: &Aws, name: &str) -> Result<(), Error> {
 pub(super) async fn encrypt(aws: &Aws, run: &Run, name: &str) -> Result<(), Error> {
     let default = ServerSideEncryptionByDefault::builder()
         .sse_algorithm(ServerSideEncryption::AwsKms)
-        .kms_master_key_id(run.need(KmsKey::Cluster.part_name())?)
+        .kms_master_key_id(run.need(components::CLUSTER_KEY)?)
         .build()
         .map_err(unbuilt)?;
     // The bucket key saves a KMS request per object.

@@ -6,12 +6,11 @@ use aws_sdk_autoscaling::types::{
 };
 use futuswarm_spec::{Group, Role};
 
-use super::super::subnet::Tier;
-use super::super::{target_group, template};
+use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed};
-use crate::field::{Field, Fields};
-use crate::{Aws, Run};
+use crate::field::{Field, Fields, sorted};
+use crate::{Aws, Run, components};
 
 /// The hook that holds an ending instance until its node has handed over its tasks.
 const HOOK_NAME: &str = "futuswarm-drain";
@@ -38,35 +37,29 @@ pub(super) fn size(nodes: u32) -> i32 {
     i32::try_from(nodes).unwrap_or(i32::MAX)
 }
 
-fn sorted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let mut words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
-    words.sort_unstable();
-    words.join(" ")
-}
-
 fn hook_in_words(seconds: i32, result: &str) -> String {
     format!("{seconds} s, then {result}")
 }
 
-pub(super) fn wanted(run: &Run, name: &str, group: &Group, behind: &str) -> Fields {
-    let subnets: Vec<String> = group.zones.iter().map(|zone| run.id_or_unknown(&Tier::Public.part(zone))).collect();
-    let version = run.id_or_unknown(&template::part(name));
+pub(super) fn desired(run: &Run, name: &str, group: &Group, attachment: &str) -> Fields {
+    let subnets: Vec<String> = group.zones.iter().map(|zone| run.id_or_unknown(&Tier::Public.subnet(zone))).collect();
+    let version = run.id_or_unknown(&components::template(name));
     let mixed = is_mixed(group);
     Fields::new()
         .with_some(Field::Nodes, (group.min == group.max).then_some(group.min))
         .with(Field::MinSize, group.min)
         .with(Field::MaxSize, group.max)
         .with(Field::Subnets, sorted(subnets.iter().map(String::as_str)))
-        .with(Field::Template, format!("{} version {version}", template::name(&run.cluster, name)))
+        .with(Field::Template, format!("{} version {version}", run.cluster.names.of(name)))
         .with_some(Field::InstanceTypes, mixed.then(|| group.instance_types.join(" ")))
         .with_some(Field::Spot, mixed.then_some(group.spot))
         .with(Field::HealthCheck, "EC2")
-        .with(Field::Attachment, behind)
+        .with(Field::Attachment, attachment)
         .with(Field::TerminationHook, hook_in_words(HOOK_SECONDS, "CONTINUE"))
         .with_some(Field::ScaleInProtection, (group.role == Role::Manager).then_some(true))
 }
 
-pub(super) fn found(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed: bool) -> Fields {
+pub(super) fn observed(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed: bool) -> Fields {
     let policy = group.mixed_instances_policy();
     let template = policy.and_then(|policy| policy.launch_template()?.launch_template_specification());
     let template = template.or_else(|| group.launch_template());
@@ -83,7 +76,7 @@ pub(super) fn found(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed: bo
     let kept = group.new_instances_protected_from_scale_in() == Some(true)
         && group.suspended_processes().iter().any(|process| process.process_name() == Some(REBALANCE));
     let subnets = group.vpc_zone_identifier().unwrap_or_default().split(',');
-    let behind = group.target_group_arns().iter().chain(group.load_balancer_names()).map(String::as_str);
+    let attachment = group.target_group_arns().iter().chain(group.load_balancer_names()).map(String::as_str);
     Fields::new()
         .with_some(Field::Nodes, group.desired_capacity().filter(|_| fixed))
         .with_some(Field::MinSize, group.min_size())
@@ -99,7 +92,7 @@ pub(super) fn found(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed: bo
         .with_some(Field::InstanceTypes, types)
         .with_some(Field::Spot, spot)
         .with(Field::HealthCheck, group.health_check_type().unwrap_or_default())
-        .with(Field::Attachment, sorted(behind))
+        .with(Field::Attachment, sorted(attachment))
         .with_some(Field::TerminationHook, hook)
         .with_some(Field::ScaleInProtection, kept.then_some(true))
 }
@@ -109,7 +102,7 @@ fn is_mixed(group: &Group) -> bool {
     group.spot || group.instance_types.len() > 1
 }
 
-/// Several types, or spare capacity.
+/// Several types, or spot instances.
 pub(super) fn mixed(group: &Group, template: &LaunchTemplateSpecification) -> Option<MixedInstancesPolicy> {
     if !is_mixed(group) {
         return None;
@@ -132,7 +125,7 @@ pub(super) fn mixed(group: &Group, template: &LaunchTemplateSpecification) -> Op
     )
 }
 
-/// Makes or mends the hook.
+/// Makes or fixes the hook.
 pub(super) async fn put_hook(aws: &Aws, group: &str) -> Result<(), Error> {
     until_visible("the Auto Scaling group", || async {
         let put = aws.scaling.put_lifecycle_hook().auto_scaling_group_name(group).lifecycle_hook_name(HOOK_NAME);
@@ -174,30 +167,35 @@ pub(super) async fn unprotect(aws: &Aws, group: &AutoScalingGroup) -> Result<(),
     Ok(())
 }
 
-/// Puts the group behind this target group or classic load balancer, and no other.
-pub(super) async fn attach(aws: &Aws, found: &AutoScalingGroup, part: &str, behind: &str) -> Result<(), Error> {
-    let name = found.auto_scaling_group_name().unwrap_or_default();
-    if part == target_group::PART {
+/// Attaches the group to this target group or classic load balancer, and to no other.
+pub(super) async fn attach(
+    aws: &Aws,
+    observed: &AutoScalingGroup,
+    component: &str,
+    attachment: &str,
+) -> Result<(), Error> {
+    let name = observed.auto_scaling_group_name().unwrap_or_default();
+    if component == components::TARGET_GROUP {
         until_visible("the target group", || async {
             let attach = aws.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
-            attach.target_group_arns(behind).send().await.map_err(failed("AttachLoadBalancerTargetGroups"))
+            attach.target_group_arns(attachment).send().await.map_err(failed("AttachLoadBalancerTargetGroups"))
         })
         .await?;
     } else {
         until_visible("the load balancer", || async {
             let attach = aws.scaling.attach_load_balancers().auto_scaling_group_name(name);
-            attach.load_balancer_names(behind).send().await.map_err(failed("AttachLoadBalancers"))
+            attach.load_balancer_names(attachment).send().await.map_err(failed("AttachLoadBalancers"))
         })
         .await?;
     }
-    for arn in found.target_group_arns().iter().filter(|arn| *arn != behind) {
+    for arn in observed.target_group_arns().iter().filter(|arn| *arn != attachment) {
         until_free("the Auto Scaling group", || async {
             let detach = aws.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
             detach.target_group_arns(arn).send().await.map_err(failed("DetachLoadBalancerTargetGroups"))
         })
         .await?;
     }
-    for other in found.load_balancer_names().iter().filter(|other| *other != behind) {
+    for other in observed.load_balancer_names().iter().filter(|other| *other != attachment) {
         until_free("the Auto Scaling group", || async {
             let detach = aws.scaling.detach_load_balancers().auto_scaling_group_name(name);
             detach.load_balancer_names(other).send().await.map_err(failed("DetachLoadBalancers"))

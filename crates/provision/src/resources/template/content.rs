@@ -9,16 +9,15 @@ use aws_sdk_ec2::types::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futuswarm_converge::UNKNOWN;
 use futuswarm_spec::{Group, Role};
 use futuswarm_userdata::NodeConfig;
 use sha2::{Digest as _, Sha256};
 
-use super::super::security_group::SecurityGroup;
-use super::super::{key_pair, role};
+use super::super::key_pair;
 use crate::error::Error;
 use crate::field::{Field, Fields};
-use crate::{Cluster, Run};
-use futuswarm_converge::UNKNOWN;
+use crate::{Cluster, Run, components};
 
 /// The root device of our images.
 const ROOT_DEVICE: &str = "/dev/xvda";
@@ -33,7 +32,7 @@ fn user_data(run: &Run, group_name: &str, group: &Group) -> Result<String, Error
         cluster: spec.cluster.clone(),
         region: spec.region.clone(),
         role: group.role,
-        role_id: run.id_or_unknown(&role::part(group.role)),
+        role_id: run.id_or_unknown(&components::role(group.role)),
         group: group_name.to_owned(),
         bucket: run.cluster.names.bucket(),
         cluster_key: run.cluster.names.cluster_key(),
@@ -59,7 +58,7 @@ fn digest(text: &[u8]) -> String {
 
 /// In a plan it may not be there yet.
 fn key_pair_name(run: &Run) -> Option<String> {
-    key_pair::is_wanted(run).then(|| run.id_or_unknown(key_pair::PART))
+    key_pair::is_desired(run).then(|| run.id_or_unknown(components::KEY_PAIR))
 }
 
 /// What a person wants to know of user data; nothing yet while it has an id that is not known yet.
@@ -81,13 +80,13 @@ fn instance_tags(cluster: &Cluster, group_name: &str) -> Vec<(String, String)> {
 }
 
 /// How the template should be.
-pub(super) fn wanted(run: &Run, group_name: &str, group: &Group, image: &str) -> Result<Fields, Error> {
+pub(super) fn desired(run: &Run, group_name: &str, group: &Group, image: &str) -> Result<Fields, Error> {
     let user_data = user_data(run, group_name, group)?;
     Ok(Fields::new()
         .with(Field::Image, image)
         .with(Field::InstanceType, &group.instance_types[0])
         .with(Field::Profile, run.cluster.names.role(group.role))
-        .with(Field::SecurityGroup, run.id_or_unknown(SecurityGroup::Nodes.part_name()))
+        .with(Field::SecurityGroup, run.id_or_unknown(components::SECURITY_NODES))
         .with_some(Field::KeyPair, key_pair_name(run))
         .with(Field::RootVolume, format!("{} GiB gp3, encrypted", group.disk_gib))
         .with(Field::Metadata, format!("version 2, {HOPS} hop"))
@@ -97,7 +96,7 @@ pub(super) fn wanted(run: &Run, group_name: &str, group: &Group, image: &str) ->
 }
 
 /// How it is.
-pub(super) fn found(data: &ResponseLaunchTemplateData) -> Fields {
+pub(super) fn observed(data: &ResponseLaunchTemplateData) -> Fields {
     let disk = data.block_device_mappings().iter().find(|mapping| mapping.device_name() == Some(ROOT_DEVICE));
     let disk = disk.and_then(|mapping| mapping.ebs()).map(|disk| {
         format!(
@@ -163,8 +162,8 @@ pub(super) fn data(
         .image_id(image)
         .instance_type(InstanceType::from(group.instance_types[0].as_str()))
         .iam_instance_profile(profile)
-        .security_group_ids(run.need(SecurityGroup::Nodes.part_name())?)
-        .set_key_name(run.id(key_pair::PART))
+        .security_group_ids(run.need(components::SECURITY_NODES)?)
+        .set_key_name(run.id(components::KEY_PAIR))
         .block_device_mappings(root)
         .metadata_options(metadata)
         .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)

@@ -1,27 +1,25 @@
-//! Marks on the VPC, which every run asks for anyway: which tags the spec had, which kind of balancer and which domains.
+//! The fingerprint of the spec, in tags of the VPC, which every run asks for anyway: its tags, its kind of balancer, its domains.
 //!
 //! Some resources are not described together with their tags, and asking would be a request for each of a dozen; and what a
-//! former spec asked for is found only by its name. When the spec differs from a mark, everything gets its tags, what is no
-//! longer asked for goes, and the mark follows last.
+//! previous spec asked for is found only by its name. When the spec differs from a fingerprint, everything gets its tags, what is no
+//! longer asked for goes, and the fingerprint follows last.
 
 use aws_sdk_ec2::types::{Tag, Vpc};
+use futuswarm_converge::Resource;
 use futuswarm_spec::BalancerKind;
 use sha2::{Digest as _, Sha256};
 
-use super::vpc;
 use crate::error::Error;
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Run, ec2_tags, inventory};
-use futuswarm_converge::Resource;
+use crate::{Aws, Cluster, Run, components, ec2_tags, inventory};
 
-const PART: &str = "marks";
 const TAGS: &str = "futuswarm:tags";
 const BALANCER: &str = "futuswarm:balancer";
 const DOMAINS: &str = "futuswarm:domains";
 const CLASSIC: &str = "classic";
 const APPLICATION: &str = "application";
 
-/// What the marks should say, by key.
+/// What the fingerprint should say, by tag.
 fn of_spec(cluster: &Cluster) -> [(&'static str, String); 3] {
     let mut digest = Sha256::new();
     for (key, value) in &cluster.spec.tags {
@@ -38,26 +36,26 @@ fn of_spec(cluster: &Cluster) -> [(&'static str, String); 3] {
     ]
 }
 
-/// The marks of a new VPC.
+/// The fingerprint on a new VPC.
 pub(super) fn new(cluster: &Cluster) -> impl Iterator<Item = Tag> {
     of_spec(cluster).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build())
 }
 
 async fn vpc(aws: &Aws, run: &Run) -> Result<Option<Vpc>, Error> {
-    run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", vpc::PART)
+    run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", components::VPC)
 }
 
-fn found(vpc: &Vpc) -> Fields {
+fn observed(vpc: &Vpc) -> Fields {
     [TAGS, BALANCER, DOMAINS]
         .into_iter()
         .fold(Fields::new(), |fields, key| fields.with_some(Field::Fingerprint(key), inventory::tag(vpc.tags(), key)))
 }
 
-/// What is there and what a former spec asked for.
-pub(crate) struct Former {
+/// What is there and what a previous spec asked for.
+pub(crate) struct Previous {
     /// Whether what there is may have the tags of another spec.
     pub(crate) stale_tags: bool,
-    /// Whether any mark must follow.
+    /// Whether any of its tags must follow.
     pub(crate) differs: bool,
     /// The kind of balancer that goes.
     pub(crate) balancer: Option<BalancerKind>,
@@ -65,27 +63,27 @@ pub(crate) struct Former {
     pub(crate) domains: Vec<String>,
 }
 
-/// Compares the spec with the marks.
-pub(crate) async fn former(aws: &Aws, run: &Run) -> Result<Former, Error> {
-    let mut former = Former { stale_tags: false, differs: false, balancer: None, domains: Vec::new() };
-    let Some(vpc) = vpc(aws, run).await? else { return Ok(former) };
+/// Compares the spec with the fingerprint.
+pub(crate) async fn previous(aws: &Aws, run: &Run) -> Result<Previous, Error> {
+    let mut previous = Previous { stale_tags: false, differs: false, balancer: None, domains: Vec::new() };
+    let Some(vpc) = vpc(aws, run).await? else { return Ok(previous) };
     let mark = |key: &str| inventory::tag(vpc.tags(), key);
     let [(_, tags), (_, balancer), _] = of_spec(&run.cluster);
-    former.differs = of_spec(&run.cluster).iter().any(|(key, wanted)| mark(key) != Some(wanted));
-    former.stale_tags = mark(TAGS) != Some(&tags);
-    former.balancer = match mark(BALANCER).filter(|kind| *kind != balancer) {
+    previous.differs = of_spec(&run.cluster).iter().any(|(key, desired)| mark(key) != Some(desired));
+    previous.stale_tags = mark(TAGS) != Some(&tags);
+    previous.balancer = match mark(BALANCER).filter(|kind| *kind != balancer) {
         Some(CLASSIC) => Some(BalancerKind::Classic),
         Some(APPLICATION) => Some(BalancerKind::Application),
         _ => None,
     };
-    let wanted = run.cluster.spec.domains();
+    let desired = run.cluster.spec.domains();
     let domains = mark(DOMAINS).unwrap_or_default().split_whitespace();
-    former.domains = domains.filter(|domain| !wanted.contains(domain)).map(str::to_owned).collect();
-    Ok(former)
+    previous.domains = domains.filter(|domain| !desired.contains(domain)).map(str::to_owned).collect();
+    Ok(previous)
 }
 
-/// With the tags that are wanted of a resource whose tags are not seen.
-pub(super) fn wanted(fields: Fields) -> Fields {
+/// With the tags that are desired of a resource that is described without them.
+pub(super) fn desired(fields: Fields) -> Fields {
     fields.with(Field::SpecTags, "set")
 }
 
@@ -99,10 +97,10 @@ pub(super) fn differs(changed: &Changed) -> bool {
     changed.any(&[Field::SpecTags])
 }
 
-/// The marks of a VPC that was there.
-pub(crate) struct Marks;
+/// The fingerprint on a VPC that was there.
+pub(crate) struct Fingerprint;
 
-impl Resource<Run> for Marks {
+impl Resource<Run> for Fingerprint {
     type Observed = Fields;
 
     fn kind(&self) -> &'static str {
@@ -110,19 +108,19 @@ impl Resource<Run> for Marks {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.of(vpc::PART)
+        run.cluster.names.of(components::VPC)
     }
 
     fn component(&self) -> String {
-        PART.to_owned()
+        components::FINGERPRINT.to_owned()
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Fields>, Error> {
-        Ok(vpc(aws, run).await?.map(|vpc| found(&vpc)))
+        Ok(vpc(aws, run).await?.map(|vpc| observed(&vpc)))
     }
 
     fn id(&self, _: &Fields) -> String {
-        PART.to_owned()
+        components::FINGERPRINT.to_owned()
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
@@ -131,13 +129,13 @@ impl Resource<Run> for Marks {
             .fold(Fields::new(), |fields, (key, value)| fields.with(Field::Fingerprint(key), value)))
     }
 
-    fn current(&self, _: &Run, found: &Fields) -> Fields {
-        found.clone()
+    fn current(&self, _: &Run, observed: &Fields) -> Fields {
+        observed.clone()
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
-        ec2_tags::put(&aws.ec2, &run.need(vpc::PART)?, new(&run.cluster).collect()).await?;
-        Ok(PART.to_owned())
+        ec2_tags::put(&aws.ec2, &run.need(components::VPC)?, new(&run.cluster).collect()).await?;
+        Ok(components::FINGERPRINT.to_owned())
     }
 
     async fn update(&self, aws: &Aws, run: &Run, _: &Fields, _: &Changed) -> Result<(), Error> {
