@@ -59,7 +59,7 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Operations that know the images and ask the emulator straight.
+    /// Operations that know the images and ask the emulator by the bypass.
     pub fn new(
         images: ImageCalls,
         inner: Clients,

@@ -1,7 +1,7 @@
 //! The API endpoint: one server in front of the AWS emulator.
 //!
 //! It forwards everything with streaming bodies, answers what the emulator lacks (`operations`), and tells the rest of the
-//! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed anew with
+//! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed again with
 //! the owner's keys (`resign`); inside the network namespace they pass untouched, so that IAM decides.
 
 use std::sync::Arc;

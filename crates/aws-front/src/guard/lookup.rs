@@ -26,7 +26,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Bucket {
     /// How objects are sealed that say nothing of it.
     pub sealing: Option<Sealing>,
-    /// Its policy.
     pub policy: Option<Value>,
 }
 
@@ -48,9 +47,8 @@ struct Known {
     buckets: BTreeMap<String, Arc<Bucket>>,
 }
 
-/// The lookup.
 pub struct Lookup {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     /// The same, for requests without a client.
     bypass: SocketAddr,

@@ -21,7 +21,7 @@ const ONLY_ISSUED: [&str; 4] = ["IssuedAt", "NotBefore", "NotAfter", "Serial"];
 const PENDING: &str = "PENDING_VALIDATION";
 /// Certificates and their validation.
 pub struct Certificates {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     /// ARNs of those whose records have stood: an issued certificate stays one.
     issued: Mutex<BTreeSet<String>>,

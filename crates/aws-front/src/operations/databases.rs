@@ -18,7 +18,7 @@ const DEFAULT_VERSION: &str = "17.6";
 
 /// The databases as the front knows them.
 pub struct DatabaseCalls {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     catalogue: Catalogue,
 }
@@ -129,7 +129,7 @@ impl DatabaseCalls {
         }
         let (head, body) = asked.forward_unchanged().await?;
         if head.status.is_success() {
-            self.catalogue.forget(id(form));
+            self.catalogue.remove(id(form));
         }
         Ok(Some(whole(head, body)))
     }

@@ -13,7 +13,7 @@ use crate::server::Body;
 pub struct EndpointRoutes(Clients);
 
 impl EndpointRoutes {
-    /// Routes of an account whose emulator is asked straight.
+    /// Routes of an account whose emulator is asked by the bypass.
     pub fn new(inner: Clients) -> Self {
         Self(inner)
     }

@@ -31,17 +31,14 @@ const INVENTED: [(&str, &str); 2] = [
 pub struct Member<'a> {
     /// Instance id.
     pub id: &'a str,
-    /// Its group.
     pub group: &'a str,
-    /// Its zone.
     pub zone: &'a str,
     /// Its instance type.
     pub kind: &'a str,
 }
 
-/// The hooks.
 pub struct Lifecycle {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     terminating: TerminatingInstances,
 }
@@ -134,7 +131,7 @@ impl Lifecycle {
                 if let Some(waiting) = self.terminating.all().get_mut(&instance) {
                     waiting.hooks.remove(&hook);
                 }
-                // The task that waits for it looks once more at once.
+                // The task that waits for it polls again at once.
                 result("CompleteLifecycleAction", &Service::AutoScaling, [])
             }
         }))
@@ -188,7 +185,7 @@ impl Lifecycle {
 
 /// Terminates an instance when none of its hooks is waited for any longer.
 async fn until_over(inner: Clients, terminating: TerminatingInstances, instance: String) {
-    const LOOK: Duration = Duration::from_millis(500);
+    const POLL_INTERVAL: Duration = Duration::from_millis(500);
     loop {
         let over = match terminating.all().get_mut(&instance) {
             // It was terminated by somebody else.
@@ -216,7 +213,7 @@ async fn until_over(inner: Clients, terminating: TerminatingInstances, instance:
                 Err(error) => tracing::warn!(instance, %error, "cannot terminate; will try again"),
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

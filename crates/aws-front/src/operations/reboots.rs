@@ -1,4 +1,4 @@
-//! RebootInstances: the emulator only says yes; the machines' keeper is told here.
+//! RebootInstances: the emulator only says yes; the machines' reconciler hears of it here.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -27,9 +27,9 @@ pub fn read(form: &Form, region: &str, snapshots: &Snapshots, images: &Images) -
         let message = format!("Snapshot {id} is in invalid state: pending");
         return Err(Refusal::new("InvalidParameterValue", message));
     }
-    let gib = ebs("VolumeSize").map_or(Some(snapshot.wanted.gib), |size| size.parse().ok());
-    let Some(gib) = gib.filter(|gib| *gib >= snapshot.wanted.gib) else {
-        let message = format!("Volume size must be at least the snapshot's {} GiB", snapshot.wanted.gib);
+    let gib = ebs("VolumeSize").map_or(Some(snapshot.spec.gib), |size| size.parse().ok());
+    let Some(gib) = gib.filter(|gib| *gib >= snapshot.spec.gib) else {
+        let message = format!("Volume size must be at least the snapshot's {} GiB", snapshot.spec.gib);
         return Err(Refusal::new("InvalidBlockDeviceMapping", message));
     };
     let text = |key: &str| form.get(key).map(str::to_owned);
@@ -56,14 +56,14 @@ pub fn read(form: &Form, region: &str, snapshots: &Snapshots, images: &Images) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ebs::snapshots::{Wanted, make_file};
+    use crate::ebs::snapshots::{SnapshotSpec, make_file};
 
     #[test]
     fn only_a_completed_snapshot_becomes_an_image_and_only_once_by_a_name() {
         let dir = tempfile::tempdir().unwrap();
         let mut snapshots = Snapshots::new(dir.path().to_owned());
         let file = make_file(&snapshots.file_of("snap-1"), 2, None).unwrap();
-        snapshots.begin("snap-1", Wanted { gib: 2, parent: None, token: String::new() }, file);
+        snapshots.begin("snap-1", SnapshotSpec { gib: 2, parent: None, token: String::new() }, file);
         let body = |snapshot: &str, size: &str| {
             Form::parse(&format!(
                 "Name=node&RootDeviceName=%2Fdev%2Fxvda&BootMode=uefi&BlockDeviceMapping.1.DeviceName=%2Fdev%2Fxvda\
@@ -76,7 +76,7 @@ mod tests {
         };
         assert_eq!(refused(&body("snap-1", "2"), &snapshots, &images), "InvalidParameterValue");
         snapshots.complete("snap-1", 0, None).unwrap();
-        snapshots.look("snap-1");
+        snapshots.poll("snap-1");
         assert_eq!(refused(&body("snap-2", "2"), &snapshots, &images), "InvalidSnapshot.NotFound");
         assert_eq!(refused(&body("snap-1", "1"), &snapshots, &images), "InvalidBlockDeviceMapping");
         assert_eq!(refused(&Form::parse("Name=node"), &snapshots, &images), "InvalidBlockDeviceMapping");

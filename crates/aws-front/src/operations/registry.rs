@@ -51,7 +51,7 @@ pub enum Handler {
 
 /// A row of the table.
 pub struct Entry {
-    /// The service.
+    /// The service, by its signing name.
     pub service: Service,
     /// Its operations, as the AWS documentation names them.
     pub actions: &'static [&'static str],

@@ -36,15 +36,15 @@ impl Refusal {
 
 /// One call with everything that is needed to pass it on, as it came or changed.
 pub struct OperationRequest<'a> {
-    /// The call.
+    /// The operation that it names, and its fields.
     pub call: &'a Call,
     /// Who asks.
     pub caller: Caller,
     /// What it is signed for.
     pub scope: &'a Scope,
-    /// Its head.
+    /// Method, URI and headers, as they were signed.
     pub parts: &'a Parts,
-    /// Its body.
+    /// The body, as it was signed.
     pub body: &'a Bytes,
     /// Where it goes on to.
     pub upstream: &'a Upstream,

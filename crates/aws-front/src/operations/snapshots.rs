@@ -13,7 +13,7 @@ pub fn complete(answer: &mut Element, snapshots: &mut Snapshots) {
     let Some(set) = xml::find_mut(answer, "snapshotSet") else { return };
     xml::retain(set, |item| !xml::text(item, "description").is_some_and(|text| text.starts_with(AUTOMATIC)));
     for item in xml::children_mut(set) {
-        let state = xml::text(item, "snapshotId").and_then(|id| snapshots.look(&id));
+        let state = xml::text(item, "snapshotId").and_then(|id| snapshots.poll(&id));
         let (status, progress) = match state {
             None => continue,
             Some(State::Pending) => ("pending", "0%"),

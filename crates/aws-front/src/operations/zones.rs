@@ -20,7 +20,7 @@ use futuswarm_local_api::faults::Caller;
 
 /// The spreading of groups.
 pub struct Zones {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     /// One change at a time: each looks at what the one before has made.
     turn: tokio::sync::Mutex<()>,
@@ -235,10 +235,10 @@ impl Zones {
     }
 
     /// Makes the subnet come first in which the replacement of an instance belongs.
-    async fn make_room(&self, name: &str, leaving: &str) -> Result<(), AwsError> {
+    async fn make_room(&self, name: &str, terminated: &str) -> Result<(), AwsError> {
         let Some(group) = self.group(name).await? else { return Ok(()) };
         let staying: Vec<&str> =
-            group.members.iter().filter(|member| member.id != leaving).map(|member| member.zone.as_str()).collect();
+            group.members.iter().filter(|member| member.id != terminated).map(|member| member.zone.as_str()).collect();
         match emptiest(&group.subnets, &staying) {
             Some(subnet) if group.subnets.first().is_some_and(|(first, _)| first != subnet) => {
                 self.order(&group, Some(subnet), None).await
