@@ -9,7 +9,6 @@ use crate::service::Service;
 /// One call of a service whose bodies are small.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The service.
     pub service: Service,
     /// The operation, for example `DescribeImages`.
     pub action: String,

@@ -1,5 +1,5 @@
 //! What is known of databases beyond the emulator: passwords, and whether a server accepts connections. Shared by the
-//! servers' keeper and the front.
+//! servers' reconciler and the front.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 /// 192 bits.
 const LENGTH: usize = 32;
 
-/// The catalogue.
+/// What the front and the servers tell each other of databases; clones share it.
 #[derive(Clone)]
 pub struct Catalogue(Arc<Mutex<State>>);
 
@@ -85,9 +85,9 @@ impl Catalogue {
         self.state().ready.remove(&instance.to_lowercase());
     }
 
-    /// Forgets an instance that was deleted. At once, not when its server is gone: what is chosen for a new one of the same name
+    /// Removes an instance that was deleted. At once, not when its server is gone: what is chosen for a new one of the same name
     /// must stay.
-    pub fn forget(&self, instance: &str) {
+    pub fn remove(&self, instance: &str) {
         let (mut state, instance) = (self.state(), instance.to_lowercase());
         state.ready.remove(&instance);
         state.passwords.remove(&instance);
@@ -108,15 +108,8 @@ impl Catalogue {
 
 fn random() -> String {
     let mut bytes = [0_u8; LENGTH];
-    let mut filled = 0;
-    while filled < LENGTH {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(count) => filled += count,
-            Err(rustix::io::Errno::INTR) => {}
-            // The kernel has it from Linux 3.17 on; without it nothing here could be secret.
-            Err(errno) => panic!("the kernel gives no random numbers: {errno}"),
-        }
-    }
+    // The kernel has it from Linux 3.17 on; without it nothing here could be secret.
+    getrandom::fill(&mut bytes).unwrap_or_else(|error| panic!("the kernel gives no random numbers: {error}"));
     bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 64)])).collect()
 }
 
@@ -137,7 +130,7 @@ mod tests {
         assert_eq!(catalogue.password("a").expose(), "mine");
         catalogue.stops("a");
         assert_eq!(catalogue.password("a").expose(), "mine", "only its server stops");
-        catalogue.forget("a");
+        catalogue.remove("a");
         assert_ne!(catalogue.password("a").expose(), "mine");
     }
 
@@ -158,7 +151,7 @@ mod tests {
         served.stops("a");
         assert!(!served.available("a"));
         served.accepts("a");
-        served.forget("A");
+        served.remove("A");
         assert!(!served.available("a"));
         assert!(Catalogue::new(false).available("a"));
     }

@@ -1,4 +1,4 @@
-//! The account owner's clients, straight to the emulator.
+//! The account owner's clients of the emulator.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ use futuswarm_local_api::faults::Caller;
 use crate::clients::Clients;
 use crate::server::{Body, full};
 use refusal::Refusal;
-use snapshots::{BLOCK, Snapshots, State, Wanted, make_file};
+use snapshots::{BLOCK, SnapshotSpec, Snapshots, State, make_file};
 
 /// The largest request: one block.
 pub const LIMIT: usize = BLOCK;
@@ -67,12 +67,12 @@ impl Ebs {
         Self { snapshots: Arc::new(Mutex::new(snapshots)), clients, account, beginning: Arc::default() }
     }
 
-    /// The snapshots.
+    /// All snapshots, locked.
     pub fn snapshots(&self) -> MutexGuard<'_, Snapshots> {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// EC2 of a region, straight at the emulator.
+    /// EC2 of a region, by the bypass.
     pub fn ec2(&self, region: &str) -> aws_sdk_ec2::Client {
         let config = self.clients.ec2.config().to_builder().region(aws_sdk_ec2::config::Region::new(region.to_owned()));
         aws_sdk_ec2::Client::from_conf(config.build())
@@ -104,7 +104,8 @@ impl Ebs {
 
     async fn route(&self, parts: &Parts, body: Bytes, region: &str) -> Result<Response<Body>, Refusal> {
         let path: Vec<&str> = parts.uri.path().trim_start_matches('/').split('/').collect();
-        let query = query(parts.uri.query().unwrap_or_default());
+        let query = parts.uri.query().unwrap_or_default();
+        let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         match (&parts.method, path.as_slice()) {
             (&Method::POST, ["snapshots"]) => self.start(&body, region).await,
             (&Method::PUT, ["snapshots", id, "blocks", index]) => self.put(parts, id, index, &body),
@@ -120,13 +121,12 @@ impl Ebs {
         let start: Start = serde_json::from_slice(body)
             .map_err(|error| Refusal::invalid("INVALID_PARAMETER_VALUE", error.to_string()))?;
         let token = start.client_token.clone().unwrap_or_default();
-        let wanted = Wanted { gib: start.volume_size, parent: start.parent_snapshot_id.clone(), token };
+        let spec = SnapshotSpec { gib: start.volume_size, parent: start.parent_snapshot_id.clone(), token };
         let _one_at_a_time = self.beginning.lock().await;
-        let earlier =
-            if wanted.token.is_empty() { None } else { self.snapshots().by_token(&wanted)?.map(str::to_owned) };
+        let earlier = if spec.token.is_empty() { None } else { self.snapshots().by_token(&spec)?.map(str::to_owned) };
         let id = match earlier {
             Some(id) => id,
-            None => self.begin(&start, wanted, region).await?,
+            None => self.begin(&start, spec, region).await?,
         };
         let tags: Vec<Value> = start.tags.iter().map(|tag| json!({ "Key": tag.key, "Value": tag.value })).collect();
         let started = time::OffsetDateTime::now_utc().unix_timestamp();
@@ -141,19 +141,19 @@ impl Ebs {
     }
 
     /// Makes the snapshot in EC2 and its file here.
-    async fn begin(&self, start: &Start, wanted: Wanted, region: &str) -> Result<String, Refusal> {
+    async fn begin(&self, start: &Start, spec: SnapshotSpec, region: &str) -> Result<String, Refusal> {
         let parent = {
             let snapshots = self.snapshots();
-            snapshots.check(&wanted)?;
-            wanted.parent.as_ref().map(|parent| snapshots.file_of(parent))
+            snapshots.check(&spec)?;
+            spec.parent.as_ref().map(|parent| snapshots.file_of(parent))
         };
         let id = self.in_ec2(start, region).await.map_err(|error| Refusal::internal(error.to_string()))?;
-        let (path, gib) = (self.snapshots().file_of(&id), wanted.gib);
+        let (path, gib) = (self.snapshots().file_of(&id), spec.gib);
         let made = tokio::task::spawn_blocking(move || make_file(&path, gib, parent.as_deref())).await;
         let file = made
             .map_err(|error| Refusal::internal(error.to_string()))?
             .map_err(|error| Refusal::internal(format!("the file of {id}: {error}")))?;
-        self.snapshots().begin(&id, wanted, file);
+        self.snapshots().begin(&id, spec, file);
         Ok(id)
     }
 
@@ -216,7 +216,7 @@ impl Ebs {
             .into_iter()
             .map(|(index, version)| json!({ "BlockIndex": index, "BlockToken": token(index, version) }))
             .collect();
-        Ok(respond(StatusCode::OK, &paged(json!({ "Blocks": blocks }), snapshots.get(id)?.wanted.gib, next)))
+        Ok(respond(StatusCode::OK, &paged(json!({ "Blocks": blocks }), snapshots.get(id)?.spec.gib, next)))
     }
 
     fn changed(&self, id: &str, query: &BTreeMap<String, String>) -> Result<Response<Body>, Refusal> {
@@ -233,7 +233,7 @@ impl Ebs {
                 block
             })
             .collect();
-        Ok(respond(StatusCode::OK, &paged(json!({ "ChangedBlocks": blocks }), snapshots.get(id)?.wanted.gib, next)))
+        Ok(respond(StatusCode::OK, &paged(json!({ "ChangedBlocks": blocks }), snapshots.get(id)?.spec.gib, next)))
     }
 
     fn get(&self, id: &str, index: &str, query: &BTreeMap<String, String>) -> Result<Response<Body>, Refusal> {
@@ -295,11 +295,6 @@ fn checksum(parts: &Parts) -> Result<Option<Vec<u8>>, Refusal> {
 
 fn block_index(text: &str) -> Result<u32, Refusal> {
     text.parse().map_err(|_| Refusal::invalid("INVALID_BLOCK", format!("{text} is no index of a block")))
-}
-
-fn query(text: &str) -> BTreeMap<String, String> {
-    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    text.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, value)| (decoded(key), decoded(value))).collect()
 }
 
 fn first_block(query: &BTreeMap<String, String>) -> Result<u32, Refusal> {

@@ -34,13 +34,13 @@ pub struct FaultSubject<'a> {
     pub service: &'a str,
     /// The region that it is signed for.
     pub region: &'a str,
-    /// Its operation.
+    /// The operation, where it is known.
     pub action: Option<&'a str>,
     /// The path of its URI.
     pub path: &'a str,
     /// Who makes it.
     pub caller: Caller,
-    /// Its headers.
+    /// Headers, for the User-Agent.
     pub headers: &'a HeaderMap,
 }
 

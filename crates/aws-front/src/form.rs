@@ -1,20 +1,13 @@
 //! Forms: the bodies of the query protocol, read and written.
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-
 /// The fields of a form, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads `name=value&…`; a field that is not text is left out.
+    /// Reads `name=value&…`, as the emulator does: what is not UTF-8 becomes U+FFFD.
     pub fn parse(text: &str) -> Self {
-        let decoded = |word: &str| percent_decode_str(&word.replace('+', " ")).decode_utf8().ok().map(Into::into);
-        let field = |pair: &str| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((decoded(name)?, decoded(value)?))
-        };
-        Self(text.split('&').filter(|pair| !pair.is_empty()).filter_map(field).collect())
+        Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
     }
 
     /// A field's value.
@@ -65,9 +58,7 @@ impl Form {
 
     /// The form as a body.
     pub fn encode(&self) -> String {
-        let encoded = |word: &str| utf8_percent_encode(word, NON_ALPHANUMERIC).to_string();
-        let pairs = self.0.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
-        pairs.collect::<Vec<_>>().join("&")
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 }
 
@@ -84,7 +75,7 @@ mod tests {
         let inner = &form.structures("C.member")[0];
         assert_eq!((inner.get("Name"), inner.get("Deep.D")), (Some("n"), Some("d")));
         assert!(form.mentions("C") && !form.mentions("C.mem"));
-        assert_eq!(form.get("broken"), None);
+        assert_eq!(form.get("broken"), Some("\u{fffd}"), "as the emulator reads it");
         let mut changed = form.clone();
         changed.remove("C");
         changed.set("A", "3 4");

@@ -15,15 +15,12 @@ use http::{Method, Response, StatusCode};
 use serde_json::Value;
 
 use crate::clients::Clients;
-use crate::error_body;
+use crate::error_body::{self, REQUEST_ID};
 use crate::server::{Body, full};
 use crate::service::{Protocol, Service};
 use crate::sessions::{Known, Principal, Sessions};
 use lookup::Lookup;
 pub use s3::names_keys_in_body;
-
-/// As in an answer of AWS.
-const REQUEST_ID: &str = "local-cloud";
 
 /// What kind of refusal it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

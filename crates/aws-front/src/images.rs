@@ -9,11 +9,11 @@ pub struct Image {
     pub ami: String,
     /// The AMI's name.
     pub name: String,
-    /// Its region.
+    /// The region in which it is registered, for example `eu-west-1`.
     pub region: String,
     /// The snapshot's file, from which instances start; never written to.
     pub disk: PathBuf,
-    /// The snapshot.
+    /// Id of the snapshot of the root device.
     pub snapshot: String,
     /// For example `/dev/xvda`.
     pub root_device_name: String,

@@ -17,6 +17,7 @@ mod quotas;
 pub mod reboots;
 mod records;
 mod register_image;
+pub mod registry;
 pub mod request;
 mod snapshots;
 mod zones;
@@ -30,6 +31,7 @@ use crate::clients::Clients;
 use crate::server::Body;
 use crate::service::Service;
 use crate::terminating::TerminatingInstances;
+use crate::xml;
 use certificates::Certificates;
 use classic::Classic;
 use databases::DatabaseCalls;
@@ -39,7 +41,7 @@ use image_calls::ImageCalls;
 use launch_templates::Added;
 use quotas::Quotas;
 use reboots::Reboots;
-use request::{OperationRequest, Outcome, whole};
+use request::whole;
 use zones::Zones;
 
 /// What the operations know beyond the emulator.
@@ -57,7 +59,7 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Operations that know the images and ask the emulator straight.
+    /// Operations that know the images and ask the emulator by the bypass.
     pub fn new(
         images: ImageCalls,
         inner: Clients,
@@ -85,73 +87,7 @@ impl Operations {
     }
 
     /// Completes the emulator's answer about a bucket's settings.
-    pub fn complete(&self, head: response::Parts, body: &Bytes) -> Response<Body> {
-        whole(head, bucket_configuration::complete(&String::from_utf8_lossy(body)))
-    }
-    /// The answer to a call that is not simply passed on.
-    ///
-    /// # Errors
-    /// When the emulator does not answer.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        match &asked.call.service {
-            Service::Ec2 => self.ec2(asked).await,
-            Service::Quotas => self.quotas.answer(asked),
-            Service::AutoScaling => match self.zones.lifecycle.answer(asked).await? {
-                Some(answer) => Ok(Some(answer)),
-                None => self.zones.answer(asked).await,
-            },
-            Service::Acm => self.certificates.answer(asked).await,
-            Service::Route53 => Self::records(asked).await,
-            Service::Rds => self.databases.answer(asked).await,
-            Service::SecretsManager => self.databases.secret(asked).await,
-            Service::ElasticLoadBalancing => self.balancing(asked).await,
-            _ => Ok(None),
-        }
-    }
-
-    async fn balancing(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        if let Some(refusal) = balancer_tags::refusal(asked.call) {
-            return Ok(Some(refusal));
-        }
-        if let Some(answer) = balancer_again::answer(asked).await? {
-            return Ok(Some(answer));
-        }
-        match self.certificates.answer(asked).await? {
-            Some(answer) => Ok(Some(answer)),
-            None => self.classic.answer(asked).await,
-        }
-    }
-
-    async fn ec2(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        if let Some(answer) = self.images.answer(asked).await? {
-            return Ok(Some(answer));
-        }
-        if let Some(answer) = self.templates.answer(asked).await? {
-            return Ok(Some(answer));
-        }
-        if let Some(answer) = self.reboots.answer(asked).await? {
-            return Ok(Some(answer));
-        }
-        if let Some(answer) = self.endpoint_routes.answer(asked).await? {
-            return Ok(Some(answer));
-        }
-        match self.ebs_keys.answer(asked)? {
-            Some(answer) => Ok(Some(answer)),
-            None => self.zones.answer(asked).await,
-        }
-    }
-
-    async fn records(asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let request = String::from_utf8_lossy(asked.body).into_owned();
-        let (head, body) = match asked.call.action.as_str() {
-            "ChangeResourceRecordSets" if asked.trusted => {
-                if let Some(refusal) = records::refusal(asked, &request).await? {
-                    return Ok(Some(refusal));
-                }
-                asked.forward(records::plain(&request)).await?
-            }
-            _ => asked.forward_unchanged().await?,
-        };
-        Ok(Some(whole(head, records::complete(&String::from_utf8_lossy(&body)))))
+    pub fn complete(&self, head: response::Parts, body: Bytes) -> Response<Body> {
+        whole(head, xml::change(body, bucket_configuration::complete))
     }
 }

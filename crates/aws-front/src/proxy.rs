@@ -1,7 +1,7 @@
 //! The API endpoint: one server in front of the AWS emulator.
 //!
 //! It forwards everything with streaming bodies, answers what the emulator lacks (`operations`), and tells the rest of the
-//! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed anew with
+//! daemon when something was changed. On the host's loopback the caller owns the account, so requests are signed again with
 //! the owner's keys (`resign`); inside the network namespace they pass untouched, so that IAM decides.
 
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use tokio::sync::{Notify, RwLock};
 
 use crate::call::Call;
 use crate::ebs::{self, Ebs};
+use crate::error_body::{self, REQUEST_ID};
 use crate::faults::{self, FaultSubject, Injected};
 use crate::form::Form;
 use crate::guard::{self, Guard, Verdict};
@@ -301,7 +302,7 @@ impl Front {
             return Ok(answer);
         }
         let (head, bytes) = collected(answer).await?;
-        Ok(self.operations.complete(head, &bytes))
+        Ok(self.operations.complete(head, bytes))
     }
 }
 
@@ -330,13 +331,6 @@ async fn read(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
 
 /// An error that SDKs of every protocol can show: they all look for a code and a message.
 fn failure(status: StatusCode, detail: &str) -> Response<Body> {
-    let escaped = detail.replace('&', "&amp;").replace('<', "&lt;");
     let code = if status == StatusCode::FORBIDDEN { "MissingAuthenticationToken" } else { "LocalCloudFailure" };
-    let xml = format!(
-        "<Response><Errors><Error><Code>{code}</Code><Message>{escaped}</Message></Error></Errors></Response>\n"
-    );
-    let mut response = Response::new(full(xml));
-    *response.status_mut() = status;
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/xml"));
-    response
+    error_body::error(&Service::Ec2, status, code, detail, REQUEST_ID)
 }

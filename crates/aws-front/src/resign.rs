@@ -1,4 +1,4 @@
-//! Signing a request anew with the account owner's keys, whatever it was signed with.
+//! Signing a request again with the account owner's keys, whatever it was signed with.
 //!
 //! The payload's hash is kept as the client declared it (SDKs declare streaming framings there) or declared unsigned, so
 //! that bodies stream through.
@@ -17,14 +17,15 @@ use http::{HeaderName, HeaderValue, Request, Uri};
 use crate::clients::Keys;
 use crate::service::Service;
 
+/// Any of the errors of headers, URIs and signatures.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 const CONTENT_HASH: &str = "x-amz-content-sha256";
 
 /// What a signature is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// The region.
     pub region: String,
-    /// The service.
     pub service: Service,
 }
 
@@ -51,7 +52,7 @@ impl Scope {
 ///
 /// # Errors
 /// When a header or the path cannot be signed; the text says which.
-pub fn resign(parts: &mut Parts, scope: &Scope, keys: &Keys) -> Result<(), String> {
+pub fn resign(parts: &mut Parts, scope: &Scope, keys: &Keys) -> Result<(), BoxError> {
     for name in ["authorization", "x-amz-security-token", "x-amz-date", "date"] {
         parts.headers.remove(name);
     }
@@ -59,7 +60,7 @@ pub fn resign(parts: &mut Parts, scope: &Scope, keys: &Keys) -> Result<(), Strin
     let hash = parts.headers.remove(CONTENT_HASH);
     let hash = hash.as_ref().and_then(|value| value.to_str().ok()).unwrap_or("UNSIGNED-PAYLOAD").to_owned();
     let host = parts.headers.get("host").and_then(|value| value.to_str().ok()).unwrap_or("localhost").to_owned();
-    parts.headers.insert("host", HeaderValue::from_str(&host).map_err(|error| error.to_string())?);
+    parts.headers.insert("host", HeaderValue::from_str(&host)?);
 
     let mut settings = SigningSettings::default();
     settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -74,8 +75,7 @@ pub fn resign(parts: &mut Parts, scope: &Scope, keys: &Keys) -> Result<(), Strin
         .name(scope.service.name())
         .time(SystemTime::now())
         .settings(settings)
-        .build()
-        .map_err(|error| error.to_string())?;
+        .build()?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let uri = format!("http://{host}{path}");
     // Proxies may touch other headers; these are the ones that carry meaning.
@@ -84,20 +84,19 @@ pub fn resign(parts: &mut Parts, scope: &Scope, keys: &Keys) -> Result<(), Strin
         .iter()
         .filter(|(name, _)| name.as_str() == "host" || name.as_str().starts_with("x-amz-"))
         .filter_map(|(name, value)| value.to_str().ok().map(|value| (name.as_str(), value)));
-    let request = SignableRequest::new(parts.method.as_str(), uri, headers, SignableBody::Precomputed(hash))
-        .map_err(|error| error.to_string())?;
-    let (instructions, _signature) = sign(request, &params.into()).map_err(|error| error.to_string())?.into_parts();
+    let request = SignableRequest::new(parts.method.as_str(), uri, headers, SignableBody::Precomputed(hash))?;
+    let (instructions, _signature) = sign(request, &params.into())?.into_parts();
     let (signed, _query) = instructions.into_parts();
     for header in signed {
-        let value = HeaderValue::from_str(header.value()).map_err(|error| error.to_string())?;
-        let name = HeaderName::from_bytes(header.name().as_bytes()).map_err(|error| error.to_string())?;
+        let value = HeaderValue::from_str(header.value())?;
+        let name = HeaderName::from_bytes(header.name().as_bytes())?;
         parts.headers.insert(name, value);
     }
     Ok(())
 }
 
 /// A presigned URL's own signature would contradict the new one.
-fn without_presigning(uri: &Uri) -> Result<Uri, String> {
+fn without_presigning(uri: &Uri) -> Result<Uri, BoxError> {
     const PRESIGNING: [&str; 7] = [
         "X-Amz-Algorithm=",
         "X-Amz-Credential=",
@@ -111,7 +110,7 @@ fn without_presigning(uri: &Uri) -> Result<Uri, String> {
     let kept: Vec<&str> =
         query.split('&').filter(|pair| !PRESIGNING.iter().any(|prefix| pair.starts_with(prefix))).collect();
     let text = if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), kept.join("&")) };
-    text.parse().map_err(|error| format!("{text}: {error}"))
+    text.parse().map_err(|error| format!("{text}: {error}").into())
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 
 /// What connections come from.
 pub trait Listener {
-    /// A connection.
+    /// The stream of one connection.
     type Stream: Send + 'static;
     /// Who is on the other end.
     type Peer: Send + 'static;

@@ -95,7 +95,6 @@ impl Service {
         }
     }
 
-    /// The protocol.
     pub fn protocol(&self) -> Protocol {
         match self {
             Self::Ebs => Protocol::RestJson,

@@ -40,7 +40,7 @@ pub(crate) enum Known {
     TokenMismatch,
     /// An instance whose credentials were not renewed in time.
     Expired,
-    /// An instance.
+    /// An instance, whose credentials are good.
     Node(Principal),
 }
 
@@ -66,9 +66,8 @@ impl Sessions {
     pub(crate) fn principal(&self, parts: &Parts) -> Known {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let query = |name: &str| {
-            let mut pairs = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-            let (_, value) = pairs.find(|(known, _)| *known == name)?;
-            Some(percent_encoding::percent_decode_str(value).decode_utf8().ok()?.into_owned())
+            let mut pairs = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+            Some(pairs.find(|(known, _)| known == name)?.1.into_owned())
         };
         let credential = header("authorization")
             .and_then(|value| value.split("Credential=").nth(1).map(str::to_owned))

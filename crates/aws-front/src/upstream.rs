@@ -43,7 +43,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure.
+    /// A failure with this status and reason.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
@@ -94,7 +94,7 @@ impl Upstream {
                 .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{host}: {error}")))?;
             parts.headers.insert(HOST, host);
             resign::resign(&mut parts, scope, &self.emulator.keys).map_err(|error| {
-                Failure::new(StatusCode::BAD_REQUEST, format!("the request cannot be signed anew: {error}"))
+                Failure::new(StatusCode::BAD_REQUEST, format!("the request cannot be signed again: {error}"))
             })?;
         } else if let Some(addressing::Signed(uri)) = parts.extensions.remove() {
             // Who signed it is for the emulator to say, which finds the bucket in the name of the host by itself.

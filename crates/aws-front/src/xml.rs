@@ -1,129 +1,185 @@
-//! Small repairs of the emulator's XML answers, which are compact and without comments.
+//! XML as a tree: answers of the emulator that are completed, and answers of our own. Text is escaped where a tree is written, and
+//! nowhere else.
 
-/// An error in EC2's form.
-pub fn ec2_error(code: &str, message: &str) -> String {
-    let message = escape(message);
-    format!(
-        "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>local-cloud</RequestID></Response>"
-    )
+use bytes::Bytes;
+pub use xmltree::Element;
+use xmltree::{EmitterConfig, Namespace, ParserConfig, XMLNode};
+
+/// A document's root element.
+///
+/// # Errors
+/// When it is not well-formed.
+pub fn parse(bytes: &[u8]) -> Result<Element, xmltree::ParseError> {
+    // A value may be a space, and is not to be lost.
+    let config = ParserConfig::new().whitespace_to_characters(true).cdata_to_characters(true).ignore_comments(true);
+    Element::parse_with_config(bytes, config)
 }
 
-/// Text between tags.
-pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// The content of the first such element.
-pub fn content<'a>(text: &'a str, element: &str) -> Option<&'a str> {
-    let (open, close) = (format!("<{element}>"), format!("</{element}>"));
-    let start = text.find(&open)? + open.len();
-    let end = start + text[start..].find(&close)?;
-    Some(&text[start..end])
-}
-
-/// Gives each `<item>` directly below the element `set` to `change`, which may leave it out.
-pub fn map_items(answer: &str, set: &str, mut change: impl FnMut(&str) -> Option<String>) -> String {
-    let (open, close) = (format!("<{set}>"), format!("</{set}>"));
-    let (Some(start), Some(end)) = (answer.find(&open), answer.rfind(&close)) else { return answer.to_owned() };
-    let (before, mut rest) = answer.split_at(start + open.len());
-    let after = &answer[end..];
-    rest = &rest[..end - before.len()];
-    let mut out = before.to_owned();
-    while let Some(length) = element_length(rest, "item") {
-        let (item, later) = rest.split_at(length);
-        out.push_str(&change(item).unwrap_or_default());
-        rest = later;
+/// An element as a document.
+pub fn write(root: &Element) -> String {
+    let config = EmitterConfig::new().write_document_declaration(false).perform_indent(false).pad_self_closing(false);
+    let mut out = Vec::new();
+    if let Err(error) = root.write_with_config(&mut out, config) {
+        // Only for a name that is none, and names are the emulator's or ours.
+        tracing::warn!(%error, element = root.name, "an answer cannot be written");
     }
-    out + rest + after
+    String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Each `<member>` directly below the first element `set`, as the query protocol lists things.
-pub fn members<'a>(answer: &'a str, set: &str) -> Vec<&'a str> {
-    let open = format!("<{set}>");
-    let Some(start) = answer.find(&open) else { return Vec::new() };
-    let mut rest = answer[start + open.len()..].trim_start();
-    let mut found = Vec::new();
-    while let Some(length) = element_length(rest, "member") {
-        let (member, later) = rest.split_at(length);
-        found.push(member);
-        rest = later.trim_start();
-    }
-    found
-}
-
-/// The length of the element that `text` begins with, with those of its name inside it.
-fn element_length(text: &str, element: &str) -> Option<usize> {
-    let (open, close) = (format!("<{element}>"), format!("</{element}>"));
-    if !text.starts_with(&open) {
-        return None;
-    }
-    let (mut depth, mut at) = (0_usize, 0);
-    loop {
-        let end = at + text[at..].find(&close)?;
-        match text[at..end].find(&open) {
-            Some(found) => {
-                depth += 1;
-                at += found + open.len();
-            }
-            None => {
-                depth -= 1;
-                at = end + close.len();
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
+/// A document with a change. One that is not well-formed stays as it is.
+pub fn change(document: Bytes, change: impl FnOnce(&mut Element)) -> Bytes {
+    match parse(&document) {
+        Ok(mut root) => {
+            change(&mut root);
+            write(&root).into()
+        }
+        Err(error) => {
+            tracing::debug!(%error, "an answer of the emulator is no XML, and is not completed");
+            document
         }
     }
 }
 
-/// Sets an element directly below an `<item>`: replaces the first one of that name, or adds it at the end.
-pub fn set(item: &str, element: &str, content: &str) -> String {
-    let (open, close, empty) = (format!("<{element}>"), format!("</{element}>"), format!("<{element}/>"));
-    let whole = format!("{open}{content}{close}");
-    if let (Some(start), Some(end)) = (item.find(&open), item.find(&close))
-        && start < end
-    {
-        return format!("{}{whole}{}", &item[..start], &item[end + close.len()..]);
+/// An element with text.
+pub fn leaf(name: &str, text: impl Into<String>) -> Element {
+    let mut element = Element::new(name);
+    element.children.push(XMLNode::Text(text.into()));
+    element
+}
+
+/// An element with elements.
+pub fn node(name: &str, children: impl IntoIterator<Item = Element>) -> Element {
+    let mut element = Element::new(name);
+    element.children.extend(children.into_iter().map(XMLNode::Element));
+    element
+}
+
+/// The same element as the root of a document of this namespace.
+pub fn in_namespace(mut root: Element, uri: &str) -> Element {
+    let mut namespaces = Namespace::empty();
+    namespaces.put("", uri);
+    (root.namespace, root.namespaces) = (Some(uri.to_owned()), Some(namespaces));
+    root
+}
+
+/// The elements directly below an element.
+pub fn children(element: &Element) -> impl Iterator<Item = &Element> {
+    element.children.iter().filter_map(XMLNode::as_element)
+}
+
+/// The same, to be changed.
+pub fn children_mut(element: &mut Element) -> impl Iterator<Item = &mut Element> {
+    element.children.iter_mut().filter_map(XMLNode::as_mut_element)
+}
+
+/// Adds an element as the last one.
+pub fn push(element: &mut Element, child: Element) {
+    element.children.push(XMLNode::Element(child));
+}
+
+/// Keeps those of the elements directly below an element that are to be kept.
+pub fn retain(element: &mut Element, mut keep: impl FnMut(&Element) -> bool) {
+    element.children.retain(|child| child.as_element().is_none_or(&mut keep));
+}
+
+/// Sets the child of this name: replaces the first one, or adds it as the last.
+pub fn set(element: &mut Element, child: Element) {
+    match element.get_mut_child(child.name.as_str()) {
+        Some(there) => *there = child,
+        None => push(element, child),
     }
-    if item.contains(&empty) {
-        return item.replacen(&empty, &whole, 1);
+}
+
+/// The text of the child of this name; empty when it has none.
+pub fn text(element: &Element, child: &str) -> Option<String> {
+    element.get_child(child).map(|child| child.get_text().unwrap_or_default().into_owned())
+}
+
+/// The first element of this name, the element itself and everything below it, in the order of the document.
+pub fn find<'a>(element: &'a Element, name: &str) -> Option<&'a Element> {
+    if element.name == name {
+        return Some(element);
     }
-    match item.rfind("</") {
-        Some(end) => format!("{}{whole}{}", &item[..end], &item[end..]),
-        None => item.to_owned(),
+    children(element).find_map(|child| find(child, name))
+}
+
+/// The same, to be changed.
+pub fn find_mut<'a>(element: &'a mut Element, name: &str) -> Option<&'a mut Element> {
+    if element.name == name {
+        return Some(element);
     }
+    children_mut(element).find_map(|child| find_mut(child, name))
+}
+
+/// The text of the first element of this name.
+pub fn find_text(element: &Element, name: &str) -> Option<String> {
+    find(element, name).map(|found| found.get_text().unwrap_or_default().into_owned())
+}
+
+/// Visits every element of this name, those inside of others of the name last.
+pub fn visit(element: &mut Element, name: &str, visitor: &mut dyn FnMut(&mut Element)) {
+    if element.name == name {
+        visitor(element);
+    }
+    for child in children_mut(element) {
+        visit(child, name, visitor);
+    }
+}
+
+/// The entries of the first list of this name: `<item>`s or `<member>`s directly below it.
+pub fn entries_mut<'a>(root: &'a mut Element, list: &str) -> impl Iterator<Item = &'a mut Element> {
+    find_mut(root, list).into_iter().flat_map(children_mut)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_items_of_the_set_itself_are_changed() {
-        let answer =
-            "<R><set><item><t><item>a</item><item>b</item></t><id>1</id></item><item><id>2</id></item></set></R>";
-        let mut seen = Vec::new();
-        let out = map_items(answer, "set", |item| {
-            seen.push(content(item, "id").unwrap().to_owned());
-            (content(item, "id") == Some("2")).then(|| set(item, "new", "x"))
-        });
-        assert_eq!(seen, ["1", "2"]);
-        assert_eq!(out, "<R><set><item><id>2</id><new>x</new></item></set></R>");
-        assert_eq!(map_items("<R><set/></R>", "set", |_| None), "<R><set/></R>");
+    fn root(text: &str) -> Element {
+        parse(text.as_bytes()).unwrap()
     }
 
     #[test]
-    fn members_are_told_from_those_inside_them() {
-        let answer = "<R><Listeners><member><Port>80</Port><Actions><member>a</member></Actions></member> <member><Port>443</Port></member></Listeners></R>";
-        let ports = members(answer, "Listeners").into_iter().map(|member| content(member, "Port").unwrap());
-        assert_eq!(ports.collect::<Vec<_>>(), ["80", "443"]);
-        assert!(members("<R><Listeners/></R>", "Listeners").is_empty());
+    fn elements_of_one_name_are_told_apart_by_their_place() {
+        // As DescribeVolumes answers: the status of an attachment is not that of the volume.
+        let volumes = "<R><volumeSet><item><attachmentSet><item><status>attached</status></item></attachmentSet>\
+                       <volumeId>vol-1</volumeId><status>in-use</status></item></volumeSet></R>";
+        let mut changed = root(volumes);
+        for volume in entries_mut(&mut changed, "volumeSet") {
+            assert_eq!(text(volume, "status").as_deref(), Some("in-use"));
+            set(volume, leaf("status", "error"));
+        }
+        assert_eq!(write(&changed), volumes.replace("in-use", "error"));
     }
 
     #[test]
     fn an_element_is_replaced_filled_or_added() {
-        assert_eq!(set("<item><a>1</a></item>", "a", "2"), "<item><a>2</a></item>");
-        assert_eq!(set("<item><a/></item>", "a", "2"), "<item><a>2</a></item>");
-        assert_eq!(set("<item></item>", "a", "2"), "<item><a>2</a></item>");
+        for (before, after) in [
+            ("<item><a>1</a></item>", "<item><a>2</a></item>"),
+            ("<item><a /></item>", "<item><a>2</a></item>"),
+            ("<item/>", "<item><a>2</a></item>"),
+            ("<item><b>1</b></item>", "<item><b>1</b><a>2</a></item>"),
+        ] {
+            let mut element = root(before);
+            set(&mut element, leaf("a", "2"));
+            assert_eq!(write(&element), after);
+        }
+    }
+
+    #[test]
+    fn a_document_is_written_as_it_was_read() {
+        for document in [
+            "<R xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><set><item><v>a &amp; b &lt;c&gt;</v></item></set></R>",
+            "<R><v> </v><w>a\n b</w><e /></R>",
+        ] {
+            let written = write(&root(document));
+            assert_eq!(root(&written), root(document));
+            assert_eq!(written.matches("xmlns").count(), document.matches("xmlns").count(), "{written}");
+        }
+        assert_eq!(text(&root("<R><v> </v></R>"), "v").as_deref(), Some(" "));
+        let made = write(&in_namespace(node("R", [leaf("v", "<&>")]), "http://x/"));
+        assert_eq!(made.matches("xmlns=\"http://x/\"").count(), 1, "{made}");
+        assert_eq!(text(&root(&made), "v").as_deref(), Some("<&>"));
+        assert_eq!(change(Bytes::from_static(b"{}"), |_| unreachable!()), "{}");
     }
 }

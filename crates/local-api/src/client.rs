@@ -84,7 +84,7 @@ impl Client {
         self.call("POST", "/faults", &json(rules))
     }
 
-    /// Replaces the faults of the AWS API, and begins to count anew.
+    /// Replaces the faults of the AWS API, and begins to count from zero.
     ///
     /// # Errors
     /// As [`Self::machines`].

@@ -181,7 +181,7 @@ pub enum ParseError {
     SameId {
         /// The second's number in the list, from 1.
         number: usize,
-        /// The name.
+        /// The id that both have.
         id: String,
     },
     /// None in so many would be hit.
@@ -233,7 +233,7 @@ pub struct Counts {
 /// How far the newest faults have come: all together, and each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The sums.
+    /// Sums over all faults.
     #[serde(flatten)]
     pub all: Counts,
     /// Each.
@@ -243,9 +243,9 @@ pub struct Progress {
 /// How far one fault has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OneProgress {
-    /// Its name.
+    /// The id that the fault was given, or its number in the list.
     pub id: String,
-    /// Its counts.
+    /// Counts since it was set.
     #[serde(flatten)]
     pub counts: Counts,
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The server.
+/// Where the server listens.
 #[derive(Debug, Clone, Copy)]
 pub enum Endpoint<'a> {
     /// `HOST:PORT`.

@@ -13,8 +13,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
-use crate::ec2::{Machine, View};
 use crate::error::{Error, Result};
+use crate::observed_instances::{Machine, View};
 use futuswarm_aws_front::clients::Clients;
 use futuswarm_aws_front::clock;
 use futuswarm_aws_front::server::{self, Body, full};
@@ -37,7 +37,6 @@ struct Credentials {
     until: SystemTime,
 }
 
-/// The server.
 pub struct Imds {
     region: String,
     account: String,
@@ -192,7 +191,7 @@ impl Imds {
             return status(StatusCode::BAD_REQUEST);
         };
         let mut random = [0_u8; 24];
-        if rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).is_err() {
+        if getrandom::fill(&mut random).is_err() {
             return status(StatusCode::INTERNAL_SERVER_ERROR);
         }
         let token = hex::encode(random);
@@ -255,7 +254,7 @@ impl Imds {
             .instance_profile()
             .and_then(|profile| profile.roles().first())
             .map(|role| role.role_name().to_owned());
-        let role = role.ok_or_else(|| Error::Config(format!("the instance profile {name} has no role")))?;
+        let role = role.ok_or_else(|| Error::Incomplete(format!("the instance profile {name} has no role")))?;
         lock(&self.roles).insert(profile.to_owned(), role.clone());
         Ok(role)
     }
@@ -273,8 +272,8 @@ impl Imds {
         // A task of its own: whoever asked may have given up meanwhile, and the role must get its trust back all the same.
         let assumed =
             tokio::spawn(async move { assume::assume(&clients, &sessions, &account, &of_role, &of_instance).await });
-        let assumed = assumed.await.map_err(|error| Error::Config(error.to_string()))??;
-        let issued = assumed.credentials().ok_or_else(|| Error::Config("STS issued no credentials".to_owned()))?;
+        let assumed = assumed.await??;
+        let issued = assumed.credentials().ok_or_else(|| Error::Incomplete("STS issued no credentials".to_owned()))?;
         let user_id = assumed.assumed_role_user().map(|user| user.assumed_role_id().to_owned()).unwrap_or_default();
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.expiration().secs().unsigned_abs());
         let principal = Principal { role: role.to_owned(), user_id, instance: instance.to_owned() };
@@ -288,7 +287,7 @@ impl Imds {
             "Token": issued.session_token(),
             "Expiration": clock::rfc3339(until),
         });
-        let json = serde_json::to_string_pretty(&json).map_err(|error| Error::Config(error.to_string()))?;
+        let json = serde_json::to_string_pretty(&json)?;
         lock(&self.credentials).insert(key, Credentials { json: json.clone(), until });
         Ok(json)
     }

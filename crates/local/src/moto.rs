@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futuswarm_aws::Error as AwsError;
 use tokio::process::Child;
 
-use crate::child::{self, argv};
+use crate::child::{self, args};
 use crate::error::{Error, Result, file};
 use futuswarm_aws_front::clients::{self, Clients, Keys};
 use futuswarm_local_api::http::{self, Endpoint};
@@ -28,7 +28,6 @@ const OWNER: &str = "futuswarm-local-owner";
 pub struct Moto {
     /// Where it listens.
     pub address: SocketAddr,
-    /// Its process.
     pub process: Child,
     /// The account owner's keys.
     pub keys: Keys,
@@ -40,11 +39,11 @@ pub struct Moto {
 pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
     let port = free_port()?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut words = argv([python.as_os_str()]);
-    words.extend(argv(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]));
+    let mut argv = args([python.as_os_str()]);
+    argv.extend(args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]));
     let output = std::fs::File::create(log).map_err(file("cannot create", log))?;
     let errors = output.try_clone().map_err(file("cannot use", log))?;
-    let mut process = child::command(&words, None)
+    let mut process = child::command(&argv, None)
         // Loading the catalogue of public images costs seconds, and nothing here uses one.
         .env("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         .env("MOTO_ENABLE_ISO_REGIONS", "false")
@@ -56,7 +55,7 @@ pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
         .stdout(Stdio::from(output))
         .stderr(Stdio::from(errors))
         .spawn()
-        .map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })?;
+        .map_err(|error| Error::Command { command: child::command_line(&argv), detail: error.to_string() })?;
     wait_until_it_answers(address, &mut process, log).await?;
 
     // Until enforcement is switched on, any keys do.
@@ -80,7 +79,7 @@ pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
         .send()
         .await
         .map_err(|error| AwsError::new("CreateAccessKey", error))?;
-    let key = made.access_key.ok_or_else(|| Error::Config("the AWS emulator made no access key".to_owned()))?;
+    let key = made.access_key.ok_or_else(|| Error::Incomplete("the AWS emulator made no access key".to_owned()))?;
     let keys = Keys { id: key.access_key_id, secret: key.secret_access_key };
     let answer = exchange(address, "POST", "/moto-api/reset-auth", "0").await;
     let answer = answer.map_err(|error| Error::Http { what: ENFORCEMENT.to_owned(), detail: error.to_string() })?;
@@ -90,7 +89,7 @@ pub async fn start(python: &Path, region: &str, log: &Path) -> Result<Moto> {
     let clients = Clients::new(&clients::config(&endpoint, region, &keys).await);
     let identity =
         clients.sts.get_caller_identity().send().await.map_err(|error| AwsError::new("GetCallerIdentity", error))?;
-    let account = identity.account.ok_or_else(|| Error::Config("the AWS emulator has no account".to_owned()))?;
+    let account = identity.account.ok_or_else(|| Error::Incomplete("the AWS emulator has no account".to_owned()))?;
     tracing::info!(%address, account, "the AWS emulator answers and enforces IAM");
     Ok(Moto { address, process, keys, account })
 }

@@ -25,7 +25,7 @@ pub enum State {
 
 /// What a snapshot is asked to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct SnapshotSpec {
     /// Size in GiB.
     pub gib: u64,
     /// The snapshot whose blocks it begins with.
@@ -38,7 +38,7 @@ pub struct Wanted {
 #[derive(Debug)]
 pub struct Snapshot {
     /// What was asked for.
-    pub wanted: Wanted,
+    pub spec: SnapshotSpec,
     /// Where it is in its life.
     pub state: State,
     /// Its content; absent blocks are holes.
@@ -53,11 +53,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// How many blocks fit into it.
     pub fn capacity(&self) -> u64 {
-        (self.wanted.gib << 30) / BLOCK as u64
+        (self.spec.gib << 30) / BLOCK as u64
     }
 }
 
-/// All snapshots.
+/// The snapshots of all regions, by id, and the folder of their files.
 #[derive(Debug)]
 pub struct Snapshots {
     dir: PathBuf,
@@ -79,7 +79,7 @@ impl Snapshots {
         self.dir.join(format!("{id}.raw"))
     }
 
-    /// A snapshot.
+    /// The snapshot with this id.
     ///
     /// # Errors
     /// When there is none.
@@ -91,9 +91,9 @@ impl Snapshots {
     ///
     /// # Errors
     /// When that call asked for something else.
-    pub fn by_token(&self, wanted: &Wanted) -> Result<Option<&str>, Refusal> {
-        match self.all.iter().find(|(_, snapshot)| snapshot.wanted.token == wanted.token) {
-            Some((id, snapshot)) if snapshot.wanted == *wanted => Ok(Some(id)),
+    pub fn by_token(&self, spec: &SnapshotSpec) -> Result<Option<&str>, Refusal> {
+        match self.all.iter().find(|(_, snapshot)| snapshot.spec.token == spec.token) {
+            Some((id, snapshot)) if snapshot.spec == *spec => Ok(Some(id)),
             Some(_) => Err(Refusal::conflict("the client token was used for another snapshot")),
             None => Ok(None),
         }
@@ -103,29 +103,29 @@ impl Snapshots {
     ///
     /// # Errors
     /// When the size or the parent cannot be.
-    pub fn check(&self, wanted: &Wanted) -> Result<(), Refusal> {
-        if wanted.gib == 0 || wanted.gib > 65_536 {
-            return Err(Refusal::invalid("INVALID_VOLUME_SIZE", format!("{} GiB is no size of a volume", wanted.gib)));
+    pub fn check(&self, spec: &SnapshotSpec) -> Result<(), Refusal> {
+        if spec.gib == 0 || spec.gib > 65_536 {
+            return Err(Refusal::invalid("INVALID_VOLUME_SIZE", format!("{} GiB is no size of a volume", spec.gib)));
         }
-        let Some(parent) = &wanted.parent else { return Ok(()) };
+        let Some(parent) = &spec.parent else { return Ok(()) };
         let found = self.get(parent)?;
         if found.state == State::Pending {
             return Err(Refusal::invalid("INVALID_SNAPSHOT_ID", format!("the parent {parent} is not completed")));
         }
-        if found.wanted.gib > wanted.gib {
-            let message = format!("{} GiB is less than the parent's {} GiB", wanted.gib, found.wanted.gib);
+        if found.spec.gib > spec.gib {
+            let message = format!("{} GiB is less than the parent's {} GiB", spec.gib, found.spec.gib);
             return Err(Refusal::invalid("INVALID_VOLUME_SIZE", message));
         }
         Ok(())
     }
 
     /// Takes a snapshot whose file is there: empty, or a copy of the parent's.
-    pub fn begin(&mut self, id: &str, wanted: Wanted, file: File) {
-        let parent = wanted.parent.as_ref().and_then(|parent| self.all.get(parent));
+    pub fn begin(&mut self, id: &str, spec: SnapshotSpec, file: File) {
+        let parent = spec.parent.as_ref().and_then(|parent| self.all.get(parent));
         let blocks = parent.map(|parent| parent.blocks.clone()).unwrap_or_default();
         let path = self.file_of(id);
         let (put, open) = (BTreeMap::new(), Some(file));
-        self.all.insert(id.to_owned(), Snapshot { wanted, state: State::Pending, file: path, blocks, put, open });
+        self.all.insert(id.to_owned(), Snapshot { spec, state: State::Pending, file: path, blocks, put, open });
     }
 
     /// Takes a block; `checksum` is what the caller says its SHA-256 is.
@@ -183,7 +183,7 @@ impl Snapshots {
     }
 
     /// Its state as somebody who asks EC2 sees it; the first who asks after the completion sees it pending.
-    pub fn look(&mut self, id: &str) -> Option<State> {
+    pub fn poll(&mut self, id: &str) -> Option<State> {
         let snapshot = self.all.get_mut(id)?;
         let seen = snapshot.state;
         if seen == State::Completing {
@@ -198,11 +198,11 @@ impl Snapshots {
     /// When there is no such snapshot or the file cannot be shared.
     pub fn copied(&mut self, source: &str, copy: &str) -> Result<(), Refusal> {
         let found = self.get(source)?;
-        let (wanted, blocks) = (Wanted { token: String::new(), ..found.wanted.clone() }, found.blocks.clone());
+        let (spec, blocks) = (SnapshotSpec { token: String::new(), ..found.spec.clone() }, found.blocks.clone());
         let file = self.file_of(copy);
         std::fs::hard_link(&found.file, &file)
             .map_err(|error| Refusal::internal(format!("{}: {error}", file.display())))?;
-        let snapshot = Snapshot { wanted, state: State::Completed, file, blocks, put: BTreeMap::new(), open: None };
+        let snapshot = Snapshot { spec, state: State::Completed, file, blocks, put: BTreeMap::new(), open: None };
         self.all.insert(copy.to_owned(), snapshot);
         Ok(())
     }
@@ -268,7 +268,7 @@ impl Snapshots {
             if id == ancestor {
                 return true;
             }
-            current = self.all.get(id).and_then(|snapshot| snapshot.wanted.parent.as_deref());
+            current = self.all.get(id).and_then(|snapshot| snapshot.spec.parent.as_deref());
         }
         false
     }
@@ -344,16 +344,16 @@ fn copy_data(from: &File, to: &File) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn wanted(parent: Option<&str>, token: &str) -> Wanted {
-        Wanted { gib: 1, parent: parent.map(str::to_owned), token: token.to_owned() }
+    fn spec(parent: Option<&str>, token: &str) -> SnapshotSpec {
+        SnapshotSpec { gib: 1, parent: parent.map(str::to_owned), token: token.to_owned() }
     }
 
     fn begin(snapshots: &mut Snapshots, id: &str, parent: Option<&str>) {
-        let wanted = wanted(parent, id);
-        snapshots.check(&wanted).unwrap();
+        let spec = spec(parent, id);
+        snapshots.check(&spec).unwrap();
         let parent = parent.map(|parent| snapshots.file_of(parent));
         let file = make_file(&snapshots.file_of(id), 1, parent.as_deref()).unwrap();
-        snapshots.begin(id, wanted, file);
+        snapshots.begin(id, spec, file);
     }
 
     fn put(snapshots: &mut Snapshots, id: &str, index: u32, byte: u8) -> [u8; 32] {
@@ -411,12 +411,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut snapshots = Snapshots::new(dir.path().join("snapshots"));
         begin(&mut snapshots, "snap-1", None);
-        assert_eq!(snapshots.by_token(&wanted(None, "snap-1")), Ok(Some("snap-1")));
-        assert_eq!(snapshots.by_token(&wanted(None, "other")), Ok(None));
-        assert!(snapshots.by_token(&Wanted { gib: 2, ..wanted(None, "snap-1") }).is_err());
+        assert_eq!(snapshots.by_token(&spec(None, "snap-1")), Ok(Some("snap-1")));
+        assert_eq!(snapshots.by_token(&spec(None, "other")), Ok(None));
+        assert!(snapshots.by_token(&SnapshotSpec { gib: 2, ..spec(None, "snap-1") }).is_err());
         snapshots.complete("snap-1", 0, None).unwrap();
-        assert_eq!(snapshots.look("snap-1"), Some(State::Completing));
-        assert_eq!(snapshots.look("snap-1"), Some(State::Completed));
+        assert_eq!(snapshots.poll("snap-1"), Some(State::Completing));
+        assert_eq!(snapshots.poll("snap-1"), Some(State::Completed));
         snapshots.copied("snap-1", "snap-2").unwrap();
         snapshots.remove("snap-1");
         assert!(!snapshots.file_of("snap-1").exists() && snapshots.file_of("snap-2").exists());

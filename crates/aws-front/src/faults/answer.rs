@@ -20,7 +20,7 @@ pub fn instead(fault: &ApiFault, service: &Service, method: &Method, form: Optio
         ApiFault::Activities { activities } => {
             let form = form.cloned().unwrap_or_default();
             let described = activities::described(activities, &form, OffsetDateTime::now_utc());
-            return result("DescribeScalingActivities", service.name(), &described);
+            return result("DescribeScalingActivities", service, described);
         }
         ApiFault::Refused { code, message, status } => {
             let status = status.and_then(|status| StatusCode::from_u16(status).ok());
@@ -87,6 +87,6 @@ mod tests {
         let fault = ApiFault::Activities { activities: Vec::new() };
         let answer = instead(&fault, &Service::AutoScaling, &Method::POST, Some(&Form::default()));
         assert_eq!(answer.status(), StatusCode::OK);
-        assert!(text(answer).await.contains("<DescribeScalingActivitiesResult><Activities></Activities>"));
+        assert!(text(answer).await.contains("<DescribeScalingActivitiesResult><Activities/>"));
     }
 }

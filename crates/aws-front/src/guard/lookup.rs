@@ -16,7 +16,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::clients::Clients;
-use crate::xml::content;
+use crate::xml;
 
 /// For one question that does no work worth waiting for.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -26,7 +26,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Bucket {
     /// How objects are sealed that say nothing of it.
     pub sealing: Option<Sealing>,
-    /// Its policy.
     pub policy: Option<Value>,
 }
 
@@ -48,9 +47,8 @@ struct Known {
     buckets: BTreeMap<String, Arc<Bucket>>,
 }
 
-/// The lookup.
 pub struct Lookup {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     /// The same, for requests without a client.
     bypass: SocketAddr,
@@ -190,9 +188,10 @@ fn read(text: &str) -> Value {
 
 /// The encryption of a bucket, if it is with a key of the account: AWS's own keys are open to everybody who may use S3.
 fn sealing(answer: &str) -> Option<Sealing> {
-    let by_kms = content(answer, "SSEAlgorithm")?.starts_with("aws:kms");
-    let key = content(answer, "KMSMasterKeyID").filter(|key| by_kms && !key.ends_with("alias/aws/s3"))?;
-    Some(Sealing { key: key.to_owned(), for_bucket: content(answer, "BucketKeyEnabled") == Some("true") })
+    let answer = xml::parse(answer.as_bytes()).ok()?;
+    let by_kms = xml::find_text(&answer, "SSEAlgorithm")?.starts_with("aws:kms");
+    let key = xml::find_text(&answer, "KMSMasterKeyID").filter(|key| by_kms && !key.ends_with("alias/aws/s3"))?;
+    Some(Sealing { key, for_bucket: xml::find_text(&answer, "BucketKeyEnabled").as_deref() == Some("true") })
 }
 
 #[cfg(test)]

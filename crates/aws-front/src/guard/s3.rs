@@ -9,7 +9,6 @@ use percent_encoding::percent_decode_str;
 pub struct Need {
     /// For example `s3:GetObject`.
     pub action: String,
-    /// Its ARN.
     pub resource: String,
     /// For example `s3:prefix`.
     pub context: Vec<(String, String)>,

@@ -6,11 +6,11 @@
 use http::Response;
 
 use super::classic;
-use super::request::{OperationRequest, Outcome, refused, whole};
+use super::request::{OperationRequest, Outcome, Refusal, whole};
 use crate::call::Call;
 use crate::form::Form;
 use crate::server::Body;
-use crate::xml;
+use crate::xml::{self, Element, node};
 
 /// What can be made, and how it is looked for.
 struct Kind {
@@ -60,21 +60,21 @@ impl Kind {
     }
 
     /// What the creation finds among what is there.
-    fn found(&self, call: &Call, described: &str) -> Found {
+    fn found(&self, call: &Call, described: &Element) -> Found {
         let port = call.form.get("Port").filter(|_| self.set == "Listeners");
-        let there = xml::members(described, self.set)
-            .into_iter()
-            .find(|member| port.is_none() || xml::content(member, "Port") == port);
+        let there = xml::find(described, self.set).into_iter().flat_map(xml::children);
+        let there = there.into_iter().find(|member| port.is_none() || xml::text(member, "Port").as_deref() == port);
         let Some(there) = there else { return Found::Nothing };
-        let differs = |(field, element): &(&str, &str)| call.form.get(field) != xml::content(there, element);
+        let differs =
+            |(field, element): &(&str, &str)| call.form.get(field) != xml::find_text(there, element).as_deref();
         match port {
             Some(port) if SETTINGS.iter().any(differs) => {
                 Found::Other(format!("A listener already exists on this port for this load balancer ({port})"))
             }
-            _ => Found::Same(format!(
-                "<{0}Response><{0}Result><{1}>{there}</{1}></{0}Result></{0}Response>",
-                self.create, self.set
-            )),
+            _ => {
+                let created = node(&format!("{}Result", self.create), [node(self.set, [there.clone()])]);
+                Found::Same(node(&format!("{}Response", self.create), [created]))
+            }
         }
     }
 }
@@ -83,7 +83,7 @@ impl Kind {
 enum Found {
     Nothing,
     /// With the answer to its creation.
-    Same(String),
+    Same(Element),
     /// With what AWS says to that.
     Other(String),
 }
@@ -96,10 +96,11 @@ pub async fn answer(asked: &OperationRequest<'_>) -> Outcome<Option<Response<Bod
     if !head.status.is_success() {
         return Ok(None);
     }
-    Ok(match kind.found(asked.call, &String::from_utf8_lossy(&body)) {
+    let Ok(described) = xml::parse(&body) else { return Ok(None) };
+    Ok(match kind.found(asked.call, &described) {
         Found::Nothing => None,
-        Found::Same(created) => Some(whole(head, created)),
-        Found::Other(message) => Some(refused("DuplicateListener", &message)),
+        Found::Same(created) => Some(whole(head, xml::write(&created))),
+        Found::Other(message) => Some(asked.refuse(&Refusal::new("DuplicateListener", message))),
     })
 }
 
@@ -114,7 +115,7 @@ mod tests {
     }
 
     fn found(call: &Call, described: &str) -> Found {
-        Kind::of(call).unwrap().found(call, described)
+        Kind::of(call).unwrap().found(call, &xml::parse(described.as_bytes()).unwrap())
     }
 
     #[test]
@@ -135,8 +136,8 @@ mod tests {
         assert_eq!(
             found(&created, there),
             Found::Same(
-                "<CreateLoadBalancerResponse><CreateLoadBalancerResult><LoadBalancers><member><LoadBalancerArn>arn</LoadBalancerArn></member></LoadBalancers></CreateLoadBalancerResult></CreateLoadBalancerResponse>"
-                    .to_owned()
+                xml::parse(b"<CreateLoadBalancerResponse><CreateLoadBalancerResult><LoadBalancers><member><LoadBalancerArn>arn</LoadBalancerArn></member></LoadBalancers></CreateLoadBalancerResult></CreateLoadBalancerResponse>")
+                    .unwrap()
             )
         );
         assert_eq!(found(&created, "<R><LoadBalancers/></R>"), Found::Nothing);
@@ -153,7 +154,9 @@ mod tests {
             ))
         };
         assert_eq!(found(&create("443", "t"), there), Found::Nothing);
-        assert!(matches!(found(&create("80", "t"), there), Found::Same(answer) if answer.contains("<ListenerArn>l<")));
+        assert!(
+            matches!(found(&create("80", "t"), there), Found::Same(answer) if xml::find_text(&answer, "ListenerArn").as_deref() == Some("l"))
+        );
         assert!(matches!(found(&create("80", "other"), there), Found::Other(message) if message.contains("(80)")));
     }
 }

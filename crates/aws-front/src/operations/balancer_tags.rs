@@ -1,11 +1,8 @@
 //! The tags that load balancers take: fewer characters than those of EC2, and of classic ones fewer tags. The emulator takes any.
 
-use http::Response;
-
 use super::classic;
-use super::request::refused;
+use super::request::Refusal;
 use crate::call::Call;
-use crate::server::Body;
 
 /// In characters: "Maximum key length—127 Unicode characters", "Maximum value length—255 Unicode characters", "Do not use leading or
 /// trailing spaces" (Elastic Load Balancing User Guides, "Tag your Application Load Balancer" and "Tag your Classic Load Balancer").
@@ -16,23 +13,19 @@ const MOST_OF_CLASSIC: usize = 10;
 const MOST: usize = 50;
 
 /// The refusal of a call whose tags AWS would not take.
-pub fn refusal(call: &Call) -> Option<Response<Body>> {
-    problem(call).map(|(code, message)| refused(code, &message))
-}
-
-fn problem(call: &Call) -> Option<(&'static str, String)> {
+pub fn refusal(call: &Call) -> Option<Refusal> {
     let tags = call.form.structures("Tags.member");
-    let most = if call.form.get("Version") == Some(classic::VERSION) { MOST_OF_CLASSIC } else { MOST };
+    let most = if classic::is_classic(&call.form) { MOST_OF_CLASSIC } else { MOST };
     if tags.len() > most {
         let message = "The quota for the number of tags that can be assigned to a load balancer has been reached";
-        return Some(("TooManyTags", message.to_owned()));
+        return Some(Refusal::new("TooManyTags", message));
     }
     tags.iter().find_map(|tag| {
         let (key, value) = (tag.get("Key").unwrap_or_default(), tag.get("Value").unwrap_or_default());
         let fits = |text: &str, longest: usize| text.chars().count() <= longest && text.trim() == text;
         let good = fits(key, LONGEST.0) && fits(value, LONGEST.1);
-        (!good)
-            .then(|| ("ValidationError", format!("The tag '{key}' = '{value}' is not one that a load balancer takes")))
+        let message = || format!("The tag '{key}' = '{value}' is not one that a load balancer takes");
+        (!good).then(|| Refusal::new("ValidationError", message()))
     })
 }
 
@@ -50,7 +43,7 @@ mod tests {
             form.set(&format!("Tags.member.{}.Value", index + 1), *value);
         }
         let call = Call { service: Service::ElasticLoadBalancing, action: "AddTags".to_owned(), form };
-        problem(&call).map(|(code, _)| code)
+        refusal(&call).map(|refusal| refusal.code)
     }
 
     #[test]

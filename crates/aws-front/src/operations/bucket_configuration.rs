@@ -4,6 +4,8 @@
 use http::Method;
 use http::request::Parts;
 
+use crate::xml::Element;
+
 const WRONG: &str = "GetBucketVersioningResponse";
 const RIGHT: &str = "VersioningConfiguration";
 
@@ -14,21 +16,23 @@ pub fn is_asked(parts: &Parts) -> bool {
 }
 
 /// Renames the root element.
-pub fn complete(answer: &str) -> String {
-    answer.replace(&format!("<{WRONG}"), &format!("<{RIGHT}")).replace(&format!("</{WRONG}>"), &format!("</{RIGHT}>"))
+pub fn complete(answer: &mut Element) {
+    if answer.name == WRONG {
+        RIGHT.clone_into(&mut answer.name);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::xml;
 
     #[test]
     fn the_root_element_gets_its_name() {
-        assert_eq!(
-            complete("<GetBucketVersioningResponse xmlns=\"x\"><Status>Enabled</Status></GetBucketVersioningResponse>"),
-            "<VersioningConfiguration xmlns=\"x\"><Status>Enabled</Status></VersioningConfiguration>"
-        );
-        assert_eq!(complete("<GetBucketVersioningResponse/>"), "<VersioningConfiguration/>");
+        let wrong = "<GetBucketVersioningResponse xmlns=\"x\"><Status>Enabled</Status></GetBucketVersioningResponse>";
+        let mut answer = xml::parse(wrong.as_bytes()).unwrap();
+        complete(&mut answer);
+        assert_eq!(xml::write(&answer), wrong.replace(WRONG, RIGHT));
         let asked = |method: &str, uri: &str| {
             is_asked(&http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0)
         };

@@ -8,21 +8,20 @@ use std::sync::{Mutex, PoisonError};
 use aws_sdk_acm::types::{CertificateDetail, CertificateStatus, DomainValidation};
 use aws_sdk_route53::types::{HostedZone, ResourceRecordSet};
 use futuswarm_aws::Error as AwsError;
-use http::{Response, StatusCode};
-use serde_json::{Value, json};
+use http::Response;
+use serde_json::Value;
 
-use super::request::{OperationRequest, Outcome, refused, whole};
+use super::request::{OperationRequest, Outcome, Refusal, whole};
 use crate::clients::Clients;
 use crate::form::Form;
-use crate::server::{Body, full};
-use crate::service::Service;
+use crate::server::Body;
 
 /// What a certificate that is not issued does not have yet.
 const ONLY_ISSUED: [&str; 4] = ["IssuedAt", "NotBefore", "NotAfter", "Serial"];
 const PENDING: &str = "PENDING_VALIDATION";
 /// Certificates and their validation.
 pub struct Certificates {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     /// ARNs of those whose records have stood: an issued certificate stays one.
     issued: Mutex<BTreeSet<String>>,
@@ -39,44 +38,30 @@ impl Certificates {
         Self { inner, issued: Mutex::default(), deletions: AtomicU32::new(0) }
     }
 
-    /// The answer to a call about certificates.
+    /// Tells whether a certificate is issued, and what of it is proven.
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        match (&asked.call.service, asked.call.action.as_str()) {
-            (Service::Acm, "DescribeCertificate") => self.describe(asked).await.map(Some),
-            (Service::Acm, "ListCertificates") => self.list(asked).await.map(Some),
-            (Service::Acm, "GetCertificate") => self.get(asked).await,
-            (Service::Acm, "RequestCertificate") if asked.trusted => self.request(asked).await.map(Some),
-            (Service::Acm, "DeleteCertificate") => {
-                let (head, body) = asked.forward_unchanged().await?;
-                if head.status.is_success() {
-                    self.deletions.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(Some(whole(head, body)))
-            }
-            (Service::ElasticLoadBalancing, _) => self.listener(asked).await,
-            _ => Ok(None),
-        }
-    }
-
-    async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Response<Body>> {
+    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let (head, body) = asked.forward_unchanged().await?;
-        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(whole(head, body)) };
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(Some(whole(head, body))) };
         if let Some(certificate) = answer.get_mut("Certificate") {
             let standing = self.standing().await?;
             self.complete(certificate, &standing);
         }
-        Ok(whole(head, answer.to_string()))
+        Ok(Some(whole(head, answer.to_string())))
     }
 
-    async fn list(&self, asked: &OperationRequest<'_>) -> Outcome<Response<Body>> {
+    /// Completes the certificates that are listed.
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub async fn list(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let mut request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
         let statuses = request.as_object_mut().and_then(|request| request.remove("CertificateStatuses"));
         let (head, body) =
             asked.forward(if statuses.is_some() { request.to_string().into() } else { asked.body.clone() }).await?;
-        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(whole(head, body)) };
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(Some(whole(head, body))) };
         if let Some(summaries) = answer.get_mut("CertificateSummaryList").and_then(Value::as_array_mut) {
             let standing = self.standing().await?;
             for summary in summaries.iter_mut() {
@@ -96,12 +81,18 @@ impl Certificates {
             let wanted = statuses.as_ref().and_then(Value::as_array);
             summaries.retain(|summary| wanted.is_none_or(|wanted| wanted.contains(&summary["Status"])));
         }
-        Ok(whole(head, answer.to_string()))
+        Ok(Some(whole(head, answer.to_string())))
     }
 
     /// The emulator fails on an idempotency token whose certificate was deleted; so what was asked for before a deletion is
     /// another wish than what is asked for after it.
-    async fn request(&self, asked: &OperationRequest<'_>) -> Outcome<Response<Body>> {
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub async fn request(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        if !asked.trusted {
+            return Ok(None);
+        }
         let mut request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
         let deletions = self.deletions.load(Ordering::Relaxed);
         let (head, body) = match request["IdempotencyToken"].as_str().map(|token| format!("{token}{deletions}")) {
@@ -111,33 +102,51 @@ impl Certificates {
             }
             _ => asked.forward_unchanged().await?,
         };
-        Ok(whole(head, body))
+        Ok(Some(whole(head, body)))
     }
 
-    async fn get(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Deletes a certificate, and counts that.
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub async fn delete(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let (head, body) = asked.forward_unchanged().await?;
+        if head.status.is_success() {
+            self.deletions.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Some(whole(head, body)))
+    }
+
+    /// Refuses a certificate that is not issued.
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub async fn get(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
         let Some(arn) = request["CertificateArn"].as_str() else { return Ok(None) };
         if self.is_issued(arn).await? != Some(false) {
             return Ok(None);
         }
-        let body = json!({ "__type": "RequestInProgressException", "message": format!("Certificate request in progress for {arn}") });
-        let mut response = Response::new(full(body.to_string()));
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        Ok(Some(response))
+        let message = format!("Certificate request in progress for {arn}");
+        Ok(Some(asked.refuse(&Refusal::new("RequestInProgressException", message))))
     }
 
-    /// Calls that give a listener a certificate.
-    async fn listener(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let classic = asked.call.form.get("Version") == Some(super::classic::VERSION);
+    /// Refuses a call that gives a listener a certificate which is not issued.
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub async fn listener(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let classic = super::classic::is_classic(&asked.call.form);
         for arn in certificates(&asked.call.form) {
             if arn.contains(":acm:") && self.is_issued(&arn).await? == Some(false) {
-                return Ok(Some(if classic {
-                    refused("CertificateNotFound", &format!("Server Certificate not found for the key: {arn}"))
+                let refusal = if classic {
+                    Refusal::new("CertificateNotFound", format!("Server Certificate not found for the key: {arn}"))
                 } else {
                     let what =
                         "must have a fully-qualified domain name, a supported signature, and a supported key size.";
-                    refused("UnsupportedCertificate", &format!("The certificate '{arn}' {what}"))
-                }));
+                    Refusal::new("UnsupportedCertificate", format!("The certificate '{arn}' {what}"))
+                };
+                return Ok(Some(asked.refuse(&refusal)));
             }
         }
         Ok(None)

@@ -8,7 +8,7 @@ use http::Response;
 use super::request::{OperationRequest, Outcome, whole};
 use crate::form::Form;
 use crate::server::Body;
-use crate::xml::content;
+use crate::xml::{self, Element, leaf, node};
 
 /// The classic load balancer's version of the API.
 pub const VERSION: &str = "2012-06-01";
@@ -18,9 +18,6 @@ const DEFAULT_POLICY: &str = "ELBSecurityPolicy-2016-08";
 /// As in the emulator's answers about the other load balancers.
 const HOSTED_ZONE: &str = "Z2P70J7EXAMPLE";
 
-/// As the emulator shows a listener without policies.
-const NO_POLICIES: &str = "<PolicyNames/>";
-
 /// What was said of listeners: load balancer and port → protocol of its instances.
 #[derive(Default)]
 pub struct Classic {
@@ -28,30 +25,30 @@ pub struct Classic {
 }
 
 impl Classic {
-    /// The answer to a call about classic load balancers.
+    /// Notes how the listeners of a call speak to their instances, when the emulator accepts it.
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
-        if form.get("Version") != Some(VERSION) {
+    pub async fn create(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        if !is_classic(&asked.call.form) {
             return Ok(None);
         }
-        match asked.call.action.as_str() {
-            "CreateLoadBalancer" | "CreateLoadBalancerListeners" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                if head.status.is_success() {
-                    self.note(form);
-                }
-                Ok(Some(whole(head, body)))
-            }
-            "DescribeLoadBalancers" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                let text = self.complete(&String::from_utf8_lossy(&body));
-                Ok(Some(whole(head, text)))
-            }
-            _ => Ok(None),
+        let (head, body) = asked.forward_unchanged().await?;
+        if head.status.is_success() {
+            self.note(&asked.call.form);
         }
+        Ok(Some(whole(head, body)))
+    }
+
+    /// Completes the load balancers that are listed.
+    ///
+    /// # Errors
+    /// When the emulator does not answer.
+    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        if !is_classic(&asked.call.form) {
+            return Ok(None);
+        }
+        asked.completed(|answer| self.complete(answer)).await.map(Some)
     }
 
     fn note(&self, form: &Form) {
@@ -67,52 +64,50 @@ impl Classic {
         }
     }
 
-    fn complete(&self, answer: &str) -> String {
+    fn complete(&self, answer: &mut Element) {
         let protocols = self.protocols.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut name = String::new();
-        let mut out = String::new();
-        let mut rest = answer;
-        // Names and listeners follow each other in the order of the document.
-        while let Some((at, element)) = ["LoadBalancerName", "Listener"]
-            .iter()
-            .filter_map(|element| Some((rest.find(&format!("<{element}>"))?, *element)))
-            .min()
-        {
-            let (before, from) = rest.split_at(at);
-            let end = format!("</{element}>");
-            let length = from.find(&end).map_or(from.len(), |at| at + end.len());
-            let (whole, later) = from.split_at(length);
-            out.push_str(before);
-            rest = later;
-            if element == "LoadBalancerName" {
-                content(whole, element).unwrap_or_default().clone_into(&mut name);
-                out.push_str(whole);
-                continue;
-            }
-            let port = content(whole, "LoadBalancerPort").unwrap_or_default().to_owned();
-            match (protocols.get(&(name.clone(), port)), content(whole, "InstanceProtocol")) {
-                (Some(right), Some(wrong)) => {
-                    let element = |protocol: &str| format!("<InstanceProtocol>{protocol}</InstanceProtocol>");
-                    out.push_str(&whole.replacen(&element(wrong), &element(right), 1));
+        let has_zone = xml::find(answer, "CanonicalHostedZoneNameID").is_some();
+        for balancer in xml::entries_mut(answer, "LoadBalancerDescriptions") {
+            let name = xml::text(balancer, "LoadBalancerName").unwrap_or_default();
+            for described in xml::entries_mut(balancer, "ListenerDescriptions") {
+                let Some(listener) = described.get_mut_child("Listener") else { continue };
+                let port = xml::text(listener, "LoadBalancerPort").unwrap_or_default();
+                if let Some(protocol) = protocols.get(&(name.clone(), port)) {
+                    xml::set(listener, leaf("InstanceProtocol", protocol));
                 }
-                _ => out.push_str(whole),
+                let speaks_tls = xml::text(listener, "Protocol")
+                    .is_some_and(|protocol| ["HTTPS", "SSL"].contains(&protocol.as_str()));
+                let has_policies =
+                    described.get_child("PolicyNames").is_some_and(|names| xml::children(names).next().is_some());
+                if speaks_tls && !has_policies {
+                    xml::set(described, node("PolicyNames", [leaf("member", DEFAULT_POLICY)]));
+                }
             }
-            let speaks_tls = content(whole, "Protocol").is_some_and(|protocol| ["HTTPS", "SSL"].contains(&protocol));
-            if let Some(later) = rest.strip_prefix(NO_POLICIES).filter(|_| speaks_tls) {
-                out.push_str(&format!("<PolicyNames><member>{DEFAULT_POLICY}</member></PolicyNames>"));
-                rest = later;
+            if !has_zone && balancer.get_child("CanonicalHostedZoneName").is_some() {
+                xml::push(balancer, leaf("CanonicalHostedZoneNameID", HOSTED_ZONE));
             }
         }
-        out.push_str(rest);
-        let zone =
-            format!("</CanonicalHostedZoneName><CanonicalHostedZoneNameID>{HOSTED_ZONE}</CanonicalHostedZoneNameID>");
-        if out.contains("<CanonicalHostedZoneNameID>") { out } else { out.replace("</CanonicalHostedZoneName>", &zone) }
     }
+}
+
+/// Whether a call is one of the classic load balancer's version of the API.
+pub fn is_classic(form: &Form) -> bool {
+    form.get("Version") == Some(VERSION)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn completed(classic: &Classic, text: &str) -> String {
+        let mut answer = xml::parse(text.as_bytes()).unwrap();
+        classic.complete(&mut answer);
+        xml::write(&answer)
+    }
+
+    fn balancers(each: &[String]) -> String {
+        format!("<R><LoadBalancerDescriptions>{}</LoadBalancerDescriptions></R>", each.concat())
+    }
 
     #[test]
     fn listeners_speak_to_instances_as_they_were_told() {
@@ -123,18 +118,20 @@ mod tests {
         ));
         let listener = |port: &str, protocol: &str| {
             format!(
-                "<Listener><LoadBalancerPort>{port}</LoadBalancerPort><InstanceProtocol>{protocol}</InstanceProtocol></Listener>"
+                "<member><Listener><LoadBalancerPort>{port}</LoadBalancerPort><InstanceProtocol>{protocol}</InstanceProtocol></Listener></member>"
+            )
+        };
+        let balancer = |name: &str, listeners: &str, zone: &str| {
+            format!(
+                "<member><LoadBalancerName>{name}</LoadBalancerName><ListenerDescriptions>{listeners}</ListenerDescriptions><CanonicalHostedZoneName>n</CanonicalHostedZoneName>{zone}</member>"
             )
         };
         let answer = |first: &str, second: &str, zone: &str| {
-            let (one, two) = (listener("443", first), listener("22", second));
-            format!(
-                "<m><LoadBalancerName>a</LoadBalancerName><CanonicalHostedZoneName>n</CanonicalHostedZoneName>{zone}{one}{two}</m><m><LoadBalancerName>b</LoadBalancerName>{}</m>",
-                listener("443", "HTTPS")
-            )
+            let ours = listener("443", first) + &listener("22", second);
+            balancers(&[balancer("a", &ours, zone), balancer("b", &listener("443", "HTTPS"), zone)])
         };
         let zone = "<CanonicalHostedZoneNameID>Z2P70J7EXAMPLE</CanonicalHostedZoneNameID>";
-        assert_eq!(classic.complete(&answer("HTTPS", "SSL", "")), answer("HTTP", "TCP", zone));
+        assert_eq!(completed(&classic, &answer("HTTPS", "SSL", "")), answer("HTTP", "TCP", zone));
     }
 
     #[test]
@@ -143,12 +140,11 @@ mod tests {
             let listener = |protocol: &str, policies: &str| {
                 format!("<member><Listener><Protocol>{protocol}</Protocol></Listener>{policies}</member>")
             };
-            listener("HTTPS", https) + &listener("HTTP", http) + &listener("SSL", ours)
+            let listeners = listener("HTTPS", https) + &listener("HTTP", http) + &listener("SSL", ours);
+            balancers(&[format!("<member><ListenerDescriptions>{listeners}</ListenerDescriptions></member>")])
         };
+        let (none, ours) = ("<PolicyNames/>", "<PolicyNames><member>ours</member></PolicyNames>");
         let default = "<PolicyNames><member>ELBSecurityPolicy-2016-08</member></PolicyNames>";
-        let ours = "<PolicyNames><member>ours</member></PolicyNames>";
-        let zone = "<CanonicalHostedZoneNameID>";
-        let complete = Classic::default().complete(&(answer(NO_POLICIES, NO_POLICIES, ours) + zone));
-        assert_eq!(complete, answer(default, NO_POLICIES, ours) + zone);
+        assert_eq!(completed(&Classic::default(), &answer(none, none, ours)), answer(default, none, ours));
     }
 }

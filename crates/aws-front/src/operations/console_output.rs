@@ -5,16 +5,15 @@ use std::path::Path;
 
 use base64::Engine as _;
 
-use crate::xml;
+use crate::xml::{self, Element};
 
 /// EC2 keeps the last 64 KiB.
 const KEPT: u64 = 64 * 1024;
 
 /// Puts the console's last words in. An instance without a machine has said nothing.
-pub fn complete(answer: &str, console: &Path) -> String {
+pub fn complete(answer: &mut Element, console: &Path) {
     let text = tail(console).unwrap_or_default();
-    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-    xml::set(answer, "output", &encoded)
+    xml::set(answer, xml::leaf("output", base64::engine::general_purpose::STANDARD.encode(text)));
 }
 
 fn tail(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -35,12 +34,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("console.log");
         std::fs::write(&log, [vec![b'x'; 70_000], b"the end".to_vec()].concat()).unwrap();
-        let answer = complete("<R><instanceId>i-1</instanceId><output>AAAA</output></R>", &log);
-        let decoded = base64::engine::general_purpose::STANDARD.decode(xml::content(&answer, "output").unwrap());
-        let decoded = decoded.unwrap();
+        let output = |console: &Path| {
+            let mut answer = xml::parse(b"<R><instanceId>i-1</instanceId><output>AAAA</output></R>").unwrap();
+            complete(&mut answer, console);
+            xml::text(&answer, "output").unwrap()
+        };
+        let decoded = base64::engine::general_purpose::STANDARD.decode(output(&log)).unwrap();
         assert_eq!(decoded.len() as u64, KEPT);
         assert!(decoded.ends_with(b"the end"));
-        let silent = complete("<R><output>AAAA</output></R>", &dir.path().join("none"));
-        assert_eq!(xml::content(&silent, "output"), Some(""));
+        assert_eq!(output(&dir.path().join("none")), "");
     }
 }

@@ -6,18 +6,19 @@ use futuswarm_aws::Error as AwsError;
 use http::Response;
 use serde_json::{Value, json};
 
-use super::request::{OperationRequest, Outcome, refused, whole};
+use super::request::{OperationRequest, Outcome, Refusal, whole};
 use crate::catalogue::Catalogue;
 use crate::clients::Clients;
+use crate::form::Form;
 use crate::server::Body;
-use crate::xml::content;
+use crate::xml::{self, Element, leaf};
 
 /// What an instance gets whose version is not said: the newest of the major version that the tools tree has.
 const DEFAULT_VERSION: &str = "17.6";
 
 /// The databases as the front knows them.
 pub struct DatabaseCalls {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     catalogue: Catalogue,
 }
@@ -28,88 +29,117 @@ impl DatabaseCalls {
         Self { inner, catalogue }
     }
 
-    /// The answer to a call to RDS.
+    /// Creates an instance with the defaults that the emulator lacks.
     ///
     /// # Errors
-    /// When the emulator does not answer.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
-        let id = form.get("DBInstanceIdentifier").unwrap_or_default();
-        match asked.call.action.as_str() {
-            "CreateDBInstance" if asked.trusted => {
-                let mut whole_form = form.clone();
-                if form.get("EngineVersion").is_none() && form.get("Engine") == Some("postgres") {
-                    whole_form.set("EngineVersion", DEFAULT_VERSION);
-                }
-                if form.get("PubliclyAccessible").is_none() {
-                    whole_form.set("PubliclyAccessible", "false");
-                }
-                let (head, body) = asked.forward(whole_form.encode()).await?;
-                if head.status.is_success() {
-                    self.remember(id, form.get("MasterUserPassword"));
-                }
-                Ok(Some(whole(head, self.complete(&String::from_utf8_lossy(&body)))))
-            }
-            "RestoreDBInstanceFromDBSnapshot" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                if let Some(snapshot) = form.get("DBSnapshotIdentifier").filter(|_| head.status.is_success()) {
-                    self.catalogue.restore(id, snapshot.rsplit(':').next().unwrap_or(snapshot));
-                }
-                Ok(Some(whole(head, self.complete(&String::from_utf8_lossy(&body)))))
-            }
-            "ModifyDBInstance" if form.mentions("NewDBInstanceIdentifier") => {
-                Ok(Some(refused("InvalidParameterCombination", "the local cloud does not rename databases")))
-            }
-            "ModifyDBInstance" => {
-                let is = |field: &str| form.get(field) == Some("true");
-                let rotates = asked.trusted && is("RotateMasterUserPassword") && is("ApplyImmediately");
-                let (head, body) = if rotates {
-                    // The emulator would ask a function for the new secret, find none, and lose the old one.
-                    let mut rest = form.clone();
-                    rest.remove("RotateMasterUserPassword");
-                    asked.forward(rest.encode()).await?
-                } else {
-                    asked.forward_unchanged().await?
-                };
-                if head.status.is_success() {
-                    self.remember(id, form.get("MasterUserPassword"));
-                    if rotates {
-                        self.catalogue.rotate(id);
-                    }
-                }
-                Ok(Some(whole(head, self.complete(&String::from_utf8_lossy(&body)))))
-            }
-            // What a server holds goes into a snapshot when it stops for good; a snapshot of one that runs would be empty.
-            "CreateDBSnapshot" if self.catalogue.served() => {
-                let message = "the local cloud takes a snapshot only of a database that is deleted: name one with FinalDBSnapshotIdentifier";
-                Ok(Some(refused("InvalidParameterCombination", message)))
-            }
-            "DeleteDBSnapshot" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                if let Some(snapshot) = form.get("DBSnapshotIdentifier").filter(|_| head.status.is_success()) {
-                    self.catalogue.drop_snapshot(snapshot);
-                }
-                Ok(Some(whole(head, body)))
-            }
-            "DeleteDBInstance"
-                if form.get("SkipFinalSnapshot") != Some("true") && !form.mentions("FinalDBSnapshotIdentifier") =>
-            {
-                let message = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.";
-                Ok(Some(refused("InvalidParameterCombination", message)))
-            }
-            "DeleteDBInstance" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                if head.status.is_success() {
-                    self.catalogue.forget(id);
-                }
-                Ok(Some(whole(head, body)))
-            }
-            "DescribeDBInstances" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                Ok(Some(whole(head, self.complete(&String::from_utf8_lossy(&body)))))
-            }
-            _ => Ok(None),
+    /// When the emulator does not answer; so with every call below.
+    pub async fn create(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        if !asked.trusted {
+            return Ok(None);
         }
+        let mut form = asked.call.form.clone();
+        if form.get("EngineVersion").is_none() && form.get("Engine") == Some("postgres") {
+            form.set("EngineVersion", DEFAULT_VERSION);
+        }
+        if form.get("PubliclyAccessible").is_none() {
+            form.set("PubliclyAccessible", "false");
+        }
+        let (head, body) = asked.forward(form.encode()).await?;
+        if head.status.is_success() {
+            self.remember(id(&form), form.get("MasterUserPassword"));
+        }
+        Ok(Some(whole(head, xml::change(body, |answer| self.complete(answer)))))
+    }
+
+    /// Restores an instance, and notes the snapshot that its server begins with.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn restore(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &asked.call.form;
+        let (head, body) = asked.forward_unchanged().await?;
+        if let Some(snapshot) = form.get("DBSnapshotIdentifier").filter(|_| head.status.is_success()) {
+            self.catalogue.restore(id(form), snapshot.rsplit(':').next().unwrap_or(snapshot));
+        }
+        Ok(Some(whole(head, xml::change(body, |answer| self.complete(answer)))))
+    }
+
+    /// Modifies an instance; its password may be chosen or rotated.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn modify(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &asked.call.form;
+        if form.mentions("NewDBInstanceIdentifier") {
+            let message = "the local cloud does not rename databases";
+            return Ok(Some(asked.refuse(&Refusal::new("InvalidParameterCombination", message))));
+        }
+        let is = |field: &str| form.get(field) == Some("true");
+        let rotates = asked.trusted && is("RotateMasterUserPassword") && is("ApplyImmediately");
+        let (head, body) = if rotates {
+            // The emulator would ask a function for the new secret, find none, and lose the old one.
+            let mut rest = form.clone();
+            rest.remove("RotateMasterUserPassword");
+            asked.forward(rest.encode()).await?
+        } else {
+            asked.forward_unchanged().await?
+        };
+        if head.status.is_success() {
+            self.remember(id(form), form.get("MasterUserPassword"));
+            if rotates {
+                self.catalogue.rotate(id(form));
+            }
+        }
+        Ok(Some(whole(head, xml::change(body, |answer| self.complete(answer)))))
+    }
+
+    /// Refuses a snapshot of an instance that has a server: what a server holds goes into a snapshot when it stops for good, and
+    /// one of a server that runs would be empty.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn create_snapshot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let message = "the local cloud takes a snapshot only of a database that is deleted: name one with FinalDBSnapshotIdentifier";
+        let refusal = Refusal::new("InvalidParameterCombination", message);
+        Ok(self.catalogue.served().then(|| asked.refuse(&refusal)))
+    }
+
+    /// Deletes a snapshot, and its files.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn delete_snapshot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let (head, body) = asked.forward_unchanged().await?;
+        let snapshot = asked.call.form.get("DBSnapshotIdentifier").filter(|_| head.status.is_success());
+        if let Some(snapshot) = snapshot {
+            self.catalogue.drop_snapshot(snapshot);
+        }
+        Ok(Some(whole(head, body)))
+    }
+
+    /// Deletes an instance, unless its last snapshot is neither named nor declined.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn delete(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &asked.call.form;
+        if form.get("SkipFinalSnapshot") != Some("true") && !form.mentions("FinalDBSnapshotIdentifier") {
+            let message = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.";
+            return Ok(Some(asked.refuse(&Refusal::new("InvalidParameterCombination", message))));
+        }
+        let (head, body) = asked.forward_unchanged().await?;
+        if head.status.is_success() {
+            self.catalogue.remove(id(form));
+        }
+        Ok(Some(whole(head, body)))
+    }
+
+    /// Completes the instances that are listed.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        asked.completed(|answer| self.complete(answer)).await.map(Some)
     }
 
     fn remember(&self, id: &str, password: Option<&str>) {
@@ -119,40 +149,23 @@ impl DatabaseCalls {
     }
 
     /// An instance that cannot be used yet is being created, and has no endpoint.
-    fn complete(&self, answer: &str) -> String {
-        const OPEN: &str = "<DBInstance>";
-        const CLOSE: &str = "</DBInstance>";
-        let mut out = String::new();
-        let mut rest = answer;
-        while let Some(start) = rest.find(OPEN) {
-            let length = rest[start..].find(CLOSE).map_or(rest.len() - start, |at| at + CLOSE.len());
-            let (before, instance) = rest[..start + length].split_at(start);
-            out.push_str(before);
-            if self.catalogue.available(content(instance, "DBInstanceIdentifier").unwrap_or_default()) {
-                out.push_str(instance);
-            } else {
-                let status = |status: &str| format!("<DBInstanceStatus>{status}</DBInstanceStatus>");
-                let mut instance = instance.replacen(&status("available"), &status("creating"), 1);
-                if let Some(endpoint) =
-                    content(&instance, "Endpoint").map(|found| format!("<Endpoint>{found}</Endpoint>"))
-                {
-                    instance = instance.replacen(&endpoint, "", 1);
-                }
-                out.push_str(&instance);
+    fn complete(&self, answer: &mut Element) {
+        xml::visit(answer, "DBInstance", &mut |instance| {
+            if self.catalogue.available(&xml::text(instance, "DBInstanceIdentifier").unwrap_or_default()) {
+                return;
             }
-            rest = &rest[start + length..];
-        }
-        out + rest
+            if xml::text(instance, "DBInstanceStatus").as_deref() == Some("available") {
+                xml::set(instance, leaf("DBInstanceStatus", "creating"));
+            }
+            instance.take_child("Endpoint");
+        });
     }
 
-    /// The answer to a call to Secrets Manager.
+    /// Tells the password that a server really has, in the secret that is an instance's.
     ///
     /// # Errors
     /// When the emulator does not answer.
     pub async fn secret(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        if asked.call.action != "GetSecretValue" {
-            return Ok(None);
-        }
         // Whether the caller may read it is for the emulator to decide.
         let (head, body) = asked.forward_unchanged().await?;
         let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(Some(whole(head, body))) };
@@ -183,6 +196,11 @@ impl DatabaseCalls {
     }
 }
 
+/// The instance that a call is about.
+fn id(form: &Form) -> &str {
+    form.get("DBInstanceIdentifier").unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,9 +220,8 @@ mod tests {
         };
         let endpoint = "<Endpoint><Address>a</Address><Port>5432</Port></Endpoint>";
         let all = |first: &str| format!("<DBInstances>{first}{}</DBInstances>", instance("two", "available", endpoint));
-        assert_eq!(
-            calls.complete(&all(&instance("one", "available", endpoint))),
-            all(&instance("one", "creating", ""))
-        );
+        let mut answer = xml::parse(all(&instance("one", "available", endpoint)).as_bytes()).unwrap();
+        calls.complete(&mut answer);
+        assert_eq!(xml::write(&answer), all(&instance("one", "creating", "")));
     }
 }

@@ -1,32 +1,34 @@
 //! DescribeImages: the emulator forgets most of what an image was registered with.
 
 use crate::images::{Image, Images};
-use crate::xml;
+use crate::xml::{self, Element, leaf, node};
 
 /// Puts what was registered into the emulator's answer, image by image.
-pub fn complete(answer: &str, images: &Images) -> String {
-    xml::map_items(answer, "imagesSet", |item| {
-        let image = xml::content(item, "imageId").and_then(|id| images.by_ami(id));
-        Some(image.map_or_else(|| item.to_owned(), |image| describe(item, image)))
-    })
+pub fn complete(answer: &mut Element, images: &Images) {
+    for item in xml::entries_mut(answer, "imagesSet") {
+        if let Some(image) = xml::text(item, "imageId").and_then(|id| images.by_ami(&id)) {
+            describe(item, image);
+        }
+    }
 }
 
-fn describe(item: &str, image: &Image) -> String {
-    let mapping = format!(
-        "<item><deviceName>{}</deviceName><ebs><deleteOnTermination>{}</deleteOnTermination><snapshotId>{}</snapshotId><volumeSize>{}</volumeSize><volumeType>{}</volumeType><encrypted>false</encrypted></ebs></item>",
-        xml::escape(&image.root_device_name),
-        image.delete_on_termination,
-        image.snapshot,
-        image.gib,
-        xml::escape(&image.volume_type)
-    );
-    let mut out = xml::set(item, "blockDeviceMapping", &mapping);
+fn describe(item: &mut Element, image: &Image) {
+    let flag = |flag: bool| if flag { "true" } else { "false" };
+    let ebs = [
+        leaf("deleteOnTermination", flag(image.delete_on_termination)),
+        leaf("snapshotId", &image.snapshot),
+        leaf("volumeSize", image.gib.to_string()),
+        leaf("volumeType", &image.volume_type),
+        leaf("encrypted", "false"),
+    ];
+    let mapping = node("item", [leaf("deviceName", &image.root_device_name), node("ebs", ebs)]);
+    xml::set(item, node("blockDeviceMapping", [mapping]));
     for (element, value) in [
         ("rootDeviceName", Some(image.root_device_name.as_str())),
         ("rootDeviceType", Some("ebs")),
         ("virtualizationType", Some(image.virtualization_type.as_str())),
         ("architecture", Some(image.architecture.as_str())),
-        ("enaSupport", Some(if image.ena_support { "true" } else { "false" })),
+        ("enaSupport", Some(flag(image.ena_support))),
         ("sriovNetSupport", image.sriov_net_support.as_deref()),
         ("bootMode", image.boot_mode.as_deref()),
         ("tpmSupport", image.tpm_support.as_deref()),
@@ -34,10 +36,9 @@ fn describe(item: &str, image: &Image) -> String {
         ("hypervisor", Some("xen")),
     ] {
         if let Some(value) = value {
-            out = xml::set(&out, element, &xml::escape(value));
+            xml::set(item, leaf(element, value));
         }
     }
-    out
 }
 
 #[cfg(test)]
@@ -66,10 +67,12 @@ mod tests {
                 delete_on_termination: true,
             }],
         };
-        let answer = "<imagesSet><item><blockDeviceMapping><item><ebs><volumeSize>15</volumeSize></ebs></item></blockDeviceMapping>\
+        let answer = "<R><imagesSet><item><blockDeviceMapping><item><ebs><volumeSize>15</volumeSize></ebs></item></blockDeviceMapping>\
                       <tagSet><item><key>a</key><value>b</value></item></tagSet><imageId>ami-1</imageId></item>\
-                      <item><rootDeviceName>/dev/sda1</rootDeviceName><imageId>ami-2</imageId></item></imagesSet>";
-        let out = complete(answer, &images);
+                      <item><rootDeviceName>/dev/sda1</rootDeviceName><imageId>ami-2</imageId></item></imagesSet></R>";
+        let mut answer = xml::parse(answer.as_bytes()).unwrap();
+        complete(&mut answer, &images);
+        let out = xml::write(&answer);
         for expected in [
             "<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><deleteOnTermination>true</deleteOnTermination><snapshotId>snap-1</snapshotId><volumeSize>3</volumeSize><volumeType>gp3</volumeType>",
             "<tagSet><item><key>a</key><value>b</value></item></tagSet>",

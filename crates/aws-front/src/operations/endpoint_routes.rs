@@ -8,25 +8,20 @@ use http::Response;
 use super::request::{OperationRequest, Outcome, whole};
 use crate::clients::Clients;
 use crate::server::Body;
-use futuswarm_local_api::faults::Caller;
 
 /// The routes to gateway endpoints.
 pub struct EndpointRoutes(Clients);
 
 impl EndpointRoutes {
-    /// Routes of an account whose emulator is asked straight.
+    /// Routes of an account whose emulator is asked by the bypass.
     pub fn new(inner: Clients) -> Self {
         Self(inner)
     }
 
     /// Makes and removes the routes of a change that the emulator accepts.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    pub async fn modify(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let form = &asked.call.form;
-        let (true, Some(endpoint)) =
-            (asked.call.action == "ModifyVpcEndpoint" && asked.caller == Caller::Owner, form.get("VpcEndpointId"))
-        else {
-            return Ok(None);
-        };
+        let Some(endpoint) = form.get("VpcEndpointId") else { return Ok(None) };
         let (head, body) = asked.forward_unchanged().await?;
         let (added, removed) = (form.list("AddRouteTableId"), form.list("RemoveRouteTableId"));
         if head.status.is_success() && !(added.is_empty() && removed.is_empty()) {

@@ -5,16 +5,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_sdk_ec2::types::Tag;
 use futuswarm_aws::Error as AwsError;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, response};
 
-use super::request::{OperationRequest, Outcome, whole};
+use super::request::{OperationRequest, Outcome, Refusal, whole};
 use super::{console_output, describe_images, register_image, snapshots};
 use crate::ebs::Ebs;
 use crate::form::Form;
 use crate::images::{Image, Images};
-use crate::server::{Body, full};
+use crate::server::Body;
 use crate::xml;
-use futuswarm_local_api::faults::Caller;
 
 /// What is known of images and snapshots beyond the emulator.
 pub struct ImageCalls {
@@ -32,22 +31,14 @@ impl ImageCalls {
         Self { images, ebs, machines, turn: tokio::sync::Mutex::default() }
     }
 
-    /// The answer to a call about images, snapshots or consoles.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        // Whether a node may change images is for the emulator to decide, and ours never may.
-        let owner = asked.caller == Caller::Owner;
-        match asked.call.action.as_str() {
-            "DescribeImages" => self.completed(asked, |text| describe_images::complete(text, &self.images())).await,
-            "DescribeSnapshots" => {
-                self.completed(asked, |text| snapshots::complete(text, &mut self.ebs.snapshots())).await
-            }
-            "GetConsoleOutput" => self.console(asked).await,
-            "RegisterImage" if owner => self.register(asked).await,
-            "CopyImage" if owner => self.copy(asked).await,
-            "DeregisterImage" if owner => self.deregister(asked).await,
-            "DeleteSnapshot" if owner => self.delete_snapshot(asked).await,
-            _ => Ok(None),
-        }
+    /// Completes the images that are listed.
+    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        asked.completed(|answer| describe_images::complete(answer, &self.images())).await.map(Some)
+    }
+
+    /// Completes the snapshots that are listed.
+    pub async fn describe_snapshots(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        asked.completed(|answer| snapshots::complete(answer, &mut self.ebs.snapshots())).await.map(Some)
     }
 
     fn images(&self) -> Images {
@@ -58,75 +49,62 @@ impl ImageCalls {
         self.images.write().unwrap_or_else(PoisonError::into_inner).images.push(image);
     }
 
-    async fn completed(
-        &self,
-        asked: &OperationRequest<'_>,
-        complete: impl FnOnce(&str) -> String,
-    ) -> Outcome<Option<Response<Body>>> {
-        let (head, body) = asked.forward_unchanged().await?;
-        if !head.status.is_success() {
-            return Ok(Some(whole(head, body)));
-        }
-        let text = complete(&String::from_utf8_lossy(&body));
-        Ok(Some(whole(head, text)))
-    }
-
-    async fn console(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Answers with the console of the machine.
+    pub async fn console(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         // The emulator says whether there is such an instance, so the name is one of a folder and no way out of it.
         let instance = asked.call.form.get("InstanceId").unwrap_or_default().to_owned();
         let log = self.machines.join(instance).join("console.log");
-        self.completed(asked, |text| console_output::complete(text, &log)).await
+        asked.completed(|answer| console_output::complete(answer, &log)).await.map(Some)
     }
 
-    async fn register(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Registers an image over a snapshot of the EBS direct APIs.
+    pub async fn register(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let form = &asked.call.form;
         let _turn = self.turn.lock().await;
         let read = register_image::read(form, &asked.scope.region, &self.ebs.snapshots(), &self.images());
         let image = match read {
             Ok(image) => image,
-            Err(refusal) => return Ok(Some(refused(refusal))),
+            Err(refusal) => return Ok(Some(asked.refuse(&refusal))),
         };
         let (head, body) = asked.forward_unchanged().await?;
-        let text = String::from_utf8_lossy(&body).into_owned();
-        if let Some(id) = xml::content(&text, "imageId").filter(|_| head.status.is_success()) {
-            self.tag(&asked.scope.region, id, tags(form, "image")).await?;
-            self.add(Image { ami: id.to_owned(), ..image });
+        if let Some(id) = image_id(&head, &body) {
+            self.tag(&asked.scope.region, &id, tags(form, "image")).await?;
+            self.add(Image { ami: id, ..image });
         }
-        Ok(Some(whole(head, text)))
+        Ok(Some(whole(head, body)))
     }
 
-    async fn copy(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Copies an image, with its snapshot, to another region.
+    pub async fn copy(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let (form, region) = (&asked.call.form, &asked.scope.region);
         let _turn = self.turn.lock().await;
         let id = form.get("SourceImageId").unwrap_or_default();
         let Some(source) = self.images().by_ami(id).cloned() else { return Ok(None) };
         if self.images().named(form.get("Name").unwrap_or_default(), region).is_some() {
-            return Ok(Some(refused(xml::ec2_error("InvalidAMIName.Duplicate", "The AMI name is already in use"))));
+            return Ok(Some(asked.refuse(&Refusal::new("InvalidAMIName.Duplicate", "The AMI name is already in use"))));
         }
         let (head, body) = asked.forward_unchanged().await?;
-        let text = String::from_utf8_lossy(&body).into_owned();
-        let Some(id) = xml::content(&text, "imageId").filter(|_| head.status.is_success()) else {
-            return Ok(Some(whole(head, text)));
-        };
+        let Some(id) = image_id(&head, &body) else { return Ok(Some(whole(head, body))) };
         let snapshot = self.ebs.copy(&source.snapshot, &source.region, region).await?;
         let (mut of_image, of_snapshot) = (tags(form, "image"), tags(form, "snapshot"));
         if form.get("CopyImageTags") == Some("true") {
             of_image.extend(self.tags_of(&source).await?);
         }
-        self.tag(region, id, of_image).await?;
+        self.tag(region, &id, of_image).await?;
         self.tag(region, &snapshot, of_snapshot).await?;
         self.add(Image {
-            ami: id.to_owned(),
+            ami: id,
             name: form.get("Name").unwrap_or(&source.name).to_owned(),
             region: region.to_owned(),
             disk: self.ebs.snapshots().file_of(&snapshot),
             snapshot,
             ..source
         });
-        Ok(Some(whole(head, text)))
+        Ok(Some(whole(head, body)))
     }
 
-    async fn deregister(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Deregisters an image.
+    pub async fn deregister(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let (head, body) = asked.forward_unchanged().await?;
         if head.status.is_success()
             && let Some(id) = asked.call.form.get("ImageId")
@@ -136,10 +114,11 @@ impl ImageCalls {
         Ok(Some(whole(head, body)))
     }
 
-    async fn delete_snapshot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Deletes a snapshot that no image is made of.
+    pub async fn delete_snapshot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let id = asked.call.form.get("SnapshotId").unwrap_or_default();
         if let Some(refusal) = snapshots::in_use(id, &self.images()) {
-            return Ok(Some(refused(refusal)));
+            return Ok(Some(asked.refuse(&refusal)));
         }
         let (head, body) = asked.forward_unchanged().await?;
         if head.status.is_success() {
@@ -175,11 +154,10 @@ fn tags(form: &Form, kind: &str) -> Vec<Tag> {
     .collect()
 }
 
-fn refused(body: String) -> Response<Body> {
-    let mut response = Response::new(full(body));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response.headers_mut().insert("content-type", HeaderValue::from_static("text/xml"));
-    response
+/// The image that the emulator has made.
+fn image_id(head: &response::Parts, body: &[u8]) -> Option<String> {
+    let answer = xml::parse(body).ok().filter(|_| head.status.is_success())?;
+    xml::find_text(&answer, "imageId")
 }
 
 #[cfg(test)]

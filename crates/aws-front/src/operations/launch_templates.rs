@@ -8,7 +8,7 @@ use http::Response;
 
 use super::request::{OperationRequest, Outcome, whole};
 use crate::server::Body;
-use crate::xml::{content, map_items};
+use crate::xml::{self, Element};
 
 const USER_DATA: &str = "LaunchTemplateData.UserData";
 
@@ -17,65 +17,58 @@ const USER_DATA: &str = "LaunchTemplateData.UserData";
 pub struct Added(Mutex<BTreeMap<(String, String), String>>);
 
 impl Added {
-    /// The answer to a call about versions.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
-        let (head, body) = match (asked.call.action.as_str(), form.get(USER_DATA)) {
-            ("DescribeLaunchTemplateVersions", _) => asked.forward_unchanged().await?,
-            ("CreateLaunchTemplateVersion", Some(user_data)) if asked.trusted => {
-                let mut without = form.clone();
-                without.remove(USER_DATA);
-                let (head, body) = asked.forward(without.encode()).await?;
-                if head.status.is_success() {
-                    self.note(&String::from_utf8_lossy(&body), user_data);
-                }
-                (head, body)
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(whole(head, self.complete(&String::from_utf8_lossy(&body)))))
+    /// Completes the versions that are listed.
+    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        asked.completed(|answer| self.complete(answer)).await.map(Some)
     }
 
-    fn note(&self, answer: &str, user_data: &str) {
-        if let Some(version) = named(answer) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(version, user_data.to_owned());
+    /// Adds a version without its user data, which is kept here.
+    pub async fn add(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let Some(user_data) = asked.call.form.get(USER_DATA).filter(|_| asked.trusted) else { return Ok(None) };
+        let mut without = asked.call.form.clone();
+        without.remove(USER_DATA);
+        let (head, body) = asked.forward(without.encode()).await?;
+        let body = match head.status.is_success() {
+            true => xml::change(body, |answer| self.note(answer, user_data)),
+            false => body,
+        };
+        Ok(Some(whole(head, body)))
+    }
+
+    fn note(&self, answer: &Element, user_data: &str) {
+        let found = |name| xml::find_text(answer, name);
+        if let (Some(template), Some(version)) = (found("launchTemplateId"), found("versionNumber")) {
+            let mut added = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            added.insert((template, version), user_data.to_owned());
         }
     }
 
     /// Leaves the template's own tags out of every version's data, and puts its user data into it.
-    fn complete(&self, answer: &str) -> String {
+    fn complete(&self, answer: &mut Element) {
         let added = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map_items(&without_own_tags(answer), "launchTemplateVersionSet", |version| {
-            let Some(user_data) = named(version).and_then(|version| added.get(&version)) else {
-                return Some(version.to_owned());
-            };
-            // It was made without any.
-            let version = version.replacen("<userData/>", "", 1);
-            const END: &str = "</launchTemplateData>";
-            Some(version.replacen(END, &format!("<userData>{user_data}</userData>{END}"), 1))
-        })
+        for version in xml::entries_mut(answer, "launchTemplateVersionSet") {
+            let (template, number) = (xml::text(version, "launchTemplateId"), xml::text(version, "versionNumber"));
+            let user_data = added.get(&(template.unwrap_or_default(), number.unwrap_or_default()));
+            let Some(data) = version.get_mut_child("launchTemplateData") else { continue };
+            if let Some(tags) = data.get_mut_child("tagSpecificationSet") {
+                xml::retain(tags, |item| xml::text(item, "resourceType").as_deref() != Some("launch-template"));
+            }
+            if let Some(user_data) = user_data {
+                xml::set(data, xml::leaf("userData", user_data));
+            }
+        }
     }
-}
-
-/// The template and number of a version.
-fn named(version: &str) -> Option<(String, String)> {
-    Some((content(version, "launchTemplateId")?.to_owned(), content(version, "versionNumber")?.to_owned()))
-}
-
-/// Leaves the template's own tags out of every version's data.
-fn without_own_tags(answer: &str) -> String {
-    map_items(answer, "launchTemplateVersionSet", |version| {
-        let Some(set) = content(version, "tagSpecificationSet") else { return Some(version.to_owned()) };
-        let whole = format!("<tagSpecificationSet>{set}</tagSpecificationSet>");
-        let own = |item: &str| content(item, "resourceType") == Some("launch-template");
-        let others = map_items(&whole, "tagSpecificationSet", |item| (!own(item)).then(|| item.to_owned()));
-        Some(version.replacen(&whole, &others, 1))
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn completed(added: &Added, text: &str) -> String {
+        let mut answer = xml::parse(text.as_bytes()).unwrap();
+        added.complete(&mut answer);
+        xml::write(&answer)
+    }
 
     #[test]
     fn only_tags_of_what_a_template_makes_are_in_it() {
@@ -84,11 +77,11 @@ mod tests {
         };
         let answer = |items: &str| {
             format!(
-                "<launchTemplateVersionSet><item><d><tagSpecificationSet>{items}</tagSpecificationSet></d></item><item><d/></item></launchTemplateVersionSet>"
+                "<r><launchTemplateVersionSet><item><launchTemplateData><tagSpecificationSet>{items}</tagSpecificationSet></launchTemplateData></item><item><d/></item></launchTemplateVersionSet></r>"
             )
         };
         let before = answer(&(item("instance") + &item("launch-template") + &item("volume")));
-        assert_eq!(without_own_tags(&before), answer(&(item("instance") + &item("volume"))));
+        assert_eq!(completed(&Added::default(), &before), answer(&(item("instance") + &item("volume"))));
     }
 
     #[test]
@@ -101,9 +94,14 @@ mod tests {
         };
         let answer = |items: &str| format!("<r><launchTemplateVersionSet>{items}</launchTemplateVersionSet></r>");
         let added = Added::default();
-        added.note("<launchTemplateId>lt-1</launchTemplateId><versionNumber>2</versionNumber>", "YQ==");
-        let before = answer(&(version(1, "<userData>Yg==</userData>") + &version(2, "")));
-        let after = answer(&(version(1, "<userData>Yg==</userData>") + &version(2, "<userData>YQ==</userData>")));
-        assert_eq!(added.complete(&before), after);
+        let made = "<r><v><launchTemplateId>lt-1</launchTemplateId><versionNumber>2</versionNumber></v></r>";
+        added.note(&xml::parse(made.as_bytes()).unwrap(), "YQ==");
+        let first = version(1, "<userData>Yg==</userData>");
+        // It was made without any.
+        for none in ["", "<userData/>"] {
+            let before = answer(&(first.clone() + &version(2, none)));
+            let after = answer(&(first.clone() + &version(2, "<userData>YQ==</userData>")));
+            assert_eq!(completed(&added, &before), after);
+        }
     }
 }

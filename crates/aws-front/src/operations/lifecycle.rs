@@ -2,17 +2,17 @@
 //! ends stays in `Terminating:Wait`, and its machine runs, until the hook is completed or its time is over.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use futuswarm_aws::Error as AwsError;
 use http::Response;
 
-use super::request::{OperationRequest, Outcome, ok, refused, whole};
+use super::request::{OperationRequest, Outcome, Refusal, result};
 use crate::clients::Clients;
 use crate::server::Body;
+use crate::service::Service;
 use crate::terminating::{Pending, TerminatingInstances, Waiting};
-use crate::xml::escape;
+use crate::xml::{self, Element, leaf, node};
 use futuswarm_local_api::faults::Caller;
 
 /// The transition that these hooks are about.
@@ -22,26 +22,23 @@ const HEARTBEAT: Duration = Duration::from_secs(3600);
 /// However often a heartbeat comes: 48 hours, or a hundred times the timeout if that is less.
 const LONGEST: Duration = Duration::from_secs(48 * 3600);
 /// What the emulator shows of every hook, whatever it was told.
-const INVENTED: [&str; 2] = [
-    "<NotificationTargetARN>arn:aws:sqs:us-east-1:123456789012:my-queue</NotificationTargetARN>",
-    "<RoleARN>arn:aws:iam::1234567890:role/my-auto-scaling-role</RoleARN>",
+const INVENTED: [(&str, &str); 2] = [
+    ("NotificationTargetARN", "arn:aws:sqs:us-east-1:123456789012:my-queue"),
+    ("RoleARN", "arn:aws:iam::1234567890:role/my-auto-scaling-role"),
 ];
 
 /// The member of a group that leaves it.
 pub struct Member<'a> {
     /// Instance id.
     pub id: &'a str,
-    /// Its group.
     pub group: &'a str,
-    /// Its zone.
     pub zone: &'a str,
     /// Its instance type.
     pub kind: &'a str,
 }
 
-/// The hooks.
 pub struct Lifecycle {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     terminating: TerminatingInstances,
 }
@@ -52,32 +49,38 @@ impl Lifecycle {
         Self { inner, terminating }
     }
 
-    /// The answer to a call about hooks, or one that shows instances which wait.
+    /// Leaves out of the hooks what the emulator has invented.
     ///
     /// # Errors
-    /// When the emulator does not answer.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        match asked.call.action.as_str() {
-            "CompleteLifecycleAction" => Ok(Some(self.complete(asked).await)),
-            "RecordLifecycleActionHeartbeat" => Ok(Some(self.heartbeat(asked).await)),
-            "DescribeLifecycleHooks" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                let text = String::from_utf8_lossy(&body).into_owned();
-                Ok(Some(whole(head, INVENTED.iter().fold(text, |text, invented| text.replace(invented, "")))))
+    /// When the emulator does not answer; so with every call below.
+    pub async fn describe_hooks(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let complete = |answer: &mut Element| {
+            for hook in xml::entries_mut(answer, "LifecycleHooks") {
+                xml::retain(hook, |field| {
+                    !INVENTED.contains(&(field.name.as_str(), &*field.get_text().unwrap_or_default()))
+                });
             }
-            "DescribeAutoScalingGroups" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                Ok(Some(whole(head, in_groups(&String::from_utf8_lossy(&body), &self.terminating.all()))))
-            }
-            "DescribeAutoScalingInstances" => {
-                let (head, body) = asked.forward_unchanged().await?;
-                let ids = asked.call.form.list("InstanceIds.member");
-                let mut terminating = self.terminating.all().clone();
-                terminating.retain(|id, _| ids.is_empty() || ids.contains(&id.as_str()));
-                Ok(Some(whole(head, in_instances(&String::from_utf8_lossy(&body), &terminating))))
-            }
-            _ => Ok(None),
-        }
+        };
+        asked.completed(complete).await.map(Some)
+    }
+
+    /// Adds those who wait to their groups.
+    ///
+    /// # Errors
+    /// As [`Self::describe_hooks`].
+    pub async fn describe_groups(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        asked.completed(|answer| in_groups(answer, &self.terminating.all())).await.map(Some)
+    }
+
+    /// Adds those who wait to the instances of groups.
+    ///
+    /// # Errors
+    /// As [`Self::describe_hooks`].
+    pub async fn describe_instances(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let ids = asked.call.form.list("InstanceIds.member");
+        let mut terminating = self.terminating.all().clone();
+        terminating.retain(|id, _| ids.is_empty() || ids.contains(&id.as_str()));
+        asked.completed(|answer| in_instances(answer, &terminating)).await.map(Some)
     }
 
     /// The hooks for which an instance of a group waits before it is terminated: name → heartbeat timeout.
@@ -117,30 +120,38 @@ impl Lifecycle {
         tokio::spawn(until_over(self.inner.clone(), self.terminating.clone(), member.id.to_owned()));
     }
 
-    async fn complete(&self, asked: &OperationRequest<'_>) -> Response<Body> {
-        match self.pending(asked).await {
+    /// Completes a hook: the instance waits for it no longer.
+    ///
+    /// # Errors
+    /// As [`Self::describe_hooks`].
+    pub async fn complete(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        Ok(Some(match self.pending(asked).await {
             Err(refusal) => refusal,
             Ok((instance, hook)) => {
                 if let Some(waiting) = self.terminating.all().get_mut(&instance) {
                     waiting.hooks.remove(&hook);
                 }
-                // The task that waits for it looks once more at once.
-                ok("CompleteLifecycleAction", "autoscaling")
+                // The task that waits for it polls again at once.
+                result("CompleteLifecycleAction", &Service::AutoScaling, [])
             }
-        }
+        }))
     }
 
-    async fn heartbeat(&self, asked: &OperationRequest<'_>) -> Response<Body> {
-        match self.pending(asked).await {
+    /// Prolongs a hook.
+    ///
+    /// # Errors
+    /// As [`Self::describe_hooks`].
+    pub async fn heartbeat(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        Ok(Some(match self.pending(asked).await {
             Err(refusal) => refusal,
             Ok((instance, hook)) => {
                 let mut terminating = self.terminating.all();
                 if let Some(pending) = terminating.get_mut(&instance).and_then(|waiting| waiting.hooks.get_mut(&hook)) {
                     pending.until = (Instant::now() + pending.heartbeat).min(pending.at_most);
                 }
-                ok("RecordLifecycleActionHeartbeat", "autoscaling")
+                result("RecordLifecycleActionHeartbeat", &Service::AutoScaling, [])
             }
-        }
+        }))
     }
 
     /// The instance and hook that a call means, if its caller may and if the hook is waited for.
@@ -168,13 +179,13 @@ impl Lifecycle {
             return Ok((instance, hook));
         }
         let message = format!("No active Lifecycle Action found with instance ID {instance}");
-        Err(refused("ValidationError", &message))
+        Err(asked.refuse(&Refusal::new("ValidationError", message)))
     }
 }
 
 /// Terminates an instance when none of its hooks is waited for any longer.
 async fn until_over(inner: Clients, terminating: TerminatingInstances, instance: String) {
-    const LOOK: Duration = Duration::from_millis(500);
+    const POLL_INTERVAL: Duration = Duration::from_millis(500);
     loop {
         let over = match terminating.all().get_mut(&instance) {
             // It was terminated by somebody else.
@@ -202,51 +213,42 @@ async fn until_over(inner: Clients, terminating: TerminatingInstances, instance:
                 Err(error) => tracing::warn!(instance, %error, "cannot terminate; will try again"),
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Adds those who wait to their groups.
-fn in_groups(answer: &str, terminating: &BTreeMap<String, Waiting>) -> String {
-    let mut out = answer.to_owned();
-    for (id, waiting) in terminating {
-        let name = format!("<AutoScalingGroupName>{}</AutoScalingGroupName>", escape(&waiting.group));
-        let Some(start) = out.find(&name) else { continue };
-        let member = format!(
-            "<member><InstanceId>{id}</InstanceId><InstanceType>{}</InstanceType><AvailabilityZone>{}</AvailabilityZone>{STATE}</member>",
-            waiting.kind, waiting.zone
-        );
-        let (before, after) = out.split_at(start);
-        out = before.to_owned() + &with_member(after, "Instances", &member);
+fn in_groups(answer: &mut Element, terminating: &BTreeMap<String, Waiting>) {
+    for group in xml::entries_mut(answer, "AutoScalingGroups") {
+        let name = xml::text(group, "AutoScalingGroupName").unwrap_or_default();
+        if group.get_child("Instances").is_none() {
+            xml::push(group, node("Instances", []));
+        }
+        let Some(instances) = group.get_mut_child("Instances") else { continue };
+        for (id, waiting) in terminating.iter().filter(|(_, waiting)| waiting.group == name) {
+            xml::push(instances, member(id, waiting, None));
+        }
     }
-    out
 }
 
 /// Adds those who wait to a list of instances.
-fn in_instances(answer: &str, terminating: &BTreeMap<String, Waiting>) -> String {
-    let mut members = String::new();
+fn in_instances(answer: &mut Element, terminating: &BTreeMap<String, Waiting>) {
+    let Some(instances) = xml::find_mut(answer, "AutoScalingInstances") else { return };
     for (id, waiting) in terminating {
-        let _infallible = write!(
-            members,
-            "<member><InstanceId>{id}</InstanceId><InstanceType>{}</InstanceType><AutoScalingGroupName>{}</AutoScalingGroupName><AvailabilityZone>{}</AvailabilityZone>{STATE}</member>",
-            waiting.kind,
-            escape(&waiting.group),
-            waiting.zone
-        );
+        xml::push(instances, member(id, waiting, Some(&waiting.group)));
     }
-    with_member(answer, "AutoScalingInstances", &members)
 }
 
-const STATE: &str = "<LifecycleState>Terminating:Wait</LifecycleState><HealthStatus>Healthy</HealthStatus><ProtectedFromScaleIn>false</ProtectedFromScaleIn>";
-
-/// Puts a member at the end of the first such list.
-fn with_member(text: &str, list: &str, member: &str) -> String {
-    let (empty, open, close) = (format!("<{list}/>"), format!("<{list}>"), format!("</{list}>"));
-    let first = |word: &str| text.find(word).unwrap_or(usize::MAX);
-    if first(&empty) < first(&open) {
-        return text.replacen(&empty, &format!("{open}{member}{close}"), 1);
-    }
-    text.replacen(&close, &format!("{member}{close}"), 1)
+fn member(id: &str, waiting: &Waiting, group: Option<&str>) -> Element {
+    let mut fields = vec![leaf("InstanceId", id), leaf("InstanceType", &waiting.kind)];
+    fields.extend(group.map(|group| leaf("AutoScalingGroupName", group)));
+    fields.extend([
+        leaf("AvailabilityZone", &waiting.zone),
+        leaf("LifecycleState", "Terminating:Wait"),
+        leaf("HealthStatus", "Healthy"),
+        leaf("ProtectedFromScaleIn", "false"),
+    ]);
+    node("member", fields)
 }
 
 #[cfg(test)]
@@ -265,14 +267,23 @@ mod tests {
         let group = |name: &str, instances: &str| {
             format!("<member><AutoScalingGroupName>{name}</AutoScalingGroupName>{instances}</member>")
         };
-        let answer = group("a", "<Instances/>") + &group("b", "<Instances><member>x</member></Instances>");
+        let groups = |a: &str, b: &str| {
+            format!("<R><AutoScalingGroups>{}{}</AutoScalingGroups></R>", group("a", a), group("b", b))
+        };
         let member = |id: &str| {
             format!(
-                "<member><InstanceId>{id}</InstanceId><InstanceType>t</InstanceType><AvailabilityZone>z</AvailabilityZone>{STATE}</member>"
+                "<member><InstanceId>{id}</InstanceId><InstanceType>t</InstanceType><AvailabilityZone>z</AvailabilityZone>\
+                 <LifecycleState>Terminating:Wait</LifecycleState><HealthStatus>Healthy</HealthStatus>\
+                 <ProtectedFromScaleIn>false</ProtectedFromScaleIn></member>"
             )
         };
-        let expected = group("a", &format!("<Instances>{}</Instances>", member("i-1")))
-            + &group("b", &format!("<Instances><member>x</member>{}</Instances>", member("i-2")));
-        assert_eq!(in_groups(&answer, &terminating), expected);
+        let before = groups("<Instances/>", "<Instances><member>x</member></Instances>");
+        let mut answer = xml::parse(before.as_bytes()).unwrap();
+        in_groups(&mut answer, &terminating);
+        let expected = groups(
+            &format!("<Instances>{}</Instances>", member("i-1")),
+            &format!("<Instances><member>x</member>{}</Instances>", member("i-2")),
+        );
+        assert_eq!(xml::write(&answer), expected);
     }
 }

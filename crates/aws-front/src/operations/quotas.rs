@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::request::{OperationRequest, Outcome};
 use crate::server::{Body, full};
-use futuswarm_local_api::faults::Caller;
 
 /// Service, quota, name and value. The codes and names are AWS's; the values of vCPUs are those of an account that has been used
 /// for a while, since a new one's (5 and fewer) would stop most rehearsals.
@@ -27,12 +26,8 @@ const QUOTAS: [(&str, &str, &str, f64); 6] = [
 pub struct Quotas(Mutex<BTreeMap<(String, String, String), f64>>);
 
 impl Quotas {
-    /// Answers GetServiceQuota, GetAWSDefaultServiceQuota and RequestServiceQuotaIncrease; the emulator answers the rest.
+    /// Answers GetServiceQuota, GetAWSDefaultServiceQuota and RequestServiceQuotaIncrease.
     pub fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        // Nodes ask for neither, and may not.
-        if asked.caller != Caller::Owner {
-            return Ok(None);
-        }
         let request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
         Ok(self.outcome(&asked.call.action, &asked.scope.region, &request).map(|outcome| {
             let (status, body) = match outcome {

@@ -1,4 +1,4 @@
-//! RebootInstances: the emulator only says yes; the machines' keeper is told here.
+//! RebootInstances: the emulator only says yes; the machines' reconciler hears of it here.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,10 +25,7 @@ impl Reboots {
     }
 
     /// Notes the instances of a call that the emulator accepts.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        if asked.call.action != "RebootInstances" {
-            return Ok(None);
-        }
+    pub async fn reboot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let (head, body) = asked.forward_unchanged().await?;
         if head.status.is_success() {
             self.note(&asked.call.form);

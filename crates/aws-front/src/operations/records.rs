@@ -4,49 +4,82 @@
 use http::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::request::{OperationRequest, Outcome, refused};
+use super::request::{OperationRequest, Outcome, Refusal, whole};
 use crate::server::Body;
-use crate::xml;
+use crate::xml::{self, Element};
 
-const STAR: &str = "<Name>*.";
-const CODE: &str = "<Name>\\052.";
+const STAR: &str = "*.";
+const CODE: &str = "\\052.";
 
-/// A change in the words that the emulator knows.
-pub fn plain(request: &str) -> String {
-    request.replace(CODE, STAR)
+/// Writes names in the words that the emulator knows.
+fn plain(request: &mut Element) {
+    rename(request, CODE, STAR);
 }
 
-/// A list in the words of Route 53.
-pub fn complete(answer: &str) -> String {
-    answer.replace(STAR, CODE)
+/// Writes names in the words of Route 53.
+fn complete(answer: &mut Element) {
+    rename(answer, STAR, CODE);
+}
+
+fn rename(root: &mut Element, from: &str, to: &str) {
+    xml::visit(root, "Name", &mut |name| {
+        let text = name.get_text().unwrap_or_default().into_owned();
+        if let Some(rest) = text.strip_prefix(from) {
+            *name = Element { children: xml::leaf("Name", format!("{to}{rest}")).children, ..name.clone() };
+        }
+    });
 }
 
 /// Names and types of the record sets that a request deletes.
-fn deleted(request: &str) -> Vec<(String, &str)> {
-    let doomed = request.split("<Change>").skip(1).filter(|change| xml::content(change, "Action") == Some("DELETE"));
-    doomed
-        .filter_map(|change| Some((xml::content(change, "Name")?.replace("\\052", "*"), xml::content(change, "Type")?)))
-        .collect()
+fn deleted(request: &Element) -> Vec<(String, String)> {
+    let changes = xml::find(request, "Changes").into_iter().flat_map(xml::children);
+    let deleted = changes.filter(|change| xml::text(change, "Action").as_deref() == Some("DELETE"));
+    let set = deleted.filter_map(|change| change.get_child("ResourceRecordSet"));
+    set.filter_map(|set| Some((xml::text(set, "Name")?.replace("\\052", "*"), xml::text(set, "Type")?))).collect()
 }
 
 /// Whether the first record set of a list has this name and type.
-fn begins_with(list: &str, name: &str, kind: &str) -> bool {
+fn begins_with(list: &Element, name: &str, kind: &str) -> bool {
     let normal = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
-    let first = xml::content(list, "ResourceRecordSet").unwrap_or_default();
-    xml::content(first, "Name").map(normal) == Some(normal(name)) && xml::content(first, "Type") == Some(kind)
+    let Some(first) = xml::find(list, "ResourceRecordSet") else { return false };
+    xml::text(first, "Name").map(|name| normal(&name)) == Some(normal(name))
+        && xml::text(first, "Type").as_deref() == Some(kind)
+}
+
+/// Completes the record sets that are listed.
+///
+/// # Errors
+/// When the emulator does not answer.
+pub async fn list(asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    asked.completed(complete).await.map(Some)
+}
+
+/// Changes record sets.
+///
+/// # Errors
+/// When the emulator does not answer.
+pub async fn change(asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    let Some(mut request) = xml::parse(asked.body).ok().filter(|_| asked.trusted) else { return list(asked).await };
+    if let Some(refusal) = refusal(asked, &request).await? {
+        return Ok(Some(asked.refuse(&refusal)));
+    }
+    plain(&mut request);
+    let (head, body) = asked.forward(xml::write(&request)).await?;
+    Ok(Some(whole(head, xml::change(body, complete))))
 }
 
 /// What Route 53 says to a batch that deletes what is not there; it then makes none of its changes (ChangeResourceRecordSets,
 /// InvalidChangeBatch, Amazon Route 53 API Reference).
-pub async fn refusal(asked: &OperationRequest<'_>, request: &str) -> Outcome<Option<Response<Body>>> {
+async fn refusal(asked: &OperationRequest<'_>, request: &Element) -> Outcome<Option<Refusal>> {
     for (name, kind) in deleted(request) {
         let written = utf8_percent_encode(&name, NON_ALPHANUMERIC);
         let question = format!("{}?name={written}&type={kind}&maxitems=1", asked.parts.uri.path());
         let (head, list) = asked.ask(&question).await?;
-        if head.status.is_success() && !begins_with(&String::from_utf8_lossy(&list), &name, kind) {
+        let there = xml::parse(&list).is_ok_and(|list| begins_with(&list, &name, &kind));
+        if head.status.is_success() && !there {
             let message =
                 format!("[Tried to delete resource record set [name='{name}', type='{kind}'] but it was not found]");
-            return Ok(Some(refused("InvalidChangeBatch", &message)));
+            return Ok(Some(Refusal::new("InvalidChangeBatch", message)));
         }
     }
     Ok(None)
@@ -56,6 +89,10 @@ pub async fn refusal(asked: &OperationRequest<'_>, request: &str) -> Outcome<Opt
 mod tests {
     use super::*;
 
+    fn root(text: &str) -> Element {
+        xml::parse(text.as_bytes()).unwrap()
+    }
+
     #[test]
     fn what_is_deleted_is_looked_for_by_name_and_type() {
         let change = |action: &str, name: &str| {
@@ -64,16 +101,22 @@ mod tests {
             )
         };
         let request = change("UPSERT", "a.b") + &change("DELETE", "\\052.b") + &change("DELETE", "c.b.");
-        assert_eq!(deleted(&request), [("*.b".to_owned(), "A"), ("c.b.".to_owned(), "A")]);
-        let list = "<R><ResourceRecordSet><Name>C.b.</Name><Type>A</Type></ResourceRecordSet></R>";
-        assert!(begins_with(list, "c.b", "A"));
-        assert!(!begins_with(list, "c.b", "CNAME") && !begins_with(list, "b", "A") && !begins_with("<R/>", "c.b", "A"));
+        let request = root(&format!("<R><ChangeBatch><Changes>{request}</Changes></ChangeBatch></R>"));
+        let expected = [("*.b", "A"), ("c.b.", "A")].map(|(name, kind)| (name.to_owned(), kind.to_owned()));
+        assert_eq!(deleted(&request), expected);
+        let list = root("<R><ResourceRecordSet><Name>C.b.</Name><Type>A</Type></ResourceRecordSet></R>");
+        assert!(begins_with(&list, "c.b", "A"));
+        assert!(!begins_with(&list, "c.b", "CNAME") && !begins_with(&list, "b", "A"));
+        assert!(!begins_with(&root("<R/>"), "c.b", "A"));
     }
 
     #[test]
     fn a_star_is_written_as_its_code() {
-        let list = "<Name>*.a.</Name><Value>*.b</Value><Name>c.</Name>";
-        assert_eq!(complete(list), "<Name>\\052.a.</Name><Value>*.b</Value><Name>c.</Name>");
-        assert_eq!(plain(&complete(list)), list);
+        let text = "<R><Name>*.a.</Name><Value>*.b</Value><Name>c.</Name></R>";
+        let mut list = root(text);
+        complete(&mut list);
+        assert_eq!(xml::write(&list), "<R><Name>\\052.a.</Name><Value>*.b</Value><Name>c.</Name></R>");
+        plain(&mut list);
+        assert_eq!(xml::write(&list), text);
     }
 }

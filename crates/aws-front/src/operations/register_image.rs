@@ -1,16 +1,16 @@
 //! RegisterImage: the emulator takes a name and a description and forgets the rest.
 
+use super::request::Refusal;
 use crate::ebs::snapshots::{Snapshots, State};
 use crate::form::Form;
 use crate::images::{Image, Images};
-use crate::xml;
 
-/// What a registration asks for, or why EC2 would refuse it, in EC2's form.
-pub fn read(form: &Form, region: &str, snapshots: &Snapshots, images: &Images) -> Result<Image, String> {
+/// What a registration asks for, or why EC2 would refuse it.
+pub fn read(form: &Form, region: &str, snapshots: &Snapshots, images: &Images) -> Result<Image, Refusal> {
     let name = form.get("Name").unwrap_or_default();
     if let Some(image) = images.named(name, region) {
         let message = format!("AMI name {name} is already in use by AMI {}", image.ami);
-        return Err(xml::ec2_error("InvalidAMIName.Duplicate", &message));
+        return Err(Refusal::new("InvalidAMIName.Duplicate", message));
     }
     let root = form.get("RootDeviceName").unwrap_or("/dev/sda1");
     let mut mappings = form.structures("BlockDeviceMapping").into_iter();
@@ -18,19 +18,19 @@ pub fn read(form: &Form, region: &str, snapshots: &Snapshots, images: &Images) -
     let ebs = |key: &str| mapping.get(&format!("Ebs.{key}"));
     let Some(id) = ebs("SnapshotId") else {
         let message = format!("The root device {root} has no snapshot in the block device mapping");
-        return Err(xml::ec2_error("InvalidBlockDeviceMapping", &message));
+        return Err(Refusal::new("InvalidBlockDeviceMapping", message));
     };
     let snapshot = snapshots
         .get(id)
-        .map_err(|_| xml::ec2_error("InvalidSnapshot.NotFound", &format!("The snapshot '{id}' does not exist.")))?;
+        .map_err(|_| Refusal::new("InvalidSnapshot.NotFound", format!("The snapshot '{id}' does not exist.")))?;
     if snapshot.state != State::Completed {
         let message = format!("Snapshot {id} is in invalid state: pending");
-        return Err(xml::ec2_error("InvalidParameterValue", &message));
+        return Err(Refusal::new("InvalidParameterValue", message));
     }
-    let gib = ebs("VolumeSize").map_or(Some(snapshot.wanted.gib), |size| size.parse().ok());
-    let Some(gib) = gib.filter(|gib| *gib >= snapshot.wanted.gib) else {
-        let message = format!("Volume size must be at least the snapshot's {} GiB", snapshot.wanted.gib);
-        return Err(xml::ec2_error("InvalidBlockDeviceMapping", &message));
+    let gib = ebs("VolumeSize").map_or(Some(snapshot.spec.gib), |size| size.parse().ok());
+    let Some(gib) = gib.filter(|gib| *gib >= snapshot.spec.gib) else {
+        let message = format!("Volume size must be at least the snapshot's {} GiB", snapshot.spec.gib);
+        return Err(Refusal::new("InvalidBlockDeviceMapping", message));
     };
     let text = |key: &str| form.get(key).map(str::to_owned);
     Ok(Image {
@@ -56,14 +56,14 @@ pub fn read(form: &Form, region: &str, snapshots: &Snapshots, images: &Images) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ebs::snapshots::{Wanted, make_file};
+    use crate::ebs::snapshots::{SnapshotSpec, make_file};
 
     #[test]
     fn only_a_completed_snapshot_becomes_an_image_and_only_once_by_a_name() {
         let dir = tempfile::tempdir().unwrap();
         let mut snapshots = Snapshots::new(dir.path().to_owned());
         let file = make_file(&snapshots.file_of("snap-1"), 2, None).unwrap();
-        snapshots.begin("snap-1", Wanted { gib: 2, parent: None, token: String::new() }, file);
+        snapshots.begin("snap-1", SnapshotSpec { gib: 2, parent: None, token: String::new() }, file);
         let body = |snapshot: &str, size: &str| {
             Form::parse(&format!(
                 "Name=node&RootDeviceName=%2Fdev%2Fxvda&BootMode=uefi&BlockDeviceMapping.1.DeviceName=%2Fdev%2Fxvda\
@@ -72,12 +72,11 @@ mod tests {
         };
         let mut images = Images::default();
         let refused = |form: &Form, snapshots: &Snapshots, images: &Images| {
-            let answer = read(form, "eu-west-1", snapshots, images).unwrap_err();
-            xml::content(&answer, "Code").unwrap().to_owned()
+            read(form, "eu-west-1", snapshots, images).unwrap_err().code
         };
         assert_eq!(refused(&body("snap-1", "2"), &snapshots, &images), "InvalidParameterValue");
         snapshots.complete("snap-1", 0, None).unwrap();
-        snapshots.look("snap-1");
+        snapshots.poll("snap-1");
         assert_eq!(refused(&body("snap-2", "2"), &snapshots, &images), "InvalidSnapshot.NotFound");
         assert_eq!(refused(&body("snap-1", "1"), &snapshots, &images), "InvalidBlockDeviceMapping");
         assert_eq!(refused(&Form::parse("Name=node"), &snapshots, &images), "InvalidBlockDeviceMapping");

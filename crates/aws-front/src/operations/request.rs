@@ -7,25 +7,44 @@ use http::{Response, StatusCode, response};
 use futuswarm_local_api::faults::Caller;
 
 use crate::call::Call;
+use crate::error_body::{self, REQUEST_ID};
 use crate::guard::Guard;
 use crate::resign::Scope;
 use crate::server::{Body, full};
+use crate::service::Service;
 use crate::upstream::{Failure, Upstream};
+use crate::xml::{self, Element, in_namespace, leaf, node, write};
 
 /// An answer, or what kept the front from giving one.
 pub type Outcome<T> = Result<T, Failure>;
 
+/// What AWS says to a call that it does not make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// For example `InvalidAMIName.Duplicate`.
+    pub code: &'static str,
+    /// What the service says beside the code.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with this code.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
 /// One call with everything that is needed to pass it on, as it came or changed.
 pub struct OperationRequest<'a> {
-    /// The call.
+    /// The operation that it names, and its fields.
     pub call: &'a Call,
     /// Who asks.
     pub caller: Caller,
     /// What it is signed for.
     pub scope: &'a Scope,
-    /// Its head.
+    /// Method, URI and headers, as they were signed.
     pub parts: &'a Parts,
-    /// Its body.
+    /// The body, as it was signed.
     pub body: &'a Bytes,
     /// Where it goes on to.
     pub upstream: &'a Upstream,
@@ -55,6 +74,18 @@ impl OperationRequest<'_> {
         self.forward(self.body.clone()).await
     }
 
+    /// The emulator's answer to the call as it came, with a change if it is a success.
+    pub async fn completed(&self, change: impl FnOnce(&mut Element)) -> Outcome<Response<Body>> {
+        let (head, body) = self.forward_unchanged().await?;
+        let body = if head.status.is_success() { xml::change(body, change) } else { body };
+        Ok(whole(head, body))
+    }
+
+    /// A refusal of the call in the words of its service.
+    pub fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        error_body::error(&self.call.service, StatusCode::BAD_REQUEST, refusal.code, &refusal.message, REQUEST_ID)
+    }
+
     /// Whether a node may make this call, which the emulator does not know, on a resource.
     ///
     /// # Errors
@@ -66,18 +97,16 @@ impl OperationRequest<'_> {
     }
 }
 
-/// The answer of the query protocol to an operation that has nothing to say.
-pub fn ok(action: &str, service: &str) -> Response<Body> {
-    result(action, service, "")
+/// The answer of the query protocol to an operation whose result has these elements.
+pub fn result(action: &str, service: &Service, result: impl IntoIterator<Item = Element>) -> Response<Body> {
+    let metadata = node("ResponseMetadata", [leaf("RequestId", REQUEST_ID)]);
+    let answer = node(&format!("{action}Response"), [node(&format!("{action}Result"), result), metadata]);
+    document(&in_namespace(answer, &format!("http://{}.amazonaws.com/doc/2011-01-01/", service.name())))
 }
 
-/// The answer of the query protocol to an operation whose result is this.
-pub fn result(action: &str, service: &str, result: &str) -> Response<Body> {
-    let xml = format!(
-        "<{action}Response xmlns=\"http://{service}.amazonaws.com/doc/2011-01-01/\"><{action}Result>{result}</{action}Result>\
-         <ResponseMetadata><RequestId>local-cloud</RequestId></ResponseMetadata></{action}Response>\n"
-    );
-    let mut response = Response::new(full(xml));
+/// An answer that is an XML document.
+pub fn document(root: &Element) -> Response<Body> {
+    let mut response = Response::new(full(write(root)));
     response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/xml"));
     response
 }
@@ -86,17 +115,4 @@ pub fn result(action: &str, service: &str, result: &str) -> Response<Body> {
 pub fn whole(mut head: response::Parts, body: impl Into<Bytes>) -> Response<Body> {
     head.headers.remove("content-length");
     Response::from_parts(head, full(body))
-}
-
-/// A refusal of the query protocol, in the words of its service.
-pub fn refused(code: &str, message: &str) -> Response<Body> {
-    let escaped = message.replace('&', "&amp;").replace('<', "&lt;");
-    let xml = format!(
-        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escaped}</Message></Error>\
-         <RequestId>local-cloud</RequestId></ErrorResponse>\n"
-    );
-    let mut response = Response::new(full(xml));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("text/xml"));
-    response
 }

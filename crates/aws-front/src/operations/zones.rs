@@ -9,17 +9,18 @@ use futuswarm_aws::Error as AwsError;
 use http::Response;
 
 use super::lifecycle::{self, Lifecycle};
-use super::request::{OperationRequest, Outcome, refused, result, whole};
+use super::request::{OperationRequest, Outcome, Refusal, result, whole};
 use crate::clients::Clients;
 use crate::form::Form;
 use crate::server::Body;
+use crate::service::Service;
 use crate::terminating::TerminatingInstances;
-use crate::xml;
+use crate::xml::{self, Element, leaf, node};
 use futuswarm_local_api::faults::Caller;
 
 /// The spreading of groups.
 pub struct Zones {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     /// One change at a time: each looks at what the one before has made.
     turn: tokio::sync::Mutex<()>,
@@ -54,20 +55,8 @@ impl Zones {
         Self { inner, turn: tokio::sync::Mutex::default(), lifecycle, terminating }
     }
 
-    /// The answer to a call that changes a group's instances.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let owner = asked.caller == Caller::Owner;
-        match asked.call.action.as_str() {
-            "CreateAutoScalingGroup" if owner => self.create(asked).await,
-            "UpdateAutoScalingGroup" if owner => self.update(asked).await,
-            "SetDesiredCapacity" if owner => self.resize(asked).await,
-            "TerminateInstances" if owner => self.terminate(asked).await,
-            "TerminateInstanceInAutoScalingGroup" => self.terminate_in_group(asked).await,
-            _ => Ok(None),
-        }
-    }
-
-    async fn create(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Makes a group of its size, one instance at a time, with its hooks.
+    pub async fn create(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let form = &asked.call.form;
         let (Some(name), Some(target)) =
             (form.get("AutoScalingGroupName"), form.number("DesiredCapacity").or_else(|| form.number("MinSize")))
@@ -77,7 +66,8 @@ impl Zones {
         let _turn = self.turn.lock().await;
         // The emulator would make another group in its place, and forget the instances of the first.
         if self.group(name).await?.is_some() {
-            return Ok(Some(refused("AlreadyExists", &format!("A group with the name {name} already exists"))));
+            let message = format!("A group with the name {name} already exists");
+            return Ok(Some(asked.refuse(&Refusal::new("AlreadyExists", message))));
         }
         let mut empty = form.clone();
         empty.set("DesiredCapacity", "0");
@@ -104,7 +94,8 @@ impl Zones {
         Ok(())
     }
 
-    async fn update(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Changes a group, and its size one instance at a time.
+    pub async fn update(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let form = &asked.call.form;
         let Some(name) = form.get("AutoScalingGroupName") else { return Ok(None) };
         let _turn = self.turn.lock().await;
@@ -128,7 +119,8 @@ impl Zones {
         Ok(Some(whole(head, body)))
     }
 
-    async fn resize(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Grows or shrinks a group.
+    pub async fn resize(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let form = &asked.call.form;
         let (Some(name), Some(target)) = (form.get("AutoScalingGroupName"), form.number("DesiredCapacity")) else {
             return Ok(None);
@@ -143,7 +135,7 @@ impl Zones {
 
     /// EC2's own call: the group replaces what is terminated. One instance at a time, since the emulator would put all
     /// replacements of one call into one subnet.
-    async fn terminate(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    pub async fn terminate(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let _turn = self.turn.lock().await;
         let groups = self.groups(None).await?;
         let (mut rounds, mut strangers) = (Vec::new(), Vec::new());
@@ -161,7 +153,7 @@ impl Zones {
         if !strangers.is_empty() {
             rounds.insert(0, (None, strangers));
         }
-        let mut items = String::new();
+        let mut items = Vec::new();
         let mut last = None;
         for (group, ids) in rounds {
             if let Some(group) = group {
@@ -173,26 +165,32 @@ impl Zones {
                 part.set(&format!("InstanceId.{}", index + 1), id);
             }
             let (head, body) = asked.forward(part.encode()).await?;
-            let text = String::from_utf8_lossy(&body).into_owned();
             if !head.status.is_success() {
-                return Ok(Some(whole(head, text)));
+                return Ok(Some(whole(head, body)));
             }
             if let Some(group) = group {
                 self.attach(group, &ids[0]).await?;
             }
-            items.push_str(inside(&text, "instancesSet").unwrap_or_default());
-            last = Some((head, text));
+            let body = xml::change(body, |answer| {
+                if let Some(set) = xml::find_mut(answer, "instancesSet") {
+                    items.append(&mut set.children);
+                }
+            });
+            last = Some((head, body));
         }
-        Ok(last.map(|(head, text)| {
-            let merged = match inside(&text, "instancesSet") {
-                Some(own) => text.replacen(own, &items, 1),
-                None => text,
+        // The last answer tells of all.
+        Ok(last.map(|(head, body)| {
+            let merge = |answer: &mut Element| {
+                if let Some(set) = xml::find_mut(answer, "instancesSet") {
+                    set.children = items;
+                }
             };
-            whole(head, merged)
+            whole(head, xml::change(body, merge))
         }))
     }
 
-    async fn terminate_in_group(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    /// Terminates an instance of a group, when the hooks of its group are through.
+    pub async fn terminate_in_group(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let form = &asked.call.form;
         let Some(id) = form.get("InstanceId") else { return Ok(None) };
         let _turn = self.turn.lock().await;
@@ -237,10 +235,10 @@ impl Zones {
     }
 
     /// Makes the subnet come first in which the replacement of an instance belongs.
-    async fn make_room(&self, name: &str, leaving: &str) -> Result<(), AwsError> {
+    async fn make_room(&self, name: &str, terminated: &str) -> Result<(), AwsError> {
         let Some(group) = self.group(name).await? else { return Ok(()) };
         let staying: Vec<&str> =
-            group.members.iter().filter(|member| member.id != leaving).map(|member| member.zone.as_str()).collect();
+            group.members.iter().filter(|member| member.id != terminated).map(|member| member.zone.as_str()).collect();
         match emptiest(&group.subnets, &staying) {
             Some(subnet) if group.subnets.first().is_some_and(|(first, _)| first != subnet) => {
                 self.order(&group, Some(subnet), None).await
@@ -381,14 +379,16 @@ impl Group {
 
 /// The answer to TerminateInstanceInAutoScalingGroup when the instance waits.
 fn activity(group: &str, id: &str) -> Response<Body> {
-    let group = xml::escape(group);
-    let activity = format!(
-        "<Activity><ActivityId>{id}</ActivityId><AutoScalingGroupName>{group}</AutoScalingGroupName>\
-         <Description>Terminating EC2 instance: {id}</Description><Cause>asked for by its user</Cause>\
-         <StartTime>{}</StartTime><StatusCode>InProgress</StatusCode><Progress>0</Progress></Activity>",
-        crate::clock::now()
-    );
-    result("TerminateInstanceInAutoScalingGroup", "autoscaling", &activity)
+    let activity = [
+        leaf("ActivityId", id),
+        leaf("AutoScalingGroupName", group),
+        leaf("Description", format!("Terminating EC2 instance: {id}")),
+        leaf("Cause", "asked for by its user"),
+        leaf("StartTime", crate::clock::now()),
+        leaf("StatusCode", "InProgress"),
+        leaf("Progress", "0"),
+    ];
+    result("TerminateInstanceInAutoScalingGroup", &Service::AutoScaling, [node("Activity", activity)])
 }
 
 /// The size that a group has after its limits were changed.
@@ -407,13 +407,6 @@ fn fullest(members: &[Member]) -> Option<&str> {
     let in_zone = |zone: &str| members.iter().filter(|member| member.zone == zone).count();
     let candidates = members.iter().filter(|member| !member.protected).rev();
     candidates.max_by_key(|member| in_zone(&member.zone)).map(|member| member.id.as_str())
-}
-
-/// The text between an element's tags.
-fn inside<'a>(text: &'a str, element: &str) -> Option<&'a str> {
-    let start = text.find(&format!("<{element}>"))? + element.len() + 2;
-    let end = start + text[start..].find(&format!("</{element}>"))?;
-    Some(&text[start..end])
 }
 
 #[cfg(test)]
@@ -459,11 +452,5 @@ mod tests {
         assert_eq!(within(3, Some(5), None), 5);
         assert_eq!(within(3, None, Some(2)), 2);
         assert_eq!(within(3, Some(1), Some(4)), 3);
-    }
-
-    #[test]
-    fn an_answer_is_cut_at_its_element() {
-        assert_eq!(inside("<a><set><item/></set></a>", "set"), Some("<item/>"));
-        assert_eq!(inside("<a><set/></a>", "set"), None);
     }
 }

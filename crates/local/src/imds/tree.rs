@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dnsmasq::host_name;
-use crate::ec2::Machine;
+use crate::observed_instances::Machine;
 
 /// The tag that an Auto Scaling group leaves.
 const GROUP_TAG: &str = "aws:autoscaling:groupName";
 
 /// What the tree is made from.
 pub struct Facts<'a> {
-    /// The instance.
     pub machine: &'a Machine,
-    /// The region.
     pub region: &'a str,
     /// The account id.
     pub account: &'a str,

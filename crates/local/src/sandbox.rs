@@ -14,18 +14,18 @@ use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::child::{self, argv, words};
+use crate::child::{self, args, command_line};
 use crate::error::{Error, Result, file};
 use futuswarm_local_api::place::CLUSTER_VARIABLE;
 
 /// The name of the hidden sub-command.
-pub const EXEC_CONFINED: &str = "exec-confined";
+pub const EXEC_SANDBOXED: &str = "exec-sandboxed";
 /// Where the program finds the one folder.
 pub const FOLDER: &str = "/srv";
 
 /// Where and as whom a program runs.
 #[derive(Debug, Clone)]
-pub struct Confinement {
+pub struct Sandbox {
     /// The tools tree.
     pub tree: PathBuf,
     /// The folder of ours.
@@ -36,17 +36,17 @@ pub struct Confinement {
     pub ids: (u32, u32),
 }
 
-impl Confinement {
+impl Sandbox {
     /// The command that runs a program of the tree; its path is one inside of the tree.
     pub fn command(&self, program: &[OsString]) -> Command {
         // By the process and not by its file: `unshare` comes in between, and a rebuild replaces the file.
         let ourselves = format!("/proc/{}/exe", std::process::id());
-        let mut words = argv(["unshare", "--mount", "--propagation", "private", "--", &ourselves, EXEC_CONFINED]);
-        words.push(std::process::id().to_string().into());
-        words.extend([self.tree.clone().into(), self.folder.clone().into()]);
-        words.extend([self.ids.0.to_string().into(), self.ids.1.to_string().into()]);
-        words.extend_from_slice(program);
-        child::command(&words, Some(&self.netns))
+        let mut argv = args(["unshare", "--mount", "--propagation", "private", "--", &ourselves, EXEC_SANDBOXED]);
+        argv.push(std::process::id().to_string().into());
+        argv.extend([self.tree.clone().into(), self.folder.clone().into()]);
+        argv.extend([self.ids.0.to_string().into(), self.ids.1.to_string().into()]);
+        argv.extend_from_slice(program);
+        child::command(&argv, Some(&self.netns))
     }
 
     /// Runs a short program to its end, with `input` as its standard input, and returns what it printed.
@@ -54,7 +54,7 @@ impl Confinement {
     /// # Errors
     /// When it fails or takes longer than `deadline`.
     pub async fn run(&self, program: &[OsString], input: &str, deadline: Duration) -> Result<String> {
-        let failed = |detail: String| Error::Command { command: words(program), detail };
+        let failed = |detail: String| Error::Command { command: command_line(program), detail };
         let mut command = self.command(program);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let work = async {
@@ -95,7 +95,7 @@ pub fn ids(tree: &Path, name: &str) -> Result<(u32, u32)> {
     }
 }
 
-/// What `exec-confined PARENT TREE FOLDER UID GID PROGRAM…` does, in a mount namespace of its own. Returns only when it failed.
+/// What `exec-sandboxed PARENT TREE FOLDER UID GID PROGRAM…` does, in a mount namespace of its own. Returns only when it failed.
 pub fn exec(arguments: &[OsString]) -> std::io::Error {
     match confine(arguments) {
         Ok(mut command) => command.exec(),
@@ -106,7 +106,7 @@ pub fn exec(arguments: &[OsString]) -> std::io::Error {
 fn confine(arguments: &[OsString]) -> std::io::Result<StdCommand> {
     let invalid = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidInput, what.to_owned());
     let [parent, tree, folder, user, group, program, rest @ ..] = arguments else {
-        return Err(invalid("exec-confined is internal: PARENT TREE FOLDER UID GID PROGRAM ARGUMENT…"));
+        return Err(invalid("exec-sandboxed is internal: PARENT TREE FOLDER UID GID PROGRAM ARGUMENT…"));
     };
     let number = |word: &OsString| word.to_str().and_then(|word| word.parse::<u32>().ok());
     let (Some(user), Some(group)) = (number(user).filter(|user| *user != 0), number(group)) else {

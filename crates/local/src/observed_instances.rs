@@ -78,7 +78,7 @@ impl Machine {
     }
 }
 
-/// One look at the emulator.
+/// What was observed at one time.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// Subnets that are not the account's default ones: id → addresses.
@@ -100,7 +100,7 @@ impl View {
     }
 }
 
-/// Looks at the emulator. What never changes of a known instance is taken from `before`.
+/// Observes the emulator. What never changes of a known instance is taken from `before`.
 pub async fn observe(clients: &Clients, images: &Images, before: &View) -> Result<View> {
     let found = clients
         .ec2

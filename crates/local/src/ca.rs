@@ -9,13 +9,12 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 
 use crate::error::{Error, Result, file};
-use crate::layout::write_atomically;
+use crate::state_dir::write_atomically;
 
 /// Clocks differ, and a local cloud that lives for longer than this is one that nobody has ever destroyed.
 const BEFORE: Duration = Duration::days(1);
 const AFTER: Duration = Duration::days(397);
 
-/// The authority.
 pub struct Authority {
     certificate: PathBuf,
     issuer: Issuer<'static, KeyPair>,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futuswarm_tools::ToolsTree;
 use sha2::{Digest as _, Sha256};
 
-use crate::child::{self, argv};
+use crate::child::{self, args};
 use crate::config::{Accel, CloudConfig};
 use crate::error::{Error, Result, file};
 use crate::network::Network;
@@ -75,15 +75,16 @@ async fn join(hypervisor: &Hypervisor, network: &Network, bare: &Bare, dir: &Pat
             "root=/dev/nvme0n1 rw console=ttyS0 quiet net.ifnames=0 naive.number={number} naive.machines={machines}"
         );
         let mac = format!("02:79:00:00:01:{number:02x}");
-        let mut words = hypervisor.bare_argv(disk, &tap(number), &mac);
-        words.extend(argv(["-kernel"]));
-        words.push(bare.kernel.clone().into());
-        words.extend(argv(["-append", &kernel_arguments]));
-        words.extend(argv(["-serial"]));
-        words.push(format!("file:{}", console(number).display()).into());
-        let spawned = child::command(&words, Some(&network.path())).stdout(std::process::Stdio::null()).spawn();
+        let mut argv = hypervisor.bare_argv(disk, &tap(number), &mac);
+        argv.extend(args(["-kernel"]));
+        argv.push(bare.kernel.clone().into());
+        argv.extend(args(["-append", &kernel_arguments]));
+        argv.extend(args(["-serial"]));
+        argv.push(format!("file:{}", console(number).display()).into());
+        let spawned = child::command(&argv, Some(&network.path())).stdout(std::process::Stdio::null()).spawn();
         processes.push(
-            spawned.map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })?,
+            spawned
+                .map_err(|error| Error::Command { command: child::command_line(&argv), detail: error.to_string() })?,
         );
     }
     loop {
@@ -136,7 +137,7 @@ async fn image(cache: &Path) -> Result<Bare> {
 }
 
 async fn build(root: &Path, dir: &Path) -> Result<()> {
-    let mut words = argv([
+    let mut argv = args([
         "env",
         "INITRD=No",
         "mmdebstrap",
@@ -146,8 +147,8 @@ async fn build(root: &Path, dir: &Path) -> Result<()> {
         &format!("--include={PACKAGES}"),
         "trixie",
     ]);
-    words.push(root.into());
-    child::run(&words, None, BOOTSTRAP_DEADLINE).await?;
+    argv.push(root.into());
+    child::run(&argv, None, BOOTSTRAP_DEADLINE).await?;
     let write = |path: &str, text: &str, mode: u32| {
         use std::os::unix::fs::PermissionsExt as _;
         let path = root.join(path);
@@ -168,9 +169,9 @@ async fn build(root: &Path, dir: &Path) -> Result<()> {
         .find(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz-")))
         .ok_or_else(|| Error::Config("the bare image has no kernel".to_owned()))?;
     std::fs::copy(&kernel, dir.join("vmlinuz")).map_err(file("cannot copy", &kernel))?;
-    let mut words = argv(["mke2fs", "-q", "-t", "ext4", "-d"]);
-    words.push(root.into());
-    words.push(dir.join("disk.raw").into());
-    words.push("4G".into());
-    child::run(&words, None, DISK_DEADLINE).await.map(|_| ())
+    let mut argv = args(["mke2fs", "-q", "-t", "ext4", "-d"]);
+    argv.push(root.into());
+    argv.push(dir.join("disk.raw").into());
+    argv.push("4G".into());
+    child::run(&argv, None, DISK_DEADLINE).await.map(|_| ())
 }

@@ -14,14 +14,14 @@ const LONGEST_STATE_DIR: usize = 60;
 
 /// The files of one cluster.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub struct StateDir {
     /// `<state>/local/<cluster>`.
     pub dir: PathBuf,
     /// The cluster's name.
     pub cluster: String,
 }
 
-impl Layout {
+impl StateDir {
     /// The folder of a cluster; nothing is created.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
 
 /// [`write_atomically`] for JSON.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_vec_pretty(value).map_err(|error| Error::Config(error.to_string()))?;
+    let text = serde_json::to_vec_pretty(value)?;
     write_atomically(path, &text)
 }
 
