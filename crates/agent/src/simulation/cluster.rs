@@ -23,8 +23,9 @@ use super::Planted;
 use super::clients::{FakeInstances, FakeMetadata, IdleEdge, JumpyClock, Simulated, WatchedBucket};
 use super::log::{Entry, Log, STRANGER};
 use super::plan::{Plan, Service};
+use crate::agent::Agent;
 use crate::platform::Clients;
-use crate::{Agent, Node, supervision};
+use crate::{Node, supervision};
 
 /// An instance and what is on it.
 pub(super) struct Machine {
