@@ -13,13 +13,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futuswarm_aws::Error as AwsError;
+use futuswarm_local_api::faults::Caller;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-
-use futuswarm_local_api::faults::Caller;
 
 use crate::clients::Clients;
 use crate::server::{Body, full};

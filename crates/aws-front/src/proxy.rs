@@ -225,7 +225,7 @@ impl Front {
             Service::Iam => Some(self.guard.trust().await),
             _ => None,
         };
-        let asked = OperationRequest {
+        let request = OperationRequest {
             call: &call,
             caller,
             scope: &scope,
@@ -235,8 +235,8 @@ impl Front {
             guard: &self.guard,
             trusted,
         };
-        let answered = match self.operations.answer(&asked).await {
-            Ok(None) => asked.forward_unchanged().await.map(|(head, answer)| whole(head, answer)),
+        let answered = match self.operations.answer(&request).await {
+            Ok(None) => request.forward_unchanged().await.map(|(head, answer)| whole(head, answer)),
             Ok(Some(answer)) => Ok(answer),
             Err(failed) => Err(failed),
         };

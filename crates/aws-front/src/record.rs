@@ -10,12 +10,11 @@ use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use bytes::Bytes;
+use futuswarm_local_api::faults::Caller;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use serde_json::{Map, Value, json};
-
-use futuswarm_local_api::faults::Caller;
 
 use crate::resign::Scope;
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use aws_sdk_acm::types::CertificateStatus;
 use futuswarm_aws::Error as AwsError;
+use futuswarm_aws_front::clients::Clients;
 use futuswarm_tools::ToolsTree;
 use sha2::{Digest as _, Sha256};
 use tokio::process::Child;
@@ -22,7 +23,6 @@ use crate::dnsmasq::host_argv;
 use crate::error::{Error, Result, file};
 use crate::observed_instances::View;
 use crate::state_dir::write_atomically;
-use futuswarm_aws_front::clients::Clients;
 use model::{Listener, Model};
 
 /// HAProxy checks a configuration in milliseconds.

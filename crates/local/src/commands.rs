@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use futuswarm_local_api::faults::{self, Progress};
 use futuswarm_local_api::place::CLUSTER_VARIABLE;
 use futuswarm_local_api::{CloudInfo, metadata_faults};
-pub use ports::Moved;
 
 use crate::config::{Accel, CloudConfig, Mode, PORT_KEYS};
 use crate::daemon;
 use crate::error::{Error, Result, file};
 use crate::state_dir::{StateDir, read_json};
+pub use ports::Moved;
 
 /// Making the Python environment is the slow part, the first time.
 const START_DEADLINE: Duration = Duration::from_secs(900);

@@ -12,6 +12,8 @@ use aws_sdk_ec2::types::Filter;
 use aws_sdk_rds::primitives::DateTime;
 use aws_sdk_rds::types::DbInstance;
 use futuswarm_aws::Error as AwsError;
+use futuswarm_aws_front::catalogue::Catalogue;
+use futuswarm_aws_front::clients::Clients;
 use futuswarm_tools::ToolsTree;
 use ipnet::Ipv4Net;
 use tokio::sync::oneshot;
@@ -22,8 +24,6 @@ use crate::error::{Error, Result, file};
 use crate::network::Network;
 use crate::sandbox::{self, Sandbox};
 use crate::state_dir::StateDir;
-use futuswarm_aws_front::catalogue::Catalogue;
-use futuswarm_aws_front::clients::Clients;
 use server::{Instance, Server};
 
 /// The user of the tools tree that servers run as.

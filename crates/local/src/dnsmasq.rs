@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use futuswarm_aws_front::addressing;
 use futuswarm_tools::ToolsTree;
 use ipnet::Ipv4Net;
 use tokio::process::Child;
@@ -14,7 +15,6 @@ use crate::child::{self, Argv, args};
 use crate::error::{Error, Result, file};
 use crate::network::{API, DNS, Network, gateway};
 use crate::state_dir::write_atomically;
-use futuswarm_aws_front::addressing;
 
 /// The name server and its files.
 pub struct Dnsmasq {

@@ -9,18 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use futuswarm_aws::Error as AwsError;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use tokio::net::TcpListener;
-
-use crate::error::{Error, Result};
-use crate::observed_instances::{Machine, View};
 use futuswarm_aws_front::clients::Clients;
 use futuswarm_aws_front::clock;
 use futuswarm_aws_front::server::{self, Body, full};
 use futuswarm_aws_front::sessions::{Principal, Sessions};
 use futuswarm_aws_front::terminating::TerminatingInstances;
 use futuswarm_local_api::metadata_faults::{MetadataFault, MetadataFaultRule};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+
+use crate::error::{Error, Result};
+use crate::observed_instances::{Machine, View};
 
 /// Six hours, as on EC2: the longest a token may live.
 const LONGEST_TOKEN: u64 = 21_600;

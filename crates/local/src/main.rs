@@ -68,7 +68,8 @@ enum Verb {
     },
     /// Make the next answers of the metadata service fail, for rehearsals.
     ///
-    /// For example '{"kind":"late","milliseconds":5000,"count":3}'; kinds: late, not_found, internal, garbage.
+    /// For example '{"kind":"late","milliseconds":5000,"count":3}'; kinds: late, not_found, internal, garbage. Those of a list are
+    /// met one after the other, and [] ends all.
     Faults {
         #[command(flatten)]
         cluster: Cluster,

@@ -6,12 +6,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futuswarm_aws::Error as AwsError;
+use futuswarm_aws_front::clients::{self, Clients, Keys};
+use futuswarm_local_api::http::{self, Endpoint};
 use tokio::process::Child;
 
 use crate::child::{self, args};
 use crate::error::{Error, Result, file};
-use futuswarm_aws_front::clients::{self, Clients, Keys};
-use futuswarm_local_api::http::{self, Endpoint};
 
 /// Importing all of moto takes about 4 s alone, 20 s were seen on a machine busy with two builds.
 const START_DEADLINE: Duration = Duration::from_secs(90);

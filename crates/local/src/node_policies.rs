@@ -1,11 +1,10 @@
 //! What the policies that provisioning gives to nodes allow, as the evaluator understands them.
 
+use futuswarm_iam::{Context, Decision, Request, decide};
 use futuswarm_model::keys;
 use futuswarm_provision::names::Names;
 use futuswarm_provision::policies;
 use futuswarm_spec::Role;
-
-use futuswarm_iam::{Context, Decision, Request, decide};
 
 const CLUSTER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/cluster";
 const MANAGER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/managers";

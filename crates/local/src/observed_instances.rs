@@ -9,15 +9,18 @@ use aws_sdk_ec2::types::{
 };
 use base64::Engine as _;
 use futuswarm_aws::Error as AwsError;
+use futuswarm_aws_front::clients::Clients;
+use futuswarm_aws_front::images::Images;
 use ipnet::Ipv4Net;
 
 use crate::error::{Error, Result};
 use crate::network::names;
-use futuswarm_aws_front::clients::Clients;
-use futuswarm_aws_front::images::Images;
 
 /// AWS's root volume when nobody says otherwise.
 const DEFAULT_ROOT_GIB: u64 = 8;
+
+/// The tag that an Auto Scaling group leaves.
+pub const GROUP_TAG: &str = "aws:autoscaling:groupName";
 
 /// One running instance.
 #[derive(Debug, Clone)]
@@ -256,7 +259,7 @@ async fn template_data(clients: &Clients, instance: &Instance) -> Result<Option<
     let (Some(template), Some(tagged)) = (tag("aws:ec2launchtemplate:id"), tag("aws:ec2launchtemplate:version")) else {
         return Ok(None);
     };
-    let of_group = match tag("aws:autoscaling:groupName") {
+    let of_group = match tag(GROUP_TAG) {
         Some(group) => group_version(clients, group).await?,
         None => None,
     };

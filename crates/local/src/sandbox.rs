@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Stdio};
 use std::time::Duration;
 
+use futuswarm_local_api::place::CLUSTER_VARIABLE;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 use tokio::io::AsyncWriteExt as _;
@@ -16,7 +17,6 @@ use tokio::process::Command;
 
 use crate::child::{self, args, command_line};
 use crate::error::{Error, Result, file};
-use futuswarm_local_api::place::CLUSTER_VARIABLE;
 
 /// The name of the hidden sub-command.
 pub const EXEC_SANDBOXED: &str = "exec-sandboxed";

@@ -11,6 +11,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use futuswarm_aws::Error as AwsError;
+use futuswarm_aws_front::clients::Clients;
+use futuswarm_aws_front::images::Images;
+use futuswarm_aws_front::operations::reboots::Reboots;
 use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -18,14 +21,11 @@ use tokio::task::JoinSet;
 use crate::dnsmasq::Dnsmasq;
 use crate::error::{Error, Result};
 use crate::network::Network;
-use crate::observed_instances::{self, Machine, View};
+use crate::observed_instances::{self, GROUP_TAG, Machine, View};
 use crate::qemu::Hypervisor;
 use crate::state_dir::StateDir;
-use futuswarm_aws_front::clients::Clients;
-use futuswarm_aws_front::images::Images;
-use futuswarm_aws_front::operations::reboots::Reboots;
 use power::{Conflict, Fate, Step};
-use powered::{Ended, GROUP_TAG, Powered};
+use powered::{Ended, Powered};
 
 /// What machines are made of, and what they are connected to.
 pub struct Surroundings {

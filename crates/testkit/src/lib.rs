@@ -6,10 +6,6 @@ mod image;
 mod run;
 mod terminal;
 
-pub use api::{Account, Ended};
-pub use image::Image;
-pub use terminal::Talk;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +13,10 @@ use std::time::{Duration, Instant};
 use futuswarm_local_api::http::{self, Endpoint};
 use futuswarm_local_api::place;
 use serde_json::Value;
+
+pub use api::{Account, Ended};
+pub use image::Image;
+pub use terminal::Talk;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(2);

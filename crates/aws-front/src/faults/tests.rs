@@ -1,8 +1,7 @@
 //! Which calls are hit, in which order, and what is counted.
 
-use http::{HeaderMap, HeaderValue};
-
 use futuswarm_local_api::faults::parse;
+use http::{HeaderMap, HeaderValue};
 
 use super::*;
 

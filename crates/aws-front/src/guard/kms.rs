@@ -1,9 +1,8 @@
 //! The actions of KMS: which key a call is about, and what its encryption context says.
 
 use base64::Engine as _;
-use serde_json::Value;
-
 use futuswarm_iam::Context;
+use serde_json::Value;
 
 /// An action on a key as the call names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! Objects that S3 seals with a key of the account: whoever writes or reads one needs the key, too. S3 uses it in the caller's name.
 
+use futuswarm_iam::Context;
 use http::Method;
 use http::request::Parts;
 
 use super::lookup::Bucket;
 use super::s3::{ARN, Need};
-use futuswarm_iam::Context;
 
 /// What a need asks of a key.
 #[derive(Debug, PartialEq, Eq)]

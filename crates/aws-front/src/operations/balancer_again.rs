@@ -89,18 +89,18 @@ enum Found {
 }
 
 /// Answers the creation of what is there.
-pub async fn answer(asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-    let Some(kind) = Kind::of(asked.call).filter(|_| asked.trusted) else { return Ok(None) };
-    let Some(question) = kind.question(asked.call) else { return Ok(None) };
-    let (head, body) = asked.forward(question.encode()).await?;
+pub async fn answer(request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    let Some(kind) = Kind::of(request.call).filter(|_| request.trusted) else { return Ok(None) };
+    let Some(question) = kind.question(request.call) else { return Ok(None) };
+    let (head, body) = request.forward(question.encode()).await?;
     if !head.status.is_success() {
         return Ok(None);
     }
     let Ok(described) = xml::parse(&body) else { return Ok(None) };
-    Ok(match kind.found(asked.call, &described) {
+    Ok(match kind.found(request.call, &described) {
         Found::Nothing => None,
         Found::Same(created) => Some(whole(head, xml::write(&created))),
-        Found::Other(message) => Some(asked.refuse(&Refusal::new("DuplicateListener", message))),
+        Found::Other(message) => Some(request.refuse(&Refusal::new("DuplicateListener", message))),
     })
 }
 

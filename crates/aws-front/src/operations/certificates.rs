@@ -42,8 +42,8 @@ impl Certificates {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let (head, body) = asked.forward_unchanged().await?;
+    pub async fn describe(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let (head, body) = request.forward_unchanged().await?;
         let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(Some(whole(head, body))) };
         if let Some(certificate) = answer.get_mut("Certificate") {
             let standing = self.standing().await?;
@@ -56,11 +56,11 @@ impl Certificates {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn list(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let mut request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
-        let statuses = request.as_object_mut().and_then(|request| request.remove("CertificateStatuses"));
+    pub async fn list(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let mut input: Value = serde_json::from_slice(request.body).unwrap_or_default();
+        let statuses = input.as_object_mut().and_then(|input| input.remove("CertificateStatuses"));
         let (head, body) =
-            asked.forward(if statuses.is_some() { request.to_string().into() } else { asked.body.clone() }).await?;
+            request.forward(if statuses.is_some() { input.to_string().into() } else { request.body.clone() }).await?;
         let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(Some(whole(head, body))) };
         if let Some(summaries) = answer.get_mut("CertificateSummaryList").and_then(Value::as_array_mut) {
             let standing = self.standing().await?;
@@ -89,18 +89,18 @@ impl Certificates {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn request(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        if !asked.trusted {
+    pub async fn request(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        if !request.trusted {
             return Ok(None);
         }
-        let mut request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
+        let mut input: Value = serde_json::from_slice(request.body).unwrap_or_default();
         let deletions = self.deletions.load(Ordering::Relaxed);
-        let (head, body) = match request["IdempotencyToken"].as_str().map(|token| format!("{token}{deletions}")) {
+        let (head, body) = match input["IdempotencyToken"].as_str().map(|token| format!("{token}{deletions}")) {
             Some(token) if deletions > 0 => {
-                request["IdempotencyToken"] = token.into();
-                asked.forward(request.to_string()).await?
+                input["IdempotencyToken"] = token.into();
+                request.forward(input.to_string()).await?
             }
-            _ => asked.forward_unchanged().await?,
+            _ => request.forward_unchanged().await?,
         };
         Ok(Some(whole(head, body)))
     }
@@ -109,8 +109,8 @@ impl Certificates {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn delete(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let (head, body) = asked.forward_unchanged().await?;
+    pub async fn delete(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let (head, body) = request.forward_unchanged().await?;
         if head.status.is_success() {
             self.deletions.fetch_add(1, Ordering::Relaxed);
         }
@@ -121,23 +121,23 @@ impl Certificates {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn get(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
-        let Some(arn) = request["CertificateArn"].as_str() else { return Ok(None) };
+    pub async fn get(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let input: Value = serde_json::from_slice(request.body).unwrap_or_default();
+        let Some(arn) = input["CertificateArn"].as_str() else { return Ok(None) };
         if self.is_issued(arn).await? != Some(false) {
             return Ok(None);
         }
         let message = format!("Certificate request in progress for {arn}");
-        Ok(Some(asked.refuse(&Refusal::new("RequestInProgressException", message))))
+        Ok(Some(request.refuse(&Refusal::new("RequestInProgressException", message))))
     }
 
     /// Refuses a call that gives a listener a certificate which is not issued.
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn listener(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let classic = super::classic::is_classic(&asked.call.form);
-        for arn in certificates(&asked.call.form) {
+    pub async fn listener(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let classic = super::classic::is_classic(&request.call.form);
+        for arn in certificates(&request.call.form) {
             if arn.contains(":acm:") && self.is_issued(&arn).await? == Some(false) {
                 let refusal = if classic {
                     Refusal::new("CertificateNotFound", format!("Server Certificate not found for the key: {arn}"))
@@ -146,7 +146,7 @@ impl Certificates {
                         "must have a fully-qualified domain name, a supported signature, and a supported key size.";
                     Refusal::new("UnsupportedCertificate", format!("The certificate '{arn}' {what}"))
                 };
-                return Ok(Some(asked.refuse(&refusal)));
+                return Ok(Some(request.refuse(&refusal)));
             }
         }
         Ok(None)
@@ -188,15 +188,15 @@ impl Certificates {
         if certificate["Status"] != PENDING {
             return;
         }
-        let wanted = |option: &Value| {
+        let record = |option: &Value| {
             let record = &option["ResourceRecord"];
             Some((plain(record["Name"].as_str()?), plain(record["Value"].as_str()?)))
         };
         let options = certificate["DomainValidationOptions"].as_array().cloned().unwrap_or_default();
-        let records: BTreeSet<Record> = options.iter().filter_map(wanted).collect();
+        let records: BTreeSet<Record> = options.iter().filter_map(record).collect();
         let issued = self.note(certificate["CertificateArn"].as_str().unwrap_or_default(), &records, standing);
         for option in certificate["DomainValidationOptions"].as_array_mut().into_iter().flatten() {
-            let stands = issued || wanted(option).is_some_and(|record| standing.contains(&record));
+            let stands = issued || record(option).is_some_and(|record| standing.contains(&record));
             option["ValidationStatus"] = if stands { "SUCCESS" } else { PENDING }.into();
         }
         if issued {

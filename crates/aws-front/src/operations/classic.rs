@@ -29,13 +29,13 @@ impl Classic {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn create(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        if !is_classic(&asked.call.form) {
+    pub async fn create(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        if !is_classic(&request.call.form) {
             return Ok(None);
         }
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         if head.status.is_success() {
-            self.note(&asked.call.form);
+            self.note(&request.call.form);
         }
         Ok(Some(whole(head, body)))
     }
@@ -44,11 +44,11 @@ impl Classic {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        if !is_classic(&asked.call.form) {
+    pub async fn describe(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        if !is_classic(&request.call.form) {
             return Ok(None);
         }
-        asked.completed(|answer| self.complete(answer)).await.map(Some)
+        request.completed(|answer| self.complete(answer)).await.map(Some)
     }
 
     fn note(&self, form: &Form) {

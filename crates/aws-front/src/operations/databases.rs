@@ -33,18 +33,18 @@ impl DatabaseCalls {
     ///
     /// # Errors
     /// When the emulator does not answer; so with every call below.
-    pub async fn create(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        if !asked.trusted {
+    pub async fn create(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        if !request.trusted {
             return Ok(None);
         }
-        let mut form = asked.call.form.clone();
+        let mut form = request.call.form.clone();
         if form.get("EngineVersion").is_none() && form.get("Engine") == Some("postgres") {
             form.set("EngineVersion", DEFAULT_VERSION);
         }
         if form.get("PubliclyAccessible").is_none() {
             form.set("PubliclyAccessible", "false");
         }
-        let (head, body) = asked.forward(form.encode()).await?;
+        let (head, body) = request.forward(form.encode()).await?;
         if head.status.is_success() {
             self.remember(id(&form), form.get("MasterUserPassword"));
         }
@@ -55,9 +55,9 @@ impl DatabaseCalls {
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub async fn restore(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
-        let (head, body) = asked.forward_unchanged().await?;
+    pub async fn restore(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
+        let (head, body) = request.forward_unchanged().await?;
         if let Some(snapshot) = form.get("DBSnapshotIdentifier").filter(|_| head.status.is_success()) {
             self.catalogue.restore(id(form), snapshot.rsplit(':').next().unwrap_or(snapshot));
         }
@@ -68,21 +68,21 @@ impl DatabaseCalls {
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub async fn modify(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
+    pub async fn modify(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
         if form.mentions("NewDBInstanceIdentifier") {
             let message = "the local cloud does not rename databases";
-            return Ok(Some(asked.refuse(&Refusal::new("InvalidParameterCombination", message))));
+            return Ok(Some(request.refuse(&Refusal::new("InvalidParameterCombination", message))));
         }
         let is = |field: &str| form.get(field) == Some("true");
-        let rotates = asked.trusted && is("RotateMasterUserPassword") && is("ApplyImmediately");
+        let rotates = request.trusted && is("RotateMasterUserPassword") && is("ApplyImmediately");
         let (head, body) = if rotates {
             // The emulator would ask a function for the new secret, find none, and lose the old one.
             let mut rest = form.clone();
             rest.remove("RotateMasterUserPassword");
-            asked.forward(rest.encode()).await?
+            request.forward(rest.encode()).await?
         } else {
-            asked.forward_unchanged().await?
+            request.forward_unchanged().await?
         };
         if head.status.is_success() {
             self.remember(id(form), form.get("MasterUserPassword"));
@@ -98,19 +98,19 @@ impl DatabaseCalls {
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub async fn create_snapshot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    pub async fn create_snapshot(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let message = "the local cloud takes a snapshot only of a database that is deleted: name one with FinalDBSnapshotIdentifier";
         let refusal = Refusal::new("InvalidParameterCombination", message);
-        Ok(self.catalogue.served().then(|| asked.refuse(&refusal)))
+        Ok(self.catalogue.served().then(|| request.refuse(&refusal)))
     }
 
     /// Deletes a snapshot, and its files.
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub async fn delete_snapshot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let (head, body) = asked.forward_unchanged().await?;
-        let snapshot = asked.call.form.get("DBSnapshotIdentifier").filter(|_| head.status.is_success());
+    pub async fn delete_snapshot(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let (head, body) = request.forward_unchanged().await?;
+        let snapshot = request.call.form.get("DBSnapshotIdentifier").filter(|_| head.status.is_success());
         if let Some(snapshot) = snapshot {
             self.catalogue.drop_snapshot(snapshot);
         }
@@ -121,13 +121,13 @@ impl DatabaseCalls {
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub async fn delete(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
+    pub async fn delete(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
         if form.get("SkipFinalSnapshot") != Some("true") && !form.mentions("FinalDBSnapshotIdentifier") {
             let message = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.";
-            return Ok(Some(asked.refuse(&Refusal::new("InvalidParameterCombination", message))));
+            return Ok(Some(request.refuse(&Refusal::new("InvalidParameterCombination", message))));
         }
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         if head.status.is_success() {
             self.catalogue.remove(id(form));
         }
@@ -138,8 +138,8 @@ impl DatabaseCalls {
     ///
     /// # Errors
     /// As [`Self::create`].
-    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        asked.completed(|answer| self.complete(answer)).await.map(Some)
+    pub async fn describe(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        request.completed(|answer| self.complete(answer)).await.map(Some)
     }
 
     fn remember(&self, id: &str, password: Option<&str>) {
@@ -165,9 +165,9 @@ impl DatabaseCalls {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn secret(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    pub async fn secret(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         // Whether the caller may read it is for the emulator to decide.
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(Some(whole(head, body))) };
         if let Some(arn) = answer["ARN"].as_str().filter(|_| head.status.is_success())
             && let Some(instance) = self.owner(arn).await?

@@ -19,11 +19,11 @@ pub struct EbsKeys(Mutex<BTreeMap<String, String>>);
 
 impl EbsKeys {
     /// Answers Get-, Modify- and ResetEbsDefaultKmsKeyId.
-    pub fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let action = asked.call.action.as_str();
-        let key = match self.key(action, &asked.scope.region, asked.call.form.get("KmsKeyId")) {
+    pub fn answer(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let action = request.call.action.as_str();
+        let key = match self.key(action, &request.scope.region, request.call.form.get("KmsKeyId")) {
             Ok(key) => key,
-            Err(refusal) => return Ok(Some(asked.refuse(&refusal))),
+            Err(refusal) => return Ok(Some(request.refuse(&refusal))),
         };
         let answer = node(&format!("{action}Response"), [leaf("requestId", REQUEST_ID), leaf("kmsKeyId", key)]);
         Ok(Some(document(&in_namespace(answer, "http://ec2.amazonaws.com/doc/2016-11-15/"))))

@@ -19,10 +19,10 @@ impl EndpointRoutes {
     }
 
     /// Makes and removes the routes of a change that the emulator accepts.
-    pub async fn modify(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
+    pub async fn modify(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
         let Some(endpoint) = form.get("VpcEndpointId") else { return Ok(None) };
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         let (added, removed) = (form.list("AddRouteTableId"), form.list("RemoveRouteTableId"));
         if head.status.is_success() && !(added.is_empty() && removed.is_empty()) {
             self.follow(endpoint, &added, &removed).await?;

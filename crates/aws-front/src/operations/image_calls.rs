@@ -32,13 +32,13 @@ impl ImageCalls {
     }
 
     /// Completes the images that are listed.
-    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        asked.completed(|answer| describe_images::complete(answer, &self.images())).await.map(Some)
+    pub async fn describe(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        request.completed(|answer| describe_images::complete(answer, &self.images())).await.map(Some)
     }
 
     /// Completes the snapshots that are listed.
-    pub async fn describe_snapshots(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        asked.completed(|answer| snapshots::complete(answer, &mut self.ebs.snapshots())).await.map(Some)
+    pub async fn describe_snapshots(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        request.completed(|answer| snapshots::complete(answer, &mut self.ebs.snapshots())).await.map(Some)
     }
 
     fn images(&self) -> Images {
@@ -50,40 +50,42 @@ impl ImageCalls {
     }
 
     /// Answers with the console of the machine.
-    pub async fn console(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    pub async fn console(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         // The emulator says whether there is such an instance, so the name is one of a folder and no way out of it.
-        let instance = asked.call.form.get("InstanceId").unwrap_or_default().to_owned();
+        let instance = request.call.form.get("InstanceId").unwrap_or_default().to_owned();
         let log = self.machines.join(instance).join("console.log");
-        asked.completed(|answer| console_output::complete(answer, &log)).await.map(Some)
+        request.completed(|answer| console_output::complete(answer, &log)).await.map(Some)
     }
 
     /// Registers an image over a snapshot of the EBS direct APIs.
-    pub async fn register(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
+    pub async fn register(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
         let _turn = self.turn.lock().await;
-        let read = register_image::read(form, &asked.scope.region, &self.ebs.snapshots(), &self.images());
+        let read = register_image::read(form, &request.scope.region, &self.ebs.snapshots(), &self.images());
         let image = match read {
             Ok(image) => image,
-            Err(refusal) => return Ok(Some(asked.refuse(&refusal))),
+            Err(refusal) => return Ok(Some(request.refuse(&refusal))),
         };
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         if let Some(id) = image_id(&head, &body) {
-            self.tag(&asked.scope.region, &id, tags(form, "image")).await?;
+            self.tag(&request.scope.region, &id, tags(form, "image")).await?;
             self.add(Image { ami: id, ..image });
         }
         Ok(Some(whole(head, body)))
     }
 
     /// Copies an image, with its snapshot, to another region.
-    pub async fn copy(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let (form, region) = (&asked.call.form, &asked.scope.region);
+    pub async fn copy(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let (form, region) = (&request.call.form, &request.scope.region);
         let _turn = self.turn.lock().await;
         let id = form.get("SourceImageId").unwrap_or_default();
         let Some(source) = self.images().by_ami(id).cloned() else { return Ok(None) };
         if self.images().named(form.get("Name").unwrap_or_default(), region).is_some() {
-            return Ok(Some(asked.refuse(&Refusal::new("InvalidAMIName.Duplicate", "The AMI name is already in use"))));
+            return Ok(Some(
+                request.refuse(&Refusal::new("InvalidAMIName.Duplicate", "The AMI name is already in use")),
+            ));
         }
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         let Some(id) = image_id(&head, &body) else { return Ok(Some(whole(head, body))) };
         let snapshot = self.ebs.copy(&source.snapshot, &source.region, region).await?;
         let (mut of_image, of_snapshot) = (tags(form, "image"), tags(form, "snapshot"));
@@ -104,10 +106,10 @@ impl ImageCalls {
     }
 
     /// Deregisters an image.
-    pub async fn deregister(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let (head, body) = asked.forward_unchanged().await?;
+    pub async fn deregister(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let (head, body) = request.forward_unchanged().await?;
         if head.status.is_success()
-            && let Some(id) = asked.call.form.get("ImageId")
+            && let Some(id) = request.call.form.get("ImageId")
         {
             self.images.write().unwrap_or_else(PoisonError::into_inner).images.retain(|image| image.ami != id);
         }
@@ -115,12 +117,12 @@ impl ImageCalls {
     }
 
     /// Deletes a snapshot that no image is made of.
-    pub async fn delete_snapshot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let id = asked.call.form.get("SnapshotId").unwrap_or_default();
+    pub async fn delete_snapshot(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let id = request.call.form.get("SnapshotId").unwrap_or_default();
         if let Some(refusal) = snapshots::in_use(id, &self.images()) {
-            return Ok(Some(asked.refuse(&refusal)));
+            return Ok(Some(request.refuse(&refusal)));
         }
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         if head.status.is_success() {
             self.ebs.snapshots().remove(id);
         }

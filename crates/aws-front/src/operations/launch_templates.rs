@@ -18,16 +18,16 @@ pub struct Added(Mutex<BTreeMap<(String, String), String>>);
 
 impl Added {
     /// Completes the versions that are listed.
-    pub async fn describe(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        asked.completed(|answer| self.complete(answer)).await.map(Some)
+    pub async fn describe(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        request.completed(|answer| self.complete(answer)).await.map(Some)
     }
 
     /// Adds a version without its user data, which is kept here.
-    pub async fn add(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let Some(user_data) = asked.call.form.get(USER_DATA).filter(|_| asked.trusted) else { return Ok(None) };
-        let mut without = asked.call.form.clone();
+    pub async fn add(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let Some(user_data) = request.call.form.get(USER_DATA).filter(|_| request.trusted) else { return Ok(None) };
+        let mut without = request.call.form.clone();
         without.remove(USER_DATA);
-        let (head, body) = asked.forward(without.encode()).await?;
+        let (head, body) = request.forward(without.encode()).await?;
         let body = match head.status.is_success() {
             true => xml::change(body, |answer| self.note(answer, user_data)),
             false => body,

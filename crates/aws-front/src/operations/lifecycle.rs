@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futuswarm_aws::Error as AwsError;
+use futuswarm_local_api::faults::Caller;
 use http::Response;
 
 use super::request::{OperationRequest, Outcome, Refusal, result};
@@ -13,7 +14,6 @@ use crate::server::Body;
 use crate::service::Service;
 use crate::terminating::{Pending, TerminatingInstances, Waiting};
 use crate::xml::{self, Element, leaf, node};
-use futuswarm_local_api::faults::Caller;
 
 /// The transition that these hooks are about.
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
@@ -53,7 +53,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// When the emulator does not answer; so with every call below.
-    pub async fn describe_hooks(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    pub async fn describe_hooks(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let complete = |answer: &mut Element| {
             for hook in xml::entries_mut(answer, "LifecycleHooks") {
                 xml::retain(hook, |field| {
@@ -61,26 +61,26 @@ impl Lifecycle {
                 });
             }
         };
-        asked.completed(complete).await.map(Some)
+        request.completed(complete).await.map(Some)
     }
 
     /// Adds those who wait to their groups.
     ///
     /// # Errors
     /// As [`Self::describe_hooks`].
-    pub async fn describe_groups(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        asked.completed(|answer| in_groups(answer, &self.terminating.all())).await.map(Some)
+    pub async fn describe_groups(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        request.completed(|answer| in_groups(answer, &self.terminating.all())).await.map(Some)
     }
 
     /// Adds those who wait to the instances of groups.
     ///
     /// # Errors
     /// As [`Self::describe_hooks`].
-    pub async fn describe_instances(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let ids = asked.call.form.list("InstanceIds.member");
+    pub async fn describe_instances(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let ids = request.call.form.list("InstanceIds.member");
         let mut terminating = self.terminating.all().clone();
         terminating.retain(|id, _| ids.is_empty() || ids.contains(&id.as_str()));
-        asked.completed(|answer| in_instances(answer, &terminating)).await.map(Some)
+        request.completed(|answer| in_instances(answer, &terminating)).await.map(Some)
     }
 
     /// The hooks for which an instance of a group waits before it is terminated: name → heartbeat timeout.
@@ -124,8 +124,8 @@ impl Lifecycle {
     ///
     /// # Errors
     /// As [`Self::describe_hooks`].
-    pub async fn complete(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        Ok(Some(match self.pending(asked).await {
+    pub async fn complete(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        Ok(Some(match self.pending(request).await {
             Err(refusal) => refusal,
             Ok((instance, hook)) => {
                 if let Some(waiting) = self.terminating.all().get_mut(&instance) {
@@ -141,8 +141,8 @@ impl Lifecycle {
     ///
     /// # Errors
     /// As [`Self::describe_hooks`].
-    pub async fn heartbeat(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        Ok(Some(match self.pending(asked).await {
+    pub async fn heartbeat(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        Ok(Some(match self.pending(request).await {
             Err(refusal) => refusal,
             Ok((instance, hook)) => {
                 let mut terminating = self.terminating.all();
@@ -155,17 +155,17 @@ impl Lifecycle {
     }
 
     /// The instance and hook that a call means, if its caller may and if the hook is waited for.
-    async fn pending(&self, asked: &OperationRequest<'_>) -> Result<(String, String), Response<Body>> {
-        let form = &asked.call.form;
+    async fn pending(&self, request: &OperationRequest<'_>) -> Result<(String, String), Response<Body>> {
+        let form = &request.call.form;
         let field = |name: &str| form.get(name).unwrap_or_default().to_owned();
         let (group, hook) = (field("AutoScalingGroupName"), field("LifecycleHookName"));
-        if asked.caller == Caller::Node {
+        if request.caller == Caller::Node {
             let found =
                 self.inner.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&group).send().await;
             let arn = found
                 .ok()
                 .and_then(|found| found.auto_scaling_groups().first()?.auto_scaling_group_arn().map(str::to_owned));
-            asked.authorise(&arn.unwrap_or_else(|| "*".to_owned())).await?;
+            request.authorise(&arn.unwrap_or_else(|| "*".to_owned())).await?;
         }
         // Our tokens are the ids of instances: an instance waits once for each of its hooks.
         let instance =
@@ -179,7 +179,7 @@ impl Lifecycle {
             return Ok((instance, hook));
         }
         let message = format!("No active Lifecycle Action found with instance ID {instance}");
-        Err(asked.refuse(&Refusal::new("ValidationError", message)))
+        Err(request.refuse(&Refusal::new("ValidationError", message)))
     }
 }
 

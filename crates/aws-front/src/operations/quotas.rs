@@ -27,9 +27,9 @@ pub struct Quotas(Mutex<BTreeMap<(String, String, String), f64>>);
 
 impl Quotas {
     /// Answers GetServiceQuota, GetAWSDefaultServiceQuota and RequestServiceQuotaIncrease.
-    pub fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let request: Value = serde_json::from_slice(asked.body).unwrap_or_default();
-        Ok(self.outcome(&asked.call.action, &asked.scope.region, &request).map(|outcome| {
+    pub fn answer(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let input: Value = serde_json::from_slice(request.body).unwrap_or_default();
+        Ok(self.outcome(&request.call.action, &request.scope.region, &input).map(|outcome| {
             let (status, body) = match outcome {
                 Ok(body) => (StatusCode::OK, body),
                 Err(body) => (StatusCode::BAD_REQUEST, body),
@@ -42,11 +42,11 @@ impl Quotas {
     }
 
     /// What is asked for is granted at once; at AWS somebody may look at it first.
-    fn outcome(&self, action: &str, region: &str, request: &Value) -> Option<Result<Value, Value>> {
+    fn outcome(&self, action: &str, region: &str, input: &Value) -> Option<Result<Value, Value>> {
         if !["GetServiceQuota", "GetAWSDefaultServiceQuota", "RequestServiceQuotaIncrease"].contains(&action) {
             return None;
         }
-        let text = |key: &str| request[key].as_str().unwrap_or_default();
+        let text = |key: &str| input[key].as_str().unwrap_or_default();
         let (service, code) = (text("ServiceCode"), text("QuotaCode"));
         let Some((_, _, name, default)) = QUOTAS.iter().find(|one| (one.0, one.1) == (service, code)) else {
             return Some(Err(refusal(
@@ -58,7 +58,7 @@ impl Quotas {
         let mut granted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = granted.get(&key).copied().unwrap_or(*default);
         if action == "RequestServiceQuotaIncrease" {
-            let desired = request["DesiredValue"].as_f64().unwrap_or_default();
+            let desired = input["DesiredValue"].as_f64().unwrap_or_default();
             if desired <= now {
                 let message = "You must provide a quota value greater than the current quota value";
                 return Some(Err(refusal("IllegalArgumentException", message)));
@@ -93,9 +93,9 @@ mod tests {
             answer["Quota"]["Value"].as_f64().unwrap()
         };
         let increase = |to: f64| {
-            let mut request = vcpus.clone();
-            request["DesiredValue"] = to.into();
-            quotas.outcome("RequestServiceQuotaIncrease", "eu-west-1", &request).unwrap()
+            let mut input = vcpus.clone();
+            input["DesiredValue"] = to.into();
+            quotas.outcome("RequestServiceQuotaIncrease", "eu-west-1", &input).unwrap()
         };
         assert!(increase(256.0).is_err(), "no more than there is");
         assert!(increase(500.0).is_ok());

@@ -25,10 +25,10 @@ impl Reboots {
     }
 
     /// Notes the instances of a call that the emulator accepts.
-    pub async fn reboot(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let (head, body) = asked.forward_unchanged().await?;
+    pub async fn reboot(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let (head, body) = request.forward_unchanged().await?;
         if head.status.is_success() {
-            self.note(&asked.call.form);
+            self.note(&request.call.form);
         }
         Ok(Some(whole(head, body)))
     }

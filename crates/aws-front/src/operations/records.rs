@@ -12,8 +12,8 @@ const STAR: &str = "*.";
 const CODE: &str = "\\052.";
 
 /// Writes names in the words that the emulator knows.
-fn plain(request: &mut Element) {
-    rename(request, CODE, STAR);
+fn plain(batch: &mut Element) {
+    rename(batch, CODE, STAR);
 }
 
 /// Writes names in the words of Route 53.
@@ -31,8 +31,8 @@ fn rename(root: &mut Element, from: &str, to: &str) {
 }
 
 /// Names and types of the record sets that a request deletes.
-fn deleted(request: &Element) -> Vec<(String, String)> {
-    let changes = xml::find(request, "Changes").into_iter().flat_map(xml::children);
+fn deleted(batch: &Element) -> Vec<(String, String)> {
+    let changes = xml::find(batch, "Changes").into_iter().flat_map(xml::children);
     let deleted = changes.filter(|change| xml::text(change, "Action").as_deref() == Some("DELETE"));
     let set = deleted.filter_map(|change| change.get_child("ResourceRecordSet"));
     set.filter_map(|set| Some((xml::text(set, "Name")?.replace("\\052", "*"), xml::text(set, "Type")?))).collect()
@@ -50,31 +50,31 @@ fn begins_with(list: &Element, name: &str, kind: &str) -> bool {
 ///
 /// # Errors
 /// When the emulator does not answer.
-pub async fn list(asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-    asked.completed(complete).await.map(Some)
+pub async fn list(request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    request.completed(complete).await.map(Some)
 }
 
 /// Changes record sets.
 ///
 /// # Errors
 /// When the emulator does not answer.
-pub async fn change(asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-    let Some(mut request) = xml::parse(asked.body).ok().filter(|_| asked.trusted) else { return list(asked).await };
-    if let Some(refusal) = refusal(asked, &request).await? {
-        return Ok(Some(asked.refuse(&refusal)));
+pub async fn change(request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    let Some(mut batch) = xml::parse(request.body).ok().filter(|_| request.trusted) else { return list(request).await };
+    if let Some(refusal) = refusal(request, &batch).await? {
+        return Ok(Some(request.refuse(&refusal)));
     }
-    plain(&mut request);
-    let (head, body) = asked.forward(xml::write(&request)).await?;
+    plain(&mut batch);
+    let (head, body) = request.forward(xml::write(&batch)).await?;
     Ok(Some(whole(head, xml::change(body, complete))))
 }
 
 /// What Route 53 says to a batch that deletes what is not there; it then makes none of its changes (ChangeResourceRecordSets,
 /// InvalidChangeBatch, Amazon Route 53 API Reference).
-async fn refusal(asked: &OperationRequest<'_>, request: &Element) -> Outcome<Option<Refusal>> {
-    for (name, kind) in deleted(request) {
+async fn refusal(request: &OperationRequest<'_>, batch: &Element) -> Outcome<Option<Refusal>> {
+    for (name, kind) in deleted(batch) {
         let written = utf8_percent_encode(&name, NON_ALPHANUMERIC);
-        let question = format!("{}?name={written}&type={kind}&maxitems=1", asked.parts.uri.path());
-        let (head, list) = asked.ask(&question).await?;
+        let question = format!("{}?name={written}&type={kind}&maxitems=1", request.parts.uri.path());
+        let (head, list) = request.ask(&question).await?;
         let there = xml::parse(&list).is_ok_and(|list| begins_with(&list, &name, &kind));
         if head.status.is_success() && !there {
             let message =
@@ -100,10 +100,10 @@ mod tests {
                 "<Change><Action>{action}</Action><ResourceRecordSet><Name>{name}</Name><Type>A</Type></ResourceRecordSet></Change>"
             )
         };
-        let request = change("UPSERT", "a.b") + &change("DELETE", "\\052.b") + &change("DELETE", "c.b.");
-        let request = root(&format!("<R><ChangeBatch><Changes>{request}</Changes></ChangeBatch></R>"));
+        let batch = change("UPSERT", "a.b") + &change("DELETE", "\\052.b") + &change("DELETE", "c.b.");
+        let batch = root(&format!("<R><ChangeBatch><Changes>{batch}</Changes></ChangeBatch></R>"));
         let expected = [("*.b", "A"), ("c.b.", "A")].map(|(name, kind)| (name.to_owned(), kind.to_owned()));
-        assert_eq!(deleted(&request), expected);
+        assert_eq!(deleted(&batch), expected);
         let list = root("<R><ResourceRecordSet><Name>C.b.</Name><Type>A</Type></ResourceRecordSet></R>");
         assert!(begins_with(&list, "c.b", "A"));
         assert!(!begins_with(&list, "c.b", "CNAME") && !begins_with(&list, "b", "A"));

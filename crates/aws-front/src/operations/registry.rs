@@ -67,14 +67,14 @@ pub struct Entry {
 
 /// An entry for everybody's calls.
 macro_rules! entry {
-    ($service:ident $actions:expr, $manner:ident, $purpose:literal, |$operations:ident, $asked:ident| $answer:expr) => {
+    ($service:ident $actions:expr, $manner:ident, $purpose:literal, |$operations:ident, $request:ident| $answer:expr) => {
         Entry {
             service: Service::$service,
             actions: &$actions,
             owner_only: false,
             manner: Manner::$manner,
             purpose: $purpose,
-            handler: Handler::Call(|$operations, $asked| Box::pin($answer)),
+            handler: Handler::Call(|$operations, $request| Box::pin($answer)),
         }
     };
 }
@@ -103,73 +103,76 @@ pub static REGISTRY: [Entry; 41] = [
         Acm["DeleteCertificate"],
         Completes,
         "counts deletions, for tokens of requests that come later",
-        |operations, asked| operations.certificates.delete(asked)
+        |operations, request| operations.certificates.delete(request)
     ),
     entry!(Acm ["DescribeCertificate", "ListCertificates"], Completes,
     "issued when the validation records stand in a public zone, and not when some time is over",
-    |operations, asked| async move {
-        match asked.call.action.as_str() {
-            "ListCertificates" => operations.certificates.list(asked).await,
-            _ => operations.certificates.describe(asked).await,
+    |operations, request| async move {
+        match request.call.action.as_str() {
+            "ListCertificates" => operations.certificates.list(request).await,
+            _ => operations.certificates.describe(request).await,
         }
     }),
-    entry!(Acm["GetCertificate"], Refuses, "one that is not issued", |operations, asked| operations
+    entry!(Acm["GetCertificate"], Refuses, "one that is not issued", |operations, request| operations
         .certificates
-        .get(asked)),
+        .get(request)),
     entry!(
         Acm["RequestCertificate"],
         Rewrites,
         "a token whose certificate was deleted is another wish",
-        |operations, asked| operations.certificates.request(asked)
+        |operations, request| operations.certificates.request(request)
     ),
     entry!(
         AutoScaling["CompleteLifecycleAction"],
         Answers,
         "an instance waits for its hooks before it is terminated",
-        |operations, asked| operations.zones.lifecycle.complete(asked)
+        |operations, request| operations.zones.lifecycle.complete(request)
     ),
-    entry!(AutoScaling["RecordLifecycleActionHeartbeat"], Answers, "prolongs a hook", |operations, asked| operations
+    entry!(AutoScaling["RecordLifecycleActionHeartbeat"], Answers, "prolongs a hook", |operations, request| operations
         .zones
         .lifecycle
-        .heartbeat(asked)),
+        .heartbeat(request)),
     entry!(
         AutoScaling["DescribeLifecycleHooks"],
         Completes,
         "without what the emulator invents",
-        |operations, asked| operations.zones.lifecycle.describe_hooks(asked)
+        |operations, request| operations.zones.lifecycle.describe_hooks(request)
     ),
     entry!(
         AutoScaling["DescribeAutoScalingGroups"],
         Completes,
         "with instances that wait for their hooks",
-        |operations, asked| operations.zones.lifecycle.describe_groups(asked)
+        |operations, request| operations.zones.lifecycle.describe_groups(request)
     ),
     entry!(
         AutoScaling["DescribeAutoScalingInstances"],
         Completes,
         "with instances that wait for their hooks",
-        |operations, asked| operations.zones.lifecycle.describe_instances(asked)
+        |operations, request| operations.zones.lifecycle.describe_instances(request)
     ),
     owner!(
         AutoScaling["CreateAutoScalingGroup"],
         Rewrites,
         "instances are spread over the zones, and hooks come with the group",
-        |operations, asked| operations.zones.create(asked)
+        |operations, request| operations.zones.create(request)
     ),
     owner!(
         AutoScaling["UpdateAutoScalingGroup"],
         Rewrites,
         "instances are spread over the zones, and the policy stays",
-        |operations, asked| operations.zones.update(asked)
+        |operations, request| operations.zones.update(request)
     ),
-    owner!(AutoScaling["SetDesiredCapacity"], Rewrites, "instances are spread over the zones", |operations, asked| {
-        operations.zones.resize(asked)
-    }),
+    owner!(
+        AutoScaling["SetDesiredCapacity"],
+        Rewrites,
+        "instances are spread over the zones",
+        |operations, request| { operations.zones.resize(request) }
+    ),
     entry!(
         AutoScaling["TerminateInstanceInAutoScalingGroup"],
         Rewrites,
         "after its hooks; the replacement goes where it belongs",
-        |operations, asked| operations.zones.terminate_in_group(asked)
+        |operations, request| operations.zones.terminate_in_group(request)
     ),
     Entry {
         service: Service::Ebs,
@@ -186,114 +189,117 @@ pub static REGISTRY: [Entry; 41] = [
         purpose: "blocks go to a sparse file, from which machines boot",
         handler: Handler::Ebs,
     },
-    entry!(Ec2["DescribeImages"], Completes, "with what the image was registered with", |operations, asked| operations
-        .images
-        .describe(asked)),
+    entry!(Ec2["DescribeImages"], Completes, "with what the image was registered with", |operations, request| {
+        operations.images.describe(request)
+    }),
     entry!(
         Ec2["DescribeSnapshots"],
         Completes,
         "with states and progress, without the emulator's own",
-        |operations, asked| operations.images.describe_snapshots(asked)
+        |operations, request| operations.images.describe_snapshots(request)
     ),
-    entry!(Ec2["GetConsoleOutput"], Completes, "with the machine's own console", |operations, asked| operations
+    entry!(Ec2["GetConsoleOutput"], Completes, "with the machine's own console", |operations, request| operations
         .images
-        .console(asked)),
-    owner!(Ec2["RegisterImage"], Completes, "over a snapshot that is complete, with its tags", |operations, asked| {
-        operations.images.register(asked)
-    }),
-    owner!(Ec2["CopyImage"], Completes, "with its snapshot and tags", |operations, asked| operations
+        .console(request)),
+    owner!(
+        Ec2["RegisterImage"],
+        Completes,
+        "over a snapshot that is complete, with its tags",
+        |operations, request| { operations.images.register(request) }
+    ),
+    owner!(Ec2["CopyImage"], Completes, "with its snapshot and tags", |operations, request| operations
         .images
-        .copy(asked)),
-    owner!(Ec2["DeregisterImage"], Completes, "it is no longer known here", |operations, asked| operations
+        .copy(request)),
+    owner!(Ec2["DeregisterImage"], Completes, "it is no longer known here", |operations, request| operations
         .images
-        .deregister(asked)),
+        .deregister(request)),
     owner!(
         Ec2["DeleteSnapshot"],
         Refuses,
         "one that an image is made of; the file goes with the snapshot",
-        |operations, asked| operations.images.delete_snapshot(asked)
+        |operations, request| operations.images.delete_snapshot(request)
     ),
     entry!(
         Ec2["DescribeLaunchTemplateVersions"],
         Completes,
         "with the user data of versions that were added",
-        |operations, asked| operations.templates.describe(asked)
+        |operations, request| operations.templates.describe(request)
     ),
     entry!(
         Ec2["CreateLaunchTemplateVersion"],
         Rewrites,
         "the emulator starts nothing from a version with user data",
-        |operations, asked| operations.templates.add(asked)
+        |operations, request| operations.templates.add(request)
     ),
-    entry!(Ec2["RebootInstances"], Completes, "the machines start again", |operations, asked| operations
+    entry!(Ec2["RebootInstances"], Completes, "the machines start again", |operations, request| operations
         .reboots
-        .reboot(asked)),
-    owner!(Ec2["ModifyVpcEndpoint"], Completes, "routes come and go with route tables", |operations, asked| operations
-        .endpoint_routes
-        .modify(asked)),
+        .reboot(request)),
+    owner!(Ec2["ModifyVpcEndpoint"], Completes, "routes come and go with route tables", |operations, request| {
+        operations.endpoint_routes.modify(request)
+    }),
     owner!(Ec2 ["GetEbsDefaultKmsKeyId", "ModifyEbsDefaultKmsKeyId", "ResetEbsDefaultKmsKeyId"], Answers,
         "the key of volumes for which nobody names another",
-        |operations, asked| std::future::ready(operations.ebs_keys.answer(asked))),
+        |operations, request| std::future::ready(operations.ebs_keys.answer(request))),
     owner!(
         Ec2["TerminateInstances"],
         Rewrites,
         "replacements of a group's instances go where they belong",
-        |operations, asked| operations.zones.terminate(asked)
+        |operations, request| operations.zones.terminate(request)
     ),
     entry!(ElasticLoadBalancing WITH_TAGS, Refuses, "tags that are longer or more than AWS takes",
-    |_operations, asked| std::future::ready(
-        Ok(balancer_tags::refusal(asked.call).map(|refusal| asked.refuse(&refusal)))
+    |_operations, request| std::future::ready(
+        Ok(balancer_tags::refusal(request.call).map(|refusal| request.refuse(&refusal)))
     )),
     entry!(ElasticLoadBalancing ["CreateLoadBalancer", "CreateListener"], Answers, "one that is there already",
-        |_operations, asked| balancer_again::answer(asked)),
+        |_operations, request| balancer_again::answer(request)),
     entry!(ElasticLoadBalancing WITH_CERTIFICATES, Refuses, "a certificate that is not issued",
-        |operations, asked| operations.certificates.listener(asked)),
+        |operations, request| operations.certificates.listener(request)),
     entry!(ElasticLoadBalancing ["CreateLoadBalancer", "CreateLoadBalancerListeners"], Completes,
         "of classic ones the protocol to instances is kept here",
-        |operations, asked| operations.classic.create(asked)),
+        |operations, request| operations.classic.create(request)),
     entry!(
         ElasticLoadBalancing["DescribeLoadBalancers"],
         Completes,
         "classic ones with protocols, default policies and their hosted zone",
-        |operations, asked| operations.classic.describe(asked)
+        |operations, request| operations.classic.describe(request)
     ),
     entry!(Rds ["CreateDBInstance", "RestoreDBInstanceFromDBSnapshot"], Rewrites,
     "with defaults that the emulator lacks; available when a server accepts connections",
-    |operations, asked| async move {
-        match asked.call.action.as_str() {
-            "CreateDBInstance" => operations.databases.create(asked).await,
-            _ => operations.databases.restore(asked).await,
+    |operations, request| async move {
+        match request.call.action.as_str() {
+            "CreateDBInstance" => operations.databases.create(request).await,
+            _ => operations.databases.restore(request).await,
         }
     }),
     entry!(
         Rds["ModifyDBInstance"],
         Rewrites,
         "passwords are those of the server; nothing is renamed",
-        |operations, asked| operations.databases.modify(asked)
+        |operations, request| operations.databases.modify(request)
     ),
-    entry!(Rds["CreateDBSnapshot"], Refuses, "a snapshot of a server that runs", |operations, asked| operations
+    entry!(Rds["CreateDBSnapshot"], Refuses, "a snapshot of a server that runs", |operations, request| operations
         .databases
-        .create_snapshot(asked)),
+        .create_snapshot(request)),
     entry!(
         Rds["DeleteDBInstance"],
         Refuses,
         "one whose last snapshot is neither named nor declined",
-        |operations, asked| operations.databases.delete(asked)
+        |operations, request| operations.databases.delete(request)
     ),
     entry!(Rds ["DeleteDBSnapshot", "DescribeDBInstances"], Completes,
     "an instance is available, and has an endpoint, when a server accepts connections; files go with a snapshot",
-    |operations, asked| async move {
-        match asked.call.action.as_str() {
-            "DescribeDBInstances" => operations.databases.describe(asked).await,
-            _ => operations.databases.delete_snapshot(asked).await,
+    |operations, request| async move {
+        match request.call.action.as_str() {
+            "DescribeDBInstances" => operations.databases.describe(request).await,
+            _ => operations.databases.delete_snapshot(request).await,
         }
     }),
     entry!(Route53 ["ChangeResourceRecordSets", "ListResourceRecordSets"], Rewrites,
     "a star in a name is written as its code; what is deleted must be there",
-    |_operations, asked| async move {
-        match asked.call.action.as_str() {
-            "ListResourceRecordSets" => records::list(asked).await,
-            _ => records::change(asked).await,
+    |_operations, request| async move {
+        match request.call.action.as_str() {
+            "ListResourceRecordSets" => records::list(request).await,
+            _ => records::change(request).await,
         }
     }),
     Entry {
@@ -308,12 +314,12 @@ pub static REGISTRY: [Entry; 41] = [
         SecretsManager["GetSecretValue"],
         Completes,
         "the password that a database's server really has",
-        |operations, asked| operations.databases.secret(asked)
+        |operations, request| operations.databases.secret(request)
     ),
     entry!(Quotas ["GetAWSDefaultServiceQuota", "GetServiceQuota", "RequestServiceQuotaIncrease"], Answers,
     "the quotas that a cluster needs; what is asked for is granted at once",
-    |operations, asked| async move {
-        if asked.caller == Caller::Owner { operations.quotas.answer(asked) } else { Ok(None) }
+    |operations, request| async move {
+        if request.caller == Caller::Owner { operations.quotas.answer(request) } else { Ok(None) }
     }),
 ];
 
@@ -327,13 +333,13 @@ impl Operations {
     ///
     /// # Errors
     /// When the emulator does not answer.
-    pub async fn answer(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        for entry in handlers(&asked.call.service, &asked.call.action) {
-            if entry.owner_only && asked.caller != Caller::Owner {
+    pub async fn answer(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        for entry in handlers(&request.call.service, &request.call.action) {
+            if entry.owner_only && request.caller != Caller::Owner {
                 continue;
             }
             let Handler::Call(handler) = &entry.handler else { continue };
-            if let Some(answer) = handler(self, asked).await? {
+            if let Some(answer) = handler(self, request).await? {
                 return Ok(Some(answer));
             }
         }

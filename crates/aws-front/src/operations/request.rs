@@ -1,10 +1,9 @@
 //! One call on its way through the operations, and the answers that they give.
 
 use bytes::Bytes;
+use futuswarm_local_api::faults::Caller;
 use http::request::Parts;
 use http::{Response, StatusCode, response};
-
-use futuswarm_local_api::faults::Caller;
 
 use crate::call::Call;
 use crate::error_body::{self, REQUEST_ID};

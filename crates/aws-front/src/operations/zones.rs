@@ -6,6 +6,7 @@ use aws_sdk_autoscaling::types::AutoScalingGroup;
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use futuswarm_aws::Error as AwsError;
+use futuswarm_local_api::faults::Caller;
 use http::Response;
 
 use super::lifecycle::{self, Lifecycle};
@@ -16,7 +17,6 @@ use crate::server::Body;
 use crate::service::Service;
 use crate::terminating::TerminatingInstances;
 use crate::xml::{self, Element, leaf, node};
-use futuswarm_local_api::faults::Caller;
 
 /// The spreading of groups.
 pub struct Zones {
@@ -56,8 +56,8 @@ impl Zones {
     }
 
     /// Makes a group of its size, one instance at a time, with its hooks.
-    pub async fn create(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
+    pub async fn create(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
         let (Some(name), Some(target)) =
             (form.get("AutoScalingGroupName"), form.number("DesiredCapacity").or_else(|| form.number("MinSize")))
         else {
@@ -67,11 +67,11 @@ impl Zones {
         // The emulator would make another group in its place, and forget the instances of the first.
         if self.group(name).await?.is_some() {
             let message = format!("A group with the name {name} already exists");
-            return Ok(Some(asked.refuse(&Refusal::new("AlreadyExists", message))));
+            return Ok(Some(request.refuse(&Refusal::new("AlreadyExists", message))));
         }
         let mut empty = form.clone();
         empty.set("DesiredCapacity", "0");
-        let (head, body) = asked.forward(empty.encode()).await?;
+        let (head, body) = request.forward(empty.encode()).await?;
         if head.status.is_success() {
             // The emulator forgets the hooks that come with a new group.
             for hook in form.structures("LifecycleHookSpecificationList.member") {
@@ -95,8 +95,8 @@ impl Zones {
     }
 
     /// Changes a group, and its size one instance at a time.
-    pub async fn update(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
+    pub async fn update(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
         let Some(name) = form.get("AutoScalingGroupName") else { return Ok(None) };
         let _turn = self.turn.lock().await;
         let Some(before) = self.group(name).await? else { return Ok(None) };
@@ -105,7 +105,7 @@ impl Zones {
         let target = form.number("DesiredCapacity").unwrap_or_else(|| within(desired, min, max));
         let mut same_size = form.clone();
         same_size.set("DesiredCapacity", before.members.len().to_string());
-        let (head, body) = asked.forward(same_size.encode()).await?;
+        let (head, body) = request.forward(same_size.encode()).await?;
         if head.status.is_success() {
             let new_source = ["MixedInstancesPolicy", "LaunchTemplate", "LaunchConfigurationName"]
                 .iter()
@@ -120,8 +120,8 @@ impl Zones {
     }
 
     /// Grows or shrinks a group.
-    pub async fn resize(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
+    pub async fn resize(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
         let (Some(name), Some(target)) = (form.get("AutoScalingGroupName"), form.number("DesiredCapacity")) else {
             return Ok(None);
         };
@@ -129,17 +129,17 @@ impl Zones {
         if self.group(name).await?.is_some() {
             self.reach(name, target).await?;
         }
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         Ok(Some(whole(head, body)))
     }
 
     /// EC2's own call: the group replaces what is terminated. One instance at a time, since the emulator would put all
     /// replacements of one call into one subnet.
-    pub async fn terminate(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+    pub async fn terminate(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let _turn = self.turn.lock().await;
         let groups = self.groups(None).await?;
         let (mut rounds, mut strangers) = (Vec::new(), Vec::new());
-        for id in asked.call.form.list("InstanceId") {
+        for id in request.call.form.list("InstanceId") {
             // EC2's own call waits for no hook.
             self.terminating.remove(id);
             match groups.iter().find(|group| group.has(id)) {
@@ -159,12 +159,12 @@ impl Zones {
             if let Some(group) = group {
                 self.make_room(&group.name, &ids[0]).await?;
             }
-            let mut part = asked.call.form.clone();
+            let mut part = request.call.form.clone();
             part.remove("InstanceId");
             for (index, id) in ids.iter().enumerate() {
                 part.set(&format!("InstanceId.{}", index + 1), id);
             }
-            let (head, body) = asked.forward(part.encode()).await?;
+            let (head, body) = request.forward(part.encode()).await?;
             if !head.status.is_success() {
                 return Ok(Some(whole(head, body)));
             }
@@ -190,15 +190,15 @@ impl Zones {
     }
 
     /// Terminates an instance of a group, when the hooks of its group are through.
-    pub async fn terminate_in_group(&self, asked: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        let form = &asked.call.form;
+    pub async fn terminate_in_group(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
+        let form = &request.call.form;
         let Some(id) = form.get("InstanceId") else { return Ok(None) };
         let _turn = self.turn.lock().await;
         let groups = self.groups(None).await?;
         let Some(group) = groups.iter().find(|group| group.has(id)) else { return Ok(None) };
         let decrement = form.get("ShouldDecrementDesiredCapacity") == Some("true");
-        if asked.caller == Caller::Node
-            && let Err(refusal) = asked.authorise(group.found.auto_scaling_group_arn().unwrap_or("*")).await
+        if request.caller == Caller::Node
+            && let Err(refusal) = request.authorise(group.found.auto_scaling_group_arn().unwrap_or("*")).await
         {
             return Ok(Some(refusal));
         }
@@ -209,7 +209,7 @@ impl Zones {
             self.attach(group, id).await?;
             return Ok(Some(activity(&group.name, id)));
         }
-        let (head, body) = asked.forward_unchanged().await?;
+        let (head, body) = request.forward_unchanged().await?;
         if head.status.is_success() {
             self.attach(group, id).await?;
         }

@@ -2,13 +2,13 @@
 
 use aws_sdk_elasticloadbalancing::types::{HealthCheck, LoadBalancerDescription};
 use futuswarm_aws::Error as AwsError;
+use futuswarm_aws_front::clients::Clients;
 
 use super::Notes;
 use super::model::{Action, Check, Listener, Pool, Server};
 use super::observe::Found;
 use crate::error::Result;
 use crate::observed_instances::View;
-use futuswarm_aws_front::clients::Clients;
 
 /// Adds the classic load balancers to what was found, in the order of their names.
 ///

@@ -7,12 +7,12 @@ use aws_sdk_elasticloadbalancingv2::types::{
     Rule as AwsRule, RuleCondition, TargetGroup, TargetTypeEnum,
 };
 use futuswarm_aws::Error as AwsError;
+use futuswarm_aws_front::clients::Clients;
 
 use super::Notes;
 use super::model::{Action, Check, Listener, Pool, Redirect, Rule, Server};
 use crate::error::Result;
 use crate::observed_instances::View;
-use futuswarm_aws_front::clients::Clients;
 
 /// Listeners with the ARNs of their certificates, and what they forward to.
 #[derive(Debug, Default)]

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futuswarm_local_api::CloudInfo;
+use futuswarm_local_api::http::{self, Endpoint};
 use futuswarm_tools::{ToolsTree, emulator};
 use serde::Serialize;
 
@@ -10,8 +12,6 @@ use crate::child::{self, args};
 use crate::config::{Accel, CloudConfig, PORT_KEYS};
 use crate::daemon;
 use crate::state_dir::StateDir;
-use futuswarm_local_api::CloudInfo;
-use futuswarm_local_api::http::{self, Endpoint};
 
 /// Image, tools tree, emulator, and the machines' growing disks.
 const NEEDED_DISK_MIB: u64 = 6 * 1024;

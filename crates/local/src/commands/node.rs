@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use futuswarm_local_api::VmStatus;
 use futuswarm_tools::ToolsTree;
 
 use crate::child::EXEC_CHILD;
@@ -14,7 +15,6 @@ use crate::dnsmasq::host_argv;
 use crate::error::{Error, Result, file};
 use crate::network::{Network, OPERATOR};
 use crate::state_dir::StateDir;
-use futuswarm_local_api::VmStatus;
 
 /// A growing console is read this often.
 const FOLLOW: Duration = Duration::from_millis(200);

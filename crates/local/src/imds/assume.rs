@@ -3,10 +3,10 @@
 
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use futuswarm_aws::Error as AwsError;
-
-use crate::error::{Error, Result};
 use futuswarm_aws_front::clients::Clients;
 use futuswarm_aws_front::sessions::Sessions;
+
+use crate::error::{Error, Result};
 
 /// What the provisioned roles trust. The emulator's answer to GetRole cannot be put back as it is, so it is written again.
 const TRUST_EC2: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;

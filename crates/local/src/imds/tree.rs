@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dnsmasq::host_name;
-use crate::observed_instances::Machine;
-
-/// The tag that an Auto Scaling group leaves.
-const GROUP_TAG: &str = "aws:autoscaling:groupName";
+use crate::observed_instances::{GROUP_TAG, Machine};
 
 /// What the tree is made from.
 pub struct Facts<'a> {

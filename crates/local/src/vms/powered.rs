@@ -6,15 +6,13 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use futuswarm_aws_front::images::Images;
 use futuswarm_local_api::VmStatus;
 use tokio::process::Child;
 
 use super::power::{Ending, Step};
-use crate::observed_instances::Machine;
-use futuswarm_aws_front::images::Images;
+use crate::observed_instances::{GROUP_TAG, Machine};
 
-/// The tag that an Auto Scaling group leaves.
-pub const GROUP_TAG: &str = "aws:autoscaling:groupName";
 /// A process that was killed is gone at once; its memory takes a moment.
 const KILLED: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
