@@ -52,10 +52,12 @@ impl Aws {
         let caller = identity::caller(&sdk, &sts, &spec.region).await?;
         let account = caller.account;
         if let Some(expected) = spec.account.as_ref().filter(|expected| **expected != account) {
-            return Err(Error::Missing(format!(
-                "the cluster {} belongs to the account {expected}, and these credentials are of {account} ({}): choose others with AWS_PROFILE; nothing was changed",
-                spec.cluster, caller.arn
-            )));
+            return Err(Error::OtherAccount {
+                cluster: spec.cluster,
+                expected: expected.clone(),
+                account,
+                caller: caller.arn,
+            });
         }
         // The local cloud is on loopback.
         let over_tls = !sdk.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://"));

@@ -166,7 +166,7 @@ impl Resource<Run> for Epoch {
 }
 
 fn changed() -> Error {
-    Error::Missing(format!("{} has changed in the meantime; run the command again", keys::GENESIS))
+    Error::Changed(keys::GENESIS)
 }
 
 #[cfg(test)]

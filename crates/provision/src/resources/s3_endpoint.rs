@@ -181,11 +181,11 @@ impl Resource<Run> for S3Endpoint {
         let delete = aws.ec2.delete_vpc_endpoints().vpc_endpoint_ids(self.id(observed));
         let answer = delete.send().await.map_err(failed("DeleteVpcEndpoints"))?;
         match answer.unsuccessful().first().and_then(|failed| failed.error()) {
-            Some(error) => Err(Error::Missing(format!(
-                "DeleteVpcEndpoints: {}: {}",
-                error.code().unwrap_or_default(),
-                error.message().unwrap_or_default()
-            ))),
+            Some(error) => Err(Error::Item {
+                operation: "DeleteVpcEndpoints",
+                item: error.code().unwrap_or_default().to_owned(),
+                reason: error.message().unwrap_or_default().to_owned(),
+            }),
             None => Ok(()),
         }
     }
