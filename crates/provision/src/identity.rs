@@ -6,7 +6,6 @@ use crate::error::{Error, failed, incomplete};
 
 /// Who the credentials belong to.
 pub(crate) struct Caller {
-    /// The account's number.
     pub(crate) account: String,
     /// The user or the role's session.
     pub(crate) arn: String,

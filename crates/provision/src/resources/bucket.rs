@@ -17,7 +17,6 @@ use settings::unbuilt;
 /// The one region whose buckets take no location constraint.
 const FIRST_REGION: &str = "us-east-1";
 
-/// The bucket.
 pub(crate) struct Bucket;
 
 /// What an object of the bucket is called.
@@ -37,7 +36,6 @@ pub(super) async fn object<T: DeserializeOwned>(
     aws.store.get(key).await
 }
 
-/// A setting of the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Setting {
     Versioning,

@@ -22,7 +22,6 @@ const CURRENT: &str = "of this life of the cluster";
 /// DescribeInstances takes 200 values per filter.
 const IDS_PER_FILTER: usize = 200;
 
-/// The epoch.
 pub(crate) struct Epoch;
 
 /// What was observed of it.
