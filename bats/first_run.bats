@@ -7,7 +7,7 @@ setup() {
     XTASK="${FUTUSWARM_XTASK:-cargo xtask}"
     BIN="$(dirname "${FUTUSWARM_XTASK:-target/debug/xtask}")"
     export FUTUSWARM_STATE="$BATS_TEST_TMPDIR/s"
-    SPEC="$ROOT/tests/specs/local-bats.toml"
+    SPEC="$ROOT/e2e/specs/local-bats.toml"
 }
 
 # One line on standard error, and nothing on standard output.
@@ -64,7 +64,7 @@ refused_in_one_line() {
 
 @test "a run from a sub-folder finds the clone, and paths are those of the sub-folder" {
     cd crates/local
-    run $XTASK status --local --spec ../../tests/specs/local-bats.toml
+    run $XTASK status --local --spec ../../e2e/specs/local-bats.toml
     [[ "$output" == *"the local cloud local-bats is not running"* ]]
     cp "$SPEC" "$BATS_TEST_TMPDIR/here.toml"
     echo 'oops = 1' >> "$BATS_TEST_TMPDIR/here.toml"
@@ -172,7 +172,7 @@ without_reader_of_errors() {
         mount --bind "$2" "$1/a clone"
         cd "$1/a clone/docs"
         unset FUTUSWARM_WORKSPACE
-        "$3" status --local --spec ../tests/specs/local-bats.toml
+        "$3" status --local --spec ../e2e/specs/local-bats.toml
     ' bash "$BATS_TEST_TMPDIR" "$ROOT" "$BIN/xtask"
     echo "$output"
     [ "$status" -eq 1 ]

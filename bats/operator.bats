@@ -6,7 +6,7 @@ setup() {
     XTASK="${FUTUSWARM_XTASK:-cargo xtask}"
     export FUTUSWARM_STATE="$BATS_TEST_TMPDIR/s"
     # Network namespaces are the machine's, whatever the state folder: with the usual spec, a cloud that runs would be destroyed.
-    SPEC=tests/specs/local-bats.toml
+    SPEC=e2e/specs/local-bats.toml
 }
 
 @test "help shows every verb and examples" {

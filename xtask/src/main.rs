@@ -42,16 +42,16 @@ enum Verb {
     /// Delete a cluster with everything that belongs to it.
     DestroyCluster(verbs::deploy::Destroy),
     /// Show a cluster's nodes.
-    Status(verbs::day_two::Status),
+    Status(verbs::operate::Status),
     /// Open a shell on a node.
-    Ssh(verbs::day_two::Ssh),
+    Ssh(verbs::operate::Ssh),
     /// Show a node's serial console.
-    Console(verbs::day_two::Console),
+    Console(verbs::operate::Console),
     /// Break something on purpose.
     #[command(subcommand)]
-    Chaos(verbs::day_two::Chaos),
+    Chaos(verbs::operate::Chaos),
     /// Check this machine and the local cloud: every check, one remedy each.
-    Doctor(verbs::day_two::Doctor),
+    Doctor(verbs::operate::Doctor),
     /// Run the tests.
     Test(verbs::test::Test),
     /// Formatting and lints.

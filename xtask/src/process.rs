@@ -1,4 +1,4 @@
-//! Running the programs behind the verbs; their output is ours.
+//! Running the programs behind the verbs; their output is ours. No deadline: our own programs have theirs, and a shell has none.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;

@@ -2,9 +2,9 @@
 
 pub mod bake;
 pub mod bench;
-pub mod day_two;
 pub mod deploy;
 pub mod image;
+pub mod operate;
 pub mod test;
 
 use std::path::PathBuf;

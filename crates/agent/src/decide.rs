@@ -1,4 +1,4 @@
-//! The decision of a round, as a pure function of what was seen. The drawing is in `docs/node-states.md`.
+//! The decision of a round, as a pure function of what was observed. The drawing is in `docs/node-states.md`.
 
 use futuswarm_model::{Genesis, Role};
 use futuswarm_store::Versioned;
@@ -6,7 +6,7 @@ use futuswarm_swarm::{LocalState, Membership};
 
 use crate::identity::Node;
 
-/// What a round has seen.
+/// What a round goes by.
 pub(crate) struct Observed<'a> {
     pub(crate) node: &'a Node,
     pub(crate) membership: &'a Membership,
@@ -18,9 +18,9 @@ pub(crate) struct Observed<'a> {
 pub(crate) enum Step {
     /// `deploy-cluster` has opened an epoch that nobody has claimed: claim its founding.
     Claim { open: Versioned<Genesis> },
-    /// The claim is ours: found the Swarm.
-    Found,
-    /// We have founded a Swarm: put its id under our claim and publish how to join.
+    /// The claim is ours: initialise the Swarm.
+    InitSwarm,
+    /// We have initialised a Swarm: put its id under our claim and publish how to join.
     Confirm { swarm_id: String },
     /// Somebody else opens the epoch or founds its Swarm.
     AwaitGenesis,
@@ -36,10 +36,10 @@ pub(crate) enum Step {
     Serve,
 }
 
-pub(crate) fn decide(seen: &Observed<'_>) -> Step {
-    let (node, membership) = (seen.node, seen.membership);
+pub(crate) fn decide(observed: &Observed<'_>) -> Step {
+    let (node, membership) = (observed.node, observed.membership);
     let config = &node.config;
-    let Some(record) = seen.genesis else {
+    let Some(record) = observed.genesis else {
         return match membership.state {
             // A bucket that forgot its Swarm is an accident; founding a second Swarm beside a living one would be another.
             LocalState::Active => Step::Refuse {
@@ -64,7 +64,7 @@ pub(crate) fn decide(seen: &Observed<'_>) -> Step {
     }
     let ours = genesis.founder.as_deref() == Some(node.instance.as_str());
     match (membership.state, &genesis.swarm_id) {
-        (LocalState::Inactive, None) if ours => Step::Found,
+        (LocalState::Inactive, None) if ours => Step::InitSwarm,
         (LocalState::Inactive, None) if genesis.founder.is_none() && config.role == Role::Manager => {
             Step::Claim { open: record.clone() }
         }
@@ -81,7 +81,7 @@ pub(crate) fn decide(seen: &Observed<'_>) -> Step {
             // An epoch is opened only when no manager of the last one runs; a manager that does must not end its Swarm.
             _ if genesis.founder.is_none() && membership.controls => Step::Refuse {
                 reason: format!(
-                    "the epoch {} is open, but this node is a manager of the Swarm {}: it stays in it; end this instance to found anew",
+                    "the epoch {} is open, but this node is a manager of the Swarm {}: it stays in it; end this instance to found a new one",
                     genesis.epoch,
                     membership.swarm.as_deref().unwrap_or("of an earlier one")
                 ),
@@ -104,7 +104,7 @@ pub(crate) fn decide(seen: &Observed<'_>) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::tests::node;
+    use crate::heartbeat::tests::node;
 
     fn genesis(cluster: &str, founder: Option<&str>, swarm_id: Option<&str>) -> Versioned<Genesis> {
         let (founder, swarm_id) = (founder.map(str::to_owned), swarm_id.map(str::to_owned));
@@ -128,7 +128,7 @@ mod tests {
         let mine = |swarm_id| Some(("prod", "i-me", swarm_id));
         let open = Step::Claim { open: genesis("prod", None, None) };
         assert_eq!(step(Role::Manager, Inactive, None, Some(("prod", "nobody", None))), open);
-        assert_eq!(step(Role::Manager, Inactive, None, mine(None)), Step::Found);
+        assert_eq!(step(Role::Manager, Inactive, None, mine(None)), Step::InitSwarm);
         assert_eq!(step(Role::Manager, Active, None, mine(None)), Step::AwaitEngine);
         assert_eq!(step(Role::Manager, Active, Some("s"), mine(None)), Step::Confirm { swarm_id: "s".to_owned() });
         assert_eq!(step(Role::Manager, Active, Some("s"), mine(Some("s"))), Step::Serve);

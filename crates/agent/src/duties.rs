@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::time::Duration;
 
+use futuswarm_retry::Backoff;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::supervision::panicked;
-use crate::trouble::Trouble;
 
 /// A run that takes longer has failed: more than the deadlines of the few calls that it makes.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -24,7 +24,7 @@ struct Schedule {
     /// When it is due; `None` for now.
     due_at: Option<Instant>,
     running: bool,
-    trouble: Trouble,
+    backoff: Backoff,
     /// Why the last run failed.
     reason: Option<String>,
 }
@@ -41,7 +41,7 @@ impl Duties {
     /// Duties with the time from the end of a good run to the beginning of the next; all are due.
     pub(crate) fn new(duties: &[(&'static str, Duration)]) -> Self {
         let schedule =
-            |every| Schedule { every, due_at: None, running: false, trouble: Trouble::default(), reason: None };
+            |every| Schedule { every, due_at: None, running: false, backoff: Backoff::default(), reason: None };
         let schedules = duties.iter().map(|(name, every)| (*name, schedule(*every))).collect();
         Self { schedules, runs: JoinSet::new(), names: HashMap::new() }
     }
@@ -61,13 +61,13 @@ impl Duties {
             schedule.running = false;
             let pause = match outcome {
                 Ok(()) => {
-                    schedule.trouble.over();
+                    schedule.backoff.reset();
                     schedule.reason = None;
                     schedule.every
                 }
                 Err(error) => {
                     let reason = error.to_string();
-                    let pause = schedule.trouble.failed(name, &reason);
+                    let pause = schedule.backoff.failed(name, &reason);
                     schedule.reason = Some(reason);
                     pause
                 }
@@ -101,7 +101,7 @@ impl Duties {
         self.names.clear();
         for (_, schedule) in &mut self.schedules {
             (schedule.due_at, schedule.running, schedule.reason) = (None, false, None);
-            schedule.trouble = Trouble::default();
+            schedule.backoff = Backoff::default();
         }
     }
 
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_leads_no_more_ends_what_runs_and_begins_anew() {
+    async fn who_leads_no_more_ends_what_runs_and_begins_again() {
         let mut duties = Duties::new(ALL);
         let hangs = |_| std::future::pending();
         rounds(&mut duties, 9, hangs).await.unwrap();

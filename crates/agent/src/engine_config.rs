@@ -4,15 +4,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futuswarm_imds::Imds;
+use futuswarm_imds::{Imds, Metadata};
+use futuswarm_node_files::{self as files, replace};
+use futuswarm_retry::Backoff;
 use futuswarm_userdata::NodeConfig;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::files::{file, replace};
-use crate::trouble::Trouble;
 
-/// What the image brings; `/etc` is laid anew at every start.
+/// What the image brings; `/etc` is laid again at every start.
 const DAEMON: &str = "/etc/docker/daemon.json";
 /// The last answer, for a start at which the metadata service does not answer. An instance keeps its user data.
 const REMEMBERED: &str = "/var/lib/futuswarm/bridge-pool";
@@ -37,22 +37,21 @@ pub async fn prepare() -> Result<(), Error> {
         }
     };
     if let Some(dir) = remembered.parent() {
-        std::fs::create_dir_all(dir).map_err(file(dir))?;
+        std::fs::create_dir_all(dir).map_err(files::Error::of(dir))?;
     }
     replace(remembered, pool.as_bytes())?;
     if pool.is_empty() {
         return Ok(());
     }
-    let text = std::fs::read_to_string(daemon).map_err(file(daemon))?;
-    let settings =
-        with_pool(&text, &pool).map_err(|error| Error::File { path: DAEMON.to_owned(), reason: error.to_string() })?;
+    let text = std::fs::read_to_string(daemon).map_err(files::Error::of(daemon))?;
+    let settings = with_pool(&text, &pool).map_err(|error| files::Error::new(daemon, error))?;
     tracing::info!(pool, "the engine's bridges take their addresses from the cluster's pool");
-    replace(daemon, settings.as_bytes())
+    Ok(replace(daemon, settings.as_bytes())?)
 }
 
 /// The pool in the user data; `None` when it names none and the image's own holds.
-async fn ask(imds: &Imds) -> Result<Option<String>, Error> {
-    let (started, mut trouble) = (Instant::now(), Trouble::default());
+async fn ask(imds: &impl Metadata) -> Result<Option<String>, Error> {
+    let (started, mut backoff) = (Instant::now(), Backoff::default());
     loop {
         let error = match imds.user_data().await {
             // Without user data the node is nobody's; the agent says so. The engine may start as the image has it.
@@ -62,7 +61,7 @@ async fn ask(imds: &Imds) -> Result<Option<String>, Error> {
         if started.elapsed() > PATIENCE {
             return Err(error.into());
         }
-        tokio::time::sleep(trouble.failed("the engine's address pool is not known yet", &error.to_string())).await;
+        tokio::time::sleep(backoff.failed("the engine's address pool is not known yet", &error.to_string())).await;
     }
 }
 

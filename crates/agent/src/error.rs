@@ -21,18 +21,12 @@ pub enum Error {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] futuswarm_swarm::Error),
-    /// The edge's configuration.
-    #[error(transparent)]
-    Edge(#[from] futuswarm_edge::RenderError),
     /// The node's firewall.
     #[error("{0}")]
     Firewall(String),
     /// The specification that the firewall goes by.
     #[error(transparent)]
     Specification(#[from] futuswarm_firewall::Error),
-    /// HAProxy goes on with the configuration before the newest.
-    #[error("HAProxy has not loaded its new configuration: {0}")]
-    Reload(String),
     /// Something that must not be done, whatever else is true.
     #[error("{0}")]
     Refused(String),
@@ -48,11 +42,6 @@ pub enum Error {
         reason: String,
     },
     /// A file on this node.
-    #[error("{path}: {reason}")]
-    File {
-        /// The file.
-        path: String,
-        /// What went wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    File(#[from] futuswarm_node_files::Error),
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use futuswarm_firewall::{ELEMENTS, Networks, RULES, TABLE};
 use futuswarm_model::keys;
+use futuswarm_node_files::{self as files, Files};
+use futuswarm_retry::Backoff;
 use futuswarm_store::{Bucket, Store};
 use futuswarm_userdata::NodeConfig;
 use tokio::process::Command;
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::files::{self, Files};
-use crate::trouble::Trouble;
 
 const NFT: &str = "/usr/sbin/nft";
 /// `nft` takes milliseconds; in an emulated machine that starts, seconds.
@@ -36,14 +36,14 @@ pub(crate) fn first_networks(config: &NodeConfig) -> Networks {
 /// Keeps the firewall for as long as the agent lives.
 pub(crate) async fn keep<B: Bucket + 'static>(store: Store<B>, networks: Networks, files: Files) {
     let mut firewall = Firewall::new(networks, files, Nft { program: NFT.into(), rules: RULES.into() });
-    let mut trouble = Trouble::default();
+    let mut backoff = Backoff::default();
     loop {
         let pause = match firewall.round(&store).await {
             Ok(()) => {
-                trouble.over();
+                backoff.reset();
                 POLL_INTERVAL
             }
-            Err(error) => trouble.failed("the firewall is not as it should be", &error.to_string()),
+            Err(error) => backoff.failed("the firewall is not as it should be", &error.to_string()),
         };
         tokio::time::sleep(pause).await;
     }
@@ -69,7 +69,7 @@ impl Nft {
         command.args(["--stateless", "list", "table"]).args(TABLE);
         match run(command, "cannot list the firewall").await {
             Ok(listing) => Some(listing),
-            // Not there, or not to be seen: in both cases it is loaded again.
+            // Absent, or unreadable: in both cases it is loaded again.
             Err(error) => {
                 tracing::debug!(%error, "no table");
                 None
@@ -88,8 +88,8 @@ async fn run(mut command: Command, what: &str) -> Result<String, Error> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(format!("nft ended with {}: {}", output.status, said.lines().next().unwrap_or_default())))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(failed(format!("nft ended with {}: {}", output.status, stderr.lines().next().unwrap_or_default())))
 }
 
 struct Firewall {
@@ -154,7 +154,7 @@ impl Firewall {
         }
         // Until it is loaded, nothing is as it should be.
         self.loaded = None;
-        std::fs::create_dir_all(&self.files.run).map_err(files::file(&self.files.run))?;
+        std::fs::create_dir_all(&self.files.run).map_err(files::Error::of(&self.files.run))?;
         files::replace(&self.files.run.join(ELEMENTS), elements.as_bytes())?;
         self.nft.load().await?;
         self.loaded = Some((elements, self.nft.listing().await));

@@ -6,23 +6,45 @@
 
 use std::time::Duration;
 
-use aws_sdk_ec2::types::{Filter, InstanceStateName};
-use futuswarm_aws::SdkConfig;
-use futuswarm_model::{Genesis, Role, keys, unix_millis};
+use futuswarm_model::{Genesis, Role, keys};
 use futuswarm_store::{Bucket, Store, Swap, Versioned};
-use futuswarm_swarm::Engine;
+use futuswarm_swarm::SwarmApi;
+use tokio::time::Instant;
 
-use crate::Error;
 use crate::identity::Node;
+use crate::{Clock, Error, Instances};
 
 /// A founder that is alive needs seconds. After this long its claim may be taken over even if EC2 still lists it.
 const ABANDONED: Duration = Duration::from_secs(15 * 60);
 /// So often a confirmation is tried at once; each refusal means that the record has changed in between.
 const CONFIRMATIONS: u32 = 3;
 
+/// For how long a claim has been observed at one version. Not by the time in the record: the founder's wall clock or ours may be
+/// wrong by years, and then a living founder would be taken for a dead one, or a dead one for a living one.
+#[derive(Debug, Default)]
+pub(crate) struct Unchanged(Option<(String, Instant)>);
+
+impl Unchanged {
+    fn time(&mut self, etag: &str) -> Duration {
+        match &self.0 {
+            Some((observed, since)) if observed == etag => since.elapsed(),
+            _ => {
+                self.0 = Some((etag.to_owned(), Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
+}
+
 /// Tries to claim the founding of an open epoch. `true` for exactly one of any number of managers.
-pub(crate) async fn claim<B: Bucket>(store: &Store<B>, node: &Node, open: &Versioned<Genesis>) -> Result<bool, Error> {
-    let (claim, epoch) = (claim_of(node, open.value.epoch), open.value.epoch);
+pub(crate) async fn claim<B: Bucket>(
+    store: &Store<B>,
+    node: &Node,
+    clock: &impl Clock,
+    open: &Versioned<Genesis>,
+) -> Result<bool, Error> {
+    let epoch = open.value.epoch;
+    let claim = claim_of(node, clock, epoch);
     let won = store.replace(keys::GENESIS, &claim, &open.etag).await?.is_some();
     tracing::info!(won, epoch, "genesis: the claim to found the Swarm");
     Ok(won)
@@ -35,16 +57,16 @@ enum Confirmation {
     Confirmed,
     /// The record names another founder.
     TakenOver { founder: String },
-    /// Anything else: to be looked at again.
+    /// Anything else: to be read again.
     Unknown { reason: String },
 }
 
-/// Puts the Swarm's id under our claim. When the claim was taken over in the meantime, the Swarm that we founded is left
+/// Puts the Swarm's id under our claim. When the claim was taken over in the meantime, the Swarm that we initialised is left
 /// again: nobody has joined it, because nothing was published yet.
 pub(crate) async fn confirm<B: Bucket>(
     store: &Store<B>,
     node: &Node,
-    engine: &Engine,
+    engine: &impl SwarmApi,
     swarm_id: &str,
 ) -> Result<(), Error> {
     match confirmation(store, node, swarm_id).await? {
@@ -99,50 +121,48 @@ async fn confirmation<B: Bucket>(store: &Store<B>, node: &Node, swarm_id: &str) 
 pub(crate) async fn take_over_if_abandoned<B: Bucket>(
     store: &Store<B>,
     node: &Node,
-    sdk: &SdkConfig,
+    instances: &impl Instances,
+    clock: &impl Clock,
     genesis: Versioned<Genesis>,
+    unchanged: &mut Unchanged,
 ) -> Result<(), Error> {
     let claim = &genesis.value;
     let Some(founder) = claim.founder.as_deref().filter(|founder| *founder != node.instance) else { return Ok(()) };
     if node.config.role != Role::Manager || claim.swarm_id.is_some() {
         return Ok(());
     }
-    let age = Duration::from_millis(unix_millis().saturating_sub(claim.claimed_at));
+    let age = unchanged.time(&genesis.etag);
     // Asking EC2 at every round would be wasteful; a founder needs a while in any case.
     if age < Duration::from_secs(30) {
         return Ok(());
     }
-    if age < ABANDONED && !is_gone(sdk, founder).await? {
+    if age < ABANDONED && !instances.alive(&[founder.to_owned()]).await?.is_empty() {
         return Ok(());
     }
-    take_over(store, node, &genesis).await.map(|_| ())
+    take_over(store, node, clock, &genesis).await.map(|_| ())
 }
 
-async fn take_over<B: Bucket>(store: &Store<B>, node: &Node, genesis: &Versioned<Genesis>) -> Result<bool, Error> {
-    let won = store.replace(keys::GENESIS, &claim_of(node, genesis.value.epoch), &genesis.etag).await?.is_some();
+async fn take_over<B: Bucket>(
+    store: &Store<B>,
+    node: &Node,
+    clock: &impl Clock,
+    genesis: &Versioned<Genesis>,
+) -> Result<bool, Error> {
+    let claim = claim_of(node, clock, genesis.value.epoch);
+    let won = store.replace(keys::GENESIS, &claim, &genesis.etag).await?.is_some();
     let abandoned_by = genesis.value.founder.as_deref().unwrap_or("nobody");
     tracing::info!(won, abandoned_by, "genesis: the claim of a founder that is gone");
     Ok(won)
 }
 
-/// Whether EC2 says that an instance no longer runs, or does not know it at all.
-pub(crate) async fn is_gone(sdk: &SdkConfig, instance: &str) -> Result<bool, Error> {
-    let answer = aws_sdk_ec2::Client::new(sdk)
-        .describe_instances()
-        .filters(Filter::builder().name("instance-id").values(instance).build())
-        .send()
-        .await
-        .map_err(|error| futuswarm_aws::Error::new("DescribeInstances", error))?;
-    let mut states = answer
-        .reservations()
-        .iter()
-        .flat_map(|reservation| reservation.instances())
-        .filter_map(|instance| instance.state().and_then(|state| state.name()));
-    Ok(states.all(|state| matches!(state, InstanceStateName::Terminated | InstanceStateName::ShuttingDown)))
-}
-
-fn claim_of(node: &Node, epoch: u64) -> Genesis {
-    Genesis { founder: Some(node.instance.clone()), ..Genesis::open(&node.config.cluster, epoch) }
+fn claim_of(node: &Node, clock: &impl Clock, epoch: u64) -> Genesis {
+    Genesis {
+        cluster: node.config.cluster.clone(),
+        epoch,
+        founder: Some(node.instance.clone()),
+        swarm_id: None,
+        claimed_at: clock.unix_millis(),
+    }
 }
 
 #[cfg(test)]

@@ -2,13 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use futuswarm_imds::Imds;
-use futuswarm_model::unix_millis;
+use futuswarm_imds::Metadata;
+use futuswarm_retry::Backoff;
 use futuswarm_userdata::NodeConfig;
 
-use crate::Error;
 use crate::notify::Notify;
-use crate::trouble::Trouble;
+use crate::{Clock, Error};
 
 /// Everything that is known about this node before it talks to anybody but the metadata service.
 #[derive(Debug, Clone)]
@@ -31,19 +30,19 @@ pub struct Node {
 
 /// Asks until there is an answer that makes sense. A node without identity can do nothing else, so there is no end to it;
 /// every new reason is said once.
-pub(crate) async fn learn(imds: &Imds, notify: &Notify) -> Node {
-    let mut trouble = Trouble::default();
+pub(crate) async fn discover(imds: &impl Metadata, clock: &impl Clock, notify: &Notify) -> Node {
+    let mut backoff = Backoff::default();
     loop {
-        let reason = match ask(imds).await {
+        let reason = match ask(imds, clock).await {
             Ok(node) => return node,
             Err(error) => error.to_string(),
         };
         notify.waiting(&reason);
-        tokio::time::sleep(trouble.failed("does not know yet who it is", &reason)).await;
+        tokio::time::sleep(backoff.failed("does not know yet who it is", &reason)).await;
     }
 }
 
-async fn ask(imds: &Imds) -> Result<Node, Error> {
+async fn ask(imds: &impl Metadata, clock: &impl Clock) -> Result<Node, Error> {
     let identity = imds.identity().await?;
     let text = imds.user_data().await?;
     let text = text.ok_or_else(|| {
@@ -65,14 +64,14 @@ async fn ask(imds: &Imds) -> Result<Node, Error> {
         zone: identity.zone,
         address: identity.address,
         image: identity.image,
-        booted_at: booted_at(),
+        booted_at: booted_at(clock),
         config,
     })
 }
 
 /// When the kernel started, by its own uptime.
-fn booted_at() -> u64 {
+fn booted_at(clock: &impl Clock) -> u64 {
     let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
     let seconds: f64 = uptime.split_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
-    unix_millis().saturating_sub((seconds * 1000.0) as u64)
+    clock.unix_millis().saturating_sub((seconds * 1000.0) as u64)
 }

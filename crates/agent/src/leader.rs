@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futuswarm_aws::SdkConfig;
 use futuswarm_model::NodeRecord;
+use futuswarm_node_files::Files;
 use futuswarm_store::{Bucket, Store};
-use futuswarm_swarm::{Engine, NodeView};
+use futuswarm_swarm::{Node as SwarmNode, NodeApi};
 
 use crate::duties::Duties;
-use crate::files::Files;
 use crate::identity::Node;
-use crate::{Error, core, removal, routes, tokens};
+use crate::platform::{Clients, Platform};
+use crate::{Error, core_services, node_removal, routes, tokens};
 
 /// The duties of the leader, with the time between two good runs: tokens change only when somebody rotates them, and EC2 is
 /// asked only while a node is down; zero stands for every round.
@@ -33,24 +33,15 @@ const REMOVAL: &str = "removal of dead nodes";
 const RECORDS: &str = "records of instances that are gone";
 
 pub(crate) struct Leader {
-    node: Node,
-    sdk: SdkConfig,
-    ec2: aws_sdk_ec2::Client,
+    node: Arc<Node>,
     files: Files,
     duties: Duties,
     leads: bool,
 }
 
 impl Leader {
-    pub(crate) fn new(sdk: &SdkConfig, node: &Node, files: Files) -> Self {
-        Self {
-            node: node.clone(),
-            sdk: sdk.clone(),
-            ec2: aws_sdk_ec2::Client::new(sdk),
-            files,
-            duties: Duties::new(DUTIES),
-            leads: false,
-        }
+    pub(crate) fn new(node: &Arc<Node>, files: Files) -> Self {
+        Self { node: Arc::clone(node), files, duties: Duties::new(DUTIES), leads: false }
     }
 
     /// The duties that fail, in one line.
@@ -62,15 +53,10 @@ impl Leader {
     ///
     /// # Errors
     /// When the Swarm's nodes cannot be listed, or a duty panicked.
-    pub(crate) async fn round<B: Bucket + Clone + 'static>(
-        &mut self,
-        engine: &Engine,
-        store: &Store<B>,
-        swarm_id: &str,
-    ) -> Result<(), Error> {
+    pub(crate) async fn round<P: Platform>(&mut self, clients: &Clients<P>, swarm_id: &str) -> Result<(), Error> {
         self.duties.collect()?;
-        let nodes = Arc::new(engine.nodes().await?);
-        let leads = nodes.iter().any(|node| node.leader && node.hostname == self.node.instance);
+        let nodes = Arc::new(clients.engine.list_nodes().await?);
+        let leads = nodes.iter().any(|node| node.is_leader() && node.hostname == self.node.instance);
         if leads != self.leads {
             tracing::info!(leads, "leadership of the Swarm");
             self.leads = leads;
@@ -80,17 +66,17 @@ impl Leader {
             return Ok(());
         }
         for duty in self.duties.due() {
-            let (engine, store, nodes) = (engine.clone(), store.clone(), Arc::clone(&nodes));
+            let (engine, store, nodes) = (clients.engine.clone(), clients.store.clone(), Arc::clone(&nodes));
             match duty {
                 TOKENS => {
-                    let (sdk, node, swarm_id) = (self.sdk.clone(), self.node.clone(), swarm_id.to_owned());
-                    let run = async move { tokens::publish(&store, &sdk, &node, &engine, &swarm_id).await };
+                    let (vault, node, swarm_id) = (clients.vault.clone(), Arc::clone(&self.node), swarm_id.to_owned());
+                    let run = async move { tokens::publish(&store, &vault, &node, &engine, &swarm_id).await };
                     self.duties.start(duty, run);
                 }
                 LABELS => self.duties.start(duty, async move { label(&engine, &store, &nodes).await }),
                 CORE => {
                     let (files, domain) = (self.files.clone(), self.node.config.domain.clone());
-                    self.duties.start(duty, async move { core::ensure(&engine, &files, &domain).await });
+                    self.duties.start(duty, async move { core_services::ensure(&engine, &files, &domain).await });
                 }
                 ROUTES => {
                     let domain = self.node.config.domain.clone();
@@ -98,12 +84,13 @@ impl Leader {
                     self.duties.start(duty, run);
                 }
                 REMOVAL => {
-                    let ec2 = self.ec2.clone();
-                    self.duties.start(duty, async move { removal::round(&engine, &store, &ec2, &nodes).await });
+                    let instances = clients.instances.clone();
+                    self.duties
+                        .start(duty, async move { node_removal::round(&engine, &store, &instances, &nodes).await });
                 }
                 _ => {
-                    let ec2 = self.ec2.clone();
-                    self.duties.start(duty, async move { removal::sweep(&store, &ec2).await });
+                    let instances = clients.instances.clone();
+                    self.duties.start(duty, async move { node_removal::sweep(&store, &instances).await });
                 }
             }
         }
@@ -121,9 +108,9 @@ impl Leader {
 }
 
 /// Labels nodes with what their own heartbeats say.
-async fn label<B: Bucket>(engine: &Engine, store: &Store<B>, nodes: &[NodeView]) -> Result<(), Error> {
-    let unlabelled: Vec<&NodeView> =
-        nodes.iter().filter(|node| !node.labels.contains_key("futuswarm.instance")).collect();
+async fn label<B: Bucket>(engine: &impl NodeApi, store: &Store<B>, nodes: &[SwarmNode]) -> Result<(), Error> {
+    let unlabelled: Vec<&SwarmNode> =
+        nodes.iter().filter(|node| !node.spec.labels.contains_key("futuswarm.instance")).collect();
     if unlabelled.is_empty() {
         return Ok(());
     }
@@ -147,7 +134,7 @@ async fn label<B: Bucket>(engine: &Engine, store: &Store<B>, nodes: &[NodeView])
         match engine.label_node(node, &labels).await {
             Ok(true) => tracing::info!(instance = node.hostname, "labelled"),
             Ok(false) => {}
-            // Somebody changed the node between our look and now; the next round looks again.
+            // Somebody changed the node since it was listed; the next round lists it again.
             Err(error) if error.is_conflict() => tracing::debug!(%error, instance = node.hostname, "labels later"),
             Err(error) => return Err(error.into()),
         }

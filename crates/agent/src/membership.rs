@@ -1,29 +1,15 @@
-//! This node's engine: is it up, is it in a Swarm, and the two ways in.
+//! This node's engine and the two ways into a Swarm.
 
-use futuswarm_aws::SdkConfig;
-use futuswarm_model::{ManagerRecord, keys, unix_millis};
+use futuswarm_model::{ManagerRecord, keys};
 use futuswarm_store::{Bucket, Store};
-use futuswarm_swarm::{Engine, InitOptions, LocalState, Membership};
+use futuswarm_swarm::{InitOptions, SwarmApi};
+use futuswarm_vault::Vault;
 
 use crate::identity::Node;
-use crate::{Error, certificate, records, tokens};
+use crate::{Clock, Error, heartbeat, tokens};
 
-/// Looks at the engine, connecting and agreeing on an API version first; it fails until dockerd is up.
-pub(crate) async fn look(engine: &mut Option<Engine>, socket: &str) -> Result<(Engine, Membership), Error> {
-    let connected = match engine.take() {
-        Some(engine) => engine,
-        None => Engine::at(socket)?.negotiated().await?,
-    };
-    let mut membership = connected.membership().await?;
-    if membership.state == LocalState::Active && membership.swarm.is_none() && !membership.controls {
-        membership.swarm = certificate::swarm_of(certificate::PATH.as_ref());
-    }
-    *engine = Some(connected.clone());
-    Ok((connected, membership))
-}
-
-/// Founds the Swarm.
-pub(crate) async fn found(engine: &Engine, node: &Node) -> Result<(), Error> {
+/// Initialises the cluster's Swarm.
+pub(crate) async fn init(engine: &impl SwarmApi, node: &Node) -> Result<(), Error> {
     let options = InitOptions {
         address: node.address.to_string(),
         address_pool: node.config.address_pool.clone(),
@@ -32,16 +18,17 @@ pub(crate) async fn found(engine: &Engine, node: &Node) -> Result<(), Error> {
     Ok(engine.init_swarm(&options).await?)
 }
 
-/// Joins the Swarm through whichever of its managers answers.
+/// Joins the Swarm through one of its managers: the engine asks the first that is named, and each attempt may name another.
 pub(crate) async fn join<B: Bucket>(
-    engine: &Engine,
+    engine: &impl SwarmApi,
     node: &Node,
     store: &Store<B>,
-    sdk: &SdkConfig,
+    vault: &impl Vault,
+    clock: &impl Clock,
     swarm_id: &str,
 ) -> Result<(), Error> {
     let records: Vec<ManagerRecord> = store.all(keys::MANAGERS).await?;
-    let managers = records::managers_to_ask(records, swarm_id, unix_millis());
+    let managers = heartbeat::managers_to_ask(records, swarm_id, clock.unix_millis());
     let me = format!("{}:", node.address);
     let managers: Vec<String> = managers.into_iter().filter(|address| !address.starts_with(&me)).collect();
     if managers.is_empty() {
@@ -49,7 +36,7 @@ pub(crate) async fn join<B: Bucket>(
             "no manager of the Swarm {swarm_id} has left its address in the bucket yet"
         )));
     }
-    let token = tokens::open(store, sdk, node, swarm_id).await?;
+    let token = tokens::open(store, vault, node, swarm_id).await?;
     tracing::info!(managers = managers.join(" "), "joins");
     Ok(engine.join_swarm(&node.address.to_string(), managers, &token).await?)
 }

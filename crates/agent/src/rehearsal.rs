@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use futuswarm_aws::SdkConfig;
+use futuswarm_node_files as files;
 
 use crate::Error;
-use crate::files::file;
 
 /// The name of the credential in `futuswarm-agent.service`.
 const CREDENTIAL: &str = "futuswarm.rehearsal-ca";
@@ -20,10 +20,9 @@ pub fn trust(sdk: SdkConfig, credentials: Option<&Path>) -> Result<SdkConfig, Er
     let authority = match std::fs::read(&path) {
         Ok(authority) => authority,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(sdk),
-        Err(error) => return Err(file(&path)(error)),
+        Err(error) => return Err(files::Error::of(&path)(error).into()),
     };
-    let trusting = futuswarm_aws::trusting(sdk, &authority)
-        .map_err(|error| Error::File { path: path.display().to_string(), reason: error.to_string() })?;
+    let trusting = futuswarm_aws::trusting(sdk, &authority).map_err(|error| files::Error::new(&path, error))?;
     tracing::warn!("a rehearsal: trusts the local cloud's authority beside those of the image");
     Ok(trusting)
 }

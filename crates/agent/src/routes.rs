@@ -6,27 +6,28 @@ use std::collections::HashMap;
 use futuswarm_edge::{Network, Refusal, Routes, Service};
 use futuswarm_model::keys;
 use futuswarm_store::{Bucket, Store};
-use futuswarm_swarm::{Engine, OverlayView, ServiceView};
+use futuswarm_swarm::{NetworkScope, ServiceApi};
 
-use crate::{Error, core};
+use crate::{Error, core_services};
 
 /// Publishes the routes when they changed, and says once of each service why it is not served.
 pub(crate) async fn publish<B: Bucket>(
-    engine: &Engine,
+    engine: &impl ServiceApi,
     store: &Store<B>,
     domain: &str,
     nodes: usize,
 ) -> Result<(), Error> {
-    let overlays = engine.overlays().await?;
-    let services: Vec<Service> =
-        engine.services().await?.into_iter().map(|service| facts(service, &overlays, nodes)).collect();
+    let overlays = engine.list_networks(NetworkScope::Swarm).await?;
+    let overlays = overlays.into_iter().map(|network| (network.id.clone(), network)).collect();
+    let services = engine.list_services().await?;
+    let services: Vec<Service> = services.into_iter().map(|service| facts(service, &overlays, nodes)).collect();
     let last = match store.get::<Routes>(keys::ROUTES).await {
         Ok(last) => last.map(|last| last.value),
         // Written by another version: nobody can serve it, so it is written again.
         Err(futuswarm_store::Error::Malformed { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let routes = futuswarm_edge::decide(&services, &core::reserved(domain), &last.clone().unwrap_or_default());
+    let routes = futuswarm_edge::decide(&services, &core_services::reserved(domain), &last.clone().unwrap_or_default());
     if last.as_ref() == Some(&routes) {
         return Ok(());
     }
@@ -38,19 +39,23 @@ pub(crate) async fn publish<B: Bucket>(
     Ok(())
 }
 
-/// What was not yet said: the document remembers it over changes of the leader.
+/// Refusals that no leader has logged yet: the document remembers them.
 fn news<'a>(routes: &'a Routes, last: Option<&Routes>) -> Vec<&'a Refusal> {
-    let said = last.map(|last| last.refused.as_slice()).unwrap_or_default();
-    routes.refused.iter().filter(|refusal| !said.contains(refusal)).collect()
+    let published = last.map(|last| last.refused.as_slice()).unwrap_or_default();
+    routes.refused.iter().filter(|refusal| !published.contains(refusal)).collect()
 }
 
 /// A network that is not in the list is none that the edge could reach the service on: the ingress network, or one of the host.
-fn facts(service: ServiceView, overlays: &HashMap<String, OverlayView>, nodes: usize) -> Service {
+fn facts(
+    service: futuswarm_swarm::Service,
+    overlays: &HashMap<String, futuswarm_swarm::Network>,
+    nodes: usize,
+) -> Service {
     let networks = service.networks.iter().filter_map(|id| overlays.get(id));
     Service {
         networks: networks.map(|one| Network { name: one.name.clone(), attachable: one.attachable }).collect(),
         tasks: service
-            .tasks
+            .replicas
             .and_then(|tasks| u32::try_from(tasks).ok())
             .or(u32::try_from(nodes).ok())
             .unwrap_or(u32::MAX),
@@ -78,15 +83,19 @@ mod tests {
 
     #[test]
     fn what_the_engine_says_becomes_facts() {
-        let view = ServiceView {
+        let service = futuswarm_swarm::Service {
             name: "blog".to_owned(),
+            version: 1,
+            image: "blog:1".to_owned(),
+            environment: Vec::new(),
             labels: HashMap::new(),
             networks: vec!["ingress-id".to_owned(), "n1".to_owned()],
             created_at: "2026-11-27T05:00:00Z".to_owned(),
-            tasks: None,
+            replicas: None,
         };
-        let overlays = HashMap::from([("n1".to_owned(), OverlayView { name: "net".to_owned(), attachable: true })]);
-        let service = facts(view, &overlays, 5);
+        let overlays = futuswarm_swarm::Network { id: "n1".to_owned(), name: "net".to_owned(), attachable: true };
+        let overlays = HashMap::from([("n1".to_owned(), overlays)]);
+        let service = facts(service, &overlays, 5);
         assert_eq!(service.networks, [Network { name: "net".to_owned(), attachable: true }]);
         assert_eq!(service.tasks, 5, "one on every node");
     }

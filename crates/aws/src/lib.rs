@@ -59,7 +59,7 @@ pub struct Failure {
     pub operation: &'static str,
     /// The service's error code, for example `AccessDenied`; `None` when no answer arrived.
     pub code: Option<String>,
-    /// What the service said.
+    /// The service's message, or why no answer arrived.
     pub message: String,
     /// The id to give to AWS support.
     pub request_id: Option<String>,
@@ -244,16 +244,16 @@ fn brief(message: String, profile: impl FnOnce() -> Option<String>) -> String {
 pub struct Ambiguous {
     /// For example "VPCs tagged futuswarm:cluster=prod".
     pub what: String,
-    /// All that were found.
+    /// The ids of all that match.
     pub ids: Vec<String>,
 }
 
 /// Nothing, one, or an error that lists them all: the only three outcomes of looking a resource up.
-pub fn at_most_one<T>(what: impl Display, found: Vec<T>, id: impl Fn(&T) -> String) -> Result<Option<T>, Ambiguous> {
-    if found.len() > 1 {
-        return Err(Ambiguous { what: what.to_string(), ids: found.iter().map(id).collect() });
+pub fn at_most_one<T>(what: impl Display, listed: Vec<T>, id: impl Fn(&T) -> String) -> Result<Option<T>, Ambiguous> {
+    if listed.len() > 1 {
+        return Err(Ambiguous { what: what.to_string(), ids: listed.iter().map(id).collect() });
     }
-    Ok(found.into_iter().next())
+    Ok(listed.into_iter().next())
 }
 
 #[cfg(test)]
@@ -333,9 +333,9 @@ mod tests {
 
     #[test]
     fn two_of_a_kind_are_an_error_that_names_both() {
-        let found = vec!["vpc-1", "vpc-2"];
+        let listed = vec!["vpc-1", "vpc-2"];
         let message =
-            at_most_one("VPCs tagged futuswarm:cluster=prod", found, |id| (*id).to_owned()).unwrap_err().to_string();
+            at_most_one("VPCs tagged futuswarm:cluster=prod", listed, |id| (*id).to_owned()).unwrap_err().to_string();
         assert_eq!(
             message,
             "found 2 VPCs tagged futuswarm:cluster=prod where one was expected: vpc-1, vpc-2; delete or untag all but one"

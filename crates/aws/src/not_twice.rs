@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
 use aws_smithy_types::retry::ErrorKind;
 
 /// For calls without a client token, such as CreateVpc: an answer that was lost, or a service that failed, says nothing about
-/// whether the call was made, and the SDK's next attempt would make it a second time. Whoever asks has to look first. A call that
+/// whether the call was made, and the SDK's next attempt would make it a second time. Whoever asks has to list first. A call that
 /// was throttled was not made, and is sent again.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct NotTwice;

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use futuswarm_image_format::Package;
 use futuswarm_tools::child::{self, Failure};
 use percent_encoding::percent_decode_str;
 
 use crate::Error;
 use crate::archive::Archives;
-use crate::lock::Package;
 use crate::run::{run, run_within};
 
 /// The architecture of the images.
@@ -33,10 +33,8 @@ pub struct Apt {
     helper: PathBuf,
 }
 
-/// A file to fetch.
 #[derive(Debug)]
 pub struct Download {
-    /// Where from.
     pub url: String,
     /// Digest that it must have, in hexadecimal.
     pub sha256: String,

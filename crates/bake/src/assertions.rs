@@ -167,7 +167,7 @@ fn modules(index: &Index, kernel: &str) -> Vec<String> {
 /// Every program that runs with more rights than its caller is one that a person has read and accepted.
 fn setuid(index: &Index, golden: &str) -> Vec<String> {
     let line = |path: &str, mode: u32| format!("{mode:04o} /{path}");
-    let found: BTreeSet<String> = index
+    let present: BTreeSet<String> = index
         .entries
         .iter()
         .filter(|(_, entry)| entry.kind == Kind::File && entry.mode & 0o6000 != 0)
@@ -175,8 +175,9 @@ fn setuid(index: &Index, golden: &str) -> Vec<String> {
         .collect();
     let accepted: BTreeSet<String> =
         golden.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect();
-    let new = found.difference(&accepted).map(|line| format!("{line} is not in images/node/setuid.txt"));
-    let gone = accepted.difference(&found).map(|line| format!("{line} of images/node/setuid.txt is not in the image"));
+    let new = present.difference(&accepted).map(|line| format!("{line} is not in images/node/setuid.txt"));
+    let gone =
+        accepted.difference(&present).map(|line| format!("{line} of images/node/setuid.txt is not in the image"));
     new.chain(gone).collect()
 }
 

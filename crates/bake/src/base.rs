@@ -11,9 +11,9 @@ use sha2::{Digest as _, Sha256};
 use crate::Error;
 use crate::apt::Apt;
 use crate::archive::{Archives, now};
-use crate::debs::{Debs, Places, names};
-use crate::inputs::{lock_path, wanted_path};
-use crate::lock::{Lock, Wanted};
+use crate::debs::{Debs, Sources, names};
+use crate::inputs::{lock_path, package_list_path};
+use crate::lock::{Lock, PackageList};
 use crate::repository;
 use crate::run::run_within;
 
@@ -27,9 +27,9 @@ const ABANDONED: Duration = Duration::from_secs(2 * 3600);
 /// The base tree and what is in it.
 #[derive(Debug, Clone)]
 pub struct Base {
-    /// The tar.
+    /// A tar in the cache; bakes only read it.
     pub tar: PathBuf,
-    /// Its packages.
+    /// Exactly what is installed in it.
     pub lock: Lock,
     /// How it differs from the lock, in one line for each package; empty when the lock was met.
     pub drift: Vec<String>,
@@ -41,9 +41,9 @@ pub enum LockPolicy {
     /// Take exactly what it says, or fail.
     Exact,
     /// When neither a mirror nor the snapshot archive has what it says, take today's packages. The lock itself stays. A
-    /// rehearsal must not fail because a kernel was mended; what is published must be exact.
+    /// rehearsal must not fail because a kernel was fixed; what is published must be exact.
     AllowNewer,
-    /// Make it anew.
+    /// Write it again, from today's packages.
     Update,
 }
 
@@ -67,9 +67,9 @@ pub fn base(
     cache: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> Result<(Base, bool), Error> {
-    let wanted = Wanted::load(&wanted_path(images))?;
+    let list = PackageList::load(&package_list_path(images))?;
     let locked = match (Lock::load(&lock_path(images)), policy) {
-        // It is made anew, so what was wrong with it does not matter.
+        // It is made again, so what was wrong with it does not matter.
         (Err(Error::Malformed { .. }), LockPolicy::Update) => None,
         (lock, _) => lock?,
     };
@@ -78,14 +78,14 @@ pub fn base(
     // The newer packages that a rehearsal went on with stay the same until the lock changes.
     let (mut newer, mut stood_in) = (None, None);
     if let (Some(locked), true) = (&locked, policy != LockPolicy::Update) {
-        asked_for(locked, &wanted)?;
-        let path = tar_path(&dir, &wanted, locked);
+        asked_for(locked, &list)?;
+        let path = tar_path(&dir, &list, locked);
         if path.exists() {
             return Ok((Base { tar: path, lock: locked.clone(), drift: Vec::new() }, true));
         }
         let record = path.with_extension("newer.lock");
         if let (LockPolicy::AllowNewer, Some(lock)) = (policy, Lock::load(&record)?) {
-            let tar = tar_path(&dir, &wanted, &lock);
+            let tar = tar_path(&dir, &list, &lock);
             if tar.exists() {
                 return Ok((Base { tar, drift: locked.difference(&lock), lock }, true));
             }
@@ -98,11 +98,11 @@ pub fn base(
     debs.sweep();
     let choice = match stand_in_again(stood_in, locked.as_ref(), &debs)? {
         Some(choice) => choice,
-        None => choose(work.path(), &wanted, locked.as_ref(), policy, archives, &debs, tell)?,
+        None => choose(work.path(), &list, locked.as_ref(), policy, archives, &debs, tell)?,
     };
     let tar = work.path().join("base.tar");
-    install(work.path(), &wanted, &choice.lock, &debs, &tar, tell)?;
-    let path = tar_path(&dir, &wanted, &choice.lock);
+    install(work.path(), &list, &choice.lock, &debs, &tar, tell)?;
+    let path = tar_path(&dir, &list, &choice.lock);
     keep(&tar, &path)?;
     let text = choice.lock.to_text()?;
     match newer {
@@ -120,7 +120,7 @@ pub fn base(
 /// When there is no lock that can be met, and `policy` does not let today's packages stand in, or those cannot be had either.
 pub fn choose(
     work: &Path,
-    wanted: &Wanted,
+    list: &PackageList,
     locked: Option<&Lock>,
     policy: LockPolicy,
     archives: &Archives,
@@ -130,13 +130,13 @@ pub fn choose(
     archives.check()?;
     let mut unmet = None;
     if let (Some(locked), true) = (locked, policy != LockPolicy::Update) {
-        asked_for(locked, wanted)?;
+        asked_for(locked, list)?;
         // No network is needed when all are here, and no keyring: the lock has the digests.
         if debs.missing(locked)?.is_empty() {
             return Ok(Choice { lock: locked.clone(), drift: Vec::new() });
         }
-        let apt = Apt::new(&work.join("apt"), archives, &wanted.suite)?;
-        let missing = debs.fetch(&apt, archives, locked, Places::Everywhere, tell)?;
+        let apt = Apt::new(&work.join("apt"), archives, &list.suite)?;
+        let missing = debs.fetch(&apt, archives, locked, Sources::Everywhere, tell)?;
         if missing.is_empty() {
             return Ok(Choice { lock: locked.clone(), drift: Vec::new() });
         }
@@ -154,7 +154,7 @@ pub fn choose(
         }
         unmet = Some(reason);
     }
-    let today = today(work, wanted, archives, debs, tell);
+    let today = today(work, list, archives, debs, tell);
     let lock = match (today, unmet) {
         (Ok(lock), _) => lock,
         (Err(error), None) => return Err(error),
@@ -191,17 +191,17 @@ pub fn stand_in_again(stood_in: Option<Choice>, locked: Option<&Lock>, debs: &De
 /// Today's packages, in the cache.
 fn today(
     work: &Path,
-    wanted: &Wanted,
+    list: &PackageList,
     archives: &Archives,
     debs: &Debs,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Lock, Error> {
-    let apt = Apt::new(&work.join("apt"), archives, &wanted.suite)?;
+    let apt = Apt::new(&work.join("apt"), archives, &list.suite)?;
     // Before the indexes are read, so that a later snapshot has all that they name.
     let snapshot = now()?;
     apt.update(&mut || tell("reading Debian's indexes"))?;
-    let lock = Lock { snapshot, package: apt.resolve(archives, &wanted.names())? };
-    let missing = debs.fetch(&apt, archives, &lock, Places::Mirrors, tell)?;
+    let lock = Lock { snapshot, package: apt.resolve(archives, &list.names())? };
+    let missing = debs.fetch(&apt, archives, &lock, Sources::Mirrors, tell)?;
     if missing.is_empty() {
         return Ok(lock);
     }
@@ -209,17 +209,17 @@ fn today(
 }
 
 /// A package that was added to the list, and not to the lock, would silently not be there.
-fn asked_for(locked: &Lock, wanted: &Wanted) -> Result<(), Error> {
-    let lacks = locked.lacks(&wanted.names());
+fn asked_for(locked: &Lock, list: &PackageList) -> Result<(), Error> {
+    let lacks = locked.lacks(&list.names());
     if lacks.is_empty() {
         return Ok(());
     }
     Err(Error::Lock(format!("packages.toml asks for {}, which it does not have", lacks.join(", "))))
 }
 
-fn tar_path(dir: &Path, wanted: &Wanted, lock: &Lock) -> PathBuf {
+fn tar_path(dir: &Path, list: &PackageList, lock: &Lock) -> PathBuf {
     let mut hash = Sha256::new();
-    hash.update(format!("{wanted:?}{CUSTOMIZE:?}"));
+    hash.update(format!("{list:?}{CUSTOMIZE:?}"));
     hash.update(lock.content());
     dir.join(format!("{}.tar", &hex::encode(hash.finalize())[..16]))
 }
@@ -280,14 +280,14 @@ const CUSTOMIZE: &[&str] = &[
 /// Has mmdebstrap install exactly the packages of `lock`, from this machine, into a tar.
 fn install(
     work: &Path,
-    wanted: &Wanted,
+    list: &PackageList,
     lock: &Lock,
     debs: &Debs,
     tar: &Path,
     tell: &mut dyn FnMut(&str),
 ) -> Result<(), Error> {
     tell("making an archive of the packages");
-    let source = repository::make(&work.join("archive"), &wanted.suite, lock, &|package| debs.path(package))?;
+    let source = repository::make(&work.join("archive"), &list.suite, lock, &|package| debs.path(package))?;
     let include: Vec<&str> = lock.package.iter().map(|package| package.name.as_str()).collect();
     let mut command = Command::new("mmdebstrap");
     command
@@ -297,11 +297,11 @@ fn install(
         .args(CUSTOMIZE.iter().map(|hook| format!("--customize-hook={hook}")))
         .arg(format!("--customize-hook=copy-out /var/lib/dpkg/status {}", quoted(work)?))
         .arg(format!("--include={}", include.join(",")))
-        .arg(&wanted.suite)
+        .arg(&list.suite)
         .arg(tar)
         .arg(source)
         .env("TMPDIR", work.join("tmp"))
-        .env("SOURCE_DATE_EPOCH", wanted.source_date_epoch.to_string())
+        .env("SOURCE_DATE_EPOCH", list.source_date_epoch.to_string())
         // We bring our own initrd; building Debian's would cost seconds and is thrown away.
         .env("INITRD", "No");
     let begin = Instant::now();
@@ -337,16 +337,17 @@ fn compare(status: &str, lock: &Lock) -> Vec<String> {
         whole.then_some((field("Package")?.to_owned(), field("Version")?.to_owned()))
     };
     let has: BTreeSet<_> = status.split("\n\n").filter_map(installed).collect();
-    let asked: BTreeSet<_> =
+    let locked: BTreeSet<_> =
         lock.package.iter().map(|package| (package.name.clone(), package.version.clone())).collect();
-    let missing = asked.difference(&has).map(|(name, version)| format!("{name} {version} is not there"));
-    missing.chain(has.difference(&asked).map(|(name, version)| format!("{name} {version} is there, too"))).collect()
+    let missing = locked.difference(&has).map(|(name, version)| format!("{name} {version} is not there"));
+    missing.chain(has.difference(&locked).map(|(name, version)| format!("{name} {version} is there, too"))).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use futuswarm_image_format::Package;
+
     use super::*;
-    use crate::lock::Package;
 
     #[test]
     fn what_is_installed_is_compared_with_the_lock() {

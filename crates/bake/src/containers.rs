@@ -12,12 +12,10 @@ use crate::Error;
 /// User and group that the core containers run as; no account of the host has it.
 const USER: &str = "65532:65532";
 
-/// An image that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerImage {
     /// For example `futuswarm/mainpage:0123456789ab`; the tag is a digest of the content.
     pub name: String,
-    /// The archive.
     pub archive: PathBuf,
 }
 

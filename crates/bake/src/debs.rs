@@ -3,22 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use futuswarm_image_format::{Package, file_sha256};
+
 use crate::Error;
 use crate::apt::{Apt, Download};
 use crate::archive::{Archives, timestamps};
-use crate::inputs::file_sha256;
-use crate::lock::{Lock, Package};
+use crate::lock::Lock;
 
-/// How often every place is asked for what is missing.
+/// How often every source is asked for what is missing.
 const ROUNDS: u32 = 3;
-/// Longest time to fetch from one place.
+/// Longest time to fetch from one source.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
-/// A place that took longer than this and gave nothing is not asked again: it does not answer at all.
+/// A source that took longer than this and gave nothing is not asked again: it does not answer at all.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Age at which a package that no bake has used is removed.
 const UNUSED: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// The cache.
+/// The cache below a folder.
 #[derive(Debug)]
 pub struct Debs {
     dir: PathBuf,
@@ -28,22 +29,21 @@ pub struct Debs {
 
 /// Where a package may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Places {
-    /// The mirrors.
+pub enum Sources {
+    /// The mirrors of releases and security updates.
     Mirrors,
     /// The mirrors, then the snapshot archive.
     Everywhere,
 }
 
-/// One place that is asked.
 #[derive(Debug)]
-enum Place {
+enum Source {
     Mirror,
     /// The snapshot archive, of this timestamp.
     Snapshot(String),
 }
 
-impl Place {
+impl Source {
     fn url(&self, archives: &Archives, package: &Package) -> Option<String> {
         match self {
             Self::Mirror => archives.mirror_url(&package.path),
@@ -52,7 +52,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Source {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Mirror => write!(formatter, "the mirror"),
@@ -112,7 +112,7 @@ impl Debs {
         apt: &Apt,
         archives: &Archives,
         lock: &'a Lock,
-        places: Places,
+        sources: Sources,
         tell: &mut dyn FnMut(&str),
     ) -> Result<Vec<&'a Package>, Error> {
         let mut missing = self.missing(lock)?;
@@ -122,9 +122,9 @@ impl Debs {
         std::fs::create_dir_all(&self.dir).map_err(Error::file(&self.dir))?;
         let work =
             tempfile::Builder::new().prefix("unfinished-").tempdir_in(&self.dir).map_err(Error::file(&self.dir))?;
-        let mut asked = vec![Place::Mirror];
-        if places == Places::Everywhere {
-            asked.extend(timestamps(&lock.snapshot)?.map(Place::Snapshot));
+        let mut remaining = vec![Source::Mirror];
+        if sources == Sources::Everywhere {
+            remaining.extend(timestamps(&lock.snapshot)?.map(Source::Snapshot));
         }
         for round in 0..ROUNDS {
             if round > 0 {
@@ -132,20 +132,20 @@ impl Debs {
                 std::thread::sleep(self.pause.mul_f64(f64::from(2_u32.pow(round - 1)) * (0.1 + 0.9 * fastrand::f64())));
             }
             let mut answering = Vec::new();
-            for place in asked {
+            for source in remaining {
                 if missing.is_empty() {
                     break;
                 }
                 let begin = Instant::now();
                 let before = missing.len();
-                self.fetch_from(apt, archives, &place, &missing, work.path(), tell)?;
+                self.fetch_from(apt, archives, &source, &missing, work.path(), tell)?;
                 missing.retain(|package| !self.path(package).exists());
                 if missing.len() < before || begin.elapsed() < SILENCE {
-                    answering.push(place);
+                    answering.push(source);
                 }
             }
-            asked = answering;
-            if missing.is_empty() || asked.is_empty() {
+            remaining = answering;
+            if missing.is_empty() || remaining.is_empty() {
                 break;
             }
         }
@@ -156,21 +156,21 @@ impl Debs {
         &self,
         apt: &Apt,
         archives: &Archives,
-        place: &Place,
+        source: &Source,
         missing: &[&Package],
         work: &Path,
         tell: &mut dyn FnMut(&str),
     ) -> Result<(), Error> {
         let download = |package: &&Package| {
             let path = work.join(format!("{}.deb", package.sha256));
-            Some(Download { url: place.url(archives, package)?, sha256: package.sha256.clone(), path })
+            Some(Download { url: source.url(archives, package)?, sha256: package.sha256.clone(), path })
         };
         let downloads: Vec<Download> = missing.iter().filter_map(download).collect();
         let total: u64 = missing.iter().map(|package| package.size).sum();
         let mut tick = || {
             let sizes = downloads.iter().filter_map(|download| download.path.metadata().ok().map(|file| file.len()));
             let (has, all) = (sizes.sum::<u64>() >> 20, total.div_ceil(1 << 20));
-            tell(&format!("{has} of {all} MiB from {place}"));
+            tell(&format!("{has} of {all} MiB from {source}"));
         };
         apt.download(&downloads, DEADLINE, &mut tick)?;
         for package in missing {

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use futuswarm_image_format::{BLOCK_SIZE, BlockIndex, ZERO_BLOCK};
 use futuswarm_tools::ToolsTree;
 use sha2::{Digest as _, Sha256};
 
@@ -14,8 +15,6 @@ use crate::run::{run, run_with_input};
 
 const SECTOR: u64 = 512;
 const MIB: u64 = 1 << 20;
-/// The size of a block of an EBS snapshot.
-const BLOCK: usize = 512 * 1024;
 /// Room for the unified kernel image of today (17 MiB) three times over.
 const ESP_BYTES: u64 = 64 * MIB;
 /// Volumes are sized in GiB; a volume cannot be smaller than its snapshot.
@@ -40,20 +39,17 @@ const CMDLINE: &str = "console=tty0 console=ttyS0,115200n8 quiet loglevel=4 net.
 /// Programs of the tools tree and a folder for intermediate files.
 #[derive(Debug)]
 pub struct Workshop<'a> {
-    /// The programs.
     pub tools: &'a ToolsTree,
-    /// The folder.
     pub dir: &'a Path,
     /// Timestamp of everything, in seconds since 1970.
     pub epoch: u64,
 }
 
-/// The verified root.
+/// The root file system with what verifies it.
 #[derive(Debug, Clone)]
 pub struct Root {
-    /// The EROFS image.
     pub image: PathBuf,
-    /// The hash tree.
+    /// dm-verity's hash tree, in a file of its own.
     pub hashes: PathBuf,
     /// The root hash, 64 hexadecimal digits.
     pub root_hash: String,
@@ -236,18 +232,16 @@ fn copy_sparse(from: &Path, to: &mut File, mut offset: u64) -> std::io::Result<(
     }
 }
 
-/// What is known of a whole disk.
+/// What one reading of a whole disk gives.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// SHA-256 in hexadecimal.
+    /// In hexadecimal.
     pub sha256: String,
     /// Bytes of its sectors (512 bytes) that are not all zero.
     pub payload_bytes: u64,
-    /// SHA-256 of every block of 512 KiB, one after the other: `blocks.idx`. The last block counts as filled up with zeros.
-    pub blocks: Vec<u8>,
+    pub blocks: BlockIndex,
 }
 
-/// Reads a disk.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -255,19 +249,17 @@ pub fn measure(disk: &Path) -> Result<Measure, Error> {
     let mut file = File::open(disk).map_err(Error::file(disk))?;
     let mut hash = Sha256::new();
     let (mut payload_bytes, mut blocks) = (0, Vec::new());
-    // Most of a disk is holes, and their digest is known.
-    let zero_block = Sha256::digest(vec![0; BLOCK]);
-    let mut block = vec![0; BLOCK];
+    let mut block = vec![0; BLOCK_SIZE];
     loop {
         let mut count = 0;
-        while count < BLOCK {
+        while count < BLOCK_SIZE {
             match file.read(&mut block[count..]).map_err(Error::file(disk))? {
                 0 => break,
                 more => count += more,
             }
         }
         if count == 0 {
-            return Ok(Measure { sha256: hex::encode(hash.finalize()), payload_bytes, blocks });
+            return Ok(Measure { sha256: hex::encode(hash.finalize()), payload_bytes, blocks: blocks.into() });
         }
         hash.update(&block[..count]);
         let zero = [0_u8; SECTOR as usize];
@@ -275,7 +267,8 @@ pub fn measure(disk: &Path) -> Result<Measure, Error> {
         let content = sectors.count() as u64 * SECTOR;
         payload_bytes += content;
         block[count..].fill(0);
-        blocks.extend_from_slice(&if content == 0 { zero_block } else { Sha256::digest(&block) });
+        // Most of a disk is holes, and their digest is known.
+        blocks.push(if content == 0 { *ZERO_BLOCK } else { Sha256::digest(&block).into() });
     }
 }
 
@@ -295,18 +288,18 @@ mod tests {
         let measure = measure(&disk).unwrap();
         assert_eq!(measure.payload_bytes, 1024);
         assert_eq!(measure.sha256, hex::encode(Sha256::digest(&bytes)));
-        bytes.resize(BLOCK, 0);
-        assert_eq!(measure.blocks, Sha256::digest(&bytes).to_vec(), "the last block counts as filled up");
+        bytes.resize(BLOCK_SIZE, 0);
+        assert_eq!(measure.blocks.as_bytes(), Sha256::digest(&bytes).as_slice(), "the last block counts as filled up");
     }
 
     #[test]
     fn every_block_has_its_digest() {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("disk");
-        let blocks = [vec![0; BLOCK], vec![1; BLOCK], vec![2; BLOCK]];
+        let blocks = [vec![0; BLOCK_SIZE], vec![1; BLOCK_SIZE], vec![2; BLOCK_SIZE]];
         std::fs::write(&disk, blocks.concat()).unwrap();
         let expected: Vec<u8> = blocks.iter().flat_map(Sha256::digest).collect();
-        assert_eq!(measure(&disk).unwrap().blocks, expected);
+        assert_eq!(measure(&disk).unwrap().blocks.as_bytes(), expected);
     }
 
     #[test]

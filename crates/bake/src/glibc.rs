@@ -19,9 +19,9 @@ pub fn check(binary: &Path, lock: &Lock) -> Result<(), Error> {
         .iter()
         .find(|package| package.name == "libc6")
         .and_then(|package| minor(package.version.strip_prefix("2.")?.as_bytes()));
-    match (wanted(&bytes), has) {
-        (Some(wanted), Some(has)) if wanted > has => Err(Error::Assertions(vec![format!(
-            "{} wants glibc 2.{wanted} and the image has 2.{has}: build on an older system, for example in a Debian 13 container",
+    match (required(&bytes), has) {
+        (Some(required), Some(has)) if required > has => Err(Error::Assertions(vec![format!(
+            "{} wants glibc 2.{required} and the image has 2.{has}: build on an older system, for example in a Debian 13 container",
             binary.display()
         )])),
         _ => Ok(()),
@@ -29,7 +29,7 @@ pub fn check(binary: &Path, lock: &Lock) -> Result<(), Error> {
 }
 
 /// The newest minor version that the program names; `None` for a static one.
-fn wanted(program: &[u8]) -> Option<u32> {
+fn required(program: &[u8]) -> Option<u32> {
     let mut newest = None;
     let mut rest = program;
     while let Some(at) = rest.windows(SYMBOL.len()).position(|window| window == SYMBOL) {
@@ -47,8 +47,9 @@ fn minor(text: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use futuswarm_image_format::Package;
+
     use super::*;
-    use crate::lock::Package;
 
     fn lock(version: &str) -> Lock {
         let (name, version) = ("libc6".to_owned(), version.to_owned());
@@ -58,8 +59,8 @@ mod tests {
 
     #[test]
     fn the_newest_symbol_counts() {
-        assert_eq!(wanted(b"\0GLIBC_2.2.5\0GLIBC_2.34\0GLIBC_2.17\0"), Some(34));
-        assert_eq!(wanted(b"static"), None);
+        assert_eq!(required(b"\0GLIBC_2.2.5\0GLIBC_2.34\0GLIBC_2.17\0"), Some(34));
+        assert_eq!(required(b"static"), None);
     }
 
     #[test]

@@ -20,7 +20,6 @@ const MODULES: &[&str] = &["sha256-ssse3", "dm-verity", "erofs", "overlay"];
 pub struct Kernel {
     /// For example `6.12.117+deb13-cloud-amd64`.
     pub version: String,
-    /// The kernel image.
     pub image: Vec<u8>,
     /// File names and contents (still compressed) in the order in which they must be loaded.
     pub modules: Vec<(String, Vec<u8>)>,
@@ -40,9 +39,9 @@ pub fn kernel(base: &Path) -> Result<Kernel, Error> {
     for entry in archive.entries().map_err(Error::file(base))? {
         let mut entry = entry.map_err(Error::file(base))?;
         let path = entry.path().map_err(Error::file(base))?.to_string_lossy().trim_start_matches("./").to_owned();
-        let wanted = path.starts_with("boot/vmlinuz-")
+        let relevant = path.starts_with("boot/vmlinuz-")
             || (path.starts_with("usr/lib/modules/") && (path.ends_with(".ko.xz") || path.ends_with("/modules.dep")));
-        if !wanted || !entry.header().entry_type().is_file() {
+        if !relevant || !entry.header().entry_type().is_file() {
             continue;
         }
         let mut content = Vec::new();

@@ -2,30 +2,31 @@
 
 use std::path::{Path, PathBuf};
 
+use futuswarm_image_format::file_sha256;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
-use crate::lock::Wanted;
+use crate::lock::PackageList;
 
 /// Raised by hand when the pipeline itself changes what it makes of the same inputs.
 const PIPELINE_VERSION: u32 = 3;
 
-/// The inputs of a bake.
+/// The files that a bake is a function of.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// `images/node` of the clone.
     pub images: PathBuf,
-    /// The node binary.
+    /// `futuswarm-node`, dynamically linked against the image's glibc.
     pub node_binary: PathBuf,
-    /// The first process, static.
+    /// `futuswarm-init`: the first process, static.
     pub init_binary: PathBuf,
-    /// The mainpage's program, static.
+    /// `futuswarm-mainpage`: static.
     pub mainpage_binary: PathBuf,
 }
 
 /// The package list of the image in `images`.
 #[must_use]
-pub fn wanted_path(images: &Path) -> PathBuf {
+pub fn package_list_path(images: &Path) -> PathBuf {
     images.join("packages.toml")
 }
 
@@ -36,18 +37,18 @@ pub fn lock_path(images: &Path) -> PathBuf {
 }
 
 impl Inputs {
-    /// The overlay.
+    /// The overlay: a directory that mirrors the target tree.
     #[must_use]
     pub fn overlay(&self) -> PathBuf {
         self.images.join("rootfs")
     }
 
-    /// Reads the package list.
+    /// Reads `packages.toml`.
     ///
     /// # Errors
     /// When it is missing or not what it should be.
-    pub fn wanted(&self) -> Result<Wanted, Error> {
-        Wanted::load(&wanted_path(&self.images))
+    pub fn package_list(&self) -> Result<PackageList, Error> {
+        PackageList::load(&package_list_path(&self.images))
     }
 
     /// A digest over all inputs, in hexadecimal: the image is a function of it.
@@ -92,14 +93,6 @@ pub(crate) fn collect(dir: &Path, into: &mut Vec<PathBuf>) -> Result<(), Error> 
     Ok(())
 }
 
-/// SHA-256 of a file, in hexadecimal.
-pub(crate) fn file_sha256(path: &Path) -> Result<String, Error> {
-    let mut file = std::fs::File::open(path).map_err(Error::file(path))?;
-    let mut hash = Sha256::new();
-    std::io::copy(&mut file, &mut hash).map_err(Error::file(path))?;
-    Ok(hex::encode(hash.finalize()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,14 +112,14 @@ mod tests {
             init_binary: dir.path().join("i"),
             mainpage_binary: dir.path().join("m"),
         };
-        let mut seen = vec![inputs.digest().unwrap()];
-        assert_eq!(inputs.digest().unwrap(), seen[0]);
+        let mut digests = vec![inputs.digest().unwrap()];
+        assert_eq!(inputs.digest().unwrap(), digests[0]);
         let changes: [(&str, &str); 4] = [("node/rootfs/etc/a", "2"), ("n", "2"), ("i", "2"), ("node/new", "")];
         for (file, content) in changes {
             std::fs::write(dir.path().join(file), content).unwrap();
             let digest = inputs.digest().unwrap();
-            assert!(!seen.contains(&digest), "{file}");
-            seen.push(digest);
+            assert!(!digests.contains(&digest), "{file}");
+            digests.push(digest);
         }
     }
 }

@@ -9,52 +9,51 @@
 //! container archives ─────────────────────┘                 └ assertions        futuswarm-init
 //! ```
 
-pub mod apt;
+mod apt;
 pub mod archive;
-pub mod assertions;
+mod assertions;
 pub mod base;
-pub mod containers;
+mod containers;
 pub mod debs;
-pub mod disk;
-pub mod glibc;
-pub mod initramfs;
+mod disk;
+mod glibc;
+mod initramfs;
 pub mod inputs;
 pub mod lock;
-pub mod manifest;
 pub mod pipeline;
-pub mod repository;
-pub mod run;
+mod repository;
+mod run;
 pub mod stages;
-pub mod tree;
+mod tree;
 
 use std::path::PathBuf;
 
-/// Failures of a bake. Each says what happened, where, and what to do.
+/// Each message says what happened, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file operation failed.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// File or folder.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         #[source]
         source: std::io::Error,
     },
     /// A file of the repository cannot be understood.
     #[error("{path}: {reason}")]
     Malformed {
-        /// The file.
+        /// File or folder.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// A program failed.
+    /// A program ended without success.
     #[error("{program} failed ({status}); its last words: {tail}")]
     Program {
-        /// The program.
+        /// As in the error: for example `mkfs.erofs`.
         program: String,
-        /// Its exit status.
+        /// Exit status or signal, in words.
         status: String,
         /// The end of what it printed.
         tail: String,
@@ -62,7 +61,7 @@ pub enum Error {
     /// A program did not come to its end.
     #[error("{program} was {failure}")]
     Unfinished {
-        /// The program.
+        /// As in the error: for example `mkfs.erofs`.
         program: String,
         /// Why it has no result.
         failure: futuswarm_tools::child::Failure,
@@ -73,12 +72,15 @@ pub enum Error {
     /// The keys that sign Debian's archive are not there.
     #[error("{path}: {source}; install Debian's keys with `apt-get install debian-archive-keyring`")]
     Keyring {
-        /// The file.
+        /// File or folder.
         path: PathBuf,
         /// Why it cannot be read.
         #[source]
         source: std::io::Error,
     },
+    /// The image's folder cannot be read or written.
+    #[error(transparent)]
+    Format(#[from] futuswarm_image_format::Error),
     /// Packages that the list names and the mirrors do not have under any version.
     #[error("Debian has no package {0} any more; take another into images/node/packages.toml")]
     Withdrawn(String),

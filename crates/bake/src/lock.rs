@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use futuswarm_image_format::Package;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -10,17 +11,17 @@ use crate::Error;
 /// What goes into the image, by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct PackageList {
     /// Debian release, for example `trixie`.
     pub suite: String,
     /// Timestamp of every file that is newer, in seconds since 1970: makes bakes repeatable.
     pub source_date_epoch: u64,
-    /// Packages by purpose.
+    /// Purpose, which is for readers → names of packages.
     pub packages: BTreeMap<String, Vec<String>>,
 }
 
-impl Wanted {
-    /// Reads the list.
+impl PackageList {
+    /// Reads `packages.toml`.
     ///
     /// # Errors
     /// When the file is missing or is not what it should be.
@@ -36,23 +37,6 @@ impl Wanted {
         names.dedup();
         names
     }
-}
-
-/// One package as it was installed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Package {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Digest of the `.deb`.
-    pub sha256: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Where it is: the archive as the snapshot archive calls it, then the path in it, for example
-    /// `debian/pool/main/a/adduser/adduser_3.152_all.deb`.
-    pub path: String,
 }
 
 /// Everything that was installed, dependencies included.
@@ -77,7 +61,7 @@ impl Lock {
         parse(path).map(Some)
     }
 
-    /// The file's text.
+    /// The text of `packages.lock`.
     ///
     /// # Errors
     /// Never for a lock that was parsed or made here.
@@ -96,11 +80,11 @@ impl Lock {
             .collect()
     }
 
-    /// Names of `asked` that the lock does not have.
+    /// Those of `names` that the lock does not have.
     #[must_use]
-    pub fn lacks<'a>(&self, asked: &[&'a str]) -> Vec<&'a str> {
+    pub fn lacks<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
         let has = |name: &str| self.package.iter().any(|package| package.name == name);
-        asked.iter().copied().filter(|name| !has(name)).collect()
+        names.iter().copied().filter(|name| !has(name)).collect()
     }
 
     /// Packages that are in both under the same version and are not the same file.

@@ -12,6 +12,7 @@ use futuswarm_bake::base::LockPolicy;
 use futuswarm_bake::inputs::Inputs;
 use futuswarm_bake::pipeline::{Request, Supplies, bake, prepare};
 use futuswarm_bake::stages::Event;
+use futuswarm_image_format::ImageFolder;
 use futuswarm_output::{eprint, eprintln, println};
 
 const UNBUILT: &str = "the programs that go into the image are not named; run `cargo xtask bake`, which builds them";
@@ -33,7 +34,7 @@ struct Arguments {
     /// Print the manifest on standard output.
     #[arg(long)]
     json: bool,
-    /// Resolve the packages anew and rewrite images/node/packages.lock.
+    /// Resolve the packages again and rewrite images/node/packages.lock.
     #[arg(long)]
     update_lock: bool,
     /// When nobody gives the locked versions any more, take today's instead of failing; for rehearsals.
@@ -153,7 +154,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         "{} {verb}: {} MiB payload, disk {}",
         manifest.name,
         manifest.payload_bytes >> 20,
-        baked.dir.join("disk.raw").display()
+        ImageFolder::new(&baked.dir).disk().display()
     );
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(manifest)?);

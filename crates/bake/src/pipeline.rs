@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use futuswarm_image_format::{FAMILY, ImageFolder, Manifest, file_sha256};
 use futuswarm_tools::ToolsTree;
 use sha2::{Digest as _, Sha256};
 
@@ -10,8 +11,7 @@ use crate::archive::Archives;
 use crate::base::LockPolicy;
 use crate::containers::ContainerImage;
 use crate::disk::Workshop;
-use crate::inputs::{Inputs, file_sha256};
-use crate::manifest::{Manifest, register};
+use crate::inputs::Inputs;
 use crate::stages::{Event, Stages};
 use crate::tree::{Extra, Plan, merge, read_list};
 use crate::{Error, assertions, base, containers, disk, glibc, initramfs};
@@ -24,11 +24,11 @@ const CONTAINERS: &str = "usr/share/futuswarm/containers";
 /// Where tools and packages come from: what a bake needs a network for when it is not in the cache.
 #[derive(Debug)]
 pub struct Supplies {
-    /// Cache folder.
+    /// Futuswarm's cache: `$FUTUSWARM_CACHE`.
     pub cache: PathBuf,
-    /// What to do about the package lock.
+    /// Whether `packages.lock` is met, left or rewritten.
     pub lock: LockPolicy,
-    /// Where packages come from.
+    /// Mirrors, snapshot archive and the keys they are signed with.
     pub archives: Archives,
     /// The mirror that the tools tree is made from; `None` for mmdebstrap's own choice.
     pub tools_mirror: Option<String>,
@@ -37,24 +37,24 @@ pub struct Supplies {
 /// What to bake and where to.
 #[derive(Debug)]
 pub struct Request {
-    /// The inputs.
+    /// What the image is a function of.
     pub inputs: Inputs,
-    /// Tools and packages.
+    /// What is fetched, not made.
     pub supplies: Supplies,
     /// Folder that gets one folder per image; used when `output` is not given.
     pub images: PathBuf,
-    /// This very folder instead.
+    /// The folder of the image itself; nothing is linked as the latest then.
     pub output: Option<PathBuf>,
     /// Revision of the clone, for the manifest.
     pub git_revision: Option<String>,
 }
 
-/// A finished image.
+/// The outcome of a bake.
 #[derive(Debug)]
 pub struct Baked {
-    /// Its folder.
+    /// An [`ImageFolder`].
     pub dir: PathBuf,
-    /// Its manifest.
+    /// As it stands in that folder.
     pub manifest: Manifest,
     /// Whether it was there already.
     pub cached: bool,
@@ -75,7 +75,7 @@ pub fn bake(request: &Request, report: &mut dyn FnMut(Event<'_>)) -> Result<Bake
         // Other packages are another image.
         false => hex::encode(Sha256::digest(format!("{}\n{}", inputs.digest()?, base.lock.content()))),
     };
-    let name = format!("futuswarm-node-{}", &digest[..12]);
+    let name = format!("{FAMILY}-{}", &digest[..12]);
     let dir = request.output.clone().unwrap_or_else(|| request.images.join(&name));
     if let Some(manifest) = finished(&dir, &digest) {
         link_latest(request, &dir)?;
@@ -126,7 +126,7 @@ fn make(
     digest: String,
 ) -> Result<Manifest, Error> {
     let inputs = &request.inputs;
-    let epoch = inputs.wanted()?.source_date_epoch;
+    let epoch = inputs.package_list()?.source_date_epoch;
     let work = out.join("work");
     std::fs::create_dir(&work).map_err(Error::file(&work))?;
     let workshop = Workshop { tools, dir: &work, epoch };
@@ -156,7 +156,8 @@ fn make(
         let uki = workshop.uki(&kernel.image, &kernel.version, &initrd, os_release, &root.root_hash)?;
         workshop.esp(&uki).map(|esp| (esp, false))
     })?;
-    let disk = out.join("disk.raw");
+    let folder = ImageFolder::new(out);
+    let disk = folder.disk();
     let disk_bytes = stages.run("disk", || workshop.disk(&esp, &root, &disk).map(|bytes| (bytes, false)))?;
     let measure = stages.run("measure", || disk::measure(&disk).map(|measure| (measure, false)))?;
     let payload_bytes = measure.payload_bytes;
@@ -179,10 +180,7 @@ fn make(
         newer_than_lock: base.drift.clone(),
         stages: stages.into_done(),
     };
-    let blocks = out.join("blocks.idx");
-    std::fs::write(&blocks, &measure.blocks).map_err(Error::file(&blocks))?;
-    write_json(&out.join("manifest.json"), &manifest)?;
-    write_json(&out.join("register.json"), &register(&manifest))?;
+    folder.write(&manifest, Some(&measure.blocks))?;
     Ok(manifest)
 }
 
@@ -190,7 +188,9 @@ fn make(
 fn extras(inputs: &Inputs, images: &BTreeMap<String, ContainerImage>, work: &Path) -> Result<Vec<Extra>, Error> {
     let names: BTreeMap<&String, &String> = images.iter().map(|(part, image)| (part, &image.name)).collect();
     let index = work.join("index.json");
-    write_json(&index, &names)?;
+    let text = serde_json::to_string_pretty(&names)
+        .map_err(|error| Error::Malformed { path: index.clone(), reason: error.to_string() })?;
+    std::fs::write(&index, text + "\n").map_err(Error::file(&index))?;
     let mut extras = vec![
         Extra { path: assertions::NODE_BINARY.to_owned(), mode: 0o755, source: inputs.node_binary.clone() },
         Extra { path: format!("{CONTAINERS}/index.json"), mode: 0o644, source: index },
@@ -204,9 +204,9 @@ fn extras(inputs: &Inputs, images: &BTreeMap<String, ContainerImage>, work: &Pat
 }
 
 fn finished(dir: &Path, digest: &str) -> Option<Manifest> {
-    let text = std::fs::read(dir.join("manifest.json")).ok()?;
-    let manifest: Manifest = serde_json::from_slice(&text).ok()?;
-    let disk = std::fs::metadata(dir.join("disk.raw")).ok()?;
+    let folder = ImageFolder::new(dir);
+    let manifest = folder.manifest().ok()?;
+    let disk = std::fs::metadata(folder.disk()).ok()?;
     (manifest.inputs_sha256 == digest && disk.len() == manifest.disk_bytes).then_some(manifest)
 }
 
@@ -237,10 +237,4 @@ fn link_latest(request: &Request, dir: &Path) -> Result<(), Error> {
     let _stale = std::fs::remove_file(&temporary);
     std::os::unix::fs::symlink(name, &temporary).map_err(Error::file(&temporary))?;
     std::fs::rename(&temporary, &latest).map_err(Error::file(&latest))
-}
-
-fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Error::Malformed { path: path.to_owned(), reason: error.to_string() })?;
-    std::fs::write(path, text + "\n").map_err(Error::file(path))
 }

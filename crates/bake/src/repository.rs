@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use futuswarm_image_format::Package;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 use crate::apt::ARCHITECTURE;
 use crate::archive::encode;
-use crate::lock::{Lock, Package};
+use crate::lock::Lock;
 use crate::run::run;
 
 /// Makes the archive in `dir`, which must be absolute, of the files that `deb` names; returns apt's line for it.

@@ -2,18 +2,7 @@
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
-/// One step of a bake, as it stands in `manifest.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Stage {
-    /// For example `erofs`.
-    pub name: String,
-    /// Wall-clock time in seconds.
-    pub seconds: f64,
-    /// Whether the result was taken from the cache.
-    pub cached: bool,
-}
+use futuswarm_image_format::Stage;
 
 /// Collects the stages and tells somebody as they end.
 pub struct Stages<'a> {
@@ -24,11 +13,11 @@ pub struct Stages<'a> {
 /// What happens during a bake.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A stage begins.
+    /// A stage begins: its name.
     Begin(&'a str),
     /// What a long stage is at: its name and a few words, several times a second.
     Progress(&'a str, &'a str),
-    /// A stage has ended.
+    /// A stage has ended, with success.
     End(&'a Stage),
 }
 
@@ -65,7 +54,7 @@ impl<'a> Stages<'a> {
         Ok(value)
     }
 
-    /// All stages so far.
+    /// All stages so far, in the order in which they ran.
     #[must_use]
     pub fn into_done(self) -> Vec<Stage> {
         self.done

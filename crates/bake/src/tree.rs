@@ -17,12 +17,9 @@ use crate::inputs::collect;
 /// Files up to this size below `etc` and `usr/lib/systemd` are kept in the index.
 const KEEP_BELOW: u64 = 64 * 1024;
 
-/// What kind of thing an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A regular file.
     File,
-    /// A directory.
     Directory,
     /// A symbolic link and where it points.
     Symlink(String),
@@ -32,21 +29,18 @@ pub enum Kind {
     Other,
 }
 
-/// One entry of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its kind.
     pub kind: Kind,
     /// Permission bits, with setuid and setgid.
     pub mode: u32,
-    /// Size in bytes.
+    /// In bytes.
     pub size: u64,
 }
 
 /// What is in the tree, by path without a leading slash.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
-    /// All entries.
     pub entries: BTreeMap<String, Entry>,
     /// Contents of small text files below `etc` and `usr/lib/systemd`.
     pub texts: BTreeMap<String, String>,
@@ -92,20 +86,15 @@ impl Index {
 pub struct Extra {
     /// Path without a leading slash.
     pub path: String,
-    /// Permission bits.
     pub mode: u32,
-    /// Where its content is.
     pub source: PathBuf,
 }
 
-/// What makes the tree.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// The base tar.
     pub base: &'a Path,
     /// Directory that mirrors the target tree.
     pub overlay: &'a Path,
-    /// More files.
     pub extras: &'a [Extra],
     /// Paths that are left out, with everything below them; a trailing `*` matches any end of the last part.
     pub remove: &'a [String],

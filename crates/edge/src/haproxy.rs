@@ -23,7 +23,7 @@ pub const STATE_FILE: &str = "servers.state";
 #[error("the edge's HAProxy configuration cannot be rendered: {0}")]
 pub struct RenderError(#[from] Box<handlebars::RenderError>);
 
-/// What HAProxy reads.
+/// The two files that HAProxy reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
     /// The content of [`CONFIG_FILE`].

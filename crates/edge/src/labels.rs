@@ -32,9 +32,9 @@ pub struct Request {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its label {label} is {value:?}: {reason}")]
 pub struct LabelError {
-    /// The label.
+    /// With its prefix `com.df.`.
     pub label: String,
-    /// Its value.
+    /// As it is on the service.
     pub value: String,
     /// What is wrong with it, and what would be right.
     pub reason: &'static str,

@@ -4,6 +4,7 @@ mod culprits;
 mod haproxy;
 mod labels;
 mod routes;
+mod serving;
 
 pub use culprits::without_culprits;
 pub use haproxy::{
@@ -11,3 +12,4 @@ pub use haproxy::{
 };
 pub use labels::{LabelError, Request, request};
 pub use routes::{Network, Prefix, Refusal, Reserved, Route, Routes, Service, decide};
+pub use serving::Serving;

@@ -16,11 +16,11 @@ const MOST_TASKS: u32 = 1024;
 /// A service of the Swarm as the decision needs it.
 #[derive(Debug, Clone, Default)]
 pub struct Service {
-    /// Its name.
+    /// Unique in the Swarm.
     pub name: String,
     /// When it was created, as the Engine API writes it (RFC 3339, UTC).
     pub created_at: String,
-    /// Its labels.
+    /// Of the service, not of its tasks.
     pub labels: HashMap<String, String>,
     /// The overlay networks that it is on, in its own order.
     pub networks: Vec<Network>,
@@ -28,10 +28,10 @@ pub struct Service {
     pub tasks: u32,
 }
 
-/// An overlay network.
+/// An overlay network that a service is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// Its name.
+    /// Unique in the Swarm.
     pub name: String,
     /// Whether a container that is no task, as the edge's, may join it.
     pub attachable: bool,

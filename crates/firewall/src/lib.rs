@@ -20,7 +20,7 @@ const HTTPS: u16 = 443;
 /// The networks that the rules are about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Networks {
-    /// The VPC.
+    /// CIDR blocks of the VPC.
     pub vpc: Vec<Ipv4Net>,
     /// The subnets that nodes and load balancers are in.
     pub nodes: Vec<Ipv4Net>,

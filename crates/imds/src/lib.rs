@@ -31,7 +31,7 @@ pub enum Error {
     Unavailable {
         /// What was asked for.
         path: &'static str,
-        /// What went wrong.
+        /// The error with its causes, in one line.
         reason: String,
     },
     /// The answer is not what EC2 documents.
@@ -72,7 +72,28 @@ pub struct Identity {
     pub instance_type: String,
 }
 
-/// The metadata service.
+/// What an instance can learn about itself.
+pub trait Metadata: Send + Sync {
+    /// Who and where this instance is.
+    ///
+    /// # Errors
+    /// When the service is out of reach or the document does not look like EC2's.
+    fn identity(&self) -> impl Future<Output = Result<Identity, Error>> + Send;
+
+    /// The user data, or `None` when the instance has none.
+    ///
+    /// # Errors
+    /// When the service is out of reach.
+    fn user_data(&self) -> impl Future<Output = Result<Option<String>, Error>> + Send;
+
+    /// The public part of the instance's first SSH key pair, or `None` when it was launched without one.
+    ///
+    /// # Errors
+    /// When the service is out of reach.
+    fn public_key(&self) -> impl Future<Output = Result<Option<String>, Error>> + Send;
+}
+
+/// The metadata service, through the SDK's client of it.
 #[derive(Debug, Clone)]
 pub struct Imds {
     client: Client,
@@ -104,34 +125,6 @@ impl Imds {
         Ok(Self { client: builder.build() })
     }
 
-    /// Who and where this instance is.
-    ///
-    /// # Errors
-    /// When the service is out of reach or the document does not look like EC2's.
-    pub async fn identity(&self) -> Result<Identity, Error> {
-        let text = self.required(IDENTITY_DOCUMENT).await?;
-        let garbage = |reason: String| Error::Garbage { path: IDENTITY_DOCUMENT, reason };
-        let identity: Identity = serde_json::from_str(&text).map_err(|error| garbage(error.to_string()))?;
-        check(&identity).map_err(|reason| garbage(reason.to_owned()))?;
-        Ok(identity)
-    }
-
-    /// The user data, or `None` when the instance has none.
-    ///
-    /// # Errors
-    /// When the service is out of reach.
-    pub async fn user_data(&self) -> Result<Option<String>, Error> {
-        self.optional(USER_DATA).await
-    }
-
-    /// The public part of the instance's first SSH key pair, or `None` when it was launched without one.
-    ///
-    /// # Errors
-    /// When the service is out of reach.
-    pub async fn public_key(&self) -> Result<Option<String>, Error> {
-        self.optional(PUBLIC_KEY).await
-    }
-
     async fn required(&self, path: &'static str) -> Result<String, Error> {
         self.optional(path).await?.ok_or(Error::Unavailable { path, reason: "not found (404)".to_owned() })
     }
@@ -142,6 +135,24 @@ impl Imds {
             Err(ImdsError::ErrorResponse(response)) if response.response().status().as_u16() == 404 => Ok(None),
             Err(error) => Err(Error::Unavailable { path, reason: one_line(&error) }),
         }
+    }
+}
+
+impl Metadata for Imds {
+    async fn identity(&self) -> Result<Identity, Error> {
+        let text = self.required(IDENTITY_DOCUMENT).await?;
+        let garbage = |reason: String| Error::Garbage { path: IDENTITY_DOCUMENT, reason };
+        let identity: Identity = serde_json::from_str(&text).map_err(|error| garbage(error.to_string()))?;
+        check(&identity).map_err(|reason| garbage(reason.to_owned()))?;
+        Ok(identity)
+    }
+
+    async fn user_data(&self) -> Result<Option<String>, Error> {
+        self.optional(USER_DATA).await
+    }
+
+    async fn public_key(&self) -> Result<Option<String>, Error> {
+        self.optional(PUBLIC_KEY).await
     }
 }
 

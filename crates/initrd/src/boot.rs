@@ -90,8 +90,8 @@ fn wait_for_partition(what: &str, id: &str) -> Result<PathBuf, String> {
 fn wait<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> Result<T, String> {
     let start = Instant::now();
     loop {
-        if let Some(found) = probe() {
-            return Ok(found);
+        if let Some(value) = probe() {
+            return Ok(value);
         }
         if start.elapsed() > DISK_DEADLINE {
             return Err(format!("{what} did not appear within {} s", DISK_DEADLINE.as_secs()));

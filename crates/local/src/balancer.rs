@@ -16,19 +16,19 @@ use futuswarm_tools::ToolsTree;
 use sha2::{Digest as _, Sha256};
 use tokio::process::Child;
 
-use crate::authority::Authority;
-use crate::aws::Clients;
-use crate::child::{self, Argv, argv};
+use crate::ca::Authority;
+use crate::child::{self, Argv, args};
 use crate::dnsmasq::host_argv;
-use crate::ec2::View;
 use crate::error::{Error, Result, file};
-use crate::layout::write_atomically;
+use crate::observed_instances::View;
+use crate::state_dir::write_atomically;
+use futuswarm_aws_front::clients::Clients;
 use model::{Listener, Model};
 
 /// HAProxy checks a configuration in milliseconds.
 const CHECK_DEADLINE: Duration = Duration::from_secs(20);
 
-/// What was said already: looks repeat, warnings do not.
+/// What was logged already: polls repeat, warnings do not.
 #[derive(Debug, Default)]
 struct Notes(BTreeSet<String>);
 
@@ -104,7 +104,7 @@ impl Balancer {
         })
     }
 
-    /// One look at the emulator and, if something changed, a hitless reload.
+    /// Observes the emulator and, if something changed, a hitless reload.
     pub async fn reconcile(&mut self) -> Result<()> {
         self.draining.retain_mut(|process| matches!(process.try_wait(), Ok(None)));
         let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
@@ -195,25 +195,25 @@ impl Balancer {
         let candidate = self.dir.join("haproxy.cfg.candidate");
         write_atomically(&candidate, model.render()?.as_bytes())?;
         let mut check = self.program.clone();
-        check.extend(argv(["-c", "-f"]));
+        check.extend(args(["-c", "-f"]));
         check.push(candidate.clone().into());
         child::run(&check, None, CHECK_DEADLINE).await?;
         std::fs::rename(&candidate, &config).map_err(file("cannot rename to", &config))?;
 
-        let mut words = self.program.clone();
-        words.extend(argv(["-db", "-f"]));
-        words.push(config.into());
+        let mut argv = self.program.clone();
+        argv.extend(args(["-db", "-f"]));
+        argv.push(config.into());
         if let Some(pid) = self.process.as_ref().and_then(Child::id) {
-            words.extend(argv(["-x", &model.socket, "-sf", &pid.to_string()]));
+            argv.extend(args(["-x", &model.socket, "-sf", &pid.to_string()]));
         }
         let log = self.dir.join("haproxy.log");
         let output =
             std::fs::File::options().create(true).append(true).open(&log).map_err(file("cannot open", &log))?;
-        let process = child::command(&words, None)
+        let process = child::command(&argv, None)
             .stdout(Stdio::null())
             .stderr(Stdio::from(output))
             .spawn()
-            .map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })?;
+            .map_err(|error| Error::Command { command: child::command_line(&argv), detail: error.to_string() })?;
         self.draining.extend(self.process.replace(process));
         let servers: usize = model.pools.iter().map(|pool| pool.servers.len()).sum();
         let ports: Vec<i32> = model.listeners.iter().map(|listener| listener.port).collect();

@@ -22,13 +22,13 @@ pub const EXEC_CHILD: &str = "exec-child";
 /// An argument list: the program and its arguments.
 pub type Argv = Vec<OsString>;
 
-/// A command line in words, for messages.
-pub fn words(argv: &[OsString]) -> String {
+/// A command line as people read it, for messages.
+pub fn command_line(argv: &[OsString]) -> String {
     argv.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// An argument list from anything that looks like words.
-pub fn argv<I, S>(words: I) -> Argv
+pub fn args<I, S>(words: I) -> Argv
 where
     I: IntoIterator<Item = S>,
     S: Into<OsString>,
@@ -80,7 +80,7 @@ pub fn exec(arguments: &[OsString]) -> std::io::Error {
 /// # Errors
 /// When it cannot be run, fails, or takes longer than `deadline`; the end of its standard error is in the message.
 pub async fn run(argv: &[OsString], netns: Option<&Path>, deadline: Duration) -> Result<String> {
-    let failed = |detail: String| Error::Command { command: words(argv), detail };
+    let failed = |detail: String| Error::Command { command: command_line(argv), detail };
     let output = match tokio::time::timeout(deadline, command(argv, netns).output()).await {
         Err(_) => return Err(failed(format!("no end within {} s", deadline.as_secs()))),
         Ok(Err(error)) => return Err(failed(error.to_string())),

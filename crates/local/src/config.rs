@@ -24,7 +24,7 @@ pub enum Accel {
 /// How much of a cloud there is behind the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Extent {
+pub enum Mode {
     /// Only the API and the load balancer.
     Api,
     /// Databases, too, but no machines.
@@ -33,8 +33,8 @@ pub enum Extent {
     Machines,
 }
 
-impl Extent {
-    /// The extent that the two switches of the command line mean.
+impl Mode {
+    /// The mode that the two switches of the command line mean.
     pub fn of(api_only: bool, no_machines: bool) -> Self {
         match (api_only, no_machines) {
             (true, _) => Self::Api,

@@ -2,28 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futuswarm_aws_front::faults::Injected;
+use futuswarm_aws_front::record::Recorder;
+use futuswarm_aws_front::server::{self, Body, full};
+use futuswarm_local_api::{VmStatus, faults, metadata_faults};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::de::DeserializeOwned;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{Error, Result, file};
-use crate::front::faults::{self, Injected};
-use crate::front::record::Recorder;
-use crate::front::{Body, full};
-use crate::http_client;
-use crate::imds::{Faults, Imds};
-use crate::layout::Layout;
-use crate::vms::powered::VmStatus;
+use crate::error::{Result, file};
+use crate::imds::Imds;
 
-/// Machines that are told to end take a moment.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Of a request; a list of faults is the longest.
 const LIMIT: usize = 1 << 16;
 
 /// What the daemon's loop is asked to do.
@@ -61,25 +54,17 @@ pub fn listen(socket: &Path) -> Result<UnixListener> {
 
 /// Serves the socket until the daemon ends.
 pub async fn serve(listener: UnixListener, subjects: Subjects) {
+    const WHAT: &str = "the control socket";
     let subjects = Arc::new(subjects);
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
+    let serve = move |stream, ()| {
         let subjects = Arc::clone(&subjects);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let subjects = Arc::clone(&subjects);
-                async move { Ok::<_, std::convert::Infallible>(answer(request, &subjects).await) }
-            });
-            let mut server = hyper::server::conn::http1::Builder::new();
-            server.timer(TokioTimer::new());
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%error, "a control connection ended early");
-            }
-        });
-    }
+        let answer = move |request| {
+            let subjects = Arc::clone(&subjects);
+            async move { Ok::<_, std::convert::Infallible>(answer(request, &subjects).await) }
+        };
+        server::connection(stream, WHAT, answer)
+    };
+    server::accept(listener, WHAT, serve).await;
 }
 
 async fn answer(request: Request<Incoming>, subjects: &Subjects) -> Response<Body> {
@@ -104,12 +89,11 @@ async fn route(request: Request<Incoming>, subjects: &Subjects) -> Result<serde_
             json(&ask(asks, |reply| Ask::Kill(instance, reply)).await?)
         }
         (&Method::POST, "/faults") => {
-            let faults: Faults = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-            imds.inject(faults);
+            imds.inject(metadata_faults::parse(&body).map_err(|error| error.to_string())?);
             Ok(serde_json::Value::Null)
         }
         (&Method::POST, "/api-faults") => {
-            api.set(faults::parse(&body)?);
+            api.set(faults::parse(&body).map_err(|error| error.to_string())?);
             Ok(serde_json::Value::Null)
         }
         (&Method::GET, "/api-faults") => json(&api.progress()),
@@ -134,23 +118,4 @@ async fn ask<T>(asks: &mpsc::Sender<Ask>, question: impl FnOnce(oneshot::Sender<
     let (sender, receiver) = oneshot::channel();
     asks.send(question(sender)).await.map_err(|_| "the daemon is ending".to_owned())?;
     receiver.await.map_err(ending)
-}
-
-/// Asks the daemon of a cluster.
-///
-/// # Errors
-/// When it does not run or refuses; its words are in the message.
-pub async fn call<T: DeserializeOwned>(layout: &Layout, method: &str, path: &str, body: &str) -> Result<T> {
-    let (status, bytes) = match http_client::unix(&layout.control(), method, path, body, DEADLINE).await {
-        Ok(answer) => answer,
-        Err(Error::Http { detail, .. }) if detail.contains("No such file") || detail.contains("refused") => {
-            return Err(Error::NotRunning { cluster: layout.cluster.clone() });
-        }
-        Err(error) => return Err(error),
-    };
-    if !status.is_success() {
-        let detail: String = serde_json::from_slice(&bytes).unwrap_or_else(|_| status.to_string());
-        return Err(Error::Config(detail));
-    }
-    serde_json::from_slice(&bytes).map_err(|error| Error::Config(format!("the daemon's answer to {path}: {error}")))
 }

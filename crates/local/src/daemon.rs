@@ -1,47 +1,52 @@
 //! The daemon of one local cloud: starts everything, keeps it in step with the emulator, and takes everything down.
 
-mod keepers;
+mod reconcilers;
+mod supervisor;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use futuswarm_aws_front::catalogue::Catalogue;
+use futuswarm_aws_front::clients::{self, Clients};
+use futuswarm_aws_front::ebs::Ebs;
+use futuswarm_aws_front::ebs::snapshots::Snapshots;
+use futuswarm_aws_front::faults::Injected;
+use futuswarm_aws_front::guard::Guard;
+use futuswarm_aws_front::images::Images;
+use futuswarm_aws_front::operations::Operations;
+use futuswarm_aws_front::operations::image_calls::ImageCalls;
+use futuswarm_aws_front::operations::reboots::Reboots;
+use futuswarm_aws_front::record::Recorder;
+use futuswarm_aws_front::sessions::Sessions;
+use futuswarm_aws_front::terminating::TerminatingInstances;
+use futuswarm_aws_front::upstream::{Emulator, Upstream};
+use futuswarm_aws_front::{Front, addressing, listener};
+use futuswarm_local_api::CloudInfo;
+use futuswarm_local_api::faults::Caller;
 use futuswarm_tools::{ToolsTree, emulator};
-use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify, mpsc};
 
-use crate::authority::Authority;
-use crate::aws::{self, Clients};
 use crate::balancer::{Balancer, Ports};
-use crate::child::{self, argv};
-use crate::config::{CloudConfig, Extent};
-use crate::control::{self, Ask};
+use crate::ca::Authority;
+use crate::child::{self, args};
+use crate::config::{CloudConfig, Mode};
+use crate::control;
 use crate::databases::Databases;
-use crate::databases::catalogue::Catalogue;
 use crate::dnsmasq::{Dnsmasq, host_argv};
 use crate::error::{Error, Result, file};
-use crate::front::ebs::Ebs;
-use crate::front::ebs::snapshots::Snapshots;
-use crate::front::faults::Injected;
-use crate::front::iam::{Guard, Issued};
-use crate::front::operations::Operations;
-use crate::front::operations::image_calls::ImageCalls;
-use crate::front::operations::lifecycle::Leaving;
-use crate::front::operations::reboots::Reboots;
-use crate::front::record::Recorder;
-use crate::front::{self, Caller, Front};
-use crate::images::Images;
 use crate::imds::Imds;
-use crate::layout::{Layout, write_atomically, write_json};
 use crate::moto;
 use crate::network::{self, Network};
 use crate::qemu::Hypervisor;
+use crate::state_dir::{StateDir, write_atomically, write_json};
 use crate::tasks::Tasks;
 use crate::vms::powered::Powered;
 use crate::vms::{Surroundings, Vms};
+use reconcilers::{Machines, NamedDatabases};
+use supervisor::Supervisor;
 
 /// Port of the AWS API inside the namespace, for tools that ask as a node does and cannot be told whom to trust.
 const TOOLS_API_PORT: u16 = 4566;
@@ -52,72 +57,39 @@ const NO_PROXY: &str = "127.0.0.1,localhost,.localhost";
 /// Making a key takes milliseconds.
 const KEY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What a running local cloud says of itself; the interface to xtask.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CloudInfo {
-    /// The cluster.
-    pub cluster: String,
-    /// The AWS API on this machine's loopback.
-    pub api_endpoint: String,
-    /// The AWS API inside the network namespace without TLS; nodes themselves ask AWS's names.
-    pub node_endpoint: String,
-    /// From where the operator's SSH reaches nodes.
-    pub operator_network: String,
-    /// The load balancer.
-    pub url: String,
-    /// The pretended account.
-    pub account: String,
-    /// The pretended region.
-    pub region: String,
-    /// The network namespace.
-    pub netns: String,
-    /// Where everything is.
-    pub state_dir: String,
-    /// Public part of the operator's SSH key.
-    pub ssh_public_key: String,
-    /// Certificate of the local authority that the load balancer's and the databases' certificates come from.
-    pub ca_certificate: String,
-    /// The load balancer's TLS port.
-    pub https_url: String,
-    /// A Python interpreter that has boto3, for scripts against the API.
-    pub python: String,
-    /// What an AWS client needs in its environment. The keys open this emulator and nothing else.
-    pub environment: BTreeMap<String, String>,
-}
-
-/// Runs the daemon until it is told to end, or the emulator dies. `extent` says what there is behind the API.
+/// Runs the daemon until it is told to end, or the emulator dies. `mode` says what there is behind the API.
 ///
 /// # Errors
 /// When something cannot be started; everything that was is taken down first.
-pub async fn run(config: CloudConfig, layout: Layout, extent: Extent) -> Result<()> {
-    std::fs::create_dir_all(&layout.dir).map_err(file("cannot create", &layout.dir))?;
-    let Some(_lock) = layout.daemon_lock()? else {
+pub async fn run(config: CloudConfig, state_dir: StateDir, mode: Mode) -> Result<()> {
+    std::fs::create_dir_all(&state_dir.dir).map_err(file("cannot create", &state_dir.dir))?;
+    let Some(_lock) = state_dir.daemon_lock()? else {
         return Err(Error::Config(format!("a daemon of the local cloud {} runs already", config.cluster)));
     };
-    clean(&layout).await?;
-    std::fs::create_dir_all(&layout.dir).map_err(file("cannot create", &layout.dir))?;
-    write_atomically(&layout.pid(), std::process::id().to_string().as_bytes())?;
-    write_json(&layout.config(), &config)?;
-    let network = Network::named(&layout.netns());
-    let outcome = serve(&config, &layout, &network, extent).await;
+    clean(&state_dir).await?;
+    std::fs::create_dir_all(&state_dir.dir).map_err(file("cannot create", &state_dir.dir))?;
+    write_atomically(&state_dir.pid(), std::process::id().to_string().as_bytes())?;
+    write_json(&state_dir.config(), &config)?;
+    let network = Network::named(&state_dir.netns());
+    let outcome = serve(&config, &state_dir, &network, mode).await;
     if let Err(error) = &outcome {
         tracing::error!(%error, "the local cloud ends");
     }
     // Children were killed when their handles were dropped; the namespace takes taps, bridge and routes with it.
     network.destroy().await?;
-    for path in [layout.cloud(), layout.control(), layout.pid()] {
+    for path in [state_dir.cloud(), state_dir.control(), state_dir.pid()] {
         let _already_gone = std::fs::remove_file(path);
     }
     outcome
 }
 
 /// Removes what a daemon that was killed has left behind. The caller holds the daemon's lock.
-pub async fn clean(layout: &Layout) -> Result<()> {
-    Network::named(&layout.netns()).destroy().await?;
-    for entry in std::fs::read_dir(&layout.dir).into_iter().flatten().flatten() {
+pub async fn clean(state_dir: &StateDir) -> Result<()> {
+    Network::named(&state_dir.netns()).destroy().await?;
+    for entry in std::fs::read_dir(&state_dir.dir).into_iter().flatten().flatten() {
         let path = entry.path();
         // The log is open as our standard output, and tells what happened to the one before us.
-        if path == layout.log() {
+        if path == state_dir.log() {
             continue;
         }
         let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
@@ -137,9 +109,9 @@ pub fn check_port(port: u16, key: &'static str) -> Result<()> {
     }
 }
 
-async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent: Extent) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Error::Config(error.to_string()))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Error::Config(error.to_string()))?;
+async fn serve(config: &CloudConfig, state_dir: &StateDir, network: &Network, mode: Mode) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::System)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::System)?;
     check_port(config.api_port, "api_port")?;
     check_port(config.http_port, "http_port")?;
     check_port(config.https_port, "https_port")?;
@@ -147,8 +119,8 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     let tools = ToolsTree::locate()?;
     let installing = cache.clone();
     let python = tokio::task::spawn_blocking(move || emulator::ensure(&installing)).await;
-    let python = python.map_err(|error| Error::Config(error.to_string()))??;
-    let mut emulator = moto::start(&python, &config.region, &layout.dir.join("moto.log")).await?;
+    let python = python??;
+    let mut emulator = moto::start(&python, &config.region, &state_dir.dir.join("moto.log")).await?;
     // None of these ever ends by itself; they end with this function.
     let mut tasks = Tasks::default();
 
@@ -156,54 +128,69 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     let view = Arc::default();
     let changed = Arc::new(Notify::new());
     // Our own calls go through the front as everybody's do: the emulator checks signatures over a body that it has encoded
-    // anew, so that a space in a value makes it refuse what the SDK has signed; the front signs without the body.
+    // again, so that a space in a value makes it refuse what the SDK has signed; the front signs without the body.
     let endpoint = format!("http://127.0.0.1:{}", config.api_port);
-    let clients = Clients::new(&aws::config(&endpoint, &config.region, &emulator.keys).await);
-    let issued = Issued::default();
+    let clients = Clients::new(&clients::config(&endpoint, &config.region, &emulator.keys).await);
+    let sessions = Sessions::default();
     // What completes the emulator's answers asks the emulator itself, by a way that completes nothing.
-    let straight = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    let straight = straight.map_err(|error| Error::Config(format!("no free loopback port: {error}")))?;
-    let by_hand = straight.local_addr().map_err(|error| Error::Config(error.to_string()))?;
-    let inner = Clients::new(&aws::config(&format!("http://{by_hand}"), &config.region, &emulator.keys).await);
-    let ebs = Ebs::new(Snapshots::new(layout.snapshots()), inner.clone(), emulator.account.clone());
-    let calls = ImageCalls::new(Arc::clone(&images), ebs.clone(), layout.vms());
-    let (leaving, reboots) = (Leaving::default(), Reboots::default());
-    let catalogue = Catalogue::new(extent != Extent::Api);
-    let operations = Operations::new(calls, inner.clone(), catalogue.clone(), leaving.clone(), reboots.clone());
+    let bypass = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let bypass = bypass.map_err(|error| Error::Config(format!("no free loopback port: {error}")))?;
+    let bypass_address = bypass.local_addr().map_err(Error::System)?;
+    let inner =
+        Clients::new(&clients::config(&format!("http://{bypass_address}"), &config.region, &emulator.keys).await);
+    let ebs = Ebs::new(Snapshots::new(state_dir.snapshots()), inner.clone(), emulator.account.clone());
+    let calls = ImageCalls::new(Arc::clone(&images), ebs.clone(), state_dir.vms());
+    let (terminating, reboots) = (TerminatingInstances::default(), Reboots::default());
+    let catalogue = Catalogue::new(mode != Mode::Api);
+    let operations = Operations::new(calls, inner.clone(), catalogue.clone(), terminating.clone(), reboots.clone());
     let (faults, recorder) = (Arc::new(Injected::default()), Arc::new(Recorder::default()));
-    let behind =
-        front::Emulator { address: emulator.address, keys: emulator.keys.clone(), region: config.region.clone() };
-    let guard = Guard::new(issued.clone(), inner.clone(), by_hand, emulator.account.clone(), config.region.clone());
+    let upstream = Upstream::new(Emulator {
+        address: emulator.address,
+        keys: emulator.keys.clone(),
+        region: config.region.clone(),
+    });
+    let guard =
+        Guard::new(sessions.clone(), inner.clone(), bypass_address, emulator.account.clone(), config.region.clone());
     let (notify, shared) = (Arc::clone(&changed), (Arc::clone(&faults), Arc::clone(&recorder)));
-    let front = Arc::new(Front::new(behind, operations, ebs, notify, guard, shared.0, shared.1));
+    let front = Arc::new(Front::new(upstream, operations, ebs, notify, guard, shared.0, shared.1));
     let api = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, config.api_port));
     let api = api.await.map_err(|error| Error::Config(format!("port {} of 127.0.0.1: {error}", config.api_port)))?;
-    tasks.spawn("the API endpoint of this machine", Arc::clone(&front).serve(api, None, Caller::Owner));
-    tasks.spawn("the API endpoint of the local cloud itself", Arc::clone(&front).serve(straight, None, Caller::Daemon));
+    tasks.spawn("the API endpoint of this machine", listener::serve(Arc::clone(&front), api, None, Caller::Owner));
+    tasks.spawn(
+        "the API endpoint of the local cloud itself",
+        listener::serve(Arc::clone(&front), bypass, None, Caller::Daemon),
+    );
     make_zones(&inner, config).await?;
 
     network.create().await?;
-    let authority = Arc::new(Authority::make(&layout.authority(), &config.cluster)?);
-    let tls = front::listener::acceptor(&authority, &config.region)?;
+    let authority = Arc::new(Authority::make(&state_dir.authority(), &config.cluster)?);
+    let (certificate, key) = authority.issue(&addressing::certified(&config.region))?;
+    let tls = listener::acceptor(&certificate, &key)?;
     let (named, plain) =
         (network.listen(network::API, HTTPS).await?, network.listen(network::API, TOOLS_API_PORT).await?);
-    tasks.spawn("the API endpoint of nodes", Arc::clone(&front).serve(named, Some(tls), Caller::Node));
-    tasks.spawn("the API endpoint of nodes' tools", front.serve(plain, None, Caller::Node));
-    // Straight, too: while it borrows a role's trust, every other way to IAM waits.
-    let imds =
-        Imds::new(config.region.clone(), emulator.account.clone(), inner.clone(), Arc::clone(&view), issued, leaving);
+    tasks.spawn("the API endpoint of nodes", listener::serve(Arc::clone(&front), named, Some(tls), Caller::Node));
+    tasks.spawn("the API endpoint of nodes' tools", listener::serve(front, plain, None, Caller::Node));
+    // By the bypass, too: while it borrows a role's trust, every other way to IAM waits.
+    let imds = Imds::new(
+        config.region.clone(),
+        emulator.account.clone(),
+        inner.clone(),
+        Arc::clone(&view),
+        sessions,
+        terminating,
+    );
     let imds = Arc::new(imds);
     tasks.spawn("the metadata service", Arc::clone(&imds).serve(network.listen(network::IMDS, 80).await?));
 
     let mut hypervisor = Hypervisor::new(&tools, config.accel, config.memory_mib, config.cpus)?;
     hypervisor.choose_accel(&cache.join("accel")).await;
     let hypervisor = hypervisor.with_authority(authority.certificate())?;
-    let dnsmasq = Dnsmasq::new(layout.dir.join("dnsmasq"), network.clone(), config.region.clone(), &tools)?;
+    let dnsmasq = Dnsmasq::new(state_dir.dir.join("dnsmasq"), network.clone(), config.region.clone(), &tools)?;
     let dnsmasq = Arc::new(Mutex::new(dnsmasq));
     let powered = Powered::default();
     let around = Surroundings {
         clients: clients.clone(),
-        layout: layout.clone(),
+        state_dir: state_dir.clone(),
         network: network.clone(),
         hypervisor,
         dnsmasq: Arc::clone(&dnsmasq),
@@ -213,62 +200,43 @@ async fn serve(config: &CloudConfig, layout: &Layout, network: &Network, extent:
     };
     let vms = Vms::new(around, powered.clone());
     let ports = Ports { http: config.http_port, https: config.https_port };
-    let dir = layout.dir.join("balancer");
-    let mut balancer = Balancer::new(clients, view, dir, layout.netns(), ports, Arc::clone(&authority), &tools)?;
+    let dir = state_dir.dir.join("balancer");
+    let mut balancer = Balancer::new(clients, view, dir, state_dir.netns(), ports, Arc::clone(&authority), &tools)?;
     balancer.reconcile().await?;
-    let databases = Databases::new(inner, catalogue, layout, network.clone(), Arc::clone(&authority), &tools)?;
-    make_ssh_key(layout, &tools).await?;
+    let databases = Databases::new(inner, catalogue, state_dir, network.clone(), Arc::clone(&authority), &tools)?;
+    make_ssh_key(state_dir, &tools).await?;
 
     // Each keeps its own pace: a database that starts, or a balancer that cannot ask, holds back nothing else.
-    let wakes: [Arc<Notify>; 3] = Default::default();
-    tasks.spawn("the keeper of the machines", keepers::machines(vms, extent, Arc::clone(&imds), Arc::clone(&wakes[0])));
-    tasks.spawn("the keeper of the load balancers", keepers::balancer(balancer, Arc::clone(&wakes[1])));
-    if extent != Extent::Api {
-        let databases = keepers::databases(databases, dnsmasq, Arc::clone(&wakes[2]));
-        tasks.spawn("the keeper of the databases", databases);
+    let wakes: Vec<Arc<Notify>> = (0..3).map(|_| Arc::default()).collect();
+    let machines = Machines { vms, mode, imds: Arc::clone(&imds) };
+    tasks.spawn("the reconciler of the machines", reconcilers::run(machines, Arc::clone(&wakes[0])));
+    tasks.spawn("the reconciler of the load balancers", reconcilers::run(balancer, Arc::clone(&wakes[1])));
+    if mode != Mode::Api {
+        let databases = NamedDatabases::new(databases, dnsmasq);
+        tasks.spawn("the reconciler of the databases", reconcilers::run(databases, Arc::clone(&wakes[2])));
     }
-    let (asks, mut asked) = mpsc::channel(16);
+    let (asks, asked) = mpsc::channel(16);
     let subjects = control::Subjects { asks, imds, faults, recorder };
-    tasks.spawn("the control socket", control::serve(control::listen(&layout.control())?, subjects));
-    write_json(&layout.cloud(), &describe(config, layout, &emulator, &python, &authority))?;
+    tasks.spawn("the control socket", control::serve(control::listen(&state_dir.control())?, subjects));
+    write_json(&state_dir.cloud(), &describe(config, state_dir, &emulator, &python, &authority))?;
     tracing::info!(cluster = config.cluster, "the local cloud is up");
 
-    loop {
+    let stop = async {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            status = emulator.process.wait() => {
-                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                return Err(Error::Command { command: "the AWS emulator (moto)".to_owned(), detail: format!("ended with {status}; what it knew is lost, so the cluster goes, too") });
-            }
-            error = tasks.ended() => return Err(error),
-            ask = asked.recv() => match ask {
-                None => break,
-                Some(Ask::Shutdown(reply)) => {
-                    powered.cut_all().await;
-                    let _asker_gone = reply.send(());
-                    break;
-                }
-                Some(Ask::Machines(reply)) => { let _asker_gone = reply.send(powered.status(&images)); }
-                Some(Ask::Kill(instance, reply)) => {
-                    tracing::info!(instance, "power cut asked for");
-                    let _asker_gone = reply.send(powered.cut(&instance));
-                    wakes[0].notify_one();
-                }
-            },
-            () = changed.notified() => wakes.iter().for_each(|wake| wake.notify_one()),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    }
-    // Nobody is to start another machine, or to tell the emulator of those that end now.
-    drop(tasks);
-    powered.cut_all().await;
+    };
+    let ended =
+        async { emulator.process.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string()) };
+    Supervisor { tasks, asked, changed, wakes, powered, images }.run(stop, ended).await?;
     tracing::info!("the local cloud ends");
     Ok(())
 }
 
 fn describe(
     config: &CloudConfig,
-    layout: &Layout,
+    state_dir: &StateDir,
     emulator: &moto::Moto,
     python: &Path,
     authority: &Authority,
@@ -296,9 +264,9 @@ fn describe(
         url: format!("http://localhost:{}", config.http_port),
         account: emulator.account.clone(),
         region: config.region.clone(),
-        netns: layout.netns(),
-        state_dir: layout.dir.display().to_string(),
-        ssh_public_key: layout.ssh_key().with_extension("pub").display().to_string(),
+        netns: state_dir.netns(),
+        state_dir: state_dir.dir.display().to_string(),
+        ssh_public_key: state_dir.ssh_key().with_extension("pub").display().to_string(),
         ca_certificate: authority.certificate().display().to_string(),
         https_url: format!("https://localhost:{}", config.https_port),
         python: python.display().to_string(),
@@ -315,9 +283,9 @@ async fn make_zones(inner: &Clients, config: &CloudConfig) -> Result<()> {
     Ok(())
 }
 
-async fn make_ssh_key(layout: &Layout, tools: &ToolsTree) -> Result<()> {
-    let mut words = host_argv(tools, "ssh-keygen")?;
-    words.extend(argv(["-q", "-t", "ed25519", "-N", "", "-C", "futuswarm-local", "-f"]));
-    words.push(layout.ssh_key().into());
-    child::run(&words, None, KEY_DEADLINE).await.map(|_| ())
+async fn make_ssh_key(state_dir: &StateDir, tools: &ToolsTree) -> Result<()> {
+    let mut argv = host_argv(tools, "ssh-keygen")?;
+    argv.extend(args(["-q", "-t", "ed25519", "-N", "", "-C", "futuswarm-local", "-f"]));
+    argv.push(state_dir.ssh_key().into());
+    child::run(&argv, None, KEY_DEADLINE).await.map(|_| ())
 }

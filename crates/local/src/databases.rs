@@ -1,6 +1,5 @@
 //! Databases: a PostgreSQL server for each instance of the emulator's RDS, inside the network namespace.
 
-pub mod catalogue;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,27 +17,27 @@ use ipnet::Ipv4Net;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::authority::Authority;
-use crate::aws::Clients;
-use crate::confined::{self, Confinement};
+use crate::ca::Authority;
 use crate::error::{Error, Result, file};
-use crate::layout::Layout;
 use crate::network::Network;
-use catalogue::Catalogue;
+use crate::sandbox::{self, Sandbox};
+use crate::state_dir::StateDir;
+use futuswarm_aws_front::catalogue::Catalogue;
+use futuswarm_aws_front::clients::Clients;
 use server::{Instance, Server};
 
 /// The user of the tools tree that servers run as.
 const USER: &str = "postgres";
-/// Between two looks at a server.
-const LOOK: Duration = Duration::from_secs(1);
+/// Between two checks of a server.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Before a server that did not start is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// How a database ends: with a last snapshot of this file, or without.
 type End = Option<PathBuf>;
 
-/// A database that is kept running.
-struct Kept {
+/// A database whose server is kept running.
+struct ManagedDatabase {
     instance: Instance,
     /// When the emulator made it: another one of the same name was made at another moment.
     made: Option<DateTime>,
@@ -46,9 +45,9 @@ struct Kept {
     task: JoinHandle<()>,
 }
 
-/// The keeper of all databases.
+/// Reconciles the servers with the emulator's instances.
 pub struct Databases {
-    /// Straight to the emulator.
+    /// By the bypass, where nothing is completed.
     inner: Clients,
     catalogue: Catalogue,
     network: Network,
@@ -56,7 +55,7 @@ pub struct Databases {
     tree: PathBuf,
     ids: (u32, u32),
     authority: Arc<Authority>,
-    kept: BTreeMap<String, Kept>,
+    managed: BTreeMap<String, ManagedDatabase>,
     /// Databases that are being taken down; their names are not free yet.
     ending: BTreeMap<String, JoinHandle<()>>,
 }
@@ -69,32 +68,32 @@ impl Databases {
     pub fn new(
         inner: Clients,
         catalogue: Catalogue,
-        layout: &Layout,
+        state_dir: &StateDir,
         network: Network,
         authority: Arc<Authority>,
         tools: &ToolsTree,
     ) -> Result<Self> {
-        let (dir, tree) = (layout.databases(), tools.root().to_owned());
-        let ids = confined::ids(&tree, USER)?;
+        let (dir, tree) = (state_dir.databases(), tools.root().to_owned());
+        let ids = sandbox::ids(&tree, USER)?;
         let snapshots = dir.join("snapshots");
         std::fs::create_dir_all(&snapshots).map_err(file("cannot create", &snapshots))?;
-        let (kept, ending) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { inner, catalogue, network, dir, tree, ids, authority, kept, ending })
+        let (managed, ending) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { inner, catalogue, network, dir, tree, ids, authority, managed, ending })
     }
 
-    /// One look at the emulator and what follows from it. Returns the names of all databases when they have changed.
+    /// Observes the emulator, and does what follows from it. Returns the names of all databases when they have changed.
     ///
     /// # Errors
     /// When the emulator cannot be asked.
     pub async fn reconcile(&mut self) -> Result<Option<BTreeMap<String, Ipv4Addr>>> {
         self.ending.retain(|_, task| !task.is_finished());
         let mut pages = self.inner.rds.describe_db_instances().into_paginator().send();
-        let mut wanted = BTreeMap::new();
+        let mut desired = BTreeMap::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| AwsError::new("DescribeDBInstances", error))?;
             for found in page.db_instances.unwrap_or_default() {
                 if found.engine() == Some("postgres") {
-                    wanted.insert(found.db_instance_identifier().unwrap_or_default().to_owned(), found);
+                    desired.insert(found.db_instance_identifier().unwrap_or_default().to_owned(), found);
                 }
             }
         }
@@ -104,40 +103,41 @@ impl Databases {
                 std::fs::remove_file(&path).map_err(file("cannot remove", &path))?;
             }
         }
-        // Its life ends only when it is told to; one that ended otherwise has taken its server with it.
-        let lost = |(_, kept): &(&String, &Kept)| kept.task.is_finished();
-        let lost: Vec<String> = self.kept.iter().filter(lost).map(|(id, _)| id.clone()).collect();
+        // A task ends only when it is told to; one that ended otherwise has taken its server with it.
+        let lost = |(_, managed): &(&String, &ManagedDatabase)| managed.task.is_finished();
+        let lost: Vec<String> = self.managed.iter().filter(lost).map(|(id, _)| id.clone()).collect();
         let mut changed = !lost.is_empty();
         for id in lost {
             tracing::error!(database = id, "the database's task has ended; starting it again");
-            self.kept.remove(&id);
+            self.managed.remove(&id);
         }
-        // Also what was deleted and made anew between two looks.
-        let same = |(id, kept): &(&String, &Kept)| {
-            wanted.get(*id).is_some_and(|found| found.instance_create_time().copied() == kept.made)
+        // Also what was deleted and made again between two polls.
+        let same = |(id, managed): &(&String, &ManagedDatabase)| {
+            desired.get(*id).is_some_and(|found| found.instance_create_time().copied() == managed.made)
         };
-        let gone: Vec<String> = self.kept.iter().filter(|kept| !same(kept)).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<String> =
+            self.managed.iter().filter(|managed| !same(managed)).map(|(id, _)| id.clone()).collect();
         for id in gone {
             self.end(&id).await?;
             changed = true;
         }
-        for (id, found) in &wanted {
-            if self.kept.contains_key(id) || self.ending.contains_key(id) {
+        for (id, found) in &desired {
+            if self.managed.contains_key(id) || self.ending.contains_key(id) {
                 continue;
             }
-            match self.keep(id, found).await {
+            match self.create(id, found).await {
                 Ok(()) => changed = true,
                 Err(error) => tracing::warn!(database = id, %error, "cannot make the database; will try again"),
             }
         }
-        let name = |kept: &Kept| (kept.instance.name.clone(), kept.instance.address);
-        Ok(changed.then(|| self.kept.values().map(name).collect()))
+        let name = |managed: &ManagedDatabase| (managed.instance.name.clone(), managed.instance.address);
+        Ok(changed.then(|| self.managed.values().map(name).collect()))
     }
 
-    async fn keep(&mut self, id: &str, found: &DbInstance) -> Result<()> {
+    async fn create(&mut self, id: &str, found: &DbInstance) -> Result<()> {
         let address = self.free_address(found).await?;
         let endpoint = found.endpoint().and_then(|endpoint| endpoint.address());
-        let name = endpoint.ok_or_else(|| Error::Config(format!("the database {id} has no endpoint")))?.to_owned();
+        let name = endpoint.ok_or_else(|| Error::Incomplete(format!("the database {id} has no endpoint")))?.to_owned();
         let port = found.endpoint().and_then(|endpoint| endpoint.port()).and_then(|port| u16::try_from(port).ok());
         let origin = self.catalogue.origin(id).map(|snapshot| self.snapshot(&snapshot));
         if let Some(snapshot) = origin.as_ref().filter(|path| !path.exists()) {
@@ -154,26 +154,22 @@ impl Databases {
             origin,
         };
         self.network.add_address(address).await?;
-        let confinement = Confinement {
-            tree: self.tree.clone(),
-            folder: self.dir.join(id),
-            netns: self.network.path(),
-            ids: self.ids,
-        };
+        let sandbox =
+            Sandbox { tree: self.tree.clone(), folder: self.dir.join(id), netns: self.network.path(), ids: self.ids };
         tracing::info!(database = id, %address, "making the database");
         let (end, ended) = oneshot::channel();
-        let life = Life {
+        let task = DatabaseTask {
             instance: instance.clone(),
-            confinement,
+            sandbox,
             catalogue: self.catalogue.clone(),
             authority: Arc::clone(&self.authority),
             network: self.network.clone(),
             log: self.dir.join(format!("{id}.log")),
         };
         // On the daemon's one thread, as every child must be started.
-        let task = tokio::spawn(life.lead(ended));
+        let task = tokio::spawn(task.run(ended));
         let made = found.instance_create_time().copied();
-        self.kept.insert(id.to_owned(), Kept { instance, made, end, task });
+        self.managed.insert(id.to_owned(), ManagedDatabase { instance, made, end, task });
         Ok(())
     }
 
@@ -184,11 +180,11 @@ impl Databases {
         let found = found.map_err(|error| AwsError::new("DescribeDBSnapshots", error))?;
         let names = found.db_snapshots().iter().filter_map(|snapshot| snapshot.db_snapshot_identifier());
         let last = names.map(|name| self.snapshot(name)).rfind(|path| !path.exists());
-        if let Some(kept) = self.kept.remove(id) {
+        if let Some(managed) = self.managed.remove(id) {
             self.catalogue.stops(id);
             // It may have ended by itself; then there is nobody to tell.
-            let _ended = kept.end.send(last);
-            self.ending.insert(id.to_owned(), kept.task);
+            let _ended = managed.end.send(last);
+            self.ending.insert(id.to_owned(), managed.task);
         }
         Ok(())
     }
@@ -213,8 +209,8 @@ impl Databases {
         let mut networks: Vec<Ipv4Net> =
             found.subnets().iter().filter_map(|subnet| subnet.cidr_block()?.parse().ok()).collect();
         networks.sort_unstable();
-        let taken: BTreeSet<Ipv4Addr> = self.kept.values().map(|kept| kept.instance.address).collect();
-        let network = networks.first().ok_or_else(|| Error::Config("the database is in no subnet".to_owned()))?;
+        let taken: BTreeSet<Ipv4Addr> = self.managed.values().map(|managed| managed.instance.address).collect();
+        let network = networks.first().ok_or_else(|| Error::Incomplete("the database is in no subnet".to_owned()))?;
         free(*network, &taken).ok_or_else(|| Error::Config(format!("no address is free in {network}")))
     }
 }
@@ -225,18 +221,18 @@ fn free(network: Ipv4Net, taken: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
     (first.saturating_add(4)..last).rev().map(Ipv4Addr::from).find(|address| !taken.contains(address))
 }
 
-/// All that a database needs for its whole life.
-struct Life {
+/// Runs a database's server from its creation to its end.
+struct DatabaseTask {
     instance: Instance,
-    confinement: Confinement,
+    sandbox: Sandbox,
     catalogue: Catalogue,
     authority: Arc<Authority>,
     network: Network,
     log: PathBuf,
 }
 
-impl Life {
-    async fn lead(self, mut ended: oneshot::Receiver<End>) {
+impl DatabaseTask {
+    async fn run(self, mut ended: oneshot::Receiver<End>) {
         let id = self.instance.id.clone();
         let mut server = None;
         let end = loop {
@@ -254,10 +250,10 @@ impl Life {
                     Err(error) => tracing::warn!(database = id, %error, "will try again"),
                 }
             }
-            let pause = if server.is_some() { LOOK } else { AGAIN };
+            let pause = if server.is_some() { POLL_INTERVAL } else { AGAIN };
             match tokio::time::timeout(pause, &mut ended).await {
                 Ok(Ok(end)) => break end,
-                // The keeper is gone, and with it the daemon.
+                // The reconciler is gone, and with it the daemon.
                 Ok(Err(_)) => return,
                 Err(_) => {}
             }
@@ -278,7 +274,7 @@ impl Life {
 
     async fn start(&self) -> Result<Server> {
         let password = self.catalogue.password(&self.instance.id);
-        Server::start(&self.instance, self.confinement.clone(), &self.authority, password, &self.log).await
+        Server::start(&self.instance, self.sandbox.clone(), &self.authority, password, &self.log).await
     }
 
     async fn remove(&self, server: Option<Server>, end: End) -> Result<()> {
@@ -286,15 +282,15 @@ impl Life {
             server.stop().await?;
         }
         if let Some(snapshot) = end {
-            match server::is_complete(&self.confinement) {
-                true => server::pack(self.confinement.folder.clone(), snapshot).await?,
+            match server::is_complete(&self.sandbox) {
+                true => server::pack(self.sandbox.folder.clone(), snapshot).await?,
                 false => tracing::warn!(
                     database = self.instance.id,
                     "it was never complete, so nothing can be restored from its last snapshot"
                 ),
             }
         }
-        let folder = &self.confinement.folder;
+        let folder = &self.sandbox.folder;
         if folder.exists() {
             std::fs::remove_dir_all(folder).map_err(file("cannot remove", folder))?;
         }

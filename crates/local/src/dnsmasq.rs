@@ -10,11 +10,11 @@ use futuswarm_tools::ToolsTree;
 use ipnet::Ipv4Net;
 use tokio::process::Child;
 
-use crate::child::{self, Argv, argv};
+use crate::child::{self, Argv, args};
 use crate::error::{Error, Result, file};
-use crate::front::addressing;
-use crate::layout::write_atomically;
 use crate::network::{API, DNS, Network, gateway};
+use crate::state_dir::write_atomically;
+use futuswarm_aws_front::addressing;
 
 /// The name server and its files.
 pub struct Dnsmasq {
@@ -32,7 +32,7 @@ impl Dnsmasq {
         Ok(Self { dir, network, region, program: host_argv(tools, "dnsmasq")?, process: None })
     }
 
-    /// Starts it anew for a set of subnets: ranges are read at start only, and subnets exist before instances do.
+    /// Starts it again for a set of subnets: ranges are read at start only, and subnets exist before instances do.
     pub async fn set_subnets(&mut self, subnets: &BTreeSet<Ipv4Net>) -> Result<()> {
         let config = self.dir.join("dnsmasq.conf");
         let text = render(subnets, &self.region, &self.dir.to_string_lossy());
@@ -48,15 +48,15 @@ impl Dnsmasq {
         let log = self.dir.join("dnsmasq.log");
         let output =
             std::fs::File::options().create(true).append(true).open(&log).map_err(file("cannot open", &log))?;
-        let mut words = self.program.clone();
+        let mut argv = self.program.clone();
         let mut option = std::ffi::OsString::from("--conf-file=");
         option.push(&config);
-        words.push(option);
-        let process = child::command(&words, Some(&self.network.path()))
+        argv.push(option);
+        let process = child::command(&argv, Some(&self.network.path()))
             .stdout(Stdio::null())
             .stderr(Stdio::from(output))
             .spawn()
-            .map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })?;
+            .map_err(|error| Error::Command { command: child::command_line(&argv), detail: error.to_string() })?;
         self.process = Some(process);
         Ok(())
     }
@@ -96,9 +96,9 @@ impl Dnsmasq {
 /// The argument list of a program of the tools tree.
 pub fn host_argv(tools: &ToolsTree, program: &str) -> Result<Argv> {
     let command = tools.command(program)?;
-    let mut words = argv([command.get_program()]);
-    words.extend(command.get_args().map(Into::into));
-    Ok(words)
+    let mut argv = args([command.get_program()]);
+    argv.extend(command.get_args().map(Into::into));
+    Ok(argv)
 }
 
 /// The private DNS name's first label, as on AWS.

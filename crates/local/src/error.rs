@@ -28,14 +28,58 @@ pub enum Error {
         "port {port} of 127.0.0.1 is in use{owner}; stop that program or set `{key}` under [local] in the cluster spec"
     )]
     PortInUse {
-        /// The port.
+        /// The port number.
         port: u16,
         /// " by NAME (pid N)" or nothing.
         owner: String,
         /// The key of the spec that chooses the port.
         key: &'static str,
     },
-    /// A setting that cannot work.
+    /// The system refuses something that needs no path.
+    #[error("{0}")]
+    System(std::io::Error),
+    /// Work beside the daemon's thread has panicked.
+    #[error(transparent)]
+    Task(#[from] tokio::task::JoinError),
+    /// A task that is to run as long as the daemon has ended.
+    #[error("{name} has ended ({how}); the local cloud cannot go on without it")]
+    TaskEnded {
+        /// What the task is.
+        name: &'static str,
+        /// "returned", or the panic.
+        how: String,
+    },
+    /// Data without a JSON form.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// Faults of the API that are none.
+    #[error(transparent)]
+    Faults(#[from] futuswarm_local_api::faults::ParseError),
+    /// No TLS for the AWS API of nodes.
+    #[error("no TLS for the AWS API of nodes: {0}")]
+    Tls(#[from] futuswarm_aws_front::listener::TlsError),
+    /// The emulator leaves something out of an answer.
+    #[error("{0}")]
+    Incomplete(String),
+    /// No node is called like this.
+    #[error("there is no node {name}; there are: {list}")]
+    NoSuchNode {
+        /// What was asked for.
+        name: String,
+        /// The nodes that there are.
+        list: String,
+    },
+    /// Several nodes may be meant.
+    #[error("{name} could be {count} nodes; say more of its id: {list}")]
+    AmbiguousNode {
+        /// What was asked for.
+        name: String,
+        /// How many match.
+        count: usize,
+        /// The nodes that there are.
+        list: String,
+    },
+    /// A setting that cannot work, or a state in which it cannot.
     #[error("{0}")]
     Config(String),
     /// An AWS operation on the emulator failed.
@@ -55,10 +99,13 @@ pub enum Error {
     /// No cache or state folder.
     #[error(transparent)]
     Paths(#[from] futuswarm_paths::Error),
+    /// The daemon refused, or did not answer.
+    #[error(transparent)]
+    Control(futuswarm_local_api::Error),
     /// The daemon is not there.
     #[error("the local cloud {cluster} is not running; start it with `cargo xtask deploy-cluster --local`")]
     NotRunning {
-        /// The cluster.
+        /// The cluster's name in its spec.
         cluster: String,
     },
     /// The daemon ended while it was starting.
@@ -66,7 +113,7 @@ pub enum Error {
     NotStarted {
         /// The last line of its log.
         reason: String,
-        /// Its log.
+        /// The daemon's log file.
         log: PathBuf,
     },
 }

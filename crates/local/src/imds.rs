@@ -3,57 +3,29 @@
 mod assume;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use futuswarm_aws::Error as AwsError;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::aws::Clients;
-use crate::ec2::{Machine, View};
 use crate::error::{Error, Result};
-use crate::front::iam::{Issued, Principal};
-use crate::front::operations::lifecycle::Leaving;
-use crate::front::{Body, full};
+use crate::observed_instances::{Machine, View};
+use futuswarm_aws_front::clients::Clients;
+use futuswarm_aws_front::clock;
+use futuswarm_aws_front::server::{self, Body, full};
+use futuswarm_aws_front::sessions::{Principal, Sessions};
+use futuswarm_aws_front::terminating::TerminatingInstances;
+use futuswarm_local_api::metadata_faults::{MetadataFault, MetadataFaultRule};
 
 /// Six hours, as on EC2: the longest a token may live.
 const LONGEST_TOKEN: u64 = 21_600;
 /// New credentials are fetched when the old ones have less than this left; EC2 says five minutes, SDKs refresh earlier.
 const REFRESH_BEFORE: Duration = Duration::from_secs(15 * 60);
-
-/// What is done to the next answers, for tests of the node's patience.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Fault {
-    /// Answer late.
-    Late {
-        /// By how many milliseconds.
-        milliseconds: u64,
-    },
-    /// Answer 404.
-    NotFound,
-    /// Answer 500.
-    Internal,
-    /// Answer bytes that make no sense.
-    Garbage,
-}
-
-/// A fault and how many requests it hits.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Faults {
-    /// What happens.
-    #[serde(flatten)]
-    pub fault: Fault,
-    /// To how many requests.
-    pub count: u32,
-}
 
 struct Token {
     owner: Ipv4Addr,
@@ -65,7 +37,6 @@ struct Credentials {
     until: SystemTime,
 }
 
-/// The server.
 pub struct Imds {
     region: String,
     account: String,
@@ -74,9 +45,9 @@ pub struct Imds {
     tokens: Mutex<BTreeMap<String, Token>>,
     credentials: Mutex<BTreeMap<String, Credentials>>,
     roles: Mutex<BTreeMap<String, String>>,
-    issued: Issued,
-    leaving: Leaving,
-    faults: Mutex<Option<Faults>>,
+    sessions: Sessions,
+    terminating: TerminatingInstances,
+    faults: Mutex<VecDeque<MetadataFaultRule>>,
     unknown: Mutex<BTreeSet<Ipv4Addr>>,
     prepared: Mutex<BTreeSet<String>>,
 }
@@ -88,8 +59,8 @@ impl Imds {
         account: String,
         clients: Clients,
         view: Arc<RwLock<View>>,
-        issued: Issued,
-        leaving: Leaving,
+        sessions: Sessions,
+        terminating: TerminatingInstances,
     ) -> Self {
         Self {
             region,
@@ -99,46 +70,34 @@ impl Imds {
             tokens: Mutex::default(),
             credentials: Mutex::default(),
             roles: Mutex::default(),
-            issued,
-            leaving,
+            sessions,
+            terminating,
             faults: Mutex::default(),
             unknown: Mutex::default(),
             prepared: Mutex::default(),
         }
     }
 
-    /// Makes the next requests fail.
-    pub fn inject(&self, faults: Faults) {
-        *lock(&self.faults) = Some(faults);
+    /// Replaces the faults that the next requests meet.
+    pub fn inject(&self, rules: Vec<MetadataFaultRule>) {
+        *lock(&self.faults) = rules.into();
     }
 
     /// Serves a listener until the daemon ends.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        loop {
-            let (stream, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "the metadata service cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let IpAddr::V4(peer) = peer.ip() else { continue };
+        const WHAT: &str = "the metadata service";
+        let serve = move |stream, peer: SocketAddr| {
             let imds = Arc::clone(&self);
-            tokio::spawn(async move {
-                let service = service_fn(move |request| {
+            async move {
+                let IpAddr::V4(peer) = peer.ip() else { return };
+                let answer = move |request: Request<Incoming>| {
                     let imds = Arc::clone(&imds);
                     async move { Ok::<_, std::convert::Infallible>(imds.answer(&request, peer).await) }
-                });
-                let served = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-                if let Err(error) = served {
-                    tracing::debug!(%error, %peer, "a metadata connection ended early");
-                }
-            });
-        }
+                };
+                server::connection(stream, WHAT, answer).await;
+            }
+        };
+        server::accept(listener, WHAT, serve).await;
     }
 
     /// Issues credentials before they are asked for: SDKs give the metadata service one second, and the emulator may need
@@ -162,19 +121,28 @@ impl Imds {
         }
     }
 
-    fn next_fault(&self) -> Option<Fault> {
-        let mut faults = lock(&self.faults);
-        let current = faults.as_mut().filter(|faults| faults.count > 0)?;
-        current.count -= 1;
-        Some(current.fault)
+    /// What the next request meets: the first fault that is not used up.
+    fn next_fault(&self) -> Option<MetadataFault> {
+        let mut rules = lock(&self.faults);
+        while let Some(rule) = rules.front_mut() {
+            match &mut rule.count {
+                None => return Some(rule.fault),
+                Some(0) => drop(rules.pop_front()),
+                Some(count) => {
+                    *count -= 1;
+                    return Some(rule.fault);
+                }
+            }
+        }
+        None
     }
 
     async fn answer(&self, request: &Request<Incoming>, peer: Ipv4Addr) -> Response<Body> {
         match self.next_fault() {
-            Some(Fault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
-            Some(Fault::NotFound) => return status(StatusCode::NOT_FOUND),
-            Some(Fault::Internal) => return status(StatusCode::INTERNAL_SERVER_ERROR),
-            Some(Fault::Garbage) => return Response::new(full(&b"\x00\xff<<garbage>>{"[..])),
+            Some(MetadataFault::Late { milliseconds }) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+            Some(MetadataFault::NotFound) => return status(StatusCode::NOT_FOUND),
+            Some(MetadataFault::Internal) => return status(StatusCode::INTERNAL_SERVER_ERROR),
+            Some(MetadataFault::Garbage) => return Response::new(full(&b"\x00\xff<<garbage>>{"[..])),
             None => {}
         }
         let machine = self.view.read().unwrap_or_else(PoisonError::into_inner).by_address(peer).cloned();
@@ -223,7 +191,7 @@ impl Imds {
             return status(StatusCode::BAD_REQUEST);
         };
         let mut random = [0_u8; 24];
-        if rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).is_err() {
+        if getrandom::fill(&mut random).is_err() {
             return status(StatusCode::INTERNAL_SERVER_ERROR);
         }
         let token = hex::encode(random);
@@ -262,9 +230,9 @@ impl Imds {
                 _ => Ok(None),
             };
         }
-        let leaving = self.leaving.contains(&machine.id);
+        let terminating = self.terminating.contains(&machine.id);
         let facts =
-            tree::Facts { machine, region: &self.region, account: &self.account, role: role.as_deref(), leaving };
+            tree::Facts { machine, region: &self.region, account: &self.account, role: role.as_deref(), terminating };
         Ok(tree::lookup(&facts, path).map(String::into_bytes))
     }
 
@@ -286,7 +254,7 @@ impl Imds {
             .instance_profile()
             .and_then(|profile| profile.roles().first())
             .map(|role| role.role_name().to_owned());
-        let role = role.ok_or_else(|| Error::Config(format!("the instance profile {name} has no role")))?;
+        let role = role.ok_or_else(|| Error::Incomplete(format!("the instance profile {name} has no role")))?;
         lock(&self.roles).insert(profile.to_owned(), role.clone());
         Ok(role)
     }
@@ -299,35 +267,30 @@ impl Imds {
         {
             return Ok(known.json.clone());
         }
-        let (clients, issued, account) = (self.clients.clone(), self.issued.clone(), self.account.clone());
+        let (clients, sessions, account) = (self.clients.clone(), self.sessions.clone(), self.account.clone());
         let (of_role, of_instance) = (role.to_owned(), instance.to_owned());
         // A task of its own: whoever asked may have given up meanwhile, and the role must get its trust back all the same.
         let assumed =
-            tokio::spawn(async move { assume::assume(&clients, &issued, &account, &of_role, &of_instance).await });
-        let assumed = assumed.await.map_err(|error| Error::Config(error.to_string()))??;
-        let issued = assumed.credentials().ok_or_else(|| Error::Config("STS issued no credentials".to_owned()))?;
+            tokio::spawn(async move { assume::assume(&clients, &sessions, &account, &of_role, &of_instance).await });
+        let assumed = assumed.await??;
+        let issued = assumed.credentials().ok_or_else(|| Error::Incomplete("STS issued no credentials".to_owned()))?;
         let user_id = assumed.assumed_role_user().map(|user| user.assumed_role_id().to_owned()).unwrap_or_default();
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(issued.expiration().secs().unsigned_abs());
         let principal = Principal { role: role.to_owned(), user_id, instance: instance.to_owned() };
-        self.issued.note(issued.access_key_id(), issued.session_token(), until, principal);
+        self.sessions.note(issued.access_key_id(), issued.session_token(), until, principal);
         let json = serde_json::json!({
             "Code": "Success",
-            "LastUpdated": tree::rfc3339(SystemTime::now()),
+            "LastUpdated": clock::rfc3339(SystemTime::now()),
             "Type": "AWS-HMAC",
             "AccessKeyId": issued.access_key_id(),
             "SecretAccessKey": issued.secret_access_key(),
             "Token": issued.session_token(),
-            "Expiration": tree::rfc3339(until),
+            "Expiration": clock::rfc3339(until),
         });
-        let json = serde_json::to_string_pretty(&json).map_err(|error| Error::Config(error.to_string()))?;
+        let json = serde_json::to_string_pretty(&json)?;
         lock(&self.credentials).insert(key, Credentials { json: json.clone(), until });
         Ok(json)
     }
-}
-
-/// This moment as AWS writes it.
-pub fn now() -> String {
-    tree::rfc3339(SystemTime::now())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -3,33 +3,31 @@
 //! One daemon per cluster owns every process and the network namespace; when it ends, whichever way, its children end with
 //! it, and the next command removes the rest.
 
-mod authority;
-mod aws;
 mod balancer;
+mod bench_baseline;
+mod ca;
 mod child;
 pub mod commands;
 mod config;
-mod confined;
 mod control;
 mod daemon;
 mod databases;
 mod dnsmasq;
-mod ec2;
 mod error;
-mod front;
-mod http_client;
-mod images;
 mod imds;
-mod layout;
 mod moto;
-mod naive;
 mod network;
+#[cfg(test)]
+mod node_policies;
+mod observed_instances;
 mod qemu;
+mod sandbox;
+mod state_dir;
 mod tasks;
 mod vms;
 
+pub use bench_baseline::naive_join;
 pub use child::{EXEC_CHILD, exec as exec_child};
-pub use config::{Accel, Extent};
-pub use confined::{EXEC_CONFINED, exec as exec_confined};
+pub use config::{Accel, Mode};
 pub use error::Error;
-pub use naive::naive_join;
+pub use sandbox::{EXEC_SANDBOXED, exec as exec_sandboxed};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use futuswarm_local::commands::{self, doctor};
-use futuswarm_local::{Accel, EXEC_CHILD, EXEC_CONFINED, Extent};
+use futuswarm_local::{Accel, EXEC_CHILD, EXEC_SANDBOXED, Mode};
 use futuswarm_output::{eprintln, println};
 
 #[derive(Debug, Parser)]
@@ -127,7 +127,7 @@ fn main() -> std::process::ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let hidden = match arguments.get(1).and_then(|verb| verb.to_str()) {
         Some(EXEC_CHILD) => Some((futuswarm_local::exec_child(&arguments[2..]), 4)),
-        Some(EXEC_CONFINED) => Some((futuswarm_local::exec_confined(&arguments[2..]), 7)),
+        Some(EXEC_SANDBOXED) => Some((futuswarm_local::exec_sandboxed(&arguments[2..]), 7)),
         _ => None,
     };
     if let Some((error, program)) = hidden {
@@ -166,7 +166,7 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Up { cluster, api_only, no_machines } => {
             eprintln!("starting the local cloud");
             let commands::Up { cloud, moved } =
-                commands::up(&cluster.spec, cluster.accel, Extent::of(api_only, no_machines)).await?;
+                commands::up(&cluster.spec, cluster.accel, Mode::of(api_only, no_machines)).await?;
             for commands::Moved { key, usual, port } in moved {
                 eprintln!(
                     "port {usual} of 127.0.0.1 is in use{}, so {port} is used; {key} under [local] of the spec sets another",
@@ -184,10 +184,10 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         },
         Verb::Cloud(cluster) => println!("{}", serde_json::to_string_pretty(&commands::cloud(&cluster.spec)?)?),
         Verb::Machines(cluster) => {
-            println!("{}", serde_json::to_string_pretty(&commands::node::machines(&cluster.spec).await?)?);
+            println!("{}", serde_json::to_string_pretty(&commands::node::machines(&cluster.spec)?)?);
         }
         Verb::Kill { cluster, node } => {
-            let instance = commands::node::kill(&cluster.spec, &node).await?;
+            let instance = commands::node::kill(&cluster.spec, &node)?;
             eprintln!(
                 "cut the power of {instance}; its group starts a replacement (watch it with `cargo xtask status --local`)"
             );
@@ -195,20 +195,20 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Console { cluster, node, follow } => {
             commands::node::console(&cluster.spec, &node, follow, &mut std::io::stdout()).await?;
         }
-        Verb::Ssh { cluster, node, command } => commands::node::ssh(&cluster.spec, &node, &command).await?,
-        Verb::Faults { cluster, faults } => commands::inject(&cluster.spec, &faults).await?,
+        Verb::Ssh { cluster, node, command } => commands::node::ssh(&cluster.spec, &node, &command)?,
+        Verb::Faults { cluster, faults } => commands::inject(&cluster.spec, &faults)?,
         Verb::ApiFaults { cluster, faults } => {
-            println!("{}", serde_json::to_string(&commands::inject_api(&cluster.spec, faults.as_deref()).await?)?);
+            println!("{}", serde_json::to_string(&commands::inject_api(&cluster.spec, faults.as_deref())?)?);
         }
-        Verb::Record { cluster, file } => commands::record(&cluster.spec, file.as_deref()).await?,
+        Verb::Record { cluster, file } => commands::record(&cluster.spec, file.as_deref())?,
         Verb::Doctor { cluster, before_start, json } => {
             let checks = doctor::run(&cluster.spec, before_start).await;
             report(&checks, before_start, json)?;
         }
         Verb::NaiveJoin(cluster) => println!("{:.1}", futuswarm_local::naive_join(&cluster.spec, cluster.accel).await?),
         Verb::Daemon { cluster, api_only, no_machines, ports } => {
-            let (extent, ports) = (Extent::of(api_only, no_machines), ports.try_into().ok());
-            commands::run_daemon(&cluster.spec, cluster.accel, extent, ports).await?;
+            let (mode, ports) = (Mode::of(api_only, no_machines), ports.try_into().ok());
+            commands::run_daemon(&cluster.spec, cluster.accel, mode, ports).await?;
         }
     }
     Ok(())

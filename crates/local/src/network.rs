@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
-use crate::child::{self, argv};
+use crate::child::{self, args};
 use crate::error::{Error, Result, file};
 
 /// The bridge's name inside the namespace.
@@ -143,7 +143,7 @@ impl Network {
         if !self.path().exists() {
             return Ok(());
         }
-        let pids = child::run(&argv(["ip", "netns", "pids", &self.name]), None, DEADLINE).await.unwrap_or_default();
+        let pids = child::run(&args(["ip", "netns", "pids", &self.name]), None, DEADLINE).await.unwrap_or_default();
         for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(rustix::process::Pid::from_raw)
         {
             // It may have ended meanwhile; the namespace is ours, so whatever is in it is too.
@@ -164,7 +164,7 @@ pub fn gateway(subnet: Ipv4Net) -> Ipv4Addr {
 }
 
 async fn ip(arguments: &[&str], netns: Option<&Path>) -> Result<()> {
-    let mut words = argv(["ip"]);
-    words.extend(argv(arguments.iter().copied()));
-    child::run(&words, netns, DEADLINE).await.map(|_| ())
+    let mut argv = args(["ip"]);
+    argv.extend(args(arguments.iter().copied()));
+    child::run(&argv, netns, DEADLINE).await.map(|_| ())
 }

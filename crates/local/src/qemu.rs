@@ -9,11 +9,11 @@ use base64::Engine as _;
 use futuswarm_tools::ToolsTree;
 use tokio::process::Child;
 
-use crate::child::{self, Argv, argv};
+use crate::child::{self, Argv, args};
 use crate::config::Accel;
 use crate::dnsmasq::host_argv;
-use crate::ec2::Machine;
 use crate::error::{Error, Result, file};
+use crate::observed_instances::Machine;
 
 /// qemu-img writes a header.
 const DISK_DEADLINE: Duration = Duration::from_secs(30);
@@ -71,7 +71,7 @@ impl Hypervisor {
             _ => {
                 let works = self.kvm_works().await;
                 let word: &[u8] = if works { b"kvm\n" } else { b"tcg\n" };
-                if let Err(error) = crate::layout::write_atomically(cache, word) {
+                if let Err(error) = crate::state_dir::write_atomically(cache, word) {
                     tracing::debug!(%error, "the probe's result is not kept");
                 }
                 works
@@ -86,10 +86,10 @@ impl Hypervisor {
         if !Path::new("/dev/kvm").exists() {
             return false;
         }
-        let mut words = self.qemu.clone();
-        words.extend(argv(["-L"]));
-        words.push(self.tree.join("usr/share/qemu").into());
-        words.extend(argv([
+        let mut argv = self.qemu.clone();
+        argv.extend(args(["-L"]));
+        argv.push(self.tree.join("usr/share/qemu").into());
+        argv.extend(args([
             "-machine",
             "q35,accel=kvm",
             "-cpu",
@@ -100,10 +100,10 @@ impl Hypervisor {
             "-display",
             "none",
         ]));
-        words.extend(argv(["-drive"]));
-        words.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
-        words.extend(argv(["-serial", "stdio", "-no-reboot"]));
-        let Ok(mut process) = child::command(&words, None).stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
+        argv.extend(args(["-drive"]));
+        argv.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
+        argv.extend(args(["-serial", "stdio", "-no-reboot"]));
+        let Ok(mut process) = child::command(&argv, None).stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
             return false;
         };
         let Some(mut output) = process.stdout.take() else { return false };
@@ -130,9 +130,9 @@ impl Hypervisor {
         if disk.exists() {
             return Ok(());
         }
-        let mut words = self.overlay_argv(base, &disk);
-        words.push(format!("{}G", machine.root_gib).into());
-        child::run(&words, None, DISK_DEADLINE).await.map(|_| ())
+        let mut argv = self.overlay_argv(base, &disk);
+        argv.push(format!("{}G", machine.root_gib).into());
+        child::run(&argv, None, DISK_DEADLINE).await.map(|_| ())
     }
 
     /// Makes a disk that begins as `base` and keeps what is written to itself.
@@ -141,34 +141,34 @@ impl Hypervisor {
     }
 
     fn overlay_argv(&self, base: &Path, disk: &Path) -> Argv {
-        let mut words = self.qemu_img.clone();
-        words.extend(argv(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]));
-        words.push(base.into());
-        words.push(disk.into());
-        words
+        let mut argv = self.qemu_img.clone();
+        argv.extend(args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]));
+        argv.push(base.into());
+        argv.push(disk.into());
+        argv
     }
 
     /// What every machine has in common: no more devices than asked for, how it is run, processors and memory, firmware, an
     /// NVMe root disk and one network interface.
     fn common_argv(&self, disk: &Path, nvme: &str, tap: &str, mac: &str) -> Argv {
-        let mut words = self.qemu.clone();
-        words.extend(argv(["-L"]));
-        words.push(self.tree.join("usr/share/qemu").into());
-        words.extend(argv(["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]));
-        words.extend(argv(["-machine", "q35,smm=off,usb=off,vmport=off,hpet=off"]));
+        let mut argv = self.qemu.clone();
+        argv.extend(args(["-L"]));
+        argv.push(self.tree.join("usr/share/qemu").into());
+        argv.extend(args(["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]));
+        argv.extend(args(["-machine", "q35,smm=off,usb=off,vmport=off,hpet=off"]));
         match self.accel {
-            Accel::Kvm => words.extend(argv(["-accel", "kvm", "-cpu", "host"])),
+            Accel::Kvm => argv.extend(args(["-accel", "kvm", "-cpu", "host"])),
             // Translated code that does not fit is translated again: a booting Debian with Docker needs more than 128 MiB.
-            Accel::Tcg | Accel::Auto => words.extend(argv(["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"])),
+            Accel::Tcg | Accel::Auto => argv.extend(args(["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"])),
         }
-        words.extend(argv(["-smp", &self.cpus.to_string(), "-m", &self.memory_mib.to_string()]));
-        words.extend(argv(["-drive"]));
-        words.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
-        words.extend(argv(["-drive"]));
+        argv.extend(args(["-smp", &self.cpus.to_string(), "-m", &self.memory_mib.to_string()]));
+        argv.extend(args(["-drive"]));
+        argv.push(self.pflash(0, &self.tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"), true));
+        argv.extend(args(["-drive"]));
         // The host's page cache survives the end of a guest, so nothing needs to reach the host's disk.
-        words.push(with_path("if=none,id=root,format=qcow2,cache=unsafe,discard=unmap,file=", disk));
-        words.extend(argv(["-device", &format!("nvme,drive=root,{nvme}")]));
-        words.extend(argv([
+        argv.push(with_path("if=none,id=root,format=qcow2,cache=unsafe,discard=unmap,file=", disk));
+        argv.extend(args(["-device", &format!("nvme,drive=root,{nvme}")]));
+        argv.extend(args([
             "-netdev",
             &format!("tap,id=eth0,ifname={tap},script=no,downscript=no"),
             "-device",
@@ -176,7 +176,7 @@ impl Hypervisor {
             "-device",
             "virtio-rng-pci",
         ]));
-        words
+        argv
     }
 
     /// A machine of the same size without identity; the kernel and the console are the caller's.
@@ -188,10 +188,10 @@ impl Hypervisor {
     fn argv(&self, machine: &Machine, dir: &Path) -> Argv {
         let uuid = uuid_of(&machine.id);
         let nvme = format!("bootindex=0,serial={}", machine.volume.replace('-', ""));
-        let mut words = self.common_argv(&dir.join("root.qcow2"), &nvme, &machine.tap(), &machine.mac);
-        words.extend(argv(["-name", &machine.id]));
-        words.extend(argv(["-uuid", &uuid]));
-        words.extend(argv([
+        let mut argv = self.common_argv(&dir.join("root.qcow2"), &nvme, &machine.tap(), &machine.mac);
+        argv.extend(args(["-name", &machine.id]));
+        argv.extend(args(["-uuid", &uuid]));
+        argv.extend(args([
             "-smbios",
             &format!("type=1,manufacturer=Amazon EC2,product={},serial={uuid},uuid={uuid}", machine.instance_type),
             "-smbios",
@@ -200,31 +200,31 @@ impl Hypervisor {
             "type=3,manufacturer=Amazon EC2,asset=Amazon EC2",
         ]));
         if let Some(authority) = &self.authority {
-            words.extend(argv(["-smbios", &format!("type=11,value={authority}")]));
+            argv.extend(args(["-smbios", &format!("type=11,value={authority}")]));
         }
-        words.extend(argv(["-drive"]));
-        words.push(self.pflash(1, &dir.join("vars.fd"), false));
-        words.extend(argv(["-chardev"]));
+        argv.extend(args(["-drive"]));
+        argv.push(self.pflash(1, &dir.join("vars.fd"), false));
+        argv.extend(args(["-chardev"]));
         let mut console = with_path("socket,id=console,server=on,wait=off,path=", &dir.join("console.sock"));
         console.push(with_path(",logfile=", &dir.join("console.log")));
-        words.push(console);
-        words.extend(argv(["-serial", "chardev:console", "-qmp"]));
+        argv.push(console);
+        argv.extend(args(["-serial", "chardev:console", "-qmp"]));
         let mut control = with_path("unix:", &dir.join("qmp.sock"));
         control.push(",server=on,wait=off");
-        words.push(control);
-        words
+        argv.push(control);
+        argv
     }
 
     /// Starts the machine inside the namespace.
     pub fn start(&self, machine: &Machine, dir: &Path, netns: &Path) -> Result<Child> {
-        let words = self.argv(machine, dir);
+        let argv = self.argv(machine, dir);
         let log = dir.join("qemu.log");
         let output = std::fs::File::create(&log).map_err(file("cannot create", &log))?;
-        child::command(&words, Some(netns))
+        child::command(&argv, Some(netns))
             .stdout(Stdio::null())
             .stderr(Stdio::from(output))
             .spawn()
-            .map_err(|error| Error::Command { command: child::words(&words), detail: error.to_string() })
+            .map_err(|error| Error::Command { command: child::command_line(&argv), detail: error.to_string() })
     }
 }
 

@@ -32,7 +32,7 @@ impl Tasks {
             Err(error) => (error.id(), error.to_string()),
         };
         let name = self.names.get(&id).copied().unwrap_or("a task");
-        Error::Config(format!("{name} has ended ({how}); the local cloud cannot go on without it"))
+        Error::TaskEnded { name, how }
     }
 }
 

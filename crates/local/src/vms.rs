@@ -15,15 +15,15 @@ use ipnet::Ipv4Net;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use crate::aws::Clients;
 use crate::dnsmasq::Dnsmasq;
-use crate::ec2::{self, Machine, View};
 use crate::error::{Error, Result};
-use crate::front::operations::reboots::Reboots;
-use crate::images::Images;
-use crate::layout::Layout;
 use crate::network::Network;
+use crate::observed_instances::{self, Machine, View};
 use crate::qemu::Hypervisor;
+use crate::state_dir::StateDir;
+use futuswarm_aws_front::clients::Clients;
+use futuswarm_aws_front::images::Images;
+use futuswarm_aws_front::operations::reboots::Reboots;
 use power::{Conflict, Fate, Step};
 use powered::{Ended, GROUP_TAG, Powered};
 
@@ -32,8 +32,7 @@ pub struct Surroundings {
     /// The emulator, as its account's owner.
     pub clients: Clients,
     /// The cloud's files.
-    pub layout: Layout,
-    /// The VPC.
+    pub state_dir: StateDir,
     pub network: Network,
     /// QEMU.
     pub hypervisor: Hypervisor,
@@ -47,7 +46,7 @@ pub struct Surroundings {
     pub reboots: Reboots,
 }
 
-/// The keeper of the machines.
+/// Reconciles the machines with the emulator's instances.
 pub struct Vms {
     around: Surroundings,
     powered: Powered,
@@ -62,34 +61,34 @@ impl Vms {
         Self { around, powered, subnets: BTreeSet::new(), told: BTreeSet::new() }
     }
 
-    /// Looks, so that the metadata service knows the instances, and starts nothing.
+    /// Observes the instances, so that the metadata service knows them, and starts nothing.
     ///
     /// # Errors
     /// When the emulator cannot be asked.
-    pub async fn look(&self) -> Result<(View, Images)> {
+    pub async fn observe(&self) -> Result<(View, Images)> {
         let before = self.around.view.read().unwrap_or_else(PoisonError::into_inner).clone();
         let images = self.around.images.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut view = ec2::observe(&self.around.clients, &images, &before).await?;
+        let mut view = observed_instances::observe(&self.around.clients, &images, &before).await?;
         view.ending = self.powered.beyond(&view.running);
         *self.around.view.write().unwrap_or_else(PoisonError::into_inner) = view.clone();
         Ok((view, images))
     }
 
-    /// Looks, and lets the network follow, but starts no machine.
+    /// Observes the instances, and lets the network follow, but starts no machine.
     ///
     /// # Errors
     /// When the emulator cannot be asked, or the network not be changed.
-    pub async fn look_and_connect(&mut self) -> Result<()> {
-        let (view, _) = self.look().await?;
+    pub async fn observe_and_connect(&mut self) -> Result<()> {
+        let (view, _) = self.observe().await?;
         self.match_subnets(&view).await
     }
 
-    /// One look and what follows from it.
+    /// Observes the instances, and does what follows from it.
     ///
     /// # Errors
     /// When the emulator cannot be asked; trouble with one machine is logged and tried again.
     pub async fn reconcile(&mut self) -> Result<()> {
-        let (view, images) = self.look().await?;
+        let (view, images) = self.observe().await?;
         self.reap(&view).await;
         self.match_subnets(&view).await?;
         self.end_machines(&view).await;
@@ -135,7 +134,7 @@ impl Vms {
                 self.powered.cut(&id);
                 continue;
             }
-            let socket = self.around.layout.vm(&id).join("qmp.sock");
+            let socket = self.around.state_dir.vm(&id).join("qmp.sock");
             presses.spawn(async move { (id, qmp::press_power_button(&socket).await) });
         }
         while let Some(pressed) = presses.join_next().await {
@@ -180,7 +179,7 @@ impl Vms {
             )));
         };
         let (network, hypervisor) = (&self.around.network, &self.around.hypervisor);
-        let dir = self.around.layout.vm(&machine.id);
+        let dir = self.around.state_dir.vm(&machine.id);
         hypervisor.prepare(machine, &image.disk, &dir).await?;
         let tap = machine.tap();
         if let Err(error) = network.add_tap(&tap).await {
@@ -200,7 +199,7 @@ impl Vms {
         if let Err(error) = self.around.network.remove_tap(&machine.tap()).await {
             tracing::warn!(instance = id, %error, "the tap stays behind");
         }
-        let dir = self.around.layout.vm(id);
+        let dir = self.around.state_dir.vm(id);
         if for_good && let Err(error) = std::fs::remove_dir_all(&dir) {
             tracing::warn!(instance = id, %error, "the machine's folder stays behind");
         }
@@ -235,7 +234,7 @@ impl Vms {
             match told {
                 Ok(()) => {
                     self.remove(&machine, terminate).await;
-                    // It did run at the look before; it must not be started for that.
+                    // It did run at the poll before; it must not be started for that.
                     self.around.view.write().unwrap_or_else(PoisonError::into_inner).running.remove(id);
                 }
                 Err(error) => tracing::warn!(instance = id, %error, "will be told again"),

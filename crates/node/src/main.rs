@@ -1,9 +1,13 @@
 //! `futuswarm-node`: the one binary of the node image. Its sub-commands share one copy of the AWS SDK.
 
+mod edge;
+
 use clap::{Parser, Subcommand};
 use futuswarm_agent::Options;
-use futuswarm_agent::files::Files;
+use futuswarm_node_files::Files;
 use tracing_subscriber::EnvFilter;
+
+use edge::NodeEdge;
 
 /// What runs on a node.
 #[derive(Debug, Parser)]
@@ -15,7 +19,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Find out who this node is, found or join the Swarm, and keep its share of the cluster right.
+    /// Find out who this node is, initialise or join the Swarm, and keep its share of the cluster right.
     Agent {
         /// Docker's socket.
         #[arg(long, env = "DOCKER_SOCKET", default_value = "/run/docker.sock")]
@@ -48,7 +52,9 @@ async fn main() -> anyhow::Result<()> {
         .init();
     match arguments.command {
         Command::Agent { docker_socket } => {
-            futuswarm_agent::run(Options { docker_socket, files: Files::default() }).await?;
+            let files = Files::default();
+            let options = Options { docker_socket, files: files.clone() };
+            futuswarm_agent::run(options, |engine, store| NodeEdge::new(engine, store, files)).await?;
         }
         Command::EngineConfig => futuswarm_agent::engine_config::prepare().await?,
     }

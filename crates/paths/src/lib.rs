@@ -13,9 +13,9 @@ pub enum Error {
     NoHome {
         /// "cache" or "state".
         what: &'static str,
-        /// Our own override variable.
+        /// For example `FUTUSWARM_CACHE`.
         variable: &'static str,
-        /// The XDG variable.
+        /// For example `XDG_CACHE_HOME`.
         xdg: &'static str,
     },
     /// The current directory is not inside a clone of the repository.
@@ -55,19 +55,6 @@ pub fn workspace_root() -> Result<PathBuf, Error> {
     }
     let start = std::env::current_dir().map_err(Error::CurrentDirectory)?;
     start.ancestors().find(|dir| is_workspace(dir)).map(Path::to_path_buf).ok_or(Error::NoWorkspace { start })
-}
-
-/// The network namespace of a local cluster: the machine has one set of names for them, and two state folders may both have a
-/// cluster of one name. `dir` is the cluster's own folder.
-#[must_use]
-pub fn network_namespace(dir: &Path, cluster: &str) -> String {
-    // FNV-1a, 64 bits: it only has to differ, and stay the same for ever.
-    let hash = dir
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("fsw-{cluster}-{:06x}", hash >> 40)
 }
 
 fn is_workspace(dir: &Path) -> bool {
@@ -110,13 +97,6 @@ mod tests {
         assert_eq!(cache(&all).unwrap(), PathBuf::from("/big"));
         assert_eq!(cache(&all[1..]).unwrap(), PathBuf::from("/xdg/futuswarm"));
         assert_eq!(cache(&all[2..]).unwrap(), PathBuf::from("/home/ada/.cache/futuswarm"));
-    }
-
-    #[test]
-    fn clusters_of_one_name_have_namespaces_of_their_own() {
-        let of = |dir: &str| network_namespace(Path::new(dir), "local");
-        assert_eq!(of("/root/.local/state/futuswarm/local/local"), "fsw-local-0c7fba");
-        assert_ne!(of("/a/local/local"), of("/b/local/local"));
     }
 
     #[test]

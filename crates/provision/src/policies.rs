@@ -112,7 +112,7 @@ pub fn bucket(names: &Names) -> Value {
     })
 }
 
-// What they allow is decided by the local cloud's evaluator in its tests (`crates/local/src/front/iam/node_policies.rs`).
+// What they allow is decided by the local cloud's evaluator in its tests (`crates/local/src/node_policies.rs`).
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,7 +40,7 @@ pub(crate) fn advice(error: &futuswarm_aws::Error) -> &'static str {
         "VPCIdNotSpecified" | "DefaultVpcDoesNotExist" | "MissingInput" => {
             "; the account has no default VPC with a subnet there: name one with --smoke-subnet REGION=SUBNET"
         }
-        "InvalidAMIName.Duplicate" => "; another run has taken the name meanwhile: repeat, and its image is found",
+        "InvalidAMIName.Duplicate" => "; another run has taken the name meanwhile: repeat, and its image is used",
         _ if code.to_ascii_lowercase().contains("kms") => {
             "; the key that encrypts volumes by default cannot be used: see that it is enabled, and that the credentials have \
              the permissions on it that docs/images.md lists"

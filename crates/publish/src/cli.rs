@@ -8,17 +8,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use futuswarm_image_format::FAMILY;
 use futuswarm_output::{eprintln, print, println};
-use futuswarm_publish::debris::Debris;
+use futuswarm_publish::cleanup::CleanupList;
 use futuswarm_publish::image::LocalImage;
-use futuswarm_publish::lease::LONGEST_UPLOAD;
-use futuswarm_publish::place::Place;
+use futuswarm_publish::region::RegionClients;
 use futuswarm_publish::retire::{Listed, list};
+use futuswarm_publish::run_lock::LONGEST_UPLOAD;
 use futuswarm_publish::{register, validate};
 use serde_json::json;
-
-/// The family of the node images.
-const FAMILY: &str = "futuswarm-node";
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -47,7 +45,7 @@ enum ImageVerb {
 }
 
 #[derive(Debug, Args)]
-struct Where {
+struct Target {
     /// Into the local cloud [handled by cargo xtask].
     #[arg(long)]
     local: bool,
@@ -62,16 +60,16 @@ struct Where {
     json: bool,
 }
 
-impl Where {
-    async fn places(&self) -> anyhow::Result<Vec<Place>> {
+impl Target {
+    async fn connect(&self) -> anyhow::Result<Vec<RegionClients>> {
         if self.regions.is_empty() {
-            return Ok(vec![Place::connect(None).await?]);
+            return Ok(vec![RegionClients::connect(None).await?]);
         }
-        let mut places = Vec::new();
+        let mut regions = Vec::new();
         for region in &self.regions {
-            places.push(Place::connect(Some(region)).await?);
+            regions.push(RegionClients::connect(Some(region)).await?);
         }
-        Ok(places)
+        Ok(regions)
     }
 }
 
@@ -84,7 +82,7 @@ impl Where {
   cargo xtask publish --local --json | jq -r .images[0].image_id")]
 struct Publish {
     #[command(flatten)]
-    place: Where,
+    target: Target,
     /// Folder of the image [default: bakes, then target/images/latest].
     #[arg(long, value_name = "DIR")]
     image: Option<PathBuf>,
@@ -133,7 +131,7 @@ struct Publish {
   cargo xtask image list --region eu-west-1 --region eu-north-1 --json")]
 struct List {
     #[command(flatten)]
-    place: Where,
+    target: Target,
     /// Family of images.
     #[arg(long, default_value = FAMILY)]
     family: String,
@@ -145,7 +143,7 @@ struct List {
   cargo xtask image validate --image target/images/futuswarm-node-0123456789ab --json")]
 struct Validate {
     #[command(flatten)]
-    place: Where,
+    target: Target,
     /// Folder of the image [default: target/images/latest].
     #[arg(long, value_name = "DIR")]
     image: Option<PathBuf>,
@@ -158,11 +156,11 @@ struct Validate {
   cargo xtask image retire --shared --yes do not spare what other accounts may use")]
 struct Retire {
     #[command(flatten)]
-    place: Where,
+    target: Target,
     /// How many of the newest of each architecture stay in any case.
     #[arg(long, value_name = "N", default_value_t = 3)]
     keep: usize,
-    /// Retire images that are shared with other accounts, too; whether those use them cannot be seen.
+    /// Retire images that are shared with other accounts, too; whether those use them cannot be known.
     #[arg(long)]
     shared: bool,
     /// Do it; without this it is only shown.
@@ -174,18 +172,18 @@ struct Retire {
 }
 
 /// Runs a verb.
-pub async fn run(arguments: Arguments, debris: &Debris) -> anyhow::Result<()> {
-    let place = match &arguments.verb {
-        Verb::Publish(verb) => &verb.place,
-        Verb::Image(ImageVerb::List(verb)) => &verb.place,
-        Verb::Image(ImageVerb::Validate(verb)) => &verb.place,
-        Verb::Image(ImageVerb::Retire(verb)) => &verb.place,
+pub async fn run(arguments: Arguments, cleanup: &CleanupList) -> anyhow::Result<()> {
+    let target = match &arguments.verb {
+        Verb::Publish(verb) => &verb.target,
+        Verb::Image(ImageVerb::List(verb)) => &verb.target,
+        Verb::Image(ImageVerb::Validate(verb)) => &verb.target,
+        Verb::Image(ImageVerb::Retire(verb)) => &verb.target,
     };
-    if place.local || place.spec.is_some() {
+    if target.local || target.spec.is_some() {
         bail!("--local and --spec are for `cargo xtask`, which finds the local cloud; run it instead of this program");
     }
     match arguments.verb {
-        Verb::Publish(verb) => verb.run(debris).await,
+        Verb::Publish(verb) => verb.run(cleanup).await,
         Verb::Image(ImageVerb::List(verb)) => verb.run().await,
         Verb::Image(ImageVerb::Validate(verb)) => verb.run().await,
         Verb::Image(ImageVerb::Retire(verb)) => verb.run().await,
@@ -202,10 +200,10 @@ fn folder(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 impl List {
     async fn run(self) -> anyhow::Result<()> {
         let mut images: Vec<Listed> = Vec::new();
-        for place in self.place.places().await? {
-            images.extend(list(&place, &self.family).await?);
+        for clients in self.target.connect().await? {
+            images.extend(list(&clients, &self.family).await?);
         }
-        if self.place.json {
+        if self.target.json {
             println!("{}", serde_json::to_string_pretty(&images)?);
         } else if images.is_empty() {
             eprintln!("there are no images of the family {}; publish one with `cargo xtask publish`", self.family);
@@ -223,19 +221,19 @@ impl Validate {
         let name = &image.registration.name;
         let mut all = Vec::new();
         let mut wrong = 0;
-        for place in self.place.places().await? {
-            let found = register::find(&place, name).await?;
-            let found =
-                found.with_context(|| format!("{}: there is no image named {name}; publish it", place.region))?;
-            let checks = validate::compare(&found, &image.registration);
+        for clients in self.target.connect().await? {
+            let registered = register::find(&clients, name).await?;
+            let registered = registered
+                .with_context(|| format!("{}: there is no image named {name}; publish it", clients.region))?;
+            let checks = validate::compare(&registered, &image.registration);
             wrong += checks.iter().filter(|check| !check.good).count();
-            if !self.place.json {
-                println!("{} {} {name}", place.region, found.image_id().unwrap_or_default());
+            if !self.target.json {
+                println!("{} {} {name}", clients.region, registered.image_id().unwrap_or_default());
                 print!("{}", show::checks(&checks));
             }
-            all.push(json!({ "region": place.region, "image_id": found.image_id(), "checks": checks }));
+            all.push(json!({ "region": clients.region, "image_id": registered.image_id(), "checks": checks }));
         }
-        if self.place.json {
+        if self.target.json {
             println!("{}", serde_json::to_string_pretty(&all)?);
         }
         if wrong > 0 {

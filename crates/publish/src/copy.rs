@@ -4,20 +4,21 @@ use aws_sdk_ec2::types::{
     Image, LaunchPermission, LaunchPermissionModifications, OperationType, ResourceType, SnapshotAttributeName, Tag,
     TagSpecification,
 };
+use futuswarm_image_format::{DISK_TAG, FAMILY_TAG};
 
 use crate::error::{Error, Result, aws_on, incomplete};
 use crate::image::LocalImage;
-use crate::place::Place;
-use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, register};
+use crate::region::RegionClients;
+use crate::{BLOCKS_TAG, register};
 
 /// Copies an image into another region, or finds that it is there; returns the copy's id and whether it was there.
 ///
 /// # Errors
 /// When EC2 refuses, or another image has the name there.
-pub async fn copy(from: &Place, to: &Place, image: &LocalImage, id: &str) -> Result<(String, bool)> {
+pub async fn copy(from: &RegionClients, to: &RegionClients, image: &LocalImage, id: &str) -> Result<(String, bool)> {
     let name = &image.registration.name;
-    if let Some(found) = register::find(to, name).await? {
-        return same(to, image, &found).map(|id| (id, true));
+    if let Some(registered) = register::find(to, name).await? {
+        return same(to, image, &registered).map(|id| (id, true));
     }
     let snapshot_tags = [
         ("Name", name.as_str()),
@@ -48,8 +49,8 @@ pub async fn copy(from: &Place, to: &Place, image: &LocalImage, id: &str) -> Res
     match copied {
         Ok(copied) => Ok((copied.image_id.ok_or_else(incomplete(&to.region, "CopyImage", "ImageId"))?, false)),
         Err(error) if error.is(&[register::DUPLICATE]) => {
-            let found = register::holder(to, name).await?.ok_or(error)?;
-            same(to, image, &found).map(|id| (id, true))
+            let registered = register::holder(to, name).await?.ok_or(error)?;
+            same(to, image, &registered).map(|id| (id, true))
         }
         Err(error) => Err(error),
     }
@@ -59,18 +60,18 @@ pub async fn copy(from: &Place, to: &Place, image: &LocalImage, id: &str) -> Res
 ///
 /// # Errors
 /// When its content is another, or it cannot be used.
-pub fn same(place: &Place, image: &LocalImage, found: &Image) -> Result<String> {
-    let id = found.image_id().unwrap_or_default();
-    if let Some(remedy) = register::remedy(place, id, found) {
+pub fn same(clients: &RegionClients, image: &LocalImage, registered: &Image) -> Result<String> {
+    let id = registered.image_id().unwrap_or_default();
+    if let Some(remedy) = register::remedy(clients, id, registered) {
         return Err(Error::Refused(remedy));
     }
-    let digest = crate::snapshot::tag(found.tags(), DISK_TAG).unwrap_or("no digest in its tags");
+    let digest = crate::snapshot::tag(registered.tags(), DISK_TAG).unwrap_or("no digest in its tags");
     if digest == image.disk_sha256 {
         return Ok(id.to_owned());
     }
     Err(Error::Refused(format!(
         "{}: {id} has the name {} and another content ({digest} instead of {}): deregister it, or bake under another name",
-        place.region, image.registration.name, image.disk_sha256
+        clients.region, image.registration.name, image.disk_sha256
     )))
 }
 
@@ -78,18 +79,18 @@ pub fn same(place: &Place, image: &LocalImage, found: &Image) -> Result<String> 
 ///
 /// # Errors
 /// When EC2 refuses.
-pub async fn share(place: &Place, image: &str, snapshot: &str, accounts: &[String]) -> Result<()> {
+pub async fn share(clients: &RegionClients, image: &str, snapshot: &str, accounts: &[String]) -> Result<()> {
     if accounts.is_empty() {
         return Ok(());
     }
     let launch = accounts.iter().map(|account| LaunchPermission::builder().user_id(account).build());
     let launch = LaunchPermissionModifications::builder().set_add(Some(launch.collect())).build();
-    place.ec2.modify_image_attribute().image_id(image).launch_permission(launch).send().await.map_err(aws_on(
-        &place.region,
+    clients.ec2.modify_image_attribute().image_id(image).launch_permission(launch).send().await.map_err(aws_on(
+        &clients.region,
         "ModifyImageAttribute",
         image,
     ))?;
-    place
+    clients
         .ec2
         .modify_snapshot_attribute()
         .snapshot_id(snapshot)
@@ -98,6 +99,6 @@ pub async fn share(place: &Place, image: &str, snapshot: &str, accounts: &[Strin
         .set_user_ids(Some(accounts.to_vec()))
         .send()
         .await
-        .map_err(aws_on(&place.region, "ModifySnapshotAttribute", snapshot))?;
+        .map_err(aws_on(&clients.region, "ModifySnapshotAttribute", snapshot))?;
     Ok(())
 }

@@ -7,23 +7,23 @@ use futuswarm_retry::Failure;
 
 use crate::advice::advice;
 
-/// A failure.
+/// What the operator is told.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An AWS operation.
+    /// AWS refused an operation or did not answer.
     #[error("{region}: {}{source}{}", about(.resource), advice(source))]
     Aws {
-        /// Where.
+        /// For example `eu-west-1`.
         region: String,
         /// On what: an id or a name; empty when the operation is about nothing in particular.
         resource: String,
-        /// What.
+        /// Operation, code and request id.
         source: futuswarm_aws::Error,
     },
-    /// An AWS operation that was tried often enough.
+    /// An AWS operation was tried for as long as its policy says.
     #[error("{region}: {detail}")]
     GaveUp {
-        /// Where.
+        /// For example `eu-west-1`.
         region: String,
         /// What, how often, for how long, the last reason, and what to do.
         detail: String,
@@ -31,19 +31,22 @@ pub enum Error {
     /// AWS left out a field that its documentation promises.
     #[error("{region}: {operation}: the answer has no {field}")]
     Incomplete {
-        /// The region.
+        /// For example `eu-west-1`.
         region: String,
-        /// The operation.
+        /// For example `RegisterImage`.
         operation: &'static str,
-        /// The field.
+        /// For example `ImageId`.
         field: &'static str,
     },
-    /// A file.
+    /// The folder of the image, or an index of blocks.
+    #[error(transparent)]
+    Format(#[from] futuswarm_image_format::Error),
+    /// A file operation failed.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// Not one of an image's folder.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: std::io::Error,
     },
     /// Something that must not be done as it stands.
@@ -67,7 +70,7 @@ pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     move |source| Error::File { path, source }
 }
 
-/// `.map_err(aws(&place.region, "DescribeRegions"))`
+/// `.map_err(aws(&clients.region, "DescribeRegions"))`
 pub(crate) fn aws<E>(region: &str, operation: &'static str) -> impl FnOnce(SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::fmt::Debug + std::error::Error + 'static,
@@ -75,7 +78,7 @@ where
     aws_on(region, operation, "")
 }
 
-/// `.map_err(aws_on(&place.region, "DeleteSnapshot", id))`: the same, of an operation on something that has a name.
+/// `.map_err(aws_on(&clients.region, "DeleteSnapshot", id))`: the same, of an operation on something that has a name.
 pub(crate) fn aws_on<E>(
     region: &str,
     operation: &'static str,
@@ -88,12 +91,12 @@ where
     move |error| Error::Aws { region, resource, source: futuswarm_aws::Error::new(operation, error) }
 }
 
-/// `.ok_or_else(incomplete(&place.region, "RegisterImage", "ImageId"))`
+/// `.ok_or_else(incomplete(&clients.region, "RegisterImage", "ImageId"))`
 pub(crate) fn incomplete(region: &str, operation: &'static str, field: &'static str) -> impl FnOnce() -> Error {
     move || Error::Incomplete { region: region.to_owned(), operation, field }
 }
 
-/// `.map_err(gave_up(&place.region, "repeat"))`: what failed for good is told as it is, and to the end of patience belongs what
+/// `.map_err(gave_up(&clients.region, "repeat"))`: what failed for good is told as it is, and to the end of patience belongs what
 /// to do then.
 pub(crate) fn gave_up(region: &str, remedy: &str) -> impl FnOnce(futuswarm_retry::Error<Error>) -> Error {
     move |error| match error {
@@ -137,6 +140,8 @@ impl Error {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// What AWS answers, in a region, about something.
@@ -153,7 +158,12 @@ pub(crate) mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_end_of_patience_says_the_region_once_and_what_to_do() {
-        let policy = futuswarm_retry::Policy::API;
+        let policy = futuswarm_retry::Policy {
+            first: Duration::from_millis(200),
+            cap: Duration::from_secs(5),
+            total: Duration::from_secs(30),
+            attempt: Duration::from_secs(10),
+        };
         let outcome: Result<(), _> = futuswarm_retry::retry("waiting for snap-1", policy, || async {
             Err(failure(answer("DescribeSnapshots", "snap-1", None, "connection refused"), &[]))
         })

@@ -33,7 +33,7 @@ fn read(disk: &File, bytes: u64) -> std::io::Result<Option<Vec<Range<u64>>>> {
     if start.checked_add(table).is_none_or(|end| end > bytes) {
         return Ok(None);
     }
-    let mut found = Vec::new();
+    let mut partitions = Vec::new();
     let mut entry = vec![0; size as usize];
     for number in 0..u64::from(count) {
         disk.read_exact_at(&mut entry, start + number * u64::from(size))?;
@@ -42,11 +42,11 @@ fn read(disk: &File, bytes: u64) -> std::io::Result<Option<Vec<Range<u64>>>> {
         }
         let (first, last) = (u64_at(&entry, 32), u64_at(&entry, 40));
         match (first.checked_mul(SECTOR), last.checked_add(1).and_then(|end| end.checked_mul(SECTOR))) {
-            (Some(first), Some(end)) if first < end && end <= bytes => found.push(first..end),
+            (Some(first), Some(end)) if first < end && end <= bytes => partitions.push(first..end),
             _ => return Ok(None),
         }
     }
-    Ok(Some(found))
+    Ok(Some(partitions))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {

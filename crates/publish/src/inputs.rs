@@ -1,15 +1,15 @@
-//! What can be found out about the arguments of a run before anything is sent: a mistake in the last of them must not cost an upload.
+//! What can be checked of the arguments of a run before anything is sent: a mistake in the last of them must not cost an upload.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result, aws, aws_on};
-use crate::place::Place;
 use crate::progress::{Event, Report};
+use crate::region::RegionClients;
 
 /// Makes sure that these can be accounts, each named once.
 ///
 /// # Errors
-/// When one is none.
+/// When one is not an account id, or is there twice.
 pub fn accounts(given: &[String]) -> Result<()> {
     if let Some(wrong) = given.iter().find(|id| id.len() != 12 || !id.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err(Error::Refused(format!("{wrong} is no AWS account: an account id has 12 digits")));
@@ -30,8 +30,8 @@ pub fn regions(published: &[String], copied: &[String]) -> Result<()> {
 }
 
 fn once(given: &[String], what: &str) -> Result<()> {
-    let mut seen = BTreeSet::new();
-    match given.iter().find(|one| !seen.insert(*one)) {
+    let mut earlier = BTreeSet::new();
+    match given.iter().find(|one| !earlier.insert(*one)) {
         Some(twice) => Err(Error::Refused(format!("{what} {twice} is named twice"))),
         None => Ok(()),
     }
@@ -65,14 +65,14 @@ pub fn smoke_subnets(given: &[String], regions: &[String]) -> Result<BTreeMap<St
 ///
 /// # Errors
 /// When there is no such region, or EC2 cannot be asked.
-pub async fn known_regions(ask: &Place, wanted: &[String], report: Report<'_>) -> Result<()> {
-    let found = ask.ec2.describe_regions().all_regions(true).send().await;
-    let found = match found.map_err(aws(&ask.region, "DescribeRegions")) {
+pub async fn known_regions(ask: &RegionClients, names: &[String], report: Report<'_>) -> Result<()> {
+    let answer = ask.ec2.describe_regions().all_regions(true).send().await;
+    let known = match answer.map_err(aws(&ask.region, "DescribeRegions")) {
         Err(error) if error.is_denied() => return unchecked(&error, "regions", report),
-        found => found?.regions.unwrap_or_default(),
+        answer => answer?.regions.unwrap_or_default(),
     };
-    for name in wanted {
-        let Some(region) = found.iter().find(|region| region.region_name() == Some(name)) else {
+    for name in names {
+        let Some(region) = known.iter().find(|region| region.region_name() == Some(name)) else {
             let message = format!("there is no region {name}: `aws ec2 describe-regions --all-regions` lists them");
             return Err(Error::Refused(message));
         };
@@ -89,22 +89,22 @@ pub async fn known_regions(ask: &Place, wanted: &[String], report: Report<'_>) -
 ///
 /// # Errors
 /// When there is none, or EC2 cannot be asked.
-pub async fn known_subnet(place: &Place, id: &str, report: Report<'_>) -> Result<()> {
-    let found = place.ec2.describe_subnets().subnet_ids(id).send().await;
-    match found.map_err(aws_on(&place.region, "DescribeSubnets", id)) {
+pub async fn known_subnet(clients: &RegionClients, id: &str, report: Report<'_>) -> Result<()> {
+    let answer = clients.ec2.describe_subnets().subnet_ids(id).send().await;
+    match answer.map_err(aws_on(&clients.region, "DescribeSubnets", id)) {
         Ok(_) => Ok(()),
         Err(error) if error.is_denied() => unchecked(&error, "subnets", report),
         Err(error) if error.is(&["InvalidSubnetID.NotFound", "InvalidSubnetId.Malformed", "InvalidParameterValue"]) => {
             Err(Error::Refused(format!(
                 "{0}: there is no subnet {id}: `aws ec2 describe-subnets --region {0}` lists them",
-                place.region
+                clients.region
             )))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Without the permission to look nothing is known to be wrong.
+/// Without the permission to list nothing is known to be wrong.
 fn unchecked(error: &Error, what: &str, report: Report<'_>) -> Result<()> {
     report(Event::Note(format!("{error}; so the {what} are not checked before the upload")));
     Ok(())

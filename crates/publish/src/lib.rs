@@ -1,44 +1,40 @@
 //! From a baked image to an AMI: upload, register, copy, validate, smoke boot, promote, retire.
 //!
 //! ```text
-//! disk.raw ─ blocks ─► snapshot (all of it, or what an earlier one of the family has not) ─► AMI ─ seen three times
-//!                                    ┌ copies in other regions ◄───────────────────────────────┘
+//! disk.raw ─ blocks ─► snapshot (all of it, or what an earlier one of the family has not) ─► AMI ─ observed three times
+//!                                    ┌ copies in other regions ◄──────────────────────────────────┘
 //! SSM parameter ◄─ smoke boot ◄─ validation
 //! ```
 //!
 //! What is there, AWS holds: names and tags say it, so that any machine can carry on. A machine keeps only the indices of the images
-//! that it has published, and leases of its runs. Without the index of an earlier image everything is sent: the difference is to the
+//! that it has published, and the locks of its runs. Without the index of an earlier image everything is sent: the difference is to the
 //! newest snapshot whose index is on this machine.
 
 mod advice;
-pub mod blocks;
-pub mod copy;
-pub mod debris;
+mod blocks;
+pub mod cleanup;
+mod copy;
 pub mod error;
-pub mod gpt;
+mod gpt;
 pub mod image;
 pub mod inputs;
-pub mod lease;
-pub mod parent;
-pub mod place;
+mod parent;
 pub mod progress;
 pub mod promote;
 pub mod publish;
+mod references;
+pub mod region;
 pub mod register;
 pub mod retire;
+pub mod run_lock;
 pub mod smoke;
-pub mod snapshot;
-pub mod sweep;
-pub mod upload;
-pub mod users;
+mod snapshot;
+mod sweep;
+mod upload;
 pub mod validate;
 
 pub use error::{Error, Result};
 
-/// Tag on images and snapshots: the family, for example `futuswarm-node`. Only what carries it is ever deleted.
-pub const FAMILY_TAG: &str = "futuswarm:image";
-/// Tag on images and snapshots: SHA-256 of the disk.
-pub const DISK_TAG: &str = "futuswarm:disk-sha256";
 /// Tag on snapshots: SHA-256 of the index of their blocks.
 pub const BLOCKS_TAG: &str = "futuswarm:blocks";
 /// Tag on snapshots: whose upload it is.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use futuswarm_output::eprintln;
-use futuswarm_publish::debris::Debris;
+use futuswarm_publish::cleanup::CleanupList;
 use tokio::signal::unix::{SignalKind, signal};
 
 // Two threads: one reads and hashes while the other sends.
@@ -26,28 +26,28 @@ async fn main() -> ExitCode {
             return if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
-    let debris = Debris::default();
+    let cleanup = CleanupList::default();
     let outcome = tokio::select! {
-        outcome = cli::run(arguments, &debris) => outcome,
+        outcome = cli::run(arguments, &cleanup) => outcome,
         signal = interrupted() => Err(anyhow::anyhow!("stopped by {signal}")),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");
-    clear(&debris).await;
+    clear(&cleanup).await;
     ExitCode::FAILURE
 }
 
 /// Clears away what a run has left that did not come to its good end. That may take a minute, which not everybody has.
-async fn clear(debris: &Debris) {
-    let ids = debris.ids();
+async fn clear(cleanup: &CleanupList) {
+    let ids = cleanup.ids();
     if ids.is_empty() {
         return;
     }
     eprintln!("clearing away: {}", ids.join(", "));
     let cleared = tokio::select! {
-        cleared = debris.clear() => cleared,
+        cleared = cleanup.clear() => cleared,
         signal = interrupted() => {
-            eprintln!("stopped by {signal} again; left behind, the next run clears it up: {}", debris.ids().join(", "));
+            eprintln!("stopped by {signal} again; left behind, the next run clears it up: {}", cleanup.ids().join(", "));
             return;
         }
     };
@@ -57,8 +57,8 @@ async fn clear(debris: &Debris) {
     for id in cleared.kept {
         eprintln!("kept {id}: it was registered, an image has it; repeat, and the run carries on with that");
     }
-    for thing in cleared.left {
-        eprintln!("left behind, delete it by hand: {thing}");
+    for resource in cleared.left {
+        eprintln!("left behind, delete it by hand: {resource}");
     }
 }
 

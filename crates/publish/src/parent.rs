@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 use aws_sdk_ec2::types::Snapshot;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futuswarm_image_format::BlockIndex;
 
 use crate::BLOCKS_TAG;
-use crate::blocks::Index;
+use crate::blocks;
 use crate::error::{Error, Result, aws_on};
 use crate::image::LocalImage;
-use crate::place::Place;
+use crate::region::RegionClients;
 use crate::snapshot::{is_whole, tag};
 
-/// How many of the blocks that would be reused are looked at. An index belongs to its snapshot by the digest in the
+/// How many of the blocks that would be reused are compared. An index belongs to its snapshot by the digest in the
 /// snapshot's tag; this finds out when somebody has moved a tag.
 const SAMPLES: usize = 6;
 /// The most that one answer lists.
 const PAGE: i32 = 10_000;
 
-/// A parent.
 #[derive(Debug, Clone)]
 pub struct Parent {
-    /// The snapshot.
+    /// The snapshot's id.
     pub id: String,
     /// What has to be sent on top of it, in order.
     pub changed: Vec<u32>,
@@ -36,11 +36,11 @@ pub fn index_path(cache: &Path, digest: &str) -> PathBuf {
 }
 
 /// The index with this digest, if this machine has it and it is whole.
-fn known(cache: &Path, digest: &str) -> Option<Index> {
+fn known(cache: &Path, digest: &str) -> Option<BlockIndex> {
     if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
-    Index::load(&index_path(cache, digest)).ok().filter(|index| index.digest() == digest)
+    BlockIndex::load(&index_path(cache, digest)).ok().filter(|index| index.digest() == digest)
 }
 
 /// The best parent among the snapshots of the family, which are newest first. Whatever is not certain means none, and
@@ -48,21 +48,26 @@ fn known(cache: &Path, digest: &str) -> Option<Index> {
 ///
 /// # Errors
 /// When AWS cannot be asked.
-pub async fn find(place: &Place, image: &LocalImage, found: &[Snapshot], cache: &Path) -> Result<Option<Parent>> {
-    let candidate = found.iter().filter(|snapshot| is_whole(snapshot)).find_map(|snapshot| {
+pub async fn find(
+    clients: &RegionClients,
+    image: &LocalImage,
+    snapshots: &[Snapshot],
+    cache: &Path,
+) -> Result<Option<Parent>> {
+    let candidate = snapshots.iter().filter(|snapshot| is_whole(snapshot)).find_map(|snapshot| {
         let fits = snapshot.volume_size().and_then(|gib| u32::try_from(gib).ok()).is_some_and(|gib| gib <= image.gib());
         let index = tag(snapshot.tags(), BLOCKS_TAG).filter(|_| fits).and_then(|digest| known(cache, digest))?;
         Some((snapshot.snapshot_id()?.to_owned(), index))
     });
     let Some((id, index)) = candidate else { return Ok(None) };
-    let allocated = allocated(place, &id).await?;
-    let changed = image.index.changed(&image.present, &index, &allocated.keys().copied().collect());
+    let allocated = allocated(clients, &id).await?;
+    let changed = blocks::changed(&image.index, &image.present, &index, &allocated.keys().copied().collect());
     let sent: BTreeSet<u32> = changed.iter().copied().collect();
     let mut reused: Vec<u32> = image.present.iter().copied().filter(|index| !sent.contains(index)).collect();
     fastrand::shuffle(&mut reused);
     for block in reused.iter().take(SAMPLES) {
         let Some(token) = allocated.get(block) else { return Ok(None) };
-        if checksum(place, &id, *block, token).await? != Some(STANDARD.encode(index.checksum(*block))) {
+        if checksum(clients, &id, *block, token).await? != Some(STANDARD.encode(index.checksum(*block))) {
             tracing::warn!(snapshot = id, block, "the snapshot is not what its index says; everything is sent");
             return Ok(None);
         }
@@ -71,11 +76,11 @@ pub async fn find(place: &Place, image: &LocalImage, found: &[Snapshot], cache: 
 }
 
 /// The blocks that a snapshot has, with their tokens.
-async fn allocated(place: &Place, id: &str) -> Result<std::collections::BTreeMap<u32, String>> {
-    let mut pages = place.ebs.list_snapshot_blocks().snapshot_id(id).max_results(PAGE).into_paginator().send();
+async fn allocated(clients: &RegionClients, id: &str) -> Result<std::collections::BTreeMap<u32, String>> {
+    let mut pages = clients.ebs.list_snapshot_blocks().snapshot_id(id).max_results(PAGE).into_paginator().send();
     let mut blocks = std::collections::BTreeMap::new();
     while let Some(page) = pages.next().await {
-        for block in page.map_err(aws_on(&place.region, "ListSnapshotBlocks", id))?.blocks() {
+        for block in page.map_err(aws_on(&clients.region, "ListSnapshotBlocks", id))?.blocks() {
             if let (Some(index), Some(token)) = (block.block_index(), block.block_token()) {
                 blocks.insert(u32::try_from(index).unwrap_or_default(), token.to_owned());
             }
@@ -85,22 +90,22 @@ async fn allocated(place: &Place, id: &str) -> Result<std::collections::BTreeMap
 }
 
 /// The checksum of a block, as EBS knows it.
-async fn checksum(place: &Place, id: &str, block: u32, token: &str) -> Result<Option<String>> {
+async fn checksum(clients: &RegionClients, id: &str, block: u32, token: &str) -> Result<Option<String>> {
     let index = i32::try_from(block).unwrap_or(i32::MAX);
-    let got = place.ebs.get_snapshot_block().snapshot_id(id).block_index(index).block_token(token).send().await;
-    Ok(got.map_err(aws_on(&place.region, "GetSnapshotBlock", &format!("block {block} of {id}")))?.checksum)
+    let got = clients.ebs.get_snapshot_block().snapshot_id(id).block_index(index).block_token(token).send().await;
+    Ok(got.map_err(aws_on(&clients.region, "GetSnapshotBlock", &format!("block {block} of {id}")))?.checksum)
 }
 
 /// Makes sure that a new snapshot differs from its parent in exactly the blocks that were sent.
 ///
 /// # Errors
 /// When it does not, or AWS cannot be asked.
-pub async fn verify(place: &Place, parent: &Parent, id: &str) -> Result<()> {
-    let list = place.ebs.list_changed_blocks().first_snapshot_id(&parent.id).second_snapshot_id(id).max_results(PAGE);
+pub async fn verify(clients: &RegionClients, parent: &Parent, id: &str) -> Result<()> {
+    let list = clients.ebs.list_changed_blocks().first_snapshot_id(&parent.id).second_snapshot_id(id).max_results(PAGE);
     let mut pages = list.into_paginator().send();
     let mut changed = BTreeSet::new();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(aws_on(&place.region, "ListChangedBlocks", id))?;
+        let page = page.map_err(aws_on(&clients.region, "ListChangedBlocks", id))?;
         let indices = page.changed_blocks().iter().filter_map(|block| u32::try_from(block.block_index()?).ok());
         changed.extend(indices);
     }
@@ -110,8 +115,8 @@ pub async fn verify(place: &Place, parent: &Parent, id: &str) -> Result<()> {
     }
     let odd: Vec<String> = changed.symmetric_difference(&sent).take(5).map(ToString::to_string).collect();
     Err(Error::Wrong(format!(
-        "{}: {id} differs from its parent {} in {} blocks, {} were sent (for example block {}); say --full to send everything",
-        place.region,
+        "{}: {id} differs from its parent {} in {} blocks, {} were sent (for example block {}); pass --full to send everything",
+        clients.region,
         parent.id,
         changed.len(),
         sent.len(),

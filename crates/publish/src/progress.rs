@@ -1,20 +1,20 @@
 //! What happens, told to whoever shows it; the library itself prints nothing.
 
-/// Something that happens.
+/// What a run is at.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A step begins; there is nothing to count in it.
     Step(String),
-    /// Blocks are being sent.
+    /// Another block was sent, or the first is about to be.
     Blocks {
-        /// Of all that must be sent.
+        /// Number of all blocks that must be sent.
         total: usize,
-        /// Sent so far.
+        /// Of those, sent so far.
         sent: usize,
     },
     /// Something that somebody should know, although it stops nothing.
     Note(String),
 }
 
-/// Somebody who is told.
+/// Called with every event, from several tasks.
 pub type Report<'a> = &'a (dyn Fn(Event) + Send + Sync);

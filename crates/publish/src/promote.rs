@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use futuswarm_image_format::Registration;
 use futuswarm_retry::{Failure, Policy, retry};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result, failure, gave_up};
-use crate::image::Registration;
-use crate::place::Place;
+use crate::region::RegionClients;
 
 /// What SSM checks a value against: only the id of an image that the account can see is taken.
 const IMAGE: &str = "aws:ec2:image";
@@ -39,55 +39,55 @@ pub fn latest(architecture: &str) -> String {
 ///
 /// # Errors
 /// When SSM refuses, or does not take the image.
-pub async fn promote(place: &Place, registration: &Registration, image: &str) -> Result<Vec<String>> {
+pub async fn promote(clients: &RegionClients, registration: &Registration, image: &str) -> Result<Vec<String>> {
     let architecture = &registration.architecture;
     let names = vec![of_image(architecture, &registration.name), latest(architecture)];
     for name in &names {
-        if value(place, name).await?.as_deref() != Some(image) {
-            put(place, name, image).await?;
-            taken(place, name, image).await?;
+        if value(clients, name).await?.as_deref() != Some(image) {
+            put(clients, name, image).await?;
+            taken(clients, name, image).await?;
         }
     }
     Ok(names)
 }
 
-async fn put(place: &Place, name: &str, image: &str) -> Result<()> {
+async fn put(clients: &RegionClients, name: &str, image: &str) -> Result<()> {
     let members = json!({ "Value": image, "Type": "String", "DataType": IMAGE, "Overwrite": true });
-    call(place, "PutParameter", name, members).await.map(|_| ())
+    call(clients, "PutParameter", name, members).await.map(|_| ())
 }
 
 /// A call about one parameter.
-async fn call(place: &Place, operation: &'static str, name: &str, mut members: Value) -> Result<Value> {
+async fn call(clients: &RegionClients, operation: &'static str, name: &str, mut members: Value) -> Result<Value> {
     members["Name"] = name.into();
-    let answer = place.ssm.call(operation, members).await;
-    answer.map_err(|source| Error::Aws { region: place.region.clone(), resource: name.to_owned(), source })
+    let answer = clients.ssm.call(operation, members).await;
+    answer.map_err(|source| Error::Aws { region: clients.region.clone(), resource: name.to_owned(), source })
 }
 
 /// Waits until a parameter names the image.
-async fn taken(place: &Place, name: &str, image: &str) -> Result<()> {
+async fn taken(clients: &RegionClients, name: &str, image: &str) -> Result<()> {
     retry(&format!("waiting until {name} is {image}"), TAKEN, || async {
-        match value(place, name).await.map_err(|error| failure(error, &[]))? {
-            Some(found) if found == image => Ok(()),
-            found => {
-                let found = found.unwrap_or_else(|| "not there".to_owned());
-                Err(Failure::Transient(Error::Wrong(format!("it is {found}"))))
+        match value(clients, name).await.map_err(|error| failure(error, &[]))? {
+            Some(current) if current == image => Ok(()),
+            current => {
+                let current = current.unwrap_or_else(|| "not there".to_owned());
+                Err(Failure::Transient(Error::Wrong(format!("it is {current}"))))
             }
         }
     })
     .await
     .map_err(gave_up(
-        &place.region,
+        &clients.region,
         "SSM takes only an image that is available, and only when the credentials have ec2:DescribeImages: see to that, then repeat",
     ))
 }
 
-/// A parameter's value.
+/// The value of a parameter, or `None` when there is no such parameter.
 ///
 /// # Errors
 /// When SSM cannot be asked.
-pub async fn value(place: &Place, name: &str) -> Result<Option<String>> {
-    match call(place, "GetParameter", name, json!({})).await {
-        Ok(found) => Ok(found["Parameter"]["Value"].as_str().map(str::to_owned)),
+pub async fn value(clients: &RegionClients, name: &str) -> Result<Option<String>> {
+    match call(clients, "GetParameter", name, json!({})).await {
+        Ok(answer) => Ok(answer["Parameter"]["Value"].as_str().map(str::to_owned)),
         Err(error) if error.is(&["ParameterNotFound", "ParameterVersionNotFound"]) => Ok(None),
         Err(error) => Err(error),
     }
@@ -97,8 +97,8 @@ pub async fn value(place: &Place, name: &str) -> Result<Option<String>> {
 ///
 /// # Errors
 /// When SSM refuses.
-pub async fn forget(place: &Place, name: &str) -> Result<()> {
-    match call(place, "DeleteParameter", name, json!({})).await {
+pub async fn forget(clients: &RegionClients, name: &str) -> Result<()> {
+    match call(clients, "DeleteParameter", name, json!({})).await {
         Err(error) if !error.is(&["ParameterNotFound"]) => Err(error),
         _ => Ok(()),
     }

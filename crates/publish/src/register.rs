@@ -6,17 +6,17 @@ use aws_sdk_ec2::types::{
     ArchitectureValues, BlockDeviceMapping, BootModeValues, EbsBlockDevice, Filter, Image, ImageState,
     ImdsSupportValues, ResourceType, Tag, TagSpecification, TpmSupportValues, VolumeType,
 };
+use futuswarm_image_format::Registration;
 use futuswarm_retry::{Failure, Policy, retry};
 
 use crate::error::{Error, Result, aws_on, failure, gave_up, incomplete};
-use crate::image::Registration;
-use crate::place::Place;
+use crate::region::RegionClients;
 
 /// EC2 is eventually consistent: an image that one endpoint shows may be unknown to the next for a while.
-const SIGHTINGS: u32 = 3;
-/// Between two sightings.
+const OBSERVATIONS: u32 = 3;
+/// Between two observations.
 const BETWEEN: Duration = Duration::from_millis(400);
-/// A registration is seen within seconds, a copy to another region within minutes.
+/// A registration is visible within seconds, a copy to another region within minutes.
 const VISIBLE: Policy = Policy {
     first: Duration::from_millis(300),
     cap: Duration::from_secs(10),
@@ -33,26 +33,26 @@ pub(crate) const DUPLICATE: &str = "InvalidAMIName.Duplicate";
 ///
 /// # Errors
 /// When EC2 cannot be asked.
-pub async fn find(place: &Place, name: &str) -> Result<Option<Image>> {
+pub async fn find(clients: &RegionClients, name: &str) -> Result<Option<Image>> {
     let filter = Filter::builder().name("name").values(name).build();
-    let found = place.ec2.describe_images().owners("self").include_disabled(true).filters(filter).send().await;
-    let found = found.map_err(aws_on(&place.region, "DescribeImages", name))?.images.unwrap_or_default();
+    let answer = clients.ec2.describe_images().owners("self").include_disabled(true).filters(filter).send().await;
+    let images = answer.map_err(aws_on(&clients.region, "DescribeImages", name))?.images.unwrap_or_default();
     // Names are unique within an account and region; a filter may match a pattern.
     let named = |image: &Image| image.name() == Some(name) && image.state() != Some(&ImageState::Deregistered);
-    Ok(found.into_iter().find(named))
+    Ok(images.into_iter().find(named))
 }
 
 /// The image that has a name of which EC2 has just said that it is taken; none if EC2 does not show it.
 ///
 /// # Errors
 /// When EC2 cannot be asked.
-pub(crate) async fn holder(place: &Place, name: &str) -> Result<Option<Image>> {
-    let found = retry(&format!("looking for {name}"), TAKEN, || async {
-        let found = find(place, name).await.map_err(|error| failure(error, &[]))?;
-        found.ok_or_else(|| Failure::Transient(Error::Wrong("no image is shown that has the name".to_owned())))
+pub(crate) async fn holder(clients: &RegionClients, name: &str) -> Result<Option<Image>> {
+    let holder = retry(&format!("looking for {name}"), TAKEN, || async {
+        let image = find(clients, name).await.map_err(|error| failure(error, &[]))?;
+        image.ok_or_else(|| Failure::Transient(Error::Wrong("no image is shown that has the name".to_owned())))
     })
     .await;
-    match found {
+    match holder {
         Ok(image) => Ok(Some(image)),
         Err(futuswarm_retry::Error::Exhausted { .. }) => Ok(None),
         Err(futuswarm_retry::Error::Permanent(error)) => Err(error),
@@ -60,8 +60,8 @@ pub(crate) async fn holder(place: &Place, name: &str) -> Result<Option<Image>> {
 }
 
 /// What to do about an image that will never be available, or is not now; nothing when it is, or is about to be.
-pub(crate) fn remedy(place: &Place, id: &str, image: &Image) -> Option<String> {
-    let region = &place.region;
+pub(crate) fn remedy(clients: &RegionClients, id: &str, image: &Image) -> Option<String> {
+    let region = &clients.region;
     let why = image.state_reason().and_then(|reason| reason.message());
     let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
     let away = format!("deregister it (`aws ec2 deregister-image --region {region} --image-id {id}`) and repeat");
@@ -80,7 +80,7 @@ pub(crate) fn remedy(place: &Place, id: &str, image: &Image) -> Option<String> {
 ///
 /// # Errors
 /// When EC2 refuses.
-pub async fn register(place: &Place, registration: &Registration, snapshot: &str) -> Result<String> {
+pub async fn register(clients: &RegionClients, registration: &Registration, snapshot: &str) -> Result<String> {
     let mappings = registration.block_device_mappings.iter().map(|mapping| {
         let volume = EbsBlockDevice::builder()
             .snapshot_id(snapshot)
@@ -90,7 +90,7 @@ pub async fn register(place: &Place, registration: &Registration, snapshot: &str
             .build();
         BlockDeviceMapping::builder().device_name(&mapping.device_name).ebs(volume).build()
     });
-    let registered = place
+    let registered = clients
         .ec2
         .register_image()
         .name(&registration.name)
@@ -107,18 +107,18 @@ pub async fn register(place: &Place, registration: &Registration, snapshot: &str
         .tag_specifications(tags(registration))
         .send()
         .await
-        .map_err(aws_on(&place.region, "RegisterImage", &format!("{} of {snapshot}", registration.name)));
+        .map_err(aws_on(&clients.region, "RegisterImage", &format!("{} of {snapshot}", registration.name)));
     match registered {
-        Ok(made) => made.image_id.ok_or_else(incomplete(&place.region, "RegisterImage", "ImageId")),
+        Ok(made) => made.image_id.ok_or_else(incomplete(&clients.region, "RegisterImage", "ImageId")),
         Err(error) if error.is(&[DUPLICATE]) => {
-            let found = holder(place, &registration.name).await?;
+            let holder = holder(clients, &registration.name).await?;
             let ours = |image: &Image| {
                 image
                     .block_device_mappings()
                     .iter()
                     .any(|mapping| mapping.ebs().and_then(|ebs| ebs.snapshot_id()) == Some(snapshot))
             };
-            found.filter(ours).and_then(|image| image.image_id).ok_or(error)
+            holder.filter(ours).and_then(|image| image.image_id).ok_or(error)
         }
         Err(error) => Err(error),
     }
@@ -130,33 +130,33 @@ pub(crate) fn tags(registration: &Registration) -> TagSpecification {
     TagSpecification::builder().resource_type(ResourceType::Image).set_tags(Some(tags.collect())).build()
 }
 
-/// Waits until an image was seen available three times in a row, each time by a client of its own.
+/// Waits until an image was observed available three times in a row, each time by a client of its own.
 ///
 /// # Errors
 /// When it fails or takes too long.
-pub async fn visible(place: &Place, id: &str) -> Result<Image> {
+pub async fn visible(clients: &RegionClients, id: &str) -> Result<Image> {
     retry(&format!("waiting until {id} is available"), VISIBLE, || async {
         let mut last = None;
-        for sighting in 0..SIGHTINGS {
-            if sighting > 0 {
+        for observation in 0..OBSERVATIONS {
+            if observation > 0 {
                 tokio::time::sleep(BETWEEN).await;
             }
-            last = Some(available(place, id).await?);
+            last = Some(available(clients, id).await?);
         }
-        last.ok_or_else(|| Failure::Transient(Error::Wrong("it was not looked for".to_owned())))
+        last.ok_or_else(|| Failure::Transient(Error::Wrong("it was not polled".to_owned())))
     })
     .await
-    .map_err(gave_up(&place.region, &format!("repeat: the next run finds {id} and carries on from here")))
+    .map_err(gave_up(&clients.region, &format!("repeat: the next run finds {id} and carries on from here")))
 }
 
-async fn available(place: &Place, id: &str) -> Result<Image, Failure<Error>> {
-    let found = place.fresh_ec2().describe_images().image_ids(id).send().await;
-    let found = found.map_err(aws_on(&place.region, "DescribeImages", id));
-    let found = found.map_err(|error| failure(error, &["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]))?;
-    let Some(image) = found.images.unwrap_or_default().pop() else {
+async fn available(clients: &RegionClients, id: &str) -> Result<Image, Failure<Error>> {
+    let answer = clients.fresh_ec2().describe_images().image_ids(id).send().await;
+    let answer = answer.map_err(aws_on(&clients.region, "DescribeImages", id));
+    let answer = answer.map_err(|error| failure(error, &["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]))?;
+    let Some(image) = answer.images.unwrap_or_default().pop() else {
         return Err(Failure::Transient(Error::Wrong("it is unknown".to_owned())));
     };
-    if let Some(remedy) = remedy(place, id, &image) {
+    if let Some(remedy) = remedy(clients, id, &image) {
         return Err(Failure::Permanent(Error::Refused(remedy)));
     }
     match image.state() {

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{Filter, Image, Snapshot, SnapshotState};
+use futuswarm_image_format::{DISK_TAG, FAMILY_TAG};
 use futuswarm_retry::{Policy, retry};
 use serde::Serialize;
 
-use crate::debris::{IN_USE, delete_snapshot};
+use crate::cleanup::{IN_USE, delete_snapshot};
 use crate::error::{Result, aws, aws_on, failure, gave_up};
-use crate::lease::{OLDEST_UPLOAD, age};
-use crate::place::Place;
+use crate::promote;
+use crate::references::{self, References};
+use crate::region::RegionClients;
+use crate::run_lock::{OLDEST_UPLOAD, age};
 use crate::snapshot::{self, tag};
-use crate::users::{self, Users};
-use crate::{DISK_TAG, FAMILY_TAG, promote};
 
 /// For a while after the deregistration EC2 takes a snapshot for one that an image has.
 const RELEASE: Policy = Policy {
@@ -24,14 +25,14 @@ const RELEASE: Policy = Policy {
     attempt: Duration::from_secs(70),
 };
 
-/// An image as it is listed.
+/// A registered image, as `--json` prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// Where.
+    /// For example `eu-west-1`.
     pub region: String,
-    /// Its id.
+    /// For example `ami-0123456789abcdef0`.
     pub image_id: String,
-    /// Its name.
+    /// Unique within the region.
     pub name: String,
     /// For example `available`.
     pub state: String,
@@ -39,9 +40,9 @@ pub struct Listed {
     pub architecture: String,
     /// When it was registered, RFC 3339.
     pub created: String,
-    /// SHA-256 of its disk.
+    /// SHA-256 of its disk in hexadecimal, from its tag; empty without one.
     pub disk_sha256: String,
-    /// Its snapshots.
+    /// Ids of the snapshots of all its volumes.
     pub snapshots: Vec<String>,
     /// Why it must stay: promoted, the instances and launch templates that use it, or whom it is shared with.
     pub in_use: Vec<String>,
@@ -51,23 +52,23 @@ pub struct Listed {
 ///
 /// # Errors
 /// When AWS cannot be asked.
-pub async fn list(place: &Place, family: &str) -> Result<Vec<Listed>> {
+pub async fn list(clients: &RegionClients, family: &str) -> Result<Vec<Listed>> {
     let filter = Filter::builder().name(format!("tag:{FAMILY_TAG}")).values(family).build();
     // One that is disabled has its snapshots nevertheless.
-    let ask = place.ec2.describe_images().owners("self").include_disabled(true).filters(filter);
+    let ask = clients.ec2.describe_images().owners("self").include_disabled(true).filters(filter);
     let mut pages = ask.into_paginator().send();
     let mut images = Vec::new();
     while let Some(page) = pages.next().await {
-        images.extend(page.map_err(aws(&place.region, "DescribeImages"))?.images.unwrap_or_default());
+        images.extend(page.map_err(aws(&clients.region, "DescribeImages"))?.images.unwrap_or_default());
     }
-    let mut users = users::of_images(place).await?;
+    let mut references = references::of_images(clients).await?;
     let architectures: BTreeSet<String> = images.iter().map(architecture).collect();
     for architecture in architectures {
-        if let Some(id) = promote::value(place, &promote::latest(&architecture)).await? {
-            users.entry(id).or_default().insert("promoted".to_owned());
+        if let Some(id) = promote::value(clients, &promote::latest(&architecture)).await? {
+            references.entry(id).or_default().insert("promoted".to_owned());
         }
     }
-    let mut listed: Vec<Listed> = images.iter().map(|image| describe(place, image, &users)).collect();
+    let mut listed: Vec<Listed> = images.iter().map(|image| describe(clients, image, &references)).collect();
     listed.sort_by(|a, b| (&b.created, &b.image_id).cmp(&(&a.created, &a.image_id)));
     Ok(listed)
 }
@@ -76,11 +77,11 @@ fn architecture(image: &Image) -> String {
     image.architecture().map(|value| value.as_str().to_owned()).unwrap_or_default()
 }
 
-fn describe(place: &Place, image: &Image, users: &Users) -> Listed {
+fn describe(clients: &RegionClients, image: &Image, references: &References) -> Listed {
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
     let volumes = image.block_device_mappings().iter().filter_map(|mapping| mapping.ebs());
     Listed {
-        region: place.region.clone(),
+        region: clients.region.clone(),
         image_id: text(image.image_id()),
         name: text(image.name()),
         state: text(image.state().map(|state| state.as_str())),
@@ -88,30 +89,30 @@ fn describe(place: &Place, image: &Image, users: &Users) -> Listed {
         created: text(image.creation_date()),
         disk_sha256: text(tag(image.tags(), DISK_TAG)),
         snapshots: volumes.filter_map(|volume| volume.snapshot_id().map(str::to_owned)).collect(),
-        in_use: users.get(image.image_id().unwrap_or_default()).into_iter().flatten().cloned().collect(),
+        in_use: references.get(image.image_id().unwrap_or_default()).into_iter().flatten().cloned().collect(),
     }
 }
 
 /// What may go, of images that are newest first: all beyond the newest `keep` of each architecture that nothing uses.
 #[must_use]
 pub fn choose(images: &[Listed], keep: usize) -> Vec<&Listed> {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let beyond = images.iter().filter(|image| {
-        let count = seen.entry(&image.architecture).or_default();
+        let count = counts.entry(&image.architecture).or_default();
         *count += 1;
         *count > keep
     });
     beyond.filter(|image| image.in_use.is_empty()).collect()
 }
 
-/// Notes whom those images are shared with that would go otherwise: whether somebody uses them there cannot be seen.
+/// Notes whom those images are shared with that would go otherwise: whether somebody uses them there cannot be known.
 ///
 /// # Errors
 /// When EC2 cannot be asked.
-pub async fn note_shares(place: &Place, images: &mut [Listed], keep: usize) -> Result<()> {
+pub async fn note_shares(clients: &RegionClients, images: &mut [Listed], keep: usize) -> Result<()> {
     let going: BTreeSet<String> = choose(images, keep).into_iter().map(|image| image.image_id.clone()).collect();
     for image in images.iter_mut().filter(|image| going.contains(&image.image_id)) {
-        let whom = users::shared(place, &image.image_id).await?;
+        let whom = references::shared(clients, &image.image_id).await?;
         image.in_use.extend(whom.into_iter().map(|whom| format!("shared with {whom}")));
     }
     Ok(())
@@ -122,13 +123,13 @@ pub async fn note_shares(place: &Place, images: &mut [Listed], keep: usize) -> R
 ///
 /// # Errors
 /// When EC2 cannot be asked.
-pub async fn orphans(place: &Place, family: &str, images: &[Listed]) -> Result<Vec<String>> {
+pub async fn orphans(clients: &RegionClients, family: &str, images: &[Listed]) -> Result<Vec<String>> {
     let used: BTreeSet<&String> = images.iter().flat_map(|image| &image.snapshots).collect();
     let old =
         |snapshot: &Snapshot| snapshot.start_time().map(DateTime::secs).is_some_and(|begun| age(begun) > OLDEST_UPLOAD);
-    let found = snapshot::of_family(place, family).await?;
-    let whole = found.iter().filter(|found| found.state() == Some(&SnapshotState::Completed) && old(found));
-    Ok(whole.filter_map(|found| found.snapshot_id().map(str::to_owned)).filter(|id| !used.contains(id)).collect())
+    let snapshots = snapshot::of_family(clients, family).await?;
+    let whole = snapshots.iter().filter(|one| one.state() == Some(&SnapshotState::Completed) && old(one));
+    Ok(whole.filter_map(|one| one.snapshot_id().map(str::to_owned)).filter(|id| !used.contains(id)).collect())
 }
 
 /// What a retirement has come to.
@@ -144,23 +145,25 @@ pub struct Outcome {
 
 /// Deregisters the images `going` of all `images` of a family in a region, then deletes the snapshots that no other one has, and
 /// the `orphans`. What cannot be done is noted and stops nothing: its tags name it, and the next run finds it.
-pub async fn retire(place: &Place, images: &[Listed], going: &[&Listed], orphans: &[String]) -> Outcome {
+pub async fn retire(clients: &RegionClients, images: &[Listed], going: &[&Listed], orphans: &[String]) -> Outcome {
     let mut outcome = Outcome::default();
     for image in going {
-        match deregister(place, image).await {
+        match deregister(clients, image).await {
             Ok(()) => drop(outcome.retired.insert(image.image_id.clone())),
             Err(error) => outcome.failures.push(error.to_string()),
         }
     }
     let (free, held) = snapshots_of(images, &outcome.retired);
-    outcome.kept.extend(held.into_iter().map(|(id, image)| format!("{}: {id}, which {image} has, too", place.region)));
+    outcome
+        .kept
+        .extend(held.into_iter().map(|(id, image)| format!("{}: {id}, which {image} has, too", clients.region)));
     for id in free {
-        if let Err(error) = delete_released(place, id).await {
+        if let Err(error) = delete_released(clients, id).await {
             outcome.failures.push(error.to_string());
         }
     }
     for id in orphans {
-        match delete_snapshot(place, id).await {
+        match delete_snapshot(clients, id).await {
             Ok(()) => {}
             // It is not of the family, or was registered a moment ago.
             Err(error) if error.is(&[IN_USE]) => outcome.kept.push(error.to_string()),
@@ -171,10 +174,10 @@ pub async fn retire(place: &Place, images: &[Listed], going: &[&Listed], orphans
 }
 
 /// Deregisters an image. Its parameter goes first, so that none is left that names an image that is gone.
-async fn deregister(place: &Place, image: &Listed) -> Result<()> {
-    promote::forget(place, &promote::of_image(&image.architecture, &image.name)).await?;
-    let gone = place.ec2.deregister_image().image_id(&image.image_id).send().await;
-    match gone.map_err(aws_on(&place.region, "DeregisterImage", &image.image_id)) {
+async fn deregister(clients: &RegionClients, image: &Listed) -> Result<()> {
+    promote::forget(clients, &promote::of_image(&image.architecture, &image.name)).await?;
+    let gone = clients.ec2.deregister_image().image_id(&image.image_id).send().await;
+    match gone.map_err(aws_on(&clients.region, "DeregisterImage", &image.image_id)) {
         Err(error) if !error.is(&["InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"]) => Err(error),
         _ => Ok(()),
     }
@@ -194,12 +197,12 @@ fn snapshots_of<'a>(
 }
 
 /// Deletes a snapshot whose image was deregistered a moment ago.
-async fn delete_released(place: &Place, id: &str) -> Result<()> {
+async fn delete_released(clients: &RegionClients, id: &str) -> Result<()> {
     retry(&format!("deleting {id}"), RELEASE, || async {
-        delete_snapshot(place, id).await.map_err(|error| failure(error, &[IN_USE]))
+        delete_snapshot(clients, id).await.map_err(|error| failure(error, &[IN_USE]))
     })
     .await
-    .map_err(gave_up(&place.region, "its image is gone: a later `cargo xtask image retire` deletes it"))
+    .map_err(gave_up(&clients.region, "its image is gone: a later `cargo xtask image retire` deletes it"))
 }
 
 #[cfg(test)]

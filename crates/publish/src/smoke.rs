@@ -7,24 +7,25 @@ use aws_sdk_ec2::types::{
     ShutdownBehavior, Tag, TagSpecification,
 };
 use base64::Engine as _;
+use futuswarm_image_format::FAMILY_TAG;
 use futuswarm_retry::{Failure, Policy, retry};
 
-use crate::debris::{Debris, NO_INSTANCE, Thing, terminate_new};
+use crate::UPLOAD_TAG;
+use crate::cleanup::{CleanupList, NO_INSTANCE, Resource, terminate_new};
 use crate::error::{Error, Result, aws_on, failure, gave_up, incomplete};
-use crate::lease::Lease;
-use crate::place::Place;
-use crate::{FAMILY_TAG, UPLOAD_TAG};
+use crate::region::RegionClients;
+use crate::run_lock::RunLock;
 
-/// What the agent says when it has reached the metadata service and found no user data: firmware, verified root, network and
+/// What the agent says when it has reached the metadata service and got no user data: firmware, verified root, network and
 /// agent work. (`crates/agent/src/identity.rs`; a test compares.)
 pub const AGENT_SAYS: &str = "the instance has no user data";
 
-/// How to boot.
+/// The instance of a smoke boot.
 #[derive(Debug, Clone)]
 pub struct Boot {
-    /// Where; the default VPC's own choice otherwise.
+    /// Its id; without one EC2 chooses from the default VPC.
     pub subnet: Option<String>,
-    /// On what.
+    /// For example `t3.small`.
     pub instance_type: String,
     /// How long it may take until the agent has spoken. EC2 shows a console late: minutes are usual.
     pub deadline: Duration,
@@ -34,24 +35,31 @@ pub struct Boot {
 ///
 /// # Errors
 /// When the instance cannot be started, ends, or says nothing within the deadline; its last words are in the message.
-pub async fn boot(place: &Place, image: &str, family: &str, boot: &Boot, lease: &Lease, debris: &Debris) -> Result<()> {
-    let instance = start(place, image, family, boot, lease).await?;
-    let thing = Thing::Instance(instance.clone());
-    debris.add(place, thing.clone());
-    let heard = listen(place, &instance, boot.deadline).await;
-    let ended = terminate_new(place, &instance).await;
+pub async fn boot(
+    clients: &RegionClients,
+    image: &str,
+    family: &str,
+    boot: &Boot,
+    lock: &RunLock,
+    cleanup: &CleanupList,
+) -> Result<()> {
+    let instance = start(clients, image, family, boot, lock).await?;
+    let resource = Resource::Instance(instance.clone());
+    cleanup.add(clients, resource.clone());
+    let heard = listen(clients, &instance, boot.deadline).await;
+    let ended = terminate_new(clients, &instance).await;
     if ended.is_ok() {
-        debris.keep(&thing);
+        cleanup.keep(&resource);
     }
     heard.and(ended)
 }
 
-async fn start(place: &Place, image: &str, family: &str, boot: &Boot, lease: &Lease) -> Result<String> {
-    let tags = [("Name", "futuswarm smoke boot"), (FAMILY_TAG, family), (UPLOAD_TAG, &lease.id)];
+async fn start(clients: &RegionClients, image: &str, family: &str, boot: &Boot, lock: &RunLock) -> Result<String> {
+    let tags = [("Name", "futuswarm smoke boot"), (FAMILY_TAG, family), (UPLOAD_TAG, &lock.id)];
     let tags = tags.map(|(key, value)| Tag::builder().key(key).value(value).build());
     let tags = TagSpecification::builder().resource_type(ResourceType::Instance).set_tags(Some(tags.to_vec())).build();
     let metadata = InstanceMetadataOptionsRequest::builder().http_tokens(HttpTokensState::Required).build();
-    let run = place
+    let run = clients
         .ec2
         .run_instances()
         .image_id(image)
@@ -65,12 +73,12 @@ async fn start(place: &Place, image: &str, family: &str, boot: &Boot, lease: &Le
         .tag_specifications(tags)
         .send()
         .await
-        .map_err(aws_on(&place.region, "RunInstances", image))?;
+        .map_err(aws_on(&clients.region, "RunInstances", image))?;
     let instance = run.instances().first().and_then(|instance| instance.instance_id()).map(str::to_owned);
-    instance.ok_or_else(incomplete(&place.region, "RunInstances", "InstanceId"))
+    instance.ok_or_else(incomplete(&clients.region, "RunInstances", "InstanceId"))
 }
 
-async fn listen(place: &Place, instance: &str, deadline: Duration) -> Result<()> {
+async fn listen(clients: &RegionClients, instance: &str, deadline: Duration) -> Result<()> {
     let policy = Policy {
         first: Duration::from_millis(500),
         cap: Duration::from_secs(10),
@@ -79,7 +87,7 @@ async fn listen(place: &Place, instance: &str, deadline: Duration) -> Result<()>
     };
     let words = std::cell::RefCell::new(String::new());
     let heard = retry(&format!("waiting for the agent on {instance}"), policy, || async {
-        let text = look(place, instance).await?;
+        let text = poll(clients, instance).await?;
         let heard = text.contains(AGENT_SAYS);
         if !text.is_empty() {
             words.replace(text);
@@ -92,18 +100,18 @@ async fn listen(place: &Place, instance: &str, deadline: Duration) -> Result<()>
     .await;
     let words = words.into_inner();
     let slow = "see its last words, or give it longer with --smoke-deadline";
-    match heard.map_err(gave_up(&place.region, slow)) {
+    match heard.map_err(gave_up(&clients.region, slow)) {
         Ok(()) => Ok(()),
         Err(error) => Err(Error::Wrong(format!("{error}; the agent never said {AGENT_SAYS:?}. {}", last(&words)))),
     }
 }
 
 /// The console as it is now, or, where the instance type cannot show that, as EC2 last took it down.
-async fn console(place: &Place, instance: &str) -> Result<String> {
-    let ask = |latest: bool| place.ec2.get_console_output().instance_id(instance).latest(latest).send();
-    let console = match ask(true).await.map_err(aws_on(&place.region, "GetConsoleOutput", instance)) {
+async fn console(clients: &RegionClients, instance: &str) -> Result<String> {
+    let ask = |latest: bool| clients.ec2.get_console_output().instance_id(instance).latest(latest).send();
+    let console = match ask(true).await.map_err(aws_on(&clients.region, "GetConsoleOutput", instance)) {
         Err(error) if error.is(&["UnsupportedOperation"]) => {
-            ask(false).await.map_err(aws_on(&place.region, "GetConsoleOutput", instance))?
+            ask(false).await.map_err(aws_on(&clients.region, "GetConsoleOutput", instance))?
         }
         other => other?,
     };
@@ -111,21 +119,21 @@ async fn console(place: &Place, instance: &str) -> Result<String> {
 }
 
 /// The console, once the instance runs.
-async fn look(place: &Place, instance: &str) -> Result<String, Failure<Error>> {
+async fn poll(clients: &RegionClients, instance: &str) -> Result<String, Failure<Error>> {
     // An instance that was just started may not be known everywhere.
     let early = |error| failure(error, &[NO_INSTANCE]);
-    let console = console(place, instance).await.map_err(early)?;
+    let console = console(clients, instance).await.map_err(early)?;
     let bytes = base64::engine::general_purpose::STANDARD.decode(console.split_whitespace().collect::<String>());
     let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
     if text.contains(AGENT_SAYS) {
         return Ok(text);
     }
-    let found = place.ec2.describe_instances().instance_ids(instance).send().await;
-    let found = found.map_err(aws_on(&place.region, "DescribeInstances", instance)).map_err(early)?;
-    let mut found = found.reservations().iter().flat_map(|reservation| reservation.instances());
-    match found.next().and_then(ended) {
+    let answer = clients.ec2.describe_instances().instance_ids(instance).send().await;
+    let answer = answer.map_err(aws_on(&clients.region, "DescribeInstances", instance)).map_err(early)?;
+    let mut instances = answer.reservations().iter().flat_map(|reservation| reservation.instances());
+    match instances.next().and_then(ended) {
         Some(why) => {
-            let message = format!("{}: {instance} ended before the agent spoke{why}. {}", place.region, last(&text));
+            let message = format!("{}: {instance} ended before the agent spoke{why}. {}", clients.region, last(&text));
             Err(Failure::Permanent(Error::Wrong(message)))
         }
         None => Ok(text),

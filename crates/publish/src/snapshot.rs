@@ -1,16 +1,17 @@
-//! Snapshots of ours in EC2: found by their tags, waited for, and marked when they were seen to be good.
+//! Snapshots of ours in EC2: listed by their tags, waited for, and marked when they were compared.
 
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{Filter, Snapshot, SnapshotState, Tag};
+use futuswarm_image_format::{DISK_TAG, FAMILY_TAG};
 use futuswarm_retry::{Failure, Policy, retry};
 
-use crate::debris::NO_SNAPSHOT;
+use crate::cleanup::NO_SNAPSHOT;
 use crate::error::{Error, Result, aws, aws_on, failure, gave_up};
-use crate::place::Place;
-use crate::{BLOCKS_TAG, DISK_TAG, FAMILY_TAG, PARENT_TAG, VERIFIED_TAG};
+use crate::region::RegionClients;
+use crate::{BLOCKS_TAG, PARENT_TAG, VERIFIED_TAG};
 
-/// EBS takes seconds for an image; minutes were seen when it is busy.
+/// EBS takes seconds for an image; minutes were observed when it is busy.
 const COMPLETION: Policy = Policy {
     first: Duration::from_millis(200),
     cap: Duration::from_secs(5),
@@ -20,7 +21,6 @@ const COMPLETION: Policy = Policy {
 /// A tag is there at once, or EC2 does not know the snapshot everywhere yet.
 const TAGGING: Policy = Policy { total: Duration::from_secs(60), ..COMPLETION };
 
-/// A tag's value.
 pub(crate) fn tag<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
     tags.iter().find(|tag| tag.key() == Some(key)).and_then(Tag::value)
 }
@@ -29,15 +29,15 @@ pub(crate) fn tag<'a>(tags: &'a [Tag], key: &str) -> Option<&'a str> {
 ///
 /// # Errors
 /// When EC2 cannot be asked.
-pub async fn of_family(place: &Place, family: &str) -> Result<Vec<Snapshot>> {
+pub async fn of_family(clients: &RegionClients, family: &str) -> Result<Vec<Snapshot>> {
     let filter = Filter::builder().name(format!("tag:{FAMILY_TAG}")).values(family).build();
-    let mut pages = place.ec2.describe_snapshots().owner_ids("self").filters(filter).into_paginator().send();
-    let mut found = Vec::new();
+    let mut pages = clients.ec2.describe_snapshots().owner_ids("self").filters(filter).into_paginator().send();
+    let mut snapshots = Vec::new();
     while let Some(page) = pages.next().await {
-        found.extend(page.map_err(aws(&place.region, "DescribeSnapshots"))?.snapshots.unwrap_or_default());
+        snapshots.extend(page.map_err(aws(&clients.region, "DescribeSnapshots"))?.snapshots.unwrap_or_default());
     }
-    found.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.start_time().map(|time| time.as_nanos())));
-    Ok(found)
+    snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.start_time().map(|time| time.as_nanos())));
+    Ok(snapshots)
 }
 
 /// Whether a snapshot is complete and known to be what its tags say: its upload was checksummed as a whole, or it began as another
@@ -58,40 +58,40 @@ pub(crate) fn has_disk(snapshot: &Snapshot, disk_sha256: &str, blocks: &str) -> 
 ///
 /// # Errors
 /// When EC2 refuses.
-pub async fn mark_verified(place: &Place, id: &str) -> Result<()> {
+pub async fn mark_verified(clients: &RegionClients, id: &str) -> Result<()> {
     let verified = Tag::builder().key(VERIFIED_TAG).value("true").build();
     retry(&format!("tagging {id}"), TAGGING, || async {
-        let tagged = place.ec2.create_tags().resources(id).tags(verified.clone()).send().await;
-        tagged.map_err(aws_on(&place.region, "CreateTags", id)).map_err(|error| failure(error, &[NO_SNAPSHOT]))
+        let tagged = clients.ec2.create_tags().resources(id).tags(verified.clone()).send().await;
+        tagged.map_err(aws_on(&clients.region, "CreateTags", id)).map_err(|error| failure(error, &[NO_SNAPSHOT]))
     })
     .await
     .map(|_| ())
-    .map_err(gave_up(&place.region, "repeat"))
+    .map_err(gave_up(&clients.region, "repeat"))
 }
 
 /// Waits until a snapshot is completed.
 ///
 /// # Errors
 /// When it fails or takes too long.
-pub async fn completed(place: &Place, id: &str) -> Result<()> {
+pub async fn completed(clients: &RegionClients, id: &str) -> Result<()> {
     retry(&format!("waiting until {id} is completed"), COMPLETION, || async {
-        let found = place.ec2.describe_snapshots().snapshot_ids(id).send().await;
-        let found = found.map_err(aws_on(&place.region, "DescribeSnapshots", id));
-        // A snapshot that was just made may not be seen everywhere.
-        let found = found.map_err(|error| failure(error, &[NO_SNAPSHOT]))?;
-        let snapshot = found.snapshots().first();
+        let answer = clients.ec2.describe_snapshots().snapshot_ids(id).send().await;
+        let answer = answer.map_err(aws_on(&clients.region, "DescribeSnapshots", id));
+        // A snapshot that was just made may not be visible everywhere.
+        let answer = answer.map_err(|error| failure(error, &[NO_SNAPSHOT]))?;
+        let snapshot = answer.snapshots().first();
         match snapshot.and_then(Snapshot::state) {
             Some(SnapshotState::Completed) => Ok(()),
             Some(SnapshotState::Error) => {
                 let why = snapshot.and_then(Snapshot::state_message).unwrap_or("EBS does not say why").to_owned();
-                let message = format!("{}: the snapshot {id} failed: {why}; repeat, a new one is made", place.region);
+                let message = format!("{}: the snapshot {id} failed: {why}; repeat, a new one is made", clients.region);
                 Err(Failure::Permanent(Error::Wrong(message)))
             }
             _ => Err(Failure::Transient(Error::Wrong("it is pending".to_owned()))),
         }
     })
     .await
-    .map_err(gave_up(&place.region, "EBS is slow there now: repeat later, a new snapshot is made"))
+    .map_err(gave_up(&clients.region, "EBS is slow there now: repeat later, a new snapshot is made"))
 }
 
 #[cfg(test)]

@@ -1,60 +1,60 @@
 //! Comparing an image, field by field, with what it should have been registered with.
 
 use aws_sdk_ec2::types::Image;
+use futuswarm_image_format::Registration;
 use serde::Serialize;
 
-use crate::image::Registration;
 use crate::snapshot::tag;
 
-/// One field.
+/// The comparison of one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// Its name in the API.
+    /// The API's name of it; tags are `tag KEY`.
     pub field: String,
-    /// What it should be.
-    pub wanted: String,
-    /// What it is; empty when EC2 does not say.
-    pub found: String,
+    /// What was baked.
+    pub desired: String,
+    /// What EC2 answers; empty when EC2 does not say.
+    pub observed: String,
     /// Whether the two are the same.
     pub good: bool,
 }
 
 /// Compares an image with its registration.
 #[must_use]
-pub fn compare(image: &Image, wanted: &Registration) -> Vec<Check> {
+pub fn compare(image: &Image, desired: &Registration) -> Vec<Check> {
     let mut checks = Vec::new();
-    let mut check = |field: &str, wanted: &str, found: Option<&str>| {
-        let (wanted, found) = (wanted.to_owned(), found.unwrap_or_default().to_owned());
-        checks.push(Check { field: field.to_owned(), good: wanted == found, wanted, found });
+    let mut check = |field: &str, desired: &str, observed: Option<&str>| {
+        let (desired, observed) = (desired.to_owned(), observed.unwrap_or_default().to_owned());
+        checks.push(Check { field: field.to_owned(), good: desired == observed, desired, observed });
     };
     check("State", "available", image.state().map(|state| state.as_str()));
-    check("Name", &wanted.name, image.name());
-    check("Description", &wanted.description, image.description());
-    check("Architecture", &wanted.architecture, image.architecture().map(|value| value.as_str()));
-    check("VirtualizationType", &wanted.virtualization_type, image.virtualization_type().map(|value| value.as_str()));
-    check("RootDeviceName", &wanted.root_device_name, image.root_device_name());
+    check("Name", &desired.name, image.name());
+    check("Description", &desired.description, image.description());
+    check("Architecture", &desired.architecture, image.architecture().map(|value| value.as_str()));
+    check("VirtualizationType", &desired.virtualization_type, image.virtualization_type().map(|value| value.as_str()));
+    check("RootDeviceName", &desired.root_device_name, image.root_device_name());
     check("RootDeviceType", "ebs", image.root_device_type().map(|value| value.as_str()));
     check(
         "EnaSupport",
-        &wanted.ena_support.to_string(),
+        &desired.ena_support.to_string(),
         image.ena_support().map(|yes| if yes { "true" } else { "false" }),
     );
-    check("SriovNetSupport", wanted.sriov_net_support.as_deref().unwrap_or_default(), image.sriov_net_support());
-    check("BootMode", wanted.boot_mode.as_deref().unwrap_or_default(), image.boot_mode().map(|value| value.as_str()));
+    check("SriovNetSupport", desired.sriov_net_support.as_deref().unwrap_or_default(), image.sriov_net_support());
+    check("BootMode", desired.boot_mode.as_deref().unwrap_or_default(), image.boot_mode().map(|value| value.as_str()));
     check(
         "TpmSupport",
-        wanted.tpm_support.as_deref().unwrap_or_default(),
+        desired.tpm_support.as_deref().unwrap_or_default(),
         image.tpm_support().map(|value| value.as_str()),
     );
     check(
         "ImdsSupport",
-        wanted.imds_support.as_deref().unwrap_or_default(),
+        desired.imds_support.as_deref().unwrap_or_default(),
         image.imds_support().map(|value| value.as_str()),
     );
-    for mapping in &wanted.block_device_mappings {
-        let mut found = image.block_device_mappings().iter();
-        let found = found.find(|found| found.device_name() == Some(mapping.device_name.as_str()));
-        let volume = found.and_then(|found| found.ebs());
+    for mapping in &desired.block_device_mappings {
+        let mut mappings = image.block_device_mappings().iter();
+        let registered = mappings.find(|registered| registered.device_name() == Some(mapping.device_name.as_str()));
+        let volume = registered.and_then(|registered| registered.ebs());
         let field = |name: &str| format!("{}.{name}", mapping.device_name);
         let snapshot = volume.and_then(|volume| volume.snapshot_id()).filter(|id| id.starts_with("snap-"));
         check(&field("SnapshotId"), mapping.ebs.snapshot_id.as_deref().or(snapshot).unwrap_or("a snapshot"), snapshot);
@@ -70,12 +70,12 @@ pub fn compare(image: &Image, wanted: &Registration) -> Vec<Check> {
     }
     check(
         "BlockDeviceMappings",
-        &wanted.block_device_mappings.len().to_string(),
+        &desired.block_device_mappings.len().to_string(),
         Some(&image.block_device_mappings().len().to_string()),
     );
     // An image that anybody may start can be read by anybody.
     check("Public", "false", Some(if image.public() == Some(true) { "true" } else { "false" }));
-    for known in wanted.tags() {
+    for known in desired.tags() {
         check(&format!("tag {}", known.key), &known.value, tag(image.tags(), &known.key));
     }
     checks
@@ -86,7 +86,7 @@ mod tests {
     use aws_sdk_ec2::types::{BlockDeviceMapping, BootModeValues, EbsBlockDevice, ImageState};
 
     use super::*;
-    use crate::image::tests::registration;
+    use crate::image::tests::manifest;
 
     #[test]
     fn every_field_that_differs_is_named() {
@@ -98,7 +98,8 @@ mod tests {
             .public(true)
             .block_device_mappings(BlockDeviceMapping::builder().device_name("/dev/xvda").ebs(volume).build())
             .build();
-        let checks = compare(&image, &registration());
+        let desired = Registration { tpm_support: Some("v2.0".to_owned()), ..manifest().registration() };
+        let checks = compare(&image, &desired);
         let good = |field: &str| checks.iter().find(|check| check.field == field).unwrap().good;
         for field in ["Name", "State", "/dev/xvda.SnapshotId", "/dev/xvda.DeleteOnTermination", "BlockDeviceMappings"] {
             assert!(good(field), "{field}");
@@ -115,6 +116,6 @@ mod tests {
             assert!(!good(field), "{field}");
         }
         let boot = checks.iter().find(|check| check.field == "BootMode").unwrap();
-        assert_eq!((boot.wanted.as_str(), boot.found.as_str()), ("uefi", "legacy-bios"));
+        assert_eq!((boot.desired.as_str(), boot.observed.as_str()), ("uefi", "legacy-bios"));
     }
 }

@@ -1,14 +1,18 @@
-//! One backoff and one waiter for every call that leaves the process.
+//! One backoff for calls that leave the process: how long to wait between attempts, and a loop of attempts.
 //!
 //! Delays use *full jitter*: a uniform choice between zero and a ceiling that doubles up to a cap. Many nodes that start
 //! at the same moment then spread out instead of meeting again at every attempt
 //! (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>).
+
+mod backoff;
 
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+pub use backoff::{Backoff, without_request_id};
 
 /// How long to keep trying and how fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,14 +28,6 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// For calls to a control plane that answers in milliseconds when it is well.
-    pub const API: Self = Self {
-        first: Duration::from_millis(200),
-        cap: Duration::from_secs(5),
-        total: Duration::from_secs(30),
-        attempt: Duration::from_secs(10),
-    };
-
     /// The ceiling of the delay after `attempt` failures (counted from zero).
     #[must_use]
     pub fn ceiling(&self, attempt: u32) -> Duration {
@@ -46,7 +42,7 @@ impl Policy {
     }
 }
 
-/// The end of patience.
+/// Why [`retry`] gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E: Display> {
     /// The operation said that trying again is of no use.
@@ -55,11 +51,11 @@ pub enum Error<E: Display> {
     /// The time is up; the last failure is kept.
     #[error("{what}: gave up after {attempts} attempts in {}: {last}", seconds(.elapsed))]
     Exhausted {
-        /// What was tried.
+        /// The operation, in words.
         what: String,
-        /// How often.
+        /// Attempts, the first included.
         attempts: u32,
-        /// For how long.
+        /// Since the first attempt began.
         elapsed: Duration,
         /// The last failure, in words.
         last: String,
@@ -110,29 +106,6 @@ where
         }
         tokio::time::sleep(delay).await;
     }
-}
-
-/// Polls `probe` until it answers `Ok(Some(_))`, fails for good, or the policy's time is up.
-///
-/// `Ok(None)` and `Err(Failure::Transient(_))` both mean "not yet".
-pub async fn wait_for<T, E, F, Fut>(what: &str, policy: Policy, mut probe: F) -> Result<T, Error<String>>
-where
-    E: Display,
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<Option<T>, Failure<E>>>,
-{
-    retry(what, policy, || {
-        let probe = probe();
-        async move {
-            match probe.await {
-                Ok(Some(value)) => Ok(value),
-                Ok(None) => Err(Failure::Transient("not yet".to_owned())),
-                Err(Failure::Transient(error)) => Err(Failure::Transient(error.to_string())),
-                Err(Failure::Permanent(error)) => Err(Failure::Permanent(error.to_string())),
-            }
-        }
-    })
-    .await
 }
 
 #[cfg(test)]
@@ -200,17 +173,5 @@ mod tests {
         let result: Result<(), Error<&str>> = retry("read the token", POLICY, std::future::pending).await;
         assert!(result.unwrap_err().to_string().ends_with("no answer within 2.0 s"));
         assert!(started.elapsed() <= POLICY.total + POLICY.attempt);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_not_ready_is_polled() {
-        let mut calls = 0;
-        let result = wait_for::<_, String, _, _>("the page", POLICY, || {
-            calls += 1;
-            let ready = (calls == 3).then_some("up");
-            async move { Ok(ready) }
-        })
-        .await;
-        assert_eq!(result.unwrap(), "up");
     }
 }

@@ -87,7 +87,7 @@ fn subnets(root: &mut Table, network: &Network) {
         root.wrong_below("network.cidr", message);
         return;
     }
-    let mut seen: Vec<(&str, Ipv4Net)> = Vec::new();
+    let mut earlier: Vec<(&str, Ipv4Net)> = Vec::new();
     for (key, list) in [("public_subnets", &network.public_subnets), ("private_subnets", &network.private_subnets)] {
         let dotted = format!("network.{key}");
         if list.len() != network.zones.len() {
@@ -108,10 +108,10 @@ fn subnets(root: &mut Table, network: &Network) {
                     format!("{subnet} is smaller than EC2's smallest subnet, a /{LONGEST_SUBNET_PREFIX}"),
                 );
             }
-            if let Some((other_key, other)) = seen.iter().find(|(_, other)| overlap(*other, *subnet)) {
+            if let Some((other_key, other)) = earlier.iter().find(|(_, other)| overlap(*other, *subnet)) {
                 root.wrong_below(&dotted, format!("{subnet} overlaps with {other} of {other_key}"));
             }
-            seen.push((key, *subnet));
+            earlier.push((key, *subnet));
         }
     }
 }
@@ -121,12 +121,12 @@ fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
 }
 
 fn zones(root: &mut Table, network: &Network, region: Option<&str>) {
-    let mut seen = BTreeSet::new();
+    let mut earlier = BTreeSet::new();
     for zone in &network.zones {
         if let Some(problem) = region.and_then(|region| zone_problem(zone, region)) {
             root.wrong_below("network.zones", problem);
         }
-        if !seen.insert(zone) {
+        if !earlier.insert(zone) {
             root.wrong_below("network.zones", format!("the zone {zone:?} is there twice"));
         }
     }
@@ -158,17 +158,17 @@ fn is_most_of_the_internet(networks: &[Ipv4Net]) -> bool {
 
 /// Networks that nodes must be able to tell apart: every pair of them.
 fn overlaps(root: &mut Table, draft: &Draft, vpc: Ipv4Net) {
-    let mut seen: Vec<(String, Ipv4Net)> = vec![("network.cidr".to_owned(), vpc)];
+    let mut earlier: Vec<(String, Ipv4Net)> = vec![("network.cidr".to_owned(), vpc)];
     if let Some(swarm) = &draft.swarm {
-        seen.push(("swarm.address_pool".to_owned(), swarm.address_pool));
-        seen.push(("swarm.bridge_pool".to_owned(), swarm.bridge_pool));
+        earlier.push(("swarm.address_pool".to_owned(), swarm.address_pool));
+        earlier.push(("swarm.bridge_pool".to_owned(), swarm.bridge_pool));
     }
     for (name, peering) in draft.peering.iter().flatten() {
-        seen.push((format!("peering.{name}.cidr"), peering.cidr));
+        earlier.push((format!("peering.{name}.cidr"), peering.cidr));
     }
-    for (index, (key, cidr)) in seen.iter().enumerate() {
+    for (index, (key, cidr)) in earlier.iter().enumerate() {
         unusable(root, key, *cidr);
-        if let Some((other, taken)) = seen[..index].iter().find(|(_, taken)| overlap(*taken, *cidr)) {
+        if let Some((other, taken)) = earlier[..index].iter().find(|(_, taken)| overlap(*taken, *cidr)) {
             let message = format!(
                 "{cidr} overlaps with {taken} of {other}; nodes and containers could not tell their addresses apart"
             );

@@ -33,8 +33,8 @@ impl Architecture {
     #[must_use]
     pub fn of(instance_type: &str) -> Self {
         let family = instance_type.split('.').next().unwrap_or_default();
-        let behind = family.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
-        let options = behind.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        let generation = family.trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+        let options = generation.trim_start_matches(|digit: char| digit.is_ascii_digit());
         if family == "a1" || options.split('-').next().is_some_and(|options| options.contains('g')) {
             Self::Arm64
         } else {

@@ -26,16 +26,16 @@ pub struct Spec {
     /// The AWS account that it belongs to; any other is refused.
     #[serde(default)]
     pub account: Option<String>,
-    /// AWS region.
+    /// For example `eu-west-1`.
     pub region: String,
     /// Domain below which services live, behind the single sign-on.
     pub domain: String,
     /// Domain below which services live that are open to everybody.
     #[serde(default)]
     pub open_domain: Option<String>,
-    /// Addresses.
+    /// The VPC and its subnets.
     pub network: Network,
-    /// Overlay networks.
+    /// Address pools of the Docker Swarm.
     pub swarm: Swarm,
     /// Who may log in to nodes.
     pub ssh: Ssh,
@@ -46,7 +46,7 @@ pub struct Spec {
     /// The PostgreSQL server of the apps.
     #[serde(default)]
     pub rds: Option<Rds>,
-    /// The directory of users.
+    /// Where the accounts of users are.
     #[serde(default)]
     pub ldap: Option<Ldap>,
     /// Other VPCs, by a name of their own.
@@ -60,10 +60,10 @@ pub struct Spec {
     pub local: Local,
 }
 
-/// The VPC.
+/// The VPC that the cluster makes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
-    /// All its addresses.
+    /// The VPC's CIDR block.
     pub cidr: Ipv4Net,
     /// Availability zones, in order; each gets a public and a private subnet.
     pub zones: Vec<String>,
@@ -73,18 +73,18 @@ pub struct Network {
     pub private_subnets: Vec<Ipv4Net>,
 }
 
-/// The Swarm's overlay networks.
+/// Address pools of Docker networks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Swarm {
-    /// The pool they are taken from.
+    /// The pool of overlay networks (`default-addr-pool` of `docker swarm init`).
     pub address_pool: Ipv4Net,
-    /// Prefix length of each.
+    /// Prefix length of one overlay network.
     pub address_pool_mask: u8,
     /// The pool that a node's own bridges are taken from (`docker0`, `docker_gwbridge`, the edge's), by networks of /24.
     pub bridge_pool: Ipv4Net,
 }
 
-/// Logging in to nodes.
+/// SSH access to nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ssh {
     /// Networks from which nodes accept SSH; nobody from outside when there are none.
@@ -94,7 +94,7 @@ pub struct Ssh {
     pub public_key: Option<String>,
 }
 
-/// Nodes that are alike.
+/// Nodes of one Auto Scaling group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Their part in the Swarm.
@@ -111,7 +111,7 @@ pub struct Group {
     pub zones: Vec<String>,
     /// Whether spot instances are used, which AWS may take back within two minutes.
     pub spot: bool,
-    /// Swarm labels.
+    /// Node labels of the Swarm.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -123,11 +123,11 @@ impl Group {
     }
 }
 
-/// Kinds of load balancer.
+/// AWS's product behind the load balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BalancerKind {
-    /// Application Load Balancer.
+    /// Application Load Balancer (API `elasticloadbalancingv2`).
     Application,
     /// Classic Load Balancer, as Futuswarm had at first.
     Classic,
@@ -137,16 +137,16 @@ pub enum BalancerKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlainHttp {
-    /// Sends browsers to HTTPS.
+    /// Answers 301 to HTTPS.
     Redirect,
-    /// Serves it like HTTPS.
+    /// Forwards it to the nodes like HTTPS.
     Forward,
 }
 
-/// The load balancer.
+/// The load balancer in front of the nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadBalancer {
-    /// Its kind.
+    /// Which of the two products.
     pub kind: BalancerKind,
     /// Whether it has private addresses only.
     pub internal: bool,
@@ -158,14 +158,14 @@ pub struct LoadBalancer {
     pub idle_timeout_seconds: u32,
 }
 
-/// The PostgreSQL server.
+/// The PostgreSQL server of the apps, in RDS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rds {
-    /// RDS instance class.
+    /// For example `db.t4g.small`.
     pub instance_class: String,
     /// Size of its volume in GiB.
     pub storage_gib: u32,
-    /// Major version of PostgreSQL.
+    /// Major version of PostgreSQL, for example `17`.
     pub engine_version: String,
     /// Whether a second one in another zone takes over.
     pub multi_az: bool,
@@ -175,7 +175,7 @@ pub struct Rds {
     pub deletion_protection: bool,
 }
 
-/// The directory of users.
+/// Where the accounts of users are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ldap {
     /// For example `ldaps://ldap.example.com`.
@@ -187,9 +187,9 @@ pub struct Ldap {
 /// Another VPC that nodes can reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peering {
-    /// Its id.
+    /// For example `vpc-0123456789abcdef0`.
     pub vpc: String,
-    /// Its addresses.
+    /// The other VPC's CIDR block.
     pub cidr: Ipv4Net,
     /// Its account, when it is another one.
     pub account: Option<String>,
@@ -204,15 +204,15 @@ pub struct Peering {
 /// How long things are kept, in days.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// Older versions of configuration.
+    /// For noncurrent versions of objects of the configuration.
     pub versions_days: u32,
-    /// Backups.
+    /// For what is below `backup/`.
     pub backup_days: u32,
-    /// The audit log.
+    /// For what is below `audit/`.
     pub audit_days: u32,
 }
 
-/// The local cloud.
+/// Settings that only the local cloud reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Local {
     /// Loopback port of the AWS API.

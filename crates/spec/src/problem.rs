@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One problem.
+/// What is wrong with one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Line, counted from 1.

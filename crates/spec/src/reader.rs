@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use ipnet::Ipv4Net;
-use toml_edit::{Document, Item, TableLike, Value};
+use toml_edit::{Document, Item, Key, TableLike};
 
 use crate::problem::Problems;
 use crate::value::{as_network, describe, in_quotes, is_name};
@@ -17,7 +18,7 @@ const SIMILAR: f64 = 0.75;
 pub(crate) struct Table {
     /// Dotted path of the table, empty for the root.
     path: String,
-    /// Line of its header.
+    /// Line of its header, counted from 1.
     line: usize,
     entries: BTreeMap<String, Entry>,
     known: Vec<String>,
@@ -26,6 +27,7 @@ pub(crate) struct Table {
     /// What was asked for inside this table's tables, by dotted paths.
     inner_known: Vec<String>,
     problems: Problems,
+    lines: Lines,
 }
 
 struct Entry {
@@ -33,45 +35,46 @@ struct Entry {
     item: Item,
 }
 
-/// Where lines begin, to turn offsets into line numbers.
-struct Lines<'a>(&'a str);
+/// The file's text, to turn offsets into line numbers.
+#[derive(Clone)]
+struct Lines(Rc<str>);
 
-impl Lines<'_> {
+impl Lines {
     fn of(&self, offset: usize) -> usize {
         self.0.as_bytes()[..offset.min(self.0.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+
+    /// The line of a key; of the table's, `line`, when toml_edit knows no better.
+    fn of_key(&self, table: &dyn TableLike, key: &str, line: usize) -> usize {
+        let span = table.key(key).and_then(Key::span).or_else(|| table.get(key)?.span());
+        span.map_or(line, |span| self.of(span.start))
     }
 }
 
 impl Table {
     /// Parses a file.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Problems> {
-        let lines = Lines(text);
+        let lines = Lines(text.into());
         let document = Document::parse(text.to_owned()).map_err(|error| {
             let mut problems = Problems::of(file);
             let line = error.span().map_or(1, |span| lines.of(span.start));
             problems.add(line, "", format!("this is not TOML: {}", error.message().replace('\n', ", ")));
             problems
         })?;
-        Ok(Self::new(file, String::new(), 1, document.as_table(), &lines))
+        Ok(Self::new(file, String::new(), 1, document.as_table(), lines))
     }
 
-    fn new(file: &str, path: String, line: usize, table: &dyn TableLike, lines: &Lines<'_>) -> Self {
-        let entries = table
-            .iter()
-            .map(|(key, item)| {
-                let span = table.key(key).and_then(|key| key.span()).or_else(|| item.span());
-                let entry = Entry { line: span.map_or(line, |span| lines.of(span.start)), item: numbered(item, lines) };
-                (key.to_owned(), entry)
-            })
-            .collect();
+    fn new(file: &str, path: String, line: usize, table: &dyn TableLike, lines: Lines) -> Self {
+        let entry = |key, item: &Item| Entry { line: lines.of_key(table, key, line), item: item.clone() };
         Self {
             path,
             line,
-            entries,
+            entries: table.iter().map(|(key, item)| (key.to_owned(), entry(key, item))).collect(),
             known: Vec::new(),
             inner_lines: BTreeMap::new(),
             inner_known: Vec::new(),
             problems: Problems::of(file),
+            lines,
         }
     }
 
@@ -116,8 +119,8 @@ impl Table {
         item
     }
 
-    fn mistyped(&mut self, key: &str, what: &str, found: &Item) {
-        self.wrong(key, format!("{what} is needed, but {} is there", describe(found)));
+    fn mistyped(&mut self, key: &str, what: &str, actual: &Item) {
+        self.wrong(key, format!("{what} is needed, but {} is there", describe(actual)));
     }
 
     /// A string that `check` accepts; its error says what is needed.
@@ -209,11 +212,11 @@ impl Table {
     pub(crate) fn choice<T: Copy>(&mut self, key: &str, default: Option<T>, choices: &[(&str, T)]) -> Option<T> {
         let what = choices.iter().map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(" or ");
         let Some(item) = self.item(key, default.is_none(), &what) else { return default };
-        let found = item.as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
-        if found.is_none() {
+        let choice = item.as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
+        if choice.is_none() {
             self.mistyped(key, &what, &item);
         }
-        found.map(|(_, value)| *value)
+        choice.map(|(_, value)| *value)
     }
 
     /// An IPv4 network.
@@ -274,7 +277,7 @@ impl Table {
                     pairs.insert(name.to_owned(), text.to_owned());
                 }
                 None => {
-                    let line = line_mark(value).unwrap_or_else(|| self.line_of(key));
+                    let line = self.lines.of_key(table, name, self.line_of(key));
                     let path = self.dotted(&format!("{key}.{name}"));
                     self.problems.add(
                         line,
@@ -320,10 +323,10 @@ impl Table {
             self.mistyped(key, what, &item);
             return None;
         };
-        let mut found = BTreeMap::new();
+        let mut tables = BTreeMap::new();
         let mut whole = true;
         for (name, inner) in outer.iter() {
-            let line = line_mark(inner).unwrap_or_else(|| self.line_of(key));
+            let line = self.lines.of_key(outer, name, self.line_of(key));
             let path = self.dotted(&format!("{key}.{name}"));
             if !is_name(name) {
                 self.problems.add(
@@ -335,16 +338,16 @@ impl Table {
             }
             match self.read_inside(key, path, line, inner, |table| read(name, table)) {
                 Some(value) => {
-                    found.insert(name.to_owned(), value);
+                    tables.insert(name.to_owned(), value);
                 }
                 None => whole = false,
             }
         }
-        if required && found.is_empty() && whole {
+        if required && tables.is_empty() && whole {
             self.wrong(key, format!("{what} is needed"));
             whole = false;
         }
-        whole.then_some(found)
+        whole.then_some(tables)
     }
 
     fn read_inside<T>(
@@ -359,21 +362,7 @@ impl Table {
             self.mistyped(key, "a table", item);
             return None;
         };
-        let entries = table
-            .iter()
-            .map(|(name, inner)| {
-                (name.to_owned(), Entry { line: line_mark(inner).unwrap_or(line), item: inner.clone() })
-            })
-            .collect();
-        let mut inner = Self {
-            path,
-            line,
-            entries,
-            known: Vec::new(),
-            inner_lines: BTreeMap::new(),
-            inner_known: Vec::new(),
-            problems: Problems::of(&self.problems.file),
-        };
+        let mut inner = Self::new(&self.problems.file, path, line, table, self.lines.clone());
         let value = read(&mut inner);
         self.inner_lines.insert(inner.path.clone(), line);
         for (name, entry) in &inner.entries {
@@ -411,56 +400,4 @@ impl Table {
         }
         std::mem::replace(&mut self.problems, Problems::of(""))
     }
-}
-
-/// A copy of an item in which every value carries its line. `toml_edit` forgets spans when an item is cloned out of its
-/// document, so the line travels in the decoration that nobody prints.
-fn numbered(item: &Item, lines: &Lines<'_>) -> Item {
-    let mark = |span: Option<std::ops::Range<usize>>| span.map(|span| lines.of(span.start).to_string());
-    match item {
-        Item::Value(value) => Item::Value(numbered_value(value, lines)),
-        Item::Table(table) => {
-            let mut copy = toml_edit::Table::new();
-            for (key, inner) in table.iter() {
-                let line = mark(table.key(key).and_then(|key| key.span()).or_else(|| inner.span()));
-                let mut inner = numbered(inner, lines);
-                set_mark(&mut inner, line);
-                copy.insert(key, inner);
-            }
-            Item::Table(copy)
-        }
-        other => other.clone(),
-    }
-}
-
-fn numbered_value(value: &Value, lines: &Lines<'_>) -> Value {
-    let Value::InlineTable(table) = value else { return value.clone() };
-    let mut copy = toml_edit::InlineTable::new();
-    for (key, inner) in table.iter() {
-        let line = table.key(key).and_then(|key| key.span()).map(|span| lines.of(span.start).to_string());
-        let mut item = Item::Value(numbered_value(inner, lines));
-        set_mark(&mut item, line);
-        if let Item::Value(value) = item {
-            copy.insert(key, value);
-        }
-    }
-    Value::InlineTable(copy)
-}
-
-fn set_mark(item: &mut Item, line: Option<String>) {
-    let Some(line) = line else { return };
-    match item {
-        Item::Value(value) => value.decor_mut().set_suffix(line),
-        Item::Table(table) => table.decor_mut().set_suffix(line),
-        _ => {}
-    }
-}
-
-fn line_mark(item: &Item) -> Option<usize> {
-    let decor = match item {
-        Item::Value(value) => value.decor(),
-        Item::Table(table) => table.decor(),
-        _ => return None,
-    };
-    decor.suffix()?.as_str()?.parse().ok()
 }

@@ -13,7 +13,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 1024..=16384;
 
 /// Whether a text is the one line of a public key, all of it.
 ///
-/// The second word is what RFC 4253, section 6.6, calls the public key's format, in base64: strings, each behind its length. A
+/// The second word is what RFC 4253, section 6.6, calls the public key's format, in base64: strings, each after its length. A
 /// key from which characters are missing is no longer that.
 ///
 /// # Errors
@@ -46,10 +46,10 @@ pub fn check(line: &str) -> Result<(), &'static str> {
 
 /// Takes one string off: four bytes of length, most significant first, and so many bytes.
 fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, behind) = rest.split_first_chunk::<4>()?;
+    let (length, after) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let string = behind.get(..length)?;
-    *rest = behind.get(length..)?;
+    let string = after.get(..length)?;
+    *rest = after.get(length..)?;
     Some(string)
 }
 
@@ -118,7 +118,7 @@ mod tests {
             assert!(check(&bad).unwrap_err().starts_with(needed), "{bad}");
         }
         for length in 0..8 {
-            // Lengths that lead behind the end.
+            // Lengths that lead after the end.
             let _no_panic = check(&format!("ssh-rsa {}", STANDARD.encode(vec![0xff; length])));
         }
     }

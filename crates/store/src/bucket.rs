@@ -1,4 +1,4 @@
-//! The boundary to object storage: six operations in domain words and the errors any bucket can have.
+//! The boundary to object storage: five operations in domain words and the errors any bucket can have.
 
 use std::future::Future;
 
@@ -16,9 +16,9 @@ pub enum Condition {
 /// An object as read.
 #[derive(Debug, Clone)]
 pub struct Object {
-    /// The bytes.
+    /// As they were written.
     pub body: Vec<u8>,
-    /// The version.
+    /// Names this version of the object.
     pub etag: String,
 }
 
@@ -37,7 +37,7 @@ pub enum Error {
     /// The service failed or refused.
     #[error("s3://{bucket}/{key}: {source}")]
     Service {
-        /// The bucket.
+        /// Its name in S3.
         bucket: String,
         /// The key or prefix.
         key: String,
@@ -48,7 +48,7 @@ pub enum Error {
     /// The object's content is not what this version of the program writes.
     #[error("{key} in the cluster's bucket cannot be read: {reason}")]
     Malformed {
-        /// The key.
+        /// As in `futuswarm_model::keys`.
         key: String,
         /// What is wrong with it.
         reason: String,
@@ -58,13 +58,13 @@ pub enum Error {
         "{key} in the cluster's bucket is said not to exist, although it was there before: S3 may say so for 15 minutes after versioning was enabled; when it lasts longer, somebody has deleted it: restore an older version of it"
     )]
     Vanished {
-        /// The key.
+        /// As in `futuswarm_model::keys`.
         key: String,
     },
     /// Some of many objects could not be deleted.
     #[error("s3://{bucket}/{key}: DeleteObjects: {reason}")]
     Undeleted {
-        /// The bucket.
+        /// Its name in S3.
         bucket: String,
         /// The first key that is still there.
         key: String,
@@ -74,7 +74,7 @@ pub enum Error {
     /// An unconditional write was refused.
     #[error("{key} in the cluster's bucket could not be written: the condition of the write did not hold")]
     Refused {
-        /// The key.
+        /// As in `futuswarm_model::keys`.
         key: String,
     },
 }

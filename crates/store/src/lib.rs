@@ -1,9 +1,11 @@
 //! Typed objects in the cluster's S3 bucket, changed only by compare-and-swap on their ETag.
 //!
 //! S3 is the only place where configuration lives. [`Store`] speaks JSON documents and versions; [`Bucket`] is the narrow
-//! boundary underneath, with S3 ([`S3Bucket`]) and memory ([`MemoryBucket`]) behind it.
+//! boundary underneath, with S3 ([`S3Bucket`]) and memory ([`MemoryBucket`]) behind it, and failures around either
+//! ([`FaultyBucket`]).
 
 mod bucket;
+mod faults;
 mod memory;
 mod nodes;
 mod s3;
@@ -15,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use bucket::{Bucket, Condition, Error, Object, Put};
+pub use faults::FaultyBucket;
 pub use memory::MemoryBucket;
 pub use nodes::{forget_nodes, node_records, recorded_instances};
 pub use s3::S3Bucket;
@@ -36,7 +39,7 @@ const REREADS: u32 = 4;
 /// A document and the version it was read at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned<T> {
-    /// The document.
+    /// As it was at this version.
     pub value: T,
     /// The ETag, to be given back when it is replaced.
     pub etag: String,
@@ -175,17 +178,17 @@ impl<B: Bucket> Store<B> {
     /// # Errors
     /// When the bucket does not answer.
     pub async fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Error> {
-        let mut found = Vec::new();
+        let mut documents = Vec::new();
         for key in self.list(prefix).await? {
             match self.peek(&key).await {
-                Ok(Some(document)) => found.push(document.value),
+                Ok(Some(document)) => documents.push(document.value),
                 // Deleted between the listing and now.
                 Ok(None) => {}
                 Err(error @ Error::Malformed { .. }) => tracing::warn!(%error, "skipped a record"),
                 Err(error) => return Err(error),
             }
         }
-        Ok(found)
+        Ok(documents)
     }
 
     /// Deletes the document; no error when there is none.

@@ -12,10 +12,10 @@ use crate::bucket::{Bucket, Error};
 /// # Errors
 /// When the bucket does not answer.
 pub async fn node_records<B: Bucket>(store: &Store<B>) -> Result<Vec<NodeRecord>, Error> {
-    let mut found = Vec::new();
+    let mut records = Vec::new();
     for key in store.list(keys::NODES).await? {
         match store.peek::<NodeRecord>(&key).await {
-            Ok(Some(record)) if keys::instance_of(&key) == Some(&record.value.instance) => found.push(record.value),
+            Ok(Some(record)) if keys::instance_of(&key) == Some(&record.value.instance) => records.push(record.value),
             Ok(Some(record)) => {
                 tracing::warn!(
                     key,
@@ -29,7 +29,7 @@ pub async fn node_records<B: Bucket>(store: &Store<B>) -> Result<Vec<NodeRecord>
             Err(error) => return Err(error),
         }
     }
-    Ok(found)
+    Ok(records)
 }
 
 /// The instances that have left records, by their keys.
@@ -98,18 +98,18 @@ mod tests {
         store.put(&keys::node("AROA1", "i-1"), &record("i-1")).await.unwrap();
         store.put(&keys::node("AROA1", "i-2"), &record("i-1")).await.unwrap();
         store.put(&keys::node("AROA1", "i-11"), &record("i-11")).await.unwrap();
-        let seen = || async {
-            let found = node_records(&store).await.unwrap();
-            found.into_iter().map(|record| record.instance).collect::<Vec<_>>()
+        let instances = || async {
+            let records = node_records(&store).await.unwrap();
+            records.into_iter().map(|record| record.instance).collect::<Vec<_>>()
         };
-        assert_eq!(seen().await, ["i-1", "i-11"]);
+        assert_eq!(instances().await, ["i-1", "i-11"]);
         store.put(&keys::manager("i-1"), &0).await.unwrap();
         store.put(&keys::manager("i-11"), &0).await.unwrap();
         let all: Vec<String> = recorded_instances(&store).await.unwrap().into_iter().collect();
         assert_eq!(all, ["i-1", "i-11", "i-2"]);
         let gone = BTreeSet::from(["i-1".to_owned(), "i-never".to_owned()]);
         assert_eq!(forget_nodes(&store, &gone).await.unwrap(), 2);
-        assert_eq!(seen().await, ["i-11"], "a longer id is another instance");
+        assert_eq!(instances().await, ["i-11"], "a longer id is another instance");
         assert_eq!(store.list(keys::MANAGERS).await.unwrap(), [keys::manager("i-11")]);
     }
 }

@@ -1,5 +1,7 @@
 //! The rules of the store over a bucket that fails as S3 does.
 
+use futuswarm_faults::{Fault, Faults};
+
 use super::*;
 
 fn store() -> (MemoryBucket, Store<MemoryBucket>) {
@@ -78,4 +80,21 @@ async fn many_documents_go_at_once_and_others_stay() {
     }
     store.delete_all(&["a/1".to_owned(), "b/1".to_owned(), "c".to_owned()]).await.unwrap();
     assert_eq!(store.list("").await.unwrap(), ["a/2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_with_failures_is_read_as_it_answers() {
+    let bucket = MemoryBucket::default();
+    let hang = Duration::from_secs(60);
+    let script = [Fault::Fail, Fault::Lose, Fault::Repeat, Fault::Absent, Fault::Hang(hang)];
+    let faulty = FaultyBucket::new(bucket.clone(), Faults::script(script));
+    let put = |body: &'static str| faulty.put("k", body.as_bytes().to_vec(), Condition::Absent);
+    assert!(put("1").await.unwrap_err().is_transient());
+    assert_eq!(bucket.writes(), 0);
+    assert!(put("1").await.unwrap_err().is_transient());
+    assert_eq!(bucket.writes(), 1, "it was written, and nobody knows");
+    assert_eq!(put("2").await.unwrap(), Put::Refused);
+    assert!(faulty.get("k").await.unwrap().is_none(), "said not to exist");
+    assert!(faulty.get("k").await.unwrap_err().is_transient());
+    assert_eq!(faulty.get("k").await.unwrap().unwrap().body, b"1");
 }

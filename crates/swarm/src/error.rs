@@ -26,13 +26,13 @@ pub enum Error {
     Incomplete {
         /// For example `info`.
         operation: &'static str,
-        /// The missing field.
+        /// As the API's documentation names it.
         field: &'static str,
     },
     /// A file that should be loaded cannot be read.
     #[error("cannot read {path}: {reason}")]
     File {
-        /// The file.
+        /// On this node.
         path: String,
         /// Why.
         reason: String,

@@ -1,53 +1,30 @@
-//! The Docker Engine on this node and the Swarm it belongs to, in the words that the agent uses.
+//! The Docker Engine of a node and the Swarm it belongs to, in Swarm's own words.
 //!
-//! Every call goes to the local engine's socket through `bollard` with a deadline. Secrets (join tokens) enter and leave
-//! only as [`Secret`].
+//! [`Engine`] is the narrow boundary: what the agent and the edge use of Docker's API, one trait for each of its parts.
+//! [`DockerEngine`] is behind it on a node; [`fake`] has engines in memory that behave as Docker's do, and [`faults`] wraps any
+//! engine in failures. Secrets (join tokens) enter and leave only as [`Secret`].
 
 mod containers;
+mod docker;
 mod error;
+pub mod fake;
+pub mod faults;
 mod membership;
+mod networks;
 mod nodes;
 mod services;
 
-pub use containers::{Container, LocalNetwork};
+pub use containers::{Container, ContainerApi, ContainerConfig};
+pub use docker::DockerEngine;
 pub use error::Error;
-pub use membership::{InitOptions, JoinTokens, LocalState, Membership};
-pub use nodes::{NodeState, NodeView};
-pub use services::{OverlayView, ServiceView, WantedService};
+pub use membership::{InitOptions, JoinTokens, LocalState, Membership, SwarmApi};
+pub use networks::{Network, NetworkApi, NetworkDriver, NetworkScope};
+pub use nodes::{Availability, ManagerStatus, Node, NodeApi, NodeSpec, NodeState};
+pub use services::{Service, ServiceApi, ServiceSpec};
 
 pub use futuswarm_secret::Secret;
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+/// What is used of a Docker Engine. Clones speak to the same engine.
+pub trait Engine: SwarmApi + NodeApi + ServiceApi + NetworkApi + ContainerApi + Clone + 'static {}
 
-/// Where Debian's dockerd listens.
-pub const DEFAULT_SOCKET: &str = "/run/docker.sock";
-/// Deadline of one call, in seconds. `swarm join` itself waits up to 20 s for a manager.
-const CALL_TIMEOUT_SECS: u64 = 60;
-
-/// The local Docker Engine.
-#[derive(Debug, Clone)]
-pub struct Engine {
-    docker: Docker,
-}
-
-impl Engine {
-    /// The engine behind `socket`; nothing is sent yet.
-    ///
-    /// # Errors
-    /// When the socket's path cannot be used.
-    pub fn at(socket: &str) -> Result<Self, Error> {
-        let docker = Docker::connect_with_unix(socket, CALL_TIMEOUT_SECS, API_DEFAULT_VERSION)
-            .map_err(|error| Error::call("connect", error))?;
-        Ok(Self { docker })
-    }
-
-    /// Agrees on an API version that both sides speak. Fails until dockerd is up.
-    ///
-    /// # Errors
-    /// When the engine does not answer.
-    pub async fn negotiated(&self) -> Result<Self, Error> {
-        let docker =
-            self.docker.clone().negotiate_version().await.map_err(|error| Error::call("negotiate version", error))?;
-        Ok(Self { docker })
-    }
-}
+impl<E: SwarmApi + NodeApi + ServiceApi + NetworkApi + ContainerApi + Clone + 'static> Engine for E {}

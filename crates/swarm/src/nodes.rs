@@ -1,139 +1,141 @@
-//! The Swarm's nodes as managers see them.
+//! The Swarm's nodes as its managers see them.
 
 use std::collections::HashMap;
 
-use bollard::models::{self, NodeSpec, NodeSpecRoleEnum};
-use bollard::query_parameters::{DeleteNodeOptionsBuilder, ListNodesOptions, UpdateNodeOptionsBuilder};
+use futuswarm_model::Role;
 
-use crate::{Engine, Error};
+use crate::Error;
 
 /// A node's state as the managers see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
-    /// Heartbeats arrive.
-    Ready,
+    /// It has not connected yet.
+    Unknown,
     /// Heartbeats have stopped.
     Down,
-    /// It has left or its state is not known yet.
-    Other,
+    /// Heartbeats arrive.
+    Ready,
+    /// It has said goodbye.
+    Disconnected,
+}
+
+/// Whether a node takes tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// It does.
+    Active,
+    /// It keeps those it has.
+    Pause,
+    /// It hands them over.
+    Drain,
+}
+
+/// What can be set of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSpec {
+    /// Its name in the Swarm, which Futuswarm never sets.
+    pub name: Option<String>,
+    /// Labels, for placement constraints.
+    pub labels: HashMap<String, String>,
+    /// The role that it has or is to have.
+    pub role: Role,
+    /// Whether it takes tasks.
+    pub availability: Availability,
+}
+
+/// A manager's part in raft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ManagerStatus {
+    /// Whether it leads.
+    pub leader: bool,
+    /// Whether the other managers reach it.
+    pub reachable: bool,
 }
 
 /// A node as the managers see it.
-#[derive(Debug, Clone)]
-pub struct NodeView {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
     /// Swarm node id.
     pub id: String,
-    /// Host name of the engine; on our image it is the EC2 instance id.
+    /// Counts the changes of the object; an update names the one that it is made from.
+    pub version: u64,
+    /// What is set of it.
+    pub spec: NodeSpec,
+    /// Host name of the engine; on our image it is the EC2 instance id. Empty until it has connected.
     pub hostname: String,
-    /// Whether it is, or is to be, a manager.
-    pub manager: bool,
-    /// Whether it leads.
-    pub leader: bool,
-    /// Whether the other managers reach it; true for workers.
-    pub reachable: bool,
-    /// Its state.
+    /// By its heartbeats.
     pub state: NodeState,
     /// Its address as the managers see it.
     pub address: String,
-    /// Its labels.
-    pub labels: HashMap<String, String>,
-    version: i64,
-    spec: NodeSpec,
+    /// Its part in raft; `None` for workers.
+    pub manager_status: Option<ManagerStatus>,
 }
 
-impl NodeView {
-    fn from_model(node: models::Node) -> Option<Self> {
-        let spec = node.spec.unwrap_or_default();
-        let status = node.status.unwrap_or_default();
-        let manager_status = node.manager_status;
-        Some(Self {
-            id: node.id?,
-            hostname: node.description.and_then(|description| description.hostname).unwrap_or_default(),
-            manager: spec.role == Some(NodeSpecRoleEnum::MANAGER),
-            leader: manager_status.as_ref().and_then(|status| status.leader).unwrap_or(false),
-            reachable: manager_status.is_none_or(|status| status.reachability == Some(models::Reachability::REACHABLE)),
-            state: match status.state {
-                Some(models::NodeState::READY) => NodeState::Ready,
-                Some(models::NodeState::DOWN) => NodeState::Down,
-                _ => NodeState::Other,
-            },
-            address: status.addr.unwrap_or_default(),
-            labels: spec.labels.clone().unwrap_or_default(),
-            version: node.version.and_then(|version| version.index).and_then(|index| i64::try_from(index).ok())?,
-            spec,
-        })
-    }
-}
-
-impl NodeView {
-    /// A node as tests of the rules about nodes need it.
-    #[doc(hidden)]
+impl Node {
+    /// Whether it is, or is to be, a manager.
     #[must_use]
-    pub fn for_tests(id: &str, manager: bool, reachable: bool, state: NodeState) -> Self {
-        Self {
-            id: id.to_owned(),
-            hostname: format!("i-{id}"),
-            manager,
-            leader: false,
-            reachable,
-            state,
-            address: String::new(),
-            labels: HashMap::new(),
-            version: 0,
-            spec: NodeSpec::default(),
-        }
+    pub fn is_manager(&self) -> bool {
+        self.spec.role == Role::Manager
+    }
+
+    /// Whether it leads.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.manager_status.is_some_and(|status| status.leader)
+    }
+
+    /// Whether the other managers reach it; true for workers.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        self.manager_status.is_none_or(|status| status.reachable)
     }
 }
 
-impl Engine {
-    /// All nodes. Managers only.
+/// `docker node`. Managers only.
+pub trait NodeApi: Send + Sync {
+    /// All nodes.
     ///
     /// # Errors
     /// When this node is no manager or there is no leader.
-    pub async fn nodes(&self) -> Result<Vec<NodeView>, Error> {
-        let nodes = self.docker.list_nodes(None::<ListNodesOptions>).await;
-        let nodes = nodes.map_err(|error| Error::call("node ls", error))?;
-        Ok(nodes.into_iter().filter_map(NodeView::from_model).collect())
-    }
+    fn list_nodes(&self) -> impl Future<Output = Result<Vec<Node>, Error>> + Send;
+
+    /// Gives a node another spec.
+    ///
+    /// # Errors
+    /// When the node changed since `node` was read ([`Error::is_conflict`]): read it again.
+    fn update_node(&self, node: &Node, spec: &NodeSpec) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Removes a node from the Swarm's list; no error when it is not in it.
+    ///
+    /// # Errors
+    /// When the node is not down and `force` is false, or it is a manager.
+    fn remove_node(&self, id: &str, force: bool) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Adds `labels` to the node's own; nothing is sent when they are there already.
     ///
     /// # Errors
-    /// When the node changed in the meantime ([`Error::is_conflict`]): look again.
-    pub async fn label_node(&self, node: &NodeView, labels: &HashMap<String, String>) -> Result<bool, Error> {
-        if labels.iter().all(|(key, value)| node.labels.get(key) == Some(value)) {
-            return Ok(false);
+    /// As [`NodeApi::update_node`].
+    fn label_node(
+        &self,
+        node: &Node,
+        labels: &HashMap<String, String>,
+    ) -> impl Future<Output = Result<bool, Error>> + Send {
+        async move {
+            if labels.iter().all(|(key, value)| node.spec.labels.get(key) == Some(value)) {
+                return Ok(false);
+            }
+            let mut spec = node.spec.clone();
+            spec.labels.extend(labels.clone());
+            self.update_node(node, &spec).await?;
+            Ok(true)
         }
-        let mut spec = node.spec.clone();
-        spec.labels.get_or_insert_default().extend(labels.clone());
-        self.update_node(node, spec, "node update").await?;
-        Ok(true)
     }
 
     /// Takes a manager out of raft. The caller has checked that a majority remains.
     ///
     /// # Errors
-    /// When the managers refuse.
-    pub async fn demote_node(&self, node: &NodeView) -> Result<(), Error> {
-        let mut spec = node.spec.clone();
-        spec.role = Some(NodeSpecRoleEnum::WORKER);
-        self.update_node(node, spec, "node demote").await
-    }
-
-    /// Removes a node from the Swarm's list.
-    ///
-    /// # Errors
-    /// When the node is not down and `force` is false, or it is a manager.
-    pub async fn remove_node(&self, id: &str, force: bool) -> Result<(), Error> {
-        let options = DeleteNodeOptionsBuilder::default().force(force).build();
-        match self.docker.delete_node(id, Some(options)).await.map_err(|error| Error::call("node rm", error)) {
-            Err(error) if error.is_not_found() => Ok(()),
-            other => other,
-        }
-    }
-
-    async fn update_node(&self, node: &NodeView, spec: NodeSpec, operation: &'static str) -> Result<(), Error> {
-        let options = UpdateNodeOptionsBuilder::default().version(node.version).build();
-        self.docker.update_node(&node.id, spec, options).await.map_err(|error| Error::call(operation, error))
+    /// As [`NodeApi::update_node`].
+    fn demote_node(&self, node: &Node) -> impl Future<Output = Result<(), Error>> + Send {
+        async move { self.update_node(node, &NodeSpec { role: Role::Worker, ..node.spec.clone() }).await }
     }
 }

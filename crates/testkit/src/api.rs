@@ -1,11 +1,12 @@
 //! The emulated AWS API without machines, and programs that are killed while they use it.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use futuswarm_local_api::faults::{self, Progress};
+use futuswarm_local_api::{Client, CloudInfo};
 use serde_json::{Value, json};
 
 use crate::{Cluster, Image, texts};
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// An emulated account, with its image registered.
 pub struct Account {
     cluster: Cluster,
-    cloud: Value,
+    cloud: CloudInfo,
     /// What publishing remembers of snapshots: those of this account are no business of the developer's own cache.
     cache: tempfile::TempDir,
 }
@@ -34,7 +35,7 @@ pub enum Ended {
 }
 
 impl Account {
-    /// Starts the API of the spec `tests/specs/<name>.toml` with an image of one empty mebibyte.
+    /// Starts the API of the spec `e2e/specs/<name>.toml` with an image of one empty mebibyte.
     ///
     /// # Panics
     /// When it does not start.
@@ -46,7 +47,7 @@ impl Account {
         account
     }
 
-    /// Starts the API of the spec `tests/specs/<name>.toml` with nothing in it.
+    /// Starts the API of the spec `e2e/specs/<name>.toml` with nothing in it.
     ///
     /// # Panics
     /// When it does not start.
@@ -55,7 +56,7 @@ impl Account {
         Self::with(name, "--api-only")
     }
 
-    /// Starts the API of the spec `tests/specs/<name>.toml` and databases behind it.
+    /// Starts the API of the spec `e2e/specs/<name>.toml` and databases behind it.
     ///
     /// # Panics
     /// When it does not start.
@@ -111,8 +112,8 @@ impl Account {
     pub fn provision(&self, words: &[&str]) -> Command {
         let mut command = self.client(&self.cluster.program("futuswarm-provision").display().to_string());
         command.args(words).arg(self.cluster.spec()).env("AWS_SDK_UA_APP_ID", AGENT);
-        command.env("FUTUSWARM_URL", self.text("url"));
-        command.env("FUTUSWARM_SSH_PUBLIC_KEY", self.text("ssh_public_key"));
+        command.env("FUTUSWARM_URL", &self.cloud.url);
+        command.env("FUTUSWARM_SSH_PUBLIC_KEY", &self.cloud.ssh_public_key);
         command
     }
 
@@ -142,15 +143,15 @@ impl Account {
         command.output().expect("futuswarm-provision runs")
     }
 
-    /// Runs the provisioning program to its end; returns its talk.
+    /// Runs the provisioning program to its end; returns its stderr.
     ///
     /// # Panics
     /// When it fails.
     pub fn must_provision(&self, words: &[&str]) -> String {
         let output = self.provision(words).output().expect("futuswarm-provision runs");
-        let (_, talk) = texts(&output);
-        assert!(output.status.success(), "futuswarm-provision {} failed: {talk}", words.join(" "));
-        talk
+        let (_, stderr) = texts(&output);
+        assert!(output.status.success(), "futuswarm-provision {} failed: {stderr}", words.join(" "));
+        stderr
     }
 
     /// Runs the provisioning program and kills it right after its call number `calls` has been made.
@@ -175,7 +176,7 @@ impl Account {
             if program.try_wait().expect("its state").is_some() {
                 break Ended::ByItself;
             }
-            if self.progress()["hit"].as_u64() > Some(0) {
+            if self.progress().all.hit > 0 {
                 break Ended::Killed;
             }
             assert!(started.elapsed() < PATIENCE, "neither {calls} calls nor an end");
@@ -185,31 +186,44 @@ impl Account {
         let _status = program.wait();
         // What was under way then is done, as on AWS; nobody starts the next run as fast as a test.
         let under_way = || {
-            let progress = self.progress();
-            progress["done"].as_u64() < progress["seen"].as_u64()
+            let all = self.progress().all;
+            all.done < all.seen
         };
         while under_way() {
             assert!(started.elapsed() < PATIENCE, "calls that were under way have not ended");
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.calm();
+        self.clear_faults();
         ended
     }
 
     /// Injects faults of the API; see `futuswarm-local api-faults --help`.
+    ///
+    /// # Panics
+    /// When these are none, or the local cloud does not run.
     pub fn faults(&self, faults: &Value) {
-        control(&self.cluster.state_dir(), "POST", &faults.to_string());
+        let rules = faults::parse(faults.to_string().as_bytes()).expect("faults");
+        self.control().set_api_faults(&rules).expect("the daemon sets them");
     }
 
     /// Ends all faults.
-    pub fn calm(&self) {
+    pub fn clear_faults(&self) {
         self.faults(&json!({ "fault": { "kind": "internal" }, "agent": AGENT, "count": 0 }));
     }
 
     /// Calls of the program under test since faults were last set.
+    ///
+    /// # Panics
+    /// When the local cloud does not run.
     #[must_use]
-    pub fn progress(&self) -> Value {
-        control(&self.cluster.state_dir(), "GET", "")
+    pub fn progress(&self) -> Progress {
+        self.control().api_faults().expect("the daemon counts")
+    }
+
+    /// The daemon itself, not its program: whoever waits for the moment of a kill asks hundreds of times, and a process for each
+    /// question would be most of the work.
+    fn control(&self) -> Client {
+        Client::of(&self.cluster.state_dir())
     }
 
     /// What boto3 sees of the account.
@@ -218,7 +232,7 @@ impl Account {
     /// When the script fails.
     #[must_use]
     pub fn inventory(&self) -> Value {
-        let output = self.python("tests/inventory.py", &[]);
+        let output = self.python("e2e/inventory.py", &[]);
         assert!(output.status.success(), "{:?}", texts(&output));
         serde_json::from_slice(&output.stdout).expect("the inventory is JSON")
     }
@@ -230,20 +244,20 @@ impl Account {
     #[must_use]
     pub fn python(&self, script: &str, words: &[&str]) -> Output {
         let root = self.cluster.root();
-        let mut command = self.client(&self.text("python"));
+        let mut command = self.client(&self.cloud.python);
         // Scripts import from what all share, and the clone stays as it is.
-        command.env("PYTHONPATH", root.join("tests")).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env("PYTHONPATH", root.join("e2e")).env("PYTHONDONTWRITEBYTECODE", "1");
         command.arg(root.join(script)).args(words).output().expect("Python runs")
     }
 
-    /// Makes calls as the account's owner, through boto3: see `tests/call.py`.
+    /// Makes calls as the account's owner, through boto3: see `e2e/call.py`.
     ///
     /// # Panics
     /// When the script fails; that a call is refused is an outcome like others.
     #[must_use]
     pub fn call(&self, calls: &Value) -> Vec<Value> {
-        let mut command = self.client(&self.text("python"));
-        command.arg(self.cluster.root().join("tests/call.py"));
+        let mut command = self.client(&self.cloud.python);
+        command.arg(self.cluster.root().join("e2e/call.py"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("Python runs");
         process.stdin.take().expect("its input").write_all(calls.to_string().as_bytes()).expect("it reads");
@@ -263,14 +277,14 @@ impl Account {
         serde_json::from_slice(&output.stdout).expect("status is JSON")
     }
 
-    /// Makes calls as the node at `address`, which has no machine: see `tests/as_node.py`.
+    /// Makes calls as the node at `address`, which has no machine: see `e2e/as_node.py`.
     ///
     /// # Panics
     /// When the metadata service gives it no credentials.
     #[must_use]
     pub fn as_node(&self, address: &str, calls: &Value) -> Value {
-        let words = [self.text("node_endpoint"), self.text("region")];
-        self.at_node("tests/as_node.py", address, &words.each_ref().map(String::as_str), calls)
+        let words = [self.cloud.node_endpoint.as_str(), self.cloud.region.as_str()];
+        self.at_node("e2e/as_node.py", address, &words, calls)
     }
 
     /// Runs a Python script of the clone where the node at `address` would be, which has no machine, with the image's own way to
@@ -280,13 +294,13 @@ impl Account {
     /// When it fails.
     #[must_use]
     pub fn at_node(&self, script: &str, address: &str, words: &[&str], input: &Value) -> Value {
-        let netns = self.text("netns");
-        let _borrowed = Borrowed::take(&netns, address);
+        let netns = self.cloud.netns.as_str();
+        let _borrowed = Borrowed::take(netns, address);
         let root = self.cluster.root();
         let mut command = Command::new("ip");
         // `ip netns exec` has a mount namespace of its own, so nobody else sees the other resolver.
-        command.args(["netns", "exec", &netns, "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
-        command.arg(root.join("images/node/rootfs/etc/resolv.conf")).arg(self.text("python")).arg(root.join(script));
+        command.args(["netns", "exec", netns, "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
+        command.arg(root.join("images/node/rootfs/etc/resolv.conf")).arg(&self.cloud.python).arg(root.join(script));
         command.arg(address).args(words).env("NO_PROXY", "*").env("no_proxy", "*");
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -303,7 +317,7 @@ impl Account {
     /// When there is no such variable.
     #[must_use]
     pub fn setting(&self, key: &str) -> &str {
-        self.cloud["environment"][key].as_str().unwrap_or_else(|| panic!("the cloud has a variable {key}"))
+        self.cloud.environment.get(key).unwrap_or_else(|| panic!("the cloud has a variable {key}"))
     }
 
     fn client(&self, program: &str) -> Command {
@@ -312,9 +326,7 @@ impl Account {
         for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("AWS_")) {
             command.env_remove(key);
         }
-        for (key, value) in self.cloud["environment"].as_object().into_iter().flatten() {
-            command.env(key, value.as_str().unwrap_or_default());
-        }
+        command.envs(&self.cloud.environment);
         // What is started here asks addresses of the local cloud only, loopback or inside its namespace.
         command.env("NO_PROXY", "*").env("no_proxy", "*").stdin(Stdio::null());
         command
@@ -326,13 +338,10 @@ impl Account {
         &self.cluster
     }
 
-    /// What the cloud says of itself, as text.
-    ///
-    /// # Panics
-    /// When it does not say this.
+    /// What the cloud says of itself.
     #[must_use]
-    pub fn text(&self, key: &str) -> String {
-        self.cloud[key].as_str().unwrap_or_else(|| panic!("the cloud says its {key}")).to_owned()
+    pub fn cloud(&self) -> &CloudInfo {
+        &self.cloud
     }
 }
 
@@ -360,21 +369,4 @@ impl Drop for Borrowed<'_> {
         // It goes with the namespace at the latest.
         let _best_effort = self.ip("del");
     }
-}
-
-/// Asks the local cloud's daemon for the faults of its API. Not through its program: whoever waits for the moment of a kill asks
-/// hundreds of times, and a process for each question would be most of the work.
-fn control(state: &std::path::Path, method: &str, body: &str) -> Value {
-    let mut socket = UnixStream::connect(state.join("control.sock")).expect("the local cloud runs");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-    let length = body.len();
-    let head = format!(
-        "{method} /api-faults HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
-    );
-    socket.write_all(format!("{head}{body}").as_bytes()).expect("the daemon reads");
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).expect("the daemon answers");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
-    serde_json::from_str(body).expect("the daemon's answer is JSON")
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::{Value, json};
+use futuswarm_image_format::{FAMILY, ImageFolder, Manifest};
 use sha2::{Digest as _, Sha256};
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -16,7 +16,7 @@ pub struct Image {
 
 impl Image {
     /// The family of all such images.
-    pub const FAMILY: &str = "futuswarm-node";
+    pub const FAMILY: &str = FAMILY;
 
     /// An image called `name` with this disk.
     ///
@@ -27,12 +27,13 @@ impl Image {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("futuswarm-image.{}.{number}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("a folder for an image");
-        let digest: String = Sha256::digest(disk).iter().map(|byte| format!("{byte:02x}")).collect();
-        let write = |file: &str, content: &[u8]| std::fs::write(dir.join(file), content).expect("a file of an image");
-        write("disk.raw", disk);
-        let manifest = json!({ "name": name, "disk_sha256": digest, "disk_bytes": disk.len() });
-        write("manifest.json", manifest.to_string().as_bytes());
-        write("register.json", register(name, &digest, disk.len()).to_string().as_bytes());
+        let digest = format!("{:x}", Sha256::digest(disk));
+        let folder = ImageFolder::new(&dir);
+        std::fs::write(folder.disk(), disk).expect("the disk of an image");
+        let (root_hash, disk_bytes) = (digest.clone(), disk.len() as u64);
+        let about =
+            Manifest { name: name.to_owned(), disk_sha256: digest, root_hash, disk_bytes, ..Manifest::default() };
+        folder.write(&about, None).expect("the files of an image");
         Self { folder: dir.display().to_string(), dir }
     }
 
@@ -47,36 +48,4 @@ impl Drop for Image {
     fn drop(&mut self) {
         let _best_effort = std::fs::remove_dir_all(&self.dir);
     }
-}
-
-/// What `crates/bake/src/manifest.rs` writes.
-fn register(name: &str, digest: &str, bytes: usize) -> Value {
-    json!({
-        "Name": name,
-        "Description": "an image of a test",
-        "Architecture": "x86_64",
-        "VirtualizationType": "hvm",
-        "RootDeviceName": "/dev/xvda",
-        "EnaSupport": true,
-        "SriovNetSupport": "simple",
-        "BootMode": "uefi",
-        "ImdsSupport": "v2.0",
-        "BlockDeviceMappings": [{
-            "DeviceName": "/dev/xvda",
-            "Ebs": {
-                "SnapshotId": Value::Null,
-                "VolumeType": "gp3",
-                "VolumeSize": bytes.div_ceil(1 << 30),
-                "DeleteOnTermination": true,
-            },
-        }],
-        "TagSpecifications": [{
-            "ResourceType": "image",
-            "Tags": [
-                { "Key": "Name", "Value": name },
-                { "Key": "futuswarm:image", "Value": Image::FAMILY },
-                { "Key": "futuswarm:disk-sha256", "Value": digest },
-            ],
-        }],
-    })
 }

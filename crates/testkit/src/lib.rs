@@ -10,12 +10,12 @@ pub use api::{Account, Ended};
 pub use image::Image;
 pub use terminal::Talk;
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use futuswarm_local_api::http::{self, Endpoint};
+use futuswarm_local_api::place;
 use serde_json::Value;
 
 /// Between two looks.
@@ -42,7 +42,7 @@ pub struct Leftovers {
 }
 
 impl Cluster {
-    /// The cluster `name` of the spec `tests/specs/<name>.toml`, with free ports and a state folder of this process's own, so that
+    /// The cluster `name` of the spec `e2e/specs/<name>.toml`, with free ports and a state folder of this process's own, so that
     /// it matters to nobody what else runs. Nothing is started.
     ///
     /// # Panics
@@ -54,7 +54,7 @@ impl Cluster {
         let program =
             std::env::var_os("FUTUSWARM_XTASK").map(|xtask| Path::new(&xtask).with_file_name("futuswarm-local"));
         let state = run::state(program.as_deref()).to_owned();
-        let spec = run::spec(&state, name, &root.join("tests/specs").join(format!("{name}.toml")));
+        let spec = run::spec(&state, name, &root.join("e2e/specs").join(format!("{name}.toml")));
         Self { spec, name: name.to_owned(), root, state }
     }
 
@@ -136,15 +136,15 @@ impl Cluster {
     /// When it fails; its words are in the message.
     pub fn must(&self, words: &[&str]) -> (String, String) {
         let output = self.xtask(words);
-        let (out, talk) = texts(&output);
+        let (out, stderr) = texts(&output);
         assert!(
             output.status.success(),
-            "cargo xtask {} failed with {}:\n{out}{talk}{}",
+            "cargo xtask {} failed with {}:\n{out}{stderr}{}",
             words.join(" "),
             output.status,
             self.consoles()
         );
-        (out, talk)
+        (out, stderr)
     }
 
     /// `status --json`.
@@ -180,15 +180,15 @@ impl Cluster {
     /// The cluster's state folder.
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {
-        self.state.join("local").join(&self.name)
+        place::cluster_dir(&self.state, &self.name)
     }
 
     /// What is left of the cluster on this machine.
     #[must_use]
     pub fn leftovers(&self) -> Leftovers {
-        let netns = futuswarm_paths::network_namespace(&self.state_dir(), &self.name);
+        let netns = place::network_namespace(&self.state_dir(), &self.name);
         let dir = self.state_dir().display().to_string();
-        let mark = format!("FUTUSWARM_LOCAL_CLUSTER={dir}");
+        let mark = format!("{}={dir}", place::CLUSTER_VARIABLE);
         let mut left = Leftovers::default();
         let inode = |path: &str| std::fs::metadata(path).ok().map(|found| std::os::unix::fs::MetadataExt::ino(&found));
         let ours = inode(&format!("/run/netns/{netns}"));
@@ -217,15 +217,15 @@ impl Cluster {
     /// Everything a running node has written to its serial console.
     #[must_use]
     pub fn console(&self, instance: &str) -> String {
-        let log = self.state_dir().join("vms").join(instance).join("console.log");
+        let log = place::console_log(&place::machines(&self.state_dir()).join(instance));
         String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned()
     }
 
     /// The last lines of every console, for messages.
     fn consoles(&self) -> String {
         let mut text = String::new();
-        for vm in std::fs::read_dir(self.state_dir().join("vms")).into_iter().flatten().flatten() {
-            let console = std::fs::read(vm.path().join("console.log")).unwrap_or_default();
+        for vm in std::fs::read_dir(place::machines(&self.state_dir())).into_iter().flatten().flatten() {
+            let console = std::fs::read(place::console_log(&vm.path())).unwrap_or_default();
             let console = String::from_utf8_lossy(&console).into_owned();
             let lines: Vec<&str> = console.lines().collect();
             text.push_str(&format!(
@@ -256,14 +256,8 @@ pub fn texts(output: &Output) -> (String, String) {
 ///
 /// # Errors
 /// When nobody answers within five seconds.
-pub fn get(url: &str) -> std::io::Result<String> {
-    let deadline = Some(Duration::from_secs(5));
+pub fn get(url: &str) -> Result<String, http::Error> {
     let address = url.trim_start_matches("http://").trim_end_matches('/');
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(deadline)?;
-    stream.set_write_timeout(deadline)?;
-    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let answer = http::exchange(Endpoint::Tcp(address), "GET", "/", b"", Duration::from_secs(5))?;
+    Ok(format!("{}\r\n\r\n{}", answer.head, String::from_utf8_lossy(&answer.body)))
 }

@@ -21,8 +21,8 @@ impl Account {
     /// When it does not run, or ends without having asked.
     pub fn provision_asked(&self, words: &[&str], question: &str, meanwhile: impl FnOnce(), answer: &str) -> Talk {
         let program = self.provision(words);
-        let mut command = Command::new(self.text("python"));
-        command.arg(self.cluster().root().join("tests/at_a_terminal.py")).arg(program.get_program());
+        let mut command = Command::new(&self.cloud().python);
+        command.arg(self.cluster().root().join("e2e/at_a_terminal.py")).arg(program.get_program());
         command.args(program.get_args());
         for (key, value) in program.get_envs() {
             match value {
@@ -32,17 +32,17 @@ impl Account {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().expect("Python runs");
-        let mut said = process.stderr.take().expect("its talk");
+        let mut said = process.stderr.take().expect("its standard error");
         let (mut heard, mut some) = (Vec::new(), [0; 4096]);
         while !String::from_utf8_lossy(&heard).contains(question) {
-            let length = said.read(&mut some).expect("its talk");
+            let length = said.read(&mut some).expect("its standard error");
             assert!(length > 0, "it ended without asking {question:?}: {}", String::from_utf8_lossy(&heard));
             heard.extend(&some[..length]);
         }
         meanwhile();
         let mut typed = process.stdin.take().expect("its terminal");
         typed.write_all(format!("{answer}\n").as_bytes()).expect("it reads");
-        said.read_to_end(&mut heard).expect("its talk");
+        said.read_to_end(&mut heard).expect("its standard error");
         let code = process.wait().expect("its end").code();
         drop(typed);
         Talk { code, text: String::from_utf8_lossy(&heard).into_owned() }

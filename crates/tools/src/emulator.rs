@@ -18,7 +18,7 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(600);
 const CREATE_DEADLINE: Duration = Duration::from_secs(60);
 /// Whoever makes the environment is through by then, or has ended without it.
 const TURN_DEADLINE: Duration = Duration::from_secs(900);
-/// How often somebody who waits for his turn looks.
+/// How often somebody who waits for his turn polls.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Where the environment of the current pins is or will be, below the cache folder.

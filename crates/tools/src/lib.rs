@@ -60,21 +60,21 @@ pub enum Error {
     /// The tree lacks a program.
     #[error("the tools tree {tree} has no program {program}: delete the tree, it will be made again")]
     NoProgram {
-        /// The tree.
+        /// Root folder of the tree.
         tree: PathBuf,
-        /// The program.
+        /// Name or path.
         program: String,
     },
-    /// mmdebstrap is not installed.
+    /// mmdebstrap cannot be started.
     #[error("cannot run mmdebstrap: {0}; install it with `apt-get install mmdebstrap`")]
     NoMmdebstrap(#[source] std::io::Error),
     /// mmdebstrap did not come to its end.
     #[error("mmdebstrap, which makes the tools tree, was {0}; look at the way to Debian's mirror and try again")]
     Stuck(#[source] child::Failure),
-    /// mmdebstrap failed.
+    /// mmdebstrap ended without success.
     #[error("mmdebstrap could not make the tools tree ({status}); its last words: {tail}")]
     Bootstrap {
-        /// Its exit status.
+        /// Exit status or signal, in words.
         status: String,
         /// The end of what it printed.
         tail: String,
@@ -82,7 +82,7 @@ pub enum Error {
     /// A program that makes the emulator's environment failed.
     #[error("`{}` failed: {detail}", program.display())]
     Program {
-        /// The program.
+        /// Name or path.
         program: PathBuf,
         /// Its exit status and last words.
         detail: String,
@@ -104,13 +104,13 @@ pub enum Error {
     /// A file operation failed.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// File or folder.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         #[source]
         source: std::io::Error,
     },
-    /// No cache directory.
+    /// There is no cache directory.
     #[error(transparent)]
     Paths(#[from] futuswarm_paths::Error),
 }

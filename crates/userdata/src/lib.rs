@@ -26,9 +26,9 @@ const HEADER: &str = "#cloud-config\n";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeConfig {
-    /// Version of this document.
+    /// Raised with every change that an older image cannot read.
     pub version: u32,
-    /// The cluster.
+    /// Name of the cluster.
     pub cluster: String,
     /// The cluster's AWS region.
     pub region: String,
@@ -38,7 +38,7 @@ pub struct NodeConfig {
     pub role_id: String,
     /// The group of nodes that it belongs to.
     pub group: String,
-    /// The cluster's bucket.
+    /// Name of the cluster's S3 bucket.
     pub bucket: String,
     /// KMS key (alias) for what every node may open.
     pub cluster_key: String,
@@ -85,18 +85,18 @@ pub enum Error {
     NoNodeSection,
     /// It was made by another version.
     #[error(
-        "the user data has version {found} and this image reads {VERSION}; deploy the cluster again with the image's own revision"
+        "the user data has version {version} and this image reads {VERSION}; deploy the cluster again with the image's own revision"
     )]
     Version {
-        /// The version found.
-        found: u32,
+        /// The version of the user data.
+        version: u32,
     },
     /// A field has a value that cannot be right.
     #[error("the user data's {field} is {value:?}: {reason}")]
     Field {
-        /// The field.
+        /// As in YAML.
         field: &'static str,
-        /// Its value.
+        /// The value of the user data.
         value: String,
         /// What is wrong with it.
         reason: &'static str,
@@ -137,7 +137,7 @@ impl NodeConfig {
         // The version decides how the rest is to be read, so it is looked at alone first.
         let Versioned { version } = serde_yaml::from_str(&section)?;
         if version != VERSION {
-            return Err(Error::Version { found: version });
+            return Err(Error::Version { version });
         }
         let config: Self = serde_yaml::from_str(&section)?;
         config.check()?;

@@ -64,11 +64,11 @@ fn cloud_init_accepts_it() {
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     for role in [Role::Manager, Role::Worker] {
-        let (accepted, said) = check(&render(&config(role)).unwrap());
-        assert!(accepted, "{said}");
+        let (accepted, output) = check(&render(&config(role)).unwrap());
+        assert!(accepted, "{output}");
     }
-    let (accepted, said) = check("#cloud-config\nwrite_files: 7\n");
-    assert!(!accepted, "the checker must be able to refuse: {said}");
+    let (accepted, output) = check("#cloud-config\nwrite_files: 7\n");
+    assert!(!accepted, "the checker must be able to refuse: {output}");
 }
 
 #[test]

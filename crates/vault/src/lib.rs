@@ -1,6 +1,9 @@
 //! Sealing small secrets with KMS, bound to what they are for by the encryption context.
 
+mod memory;
+
 use std::collections::HashMap;
+use std::fmt::{self, Display};
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
@@ -8,11 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futuswarm_aws::SdkConfig;
 pub use futuswarm_secret::Secret;
+pub use memory::MemoryVault;
 
 /// What a sealed value is for. KMS refuses to open it under any other context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
-    /// The cluster.
+    /// Name of the cluster in its specification.
     pub cluster: String,
     /// For example `join-token`.
     pub kind: String,
@@ -30,34 +34,32 @@ impl Context {
     }
 }
 
+impl Display for Context {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {} of cluster {}", self.kind, self.name, self.cluster)
+    }
+}
+
 /// Failures of sealing and opening. None of them contains the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// KMS failed or refused.
-    #[error("{kind} {name} of cluster {cluster} with key {key}: {source}")]
+    #[error("{context} with key {key}: {source}")]
     Service {
-        /// Kind of the secret.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Its cluster.
-        cluster: String,
-        /// The KMS key.
+        /// What was to be sealed or opened.
+        context: Context,
+        /// Alias, id or ARN.
         key: String,
-        /// What KMS said.
+        /// The operation, the code and the id of the request.
         #[source]
         source: futuswarm_aws::Error,
     },
     /// The sealed text is damaged.
-    #[error("sealed {kind} {name} of cluster {cluster} is damaged: {reason}")]
+    #[error("sealed {context} is damaged: {reason}")]
     Damaged {
-        /// Kind of the secret.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// Its cluster.
-        cluster: String,
-        /// What is wrong.
+        /// What was to be opened.
+        context: Context,
+        /// Which form it does not have.
         reason: &'static str,
     },
 }
@@ -70,63 +72,72 @@ impl Error {
     }
 }
 
-/// Seals and opens with one KMS key.
-#[derive(Debug, Clone)]
-pub struct Vault {
-    client: Client,
-    key: String,
+/// Seals and opens with keys that it keeps to itself.
+pub trait Vault: Send + Sync {
+    /// Seals `secret` (at most 4 KiB, the limit of KMS `Encrypt`) into base64 text with the key `key` (an alias, id or ARN).
+    ///
+    /// # Errors
+    /// When the vault does not answer, or refuses.
+    fn seal(&self, key: &str, context: &Context, secret: &Secret)
+    -> impl Future<Output = Result<String, Error>> + Send;
+
+    /// Opens what [`Vault::seal`] made with the same key under the same context.
+    ///
+    /// # Errors
+    /// When the vault does not answer, or it was made with another key or under another context.
+    fn open(&self, key: &str, context: &Context, sealed: &str) -> impl Future<Output = Result<Secret, Error>> + Send;
 }
 
-impl Vault {
-    /// A vault over the KMS key `key` (an alias, id or ARN).
-    #[must_use]
-    pub fn new(config: &SdkConfig, key: &str) -> Self {
-        Self { client: Client::new(config), key: key.to_owned() }
-    }
+/// The vault that KMS is.
+#[derive(Debug, Clone)]
+pub struct KmsVault {
+    client: Client,
+}
 
-    /// Seals `secret` (at most 4 KiB, the limit of KMS `Encrypt`) into base64 text.
-    pub async fn seal(&self, context: &Context, secret: &Secret) -> Result<String, Error> {
+impl KmsVault {
+    /// KMS, with the region, credentials and endpoint of `config`.
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+}
+
+impl Vault for KmsVault {
+    async fn seal(&self, key: &str, context: &Context, secret: &Secret) -> Result<String, Error> {
         let answer = self
             .client
             .encrypt()
-            .key_id(&self.key)
+            .key_id(key)
             .set_encryption_context(Some(context.pairs()))
             .plaintext(Blob::new(secret.expose().as_bytes()))
             .send()
             .await
-            .map_err(|error| self.service(context, futuswarm_aws::Error::new("Encrypt", error)))?;
+            .map_err(|error| service(key, context, futuswarm_aws::Error::new("Encrypt", error)))?;
         let blob = answer.ciphertext_blob().ok_or_else(|| damaged(context, "KMS returned no ciphertext"))?;
         Ok(STANDARD.encode(blob.as_ref()))
     }
 
-    /// Opens what [`Vault::seal`] made under the same context.
-    pub async fn open(&self, context: &Context, sealed: &str) -> Result<Secret, Error> {
+    async fn open(&self, key: &str, context: &Context, sealed: &str) -> Result<Secret, Error> {
         let blob = STANDARD.decode(sealed).map_err(|_| damaged(context, "it is not base64"))?;
         let answer = self
             .client
             .decrypt()
             // Naming the key makes KMS refuse a ciphertext that was made with another one.
-            .key_id(&self.key)
+            .key_id(key)
             .set_encryption_context(Some(context.pairs()))
             .ciphertext_blob(Blob::new(blob))
             .send()
             .await
-            .map_err(|error| self.service(context, futuswarm_aws::Error::new("Decrypt", error)))?;
+            .map_err(|error| service(key, context, futuswarm_aws::Error::new("Decrypt", error)))?;
         let plain = answer.plaintext.ok_or_else(|| damaged(context, "KMS returned no plaintext"))?;
         String::from_utf8(plain.into_inner()).map(Secret::new).map_err(|_| damaged(context, "it is not text"))
     }
+}
 
-    fn service(&self, context: &Context, source: futuswarm_aws::Error) -> Error {
-        Error::Service {
-            kind: context.kind.clone(),
-            name: context.name.clone(),
-            cluster: context.cluster.clone(),
-            key: self.key.clone(),
-            source,
-        }
-    }
+fn service(key: &str, context: &Context, source: futuswarm_aws::Error) -> Error {
+    Error::Service { context: context.clone(), key: key.to_owned(), source }
 }
 
 fn damaged(context: &Context, reason: &'static str) -> Error {
-    Error::Damaged { kind: context.kind.clone(), name: context.name.clone(), cluster: context.cluster.clone(), reason }
+    Error::Damaged { context: context.clone(), reason }
 }

@@ -13,13 +13,18 @@ use super::{root, sources};
 /// The one source of crates that are not ours.
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// Every package that is built for our target, as cargo resolves it.
-static PACKAGES: LazyLock<Vec<Value>> = LazyLock::new(|| {
+/// What cargo resolves for our target.
+pub(super) fn metadata() -> Value {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).args(["metadata", "--format-version", "1", "--locked", "--offline"]);
     let output = cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]).output().unwrap();
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let mut metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Every package that is built for our target, as cargo resolves it.
+static PACKAGES: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let mut metadata = metadata();
     let built: BTreeSet<String> =
         metadata["resolve"]["nodes"].as_array().unwrap().iter().map(|node| text(&node["id"])).collect();
     let Value::Array(mut packages) = metadata["packages"].take() else { panic!("no packages") };

@@ -9,7 +9,7 @@ use super::root;
 /// The Markdown files that people read, with their text.
 fn documents() -> Vec<(PathBuf, String)> {
     let mut all = Vec::new();
-    for folder in ["", "docs"] {
+    for folder in ["", "docs", "docs/architecture"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "md") {
@@ -122,4 +122,50 @@ fn what_documents_tell_to_type_can_be_typed() {
     }
     assert!(checked > 40, "only {checked} commands were found");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Where paths begin that documents name in inline code.
+const FOLDERS: [&str; 9] =
+    ["bats/", "cloud-init/", "clusters/", "crates/", "docs/", "e2e/", "flake/", "images/", "xtask/"];
+
+/// `a{b,c}d` as `abd` and `acd`.
+fn alternatives(path: &str) -> Vec<String> {
+    match (path.split_once('{'), path.split_once('}')) {
+        (Some((before, _)), Some((inside, after))) => {
+            let inside = inside.split_once('{').map_or("", |(_, inside)| inside);
+            inside.split(',').map(|one| format!("{before}{one}{after}")).collect()
+        }
+        _ => vec![path.to_owned()],
+    }
+}
+
+/// The paths within the repository that a text names in inline code.
+fn paths(text: &str) -> Vec<String> {
+    let spans = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>());
+    spans
+        .filter_map(|span| span.split_whitespace().next().map(|word| word.trim_end_matches([',', ':', ';']).to_owned()))
+        // What stands for many: a placeholder or a pattern.
+        .filter(|path| !path.contains(['<', '*', '…']) && !path.contains("NAME"))
+        .filter(|path| FOLDERS.iter().any(|folder| path.starts_with(folder)))
+        .flat_map(|path| alternatives(&path))
+        .collect()
+}
+
+#[test]
+fn every_path_that_documents_name_exists() {
+    assert_eq!(
+        paths("see `crates/a/{b,c}.rs`, `docs/x.md#y z` and `e2e/<name>`"),
+        ["crates/a/b.rs", "crates/a/c.rs", "docs/x.md#y"]
+    );
+    let (mut gone, mut checked) = (Vec::new(), 0);
+    for (path, text) in documents() {
+        for named in paths(&text) {
+            checked += 1;
+            if !root().join(named.split('#').next().unwrap_or_default()).exists() {
+                gone.push(format!("{}: there is no {named}", path.display()));
+            }
+        }
+    }
+    assert!(checked > 60, "only {checked} paths were found");
+    assert!(gone.is_empty(), "{}", gone.join("\n"));
 }

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use futuswarm_image_format::{ImageFolder, Manifest};
 use futuswarm_output::{eprintln, println};
 use serde_json::{Value, json};
 
@@ -140,10 +141,8 @@ impl Drop for Scratch {
     }
 }
 
-fn manifest(dir: &Path) -> anyhow::Result<Value> {
-    let path = dir.join("manifest.json");
-    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    Ok(serde_json::from_slice(&text)?)
+fn manifest(dir: &Path) -> anyhow::Result<Manifest> {
+    Ok(ImageFolder::new(dir).manifest()?)
 }
 
 fn latest(workspace: &Workspace) -> PathBuf {
@@ -153,12 +152,7 @@ fn latest(workspace: &Workspace) -> PathBuf {
 fn bake_cold(workspace: &Workspace) -> anyhow::Result<Figure> {
     let scratch = Scratch::new(workspace, "cold")?;
     let manifest = manifest(&latest(workspace))?;
-    let names: Vec<&str> = manifest["packages"]
-        .as_array()
-        .context("packages")?
-        .iter()
-        .filter_map(|package| package["name"].as_str())
-        .collect();
+    let names: Vec<&str> = manifest.packages.iter().map(|package| package.name.as_str()).collect();
     let started = Instant::now();
     let bare = Command::new("mmdebstrap")
         .args(["--quiet", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\""])
@@ -231,7 +225,7 @@ fn reproducible(workspace: &Workspace) -> anyhow::Result<Figure> {
     for name in ["one", "somewhere/else"] {
         let dir = scratch.0.join(name);
         run_bake(workspace, &dir, &workspace.program("futuswarm-node"), None)?;
-        hashes.push(manifest(&dir)?["disk_sha256"].as_str().unwrap_or_default().to_owned());
+        hashes.push(manifest(&dir)?.disk_sha256);
     }
     let same = hashes[0] == hashes[1] && !hashes[0].is_empty();
     Ok(Figure {
@@ -245,8 +239,7 @@ fn reproducible(workspace: &Workspace) -> anyhow::Result<Figure> {
 }
 
 fn payload(workspace: &Workspace) -> anyhow::Result<Figure> {
-    let bytes = manifest(&latest(workspace))?["payload_bytes"].as_f64().context("payload_bytes")?;
-    let mib = bytes / f64::from(1 << 20);
+    let mib = manifest(&latest(workspace))?.payload_bytes as f64 / f64::from(1 << 20);
     Ok(Figure {
         what: "payload (bytes that are not zero)",
         value: mib,
@@ -259,7 +252,7 @@ fn payload(workspace: &Workspace) -> anyhow::Result<Figure> {
 
 fn boot(workspace: &Workspace) -> anyhow::Result<Vec<Figure>> {
     // Of its own: a cloud that somebody uses is neither destroyed nor measured.
-    let spec = workspace.root.join("tests/specs/local-bench.toml");
+    let spec = workspace.root.join("e2e/specs/local-bench.toml");
     let xtask = |words: &[&str]| {
         let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| OsString::from("xtask").into()));
         command.args(words).arg("--local").arg("--spec").arg(&spec).env("FUTUSWARM_WORKSPACE", &workspace.root);

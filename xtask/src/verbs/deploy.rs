@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
+use futuswarm_image_format::ImageFolder;
+use futuswarm_local_api::CloudInfo;
 use futuswarm_output::{eprintln, println};
 
 use crate::ahead::Ahead;
@@ -106,9 +108,7 @@ impl Deploy {
 fn baked(workspace: &Workspace) -> anyhow::Result<(PathBuf, String)> {
     verbs::bake::bake(workspace, &["--allow-newer".into()])?;
     let image = workspace.root.join("target/images/latest");
-    let manifest = std::fs::read(image.join("manifest.json")).context("the image has no manifest")?;
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).context("the image's manifest")?;
-    let name = manifest["name"].as_str().context("the image's manifest has no name")?.to_owned();
+    let name = ImageFolder::new(&image).manifest()?.name;
     Ok((image, name))
 }
 
@@ -129,7 +129,7 @@ pub fn local_provision(workspace: &Workspace, spec: &Path) -> anyhow::Result<std
 /// A program, pointed at the local cloud.
 pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyhow::Result<std::process::Command> {
     let cloud = process::capture(workspace.command("futuswarm-local").args(["cloud", "--spec"]).arg(spec))?;
-    let cloud: serde_json::Value = serde_json::from_str(&cloud).context("the local cloud's description of itself")?;
+    let cloud: CloudInfo = serde_json::from_str(&cloud).context("the local cloud's description of itself")?;
     let mut command = workspace.command(program);
     // The operator's own profile, session or endpoint would be stronger than some of what follows; the mark is no setting.
     for (key, _) in std::env::vars_os() {
@@ -138,17 +138,9 @@ pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyh
             command.env_remove(&key);
         }
     }
-    for (key, value) in cloud["environment"].as_object().context("the local cloud has no environment")? {
-        command.env(key, value.as_str().unwrap_or_default());
-    }
-    for (flag, key) in [
-        ("FUTUSWARM_LOCAL_CLOUD", "cluster"),
-        ("FUTUSWARM_OPERATOR_NETWORK", "operator_network"),
-        ("FUTUSWARM_URL", "url"),
-        ("FUTUSWARM_SSH_PUBLIC_KEY", "ssh_public_key"),
-    ] {
-        command.env(flag, cloud[key].as_str().with_context(|| format!("the local cloud does not say its {key}"))?);
-    }
+    command.envs(cloud.environment);
+    command.env("FUTUSWARM_LOCAL_CLOUD", cloud.cluster).env("FUTUSWARM_OPERATOR_NETWORK", cloud.operator_network);
+    command.env("FUTUSWARM_URL", cloud.url).env("FUTUSWARM_SSH_PUBLIC_KEY", cloud.ssh_public_key);
     Ok(command)
 }
 

@@ -80,7 +80,7 @@ impl Passed {
                 rest.push(word);
             }
         }
-        anyhow::ensure!(local || spec.is_none(), "--spec names the spec of a local cloud; say --local, too");
+        anyhow::ensure!(local || spec.is_none(), "--spec names the spec of a local cloud; pass --local, too");
         Ok(Self { local: local.then(|| spec.unwrap_or_default()), asks_for_help, rest })
     }
 
@@ -102,8 +102,8 @@ impl Passed {
                 let mut command = deploy::in_local_cloud(workspace, &spec, "futuswarm-publish")?;
                 command.arg(verb);
                 // Images of the local cloud are rehearsals, all of them.
-                let said = self.rest.iter().any(|word| word == "--rehearsal");
-                command.args((verb == "publish" && !said).then_some("--rehearsal"));
+                let given = self.rest.iter().any(|word| word == "--rehearsal");
+                command.args((verb == "publish" && !given).then_some("--rehearsal"));
                 command
             }
             _ => {
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(passed.rest, ["--json", "--image=x", "--region", "r"]);
         assert_eq!(read(&["--spec=b.toml", "--local"]).unwrap().local, Some(PathBuf::from("b.toml")));
         assert_eq!(read(&["list"]).unwrap().local, None);
-        assert!(read(&["--spec", "a.toml"]).unwrap_err().to_string().contains("say --local, too"));
+        assert!(read(&["--spec", "a.toml"]).unwrap_err().to_string().contains("pass --local, too"));
         assert!(read(&["--local", "--spec"]).is_err());
     }
 

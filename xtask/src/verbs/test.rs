@@ -14,32 +14,33 @@ use crate::{host, preconditions, process, verbs};
 
 mod suites;
 
-/// Files of `tests/tests/` whose ignored tests run side by side in every `cargo xtask test`, and so in CI: none needs more than
+/// Files of `e2e/tests/` whose ignored tests run side by side in every `cargo xtask test`, and so in CI: none needs more than
 /// an emulated account. Those that take longest begin first, so that none is alone at the end. With [`MACHINE`] and everything
 /// else they end within an hour on two cores with an empty cache, and within half an hour with a warm one. A tidy test compares
 /// the lists with the folder.
 pub const ACCOUNTS: &[&str] = &[
-    "account",
-    "refusals",
-    "epochs",
-    "publish",
-    "variants",
-    "provision",
+    "kill_after_every_call",
+    "error_messages",
+    "swarm_epochs",
+    "publishing_under_faults",
+    "spec_variants",
+    "drift",
     "lost_answers",
-    "emulator",
-    "preflight",
-    "vault",
-    "contract",
+    "answers_beyond_the_emulator",
+    "refused_before_anything_is_made",
+    "sealing",
+    "requests_match_service_models",
     "least_privilege",
 ];
 
 /// Files whose ignored tests every `cargo xtask test` runs one after the other, since each wants the whole machine.
-pub const MACHINE: &[&str] = &["firewall", "bake", "cluster"];
+pub const MACHINE: &[&str] = &["node_firewall", "killed_bake", "cluster_lifecycle"];
 
 /// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs the others before them.
-pub const LONG: &[&str] = &["power", "failures", "isolation", "routing"];
+pub const LONG: &[&str] =
+    &["machines_end_in_order", "deaths_and_outages", "node_isolation", "every_service_is_reached"];
 
-/// What `tests/tests/account.rs` reads: a kill after every so many calls of a run.
+/// What `e2e/tests/kill_after_every_call.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
 /// The step without `--long`; a kill after every call takes five minutes more.
 const SHORT_KILL_STEP: &str = "5";

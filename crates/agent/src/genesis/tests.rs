@@ -1,11 +1,14 @@
 //! Managers that race for one founding, over a bucket that loses answers and denies what exists.
 
+use std::collections::BTreeSet;
+
 use futuswarm_store::MemoryBucket;
 use futuswarm_swarm::{LocalState, Membership};
 
 use super::*;
+use crate::SystemClock;
 use crate::decide::{Observed, Step, decide};
-use crate::records::tests::node;
+use crate::heartbeat::tests::node;
 
 async fn opened(epoch: u64) -> (MemoryBucket, Store<MemoryBucket>, Versioned<Genesis>) {
     let bucket = MemoryBucket::default();
@@ -30,7 +33,7 @@ async fn of_many_managers_that_race_exactly_one_founds() {
                 if fastrand::bool() {
                     tokio::task::yield_now().await;
                 }
-                let won = claim(&store, &node, &open).await.unwrap();
+                let won = claim(&store, &node, &SystemClock, &open).await.unwrap();
                 (won, confirmation(&store, &node, "swarm-of-winner").await.unwrap() == Confirmation::Confirmed)
             })
         });
@@ -50,7 +53,10 @@ async fn a_founder_keeps_the_swarm_whose_confirmation_was_applied_although_its_a
     let (bucket, store, open) = opened(4).await;
     let me = node("i-me", Role::Manager);
     bucket.lose_answers(1);
-    assert!(claim(&store, &me, &open).await.unwrap(), "the claim is ours, although its second attempt was refused");
+    assert!(
+        claim(&store, &me, &SystemClock, &open).await.unwrap(),
+        "the claim is ours, although its second attempt was refused"
+    );
     bucket.lose_answers(1);
     assert_eq!(confirmation(&store, &me, "swarm").await.unwrap(), Confirmation::Confirmed);
     let genesis = recorded(&bucket).await;
@@ -64,7 +70,7 @@ async fn a_founder_keeps_the_swarm_whose_confirmation_was_applied_although_its_a
 async fn a_claim_that_changes_under_a_confirmation_is_read_again() {
     let (_, store, open) = opened(1).await;
     let me = node("i-me", Role::Manager);
-    assert!(claim(&store, &me, &open).await.unwrap());
+    assert!(claim(&store, &me, &SystemClock, &open).await.unwrap());
     // The same claim at another version, as after an apply that has restored the record.
     let mine: Versioned<Genesis> = store.get(keys::GENESIS).await.unwrap().unwrap();
     store.put(keys::GENESIS, &mine.value).await.unwrap();
@@ -77,7 +83,7 @@ async fn a_claim_that_changes_under_a_confirmation_is_read_again() {
 async fn a_record_that_is_said_not_to_exist_is_not_a_lost_claim() {
     let (bucket, _, open) = opened(1).await;
     let me = node("i-me", Role::Manager);
-    assert!(claim(&Store::new(bucket.clone()), &me, &open).await.unwrap());
+    assert!(claim(&Store::new(bucket.clone()), &me, &SystemClock, &open).await.unwrap());
     bucket.deny_every(1);
     let fresh = Store::new(bucket.clone());
     let unknown = confirmation(&fresh, &me, "swarm").await.unwrap();
@@ -90,10 +96,13 @@ async fn a_record_that_is_said_not_to_exist_is_not_a_lost_claim() {
 async fn a_founder_whose_claim_was_taken_over_cannot_confirm() {
     let (bucket, store, open) = opened(1).await;
     let (slow, fast) = (node("i-slow", Role::Manager), node("i-fast", Role::Manager));
-    assert!(claim(&store, &slow, &open).await.unwrap());
+    assert!(claim(&store, &slow, &SystemClock, &open).await.unwrap());
     let abandoned = store.get(keys::GENESIS).await.unwrap().unwrap();
-    assert!(take_over(&store, &fast, &abandoned).await.unwrap());
-    assert!(!take_over(&store, &node("i-third", Role::Manager), &abandoned).await.unwrap(), "the version has moved on");
+    assert!(take_over(&store, &fast, &SystemClock, &abandoned).await.unwrap());
+    assert!(
+        !take_over(&store, &node("i-third", Role::Manager), &SystemClock, &abandoned).await.unwrap(),
+        "the version has moved on"
+    );
     let lost = Confirmation::TakenOver { founder: "i-fast".to_owned() };
     assert_eq!(confirmation(&store, &slow, "swarm-of-slow").await.unwrap(), lost);
     assert_eq!(confirmation(&store, &fast, "swarm-of-fast").await.unwrap(), Confirmation::Confirmed);
@@ -104,9 +113,62 @@ async fn a_founder_whose_claim_was_taken_over_cannot_confirm() {
 async fn a_throttled_bucket_is_an_error_and_not_a_lost_race() {
     let (bucket, store, open) = opened(1).await;
     bucket.fail_next(vec![MemoryBucket::slow_down("PutObject")]);
-    let error = claim(&store, &node("i-1", Role::Manager), &open).await.unwrap_err();
+    let error = claim(&store, &node("i-1", Role::Manager), &SystemClock, &open).await.unwrap_err();
     assert!(error.to_string().contains("SlowDown"), "{error}");
-    assert!(claim(&store, &node("i-1", Role::Manager), &open).await.unwrap(), "the next round wins");
+    assert!(claim(&store, &node("i-1", Role::Manager), &SystemClock, &open).await.unwrap(), "the next round wins");
+}
+
+/// EC2 with these instances.
+struct Ec2(&'static [&'static str]);
+
+impl Instances for Ec2 {
+    async fn alive(&self, instances: &[String]) -> Result<BTreeSet<String>, Error> {
+        Ok(instances.iter().filter(|instance| self.0.contains(&instance.as_str())).cloned().collect())
+    }
+}
+
+/// A clock that is wrong.
+struct Wrong(u64);
+
+impl Clock for Wrong {
+    fn unix_millis(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Seeds 1057, 1378 and 1968 of the simulation: a manager whose clock was months ahead claimed the founding and died, and nobody
+/// took it over, because the claim was of a time to come.
+#[tokio::test(start_paused = true)]
+async fn a_claim_of_a_time_to_come_is_taken_over_when_its_founder_is_gone() {
+    let (bucket, store, open) = opened(1).await;
+    let (gone, me) = (node("i-gone", Role::Manager), node("i-me", Role::Manager));
+    assert!(claim(&store, &gone, &Wrong(u64::MAX), &open).await.unwrap());
+    let mut unchanged = Unchanged::default();
+    for second in 0..40 {
+        let record = store.get(keys::GENESIS).await.unwrap().unwrap();
+        take_over_if_abandoned(&store, &me, &Ec2(&["i-me"]), &SystemClock, record, &mut unchanged).await.unwrap();
+        let taken = recorded(&bucket).await.founder.as_deref() == Some("i-me");
+        assert_eq!(taken, second >= 30, "after {second} s");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
+
+/// Seed 1057 of the simulation: a manager whose clock was 18 minutes ahead took the founding over from one that was alive and had
+/// initialised its Swarm three seconds before.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_takes_no_claim_from_a_founder_that_lives() {
+    let (bucket, store, open) = opened(1).await;
+    let (founder, ahead) = (node("i-founder", Role::Manager), node("i-ahead", Role::Manager));
+    assert!(claim(&store, &founder, &SystemClock, &open).await.unwrap());
+    let mut unchanged = Unchanged::default();
+    for second in 0..=15 * 60 {
+        let record = store.get(keys::GENESIS).await.unwrap().unwrap();
+        let ec2 = Ec2(&["i-founder", "i-ahead"]);
+        take_over_if_abandoned(&store, &ahead, &ec2, &Wrong(u64::MAX), record, &mut unchanged).await.unwrap();
+        let taken = recorded(&bucket).await.founder.as_deref() == Some("i-ahead");
+        assert_eq!(taken, second == 15 * 60, "after {second} s: even a founder that EC2 lists has its time");
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
 }
 
 /// A manager with an engine of which only its membership counts, stepped as the agent steps it.
@@ -114,7 +176,7 @@ struct Manager {
     node: Node,
     store: Store<MemoryBucket>,
     swarm: Option<String>,
-    /// Swarms that it has founded and left again.
+    /// Swarms that it has initialised and left again.
     left: u32,
     claims: u32,
 }
@@ -133,9 +195,9 @@ impl Manager {
         match decide(&Observed { node: &self.node, membership: &membership, genesis: genesis.as_ref() }) {
             Step::Claim { open } => {
                 self.claims += 1;
-                claim(&self.store, &self.node, &open).await?;
+                claim(&self.store, &self.node, &SystemClock, &open).await?;
             }
-            Step::Found => self.swarm = Some(format!("swarm-of-{}-{}", self.node.instance, self.left)),
+            Step::InitSwarm => self.swarm = Some(format!("swarm-of-{}-{}", self.node.instance, self.left)),
             Step::Confirm { swarm_id } => match confirmation(&self.store, &self.node, &swarm_id).await? {
                 Confirmation::TakenOver { .. } => {
                     self.swarm = None;

@@ -24,11 +24,11 @@ pub(super) fn of(service: &Service, sdk: &SdkConfig, region: &Region) -> String 
         sdk.service_config()?.load_config(key.build().ok()?)
     };
     let all = sdk.endpoint_url().map(str::to_owned);
-    let found = match sdk.get_origin("endpoint_url").is_client_config() {
+    let configured = match sdk.get_origin("endpoint_url").is_client_config() {
         true => all,
         false => named().or(all),
     };
-    found.unwrap_or_else(|| {
+    configured.unwrap_or_else(|| {
         own(service.name, region.as_ref(), sdk.use_fips() == Some(true), sdk.use_dual_stack() == Some(true))
     })
 }

@@ -12,7 +12,7 @@ use futuswarm_bake::Error;
 use futuswarm_bake::archive::Archives;
 use futuswarm_bake::base::{Choice, LockPolicy, choose, stand_in_again};
 use futuswarm_bake::debs::Debs;
-use futuswarm_bake::lock::{Lock, Wanted};
+use futuswarm_bake::lock::{Lock, PackageList};
 use futuswarm_tools::ToolsTree;
 use sha2::{Digest as _, Sha256};
 
@@ -245,10 +245,10 @@ impl World {
 
     fn choose_in(&self, cache: &Path, lock: Option<&Lock>, policy: LockPolicy) -> Result<Choice, Error> {
         let packages = BTreeMap::from([("tests".to_owned(), self.asked.clone())]);
-        let wanted = Wanted { suite: "trixie".to_owned(), source_date_epoch: 1_760_000_000, packages };
+        let list = PackageList { suite: "trixie".to_owned(), source_date_epoch: 1_760_000_000, packages };
         let work = tempfile::tempdir().unwrap();
         let mut debs = Debs::new(cache.to_owned());
         debs.pause = Duration::from_millis(10);
-        choose(work.path(), &wanted, lock, policy, &self.archives, &debs, &mut |_| ())
+        choose(work.path(), &list, lock, policy, &self.archives, &debs, &mut |_| ())
     }
 }

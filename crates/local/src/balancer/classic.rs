@@ -6,9 +6,9 @@ use futuswarm_aws::Error as AwsError;
 use super::Notes;
 use super::model::{Action, Check, Listener, Pool, Server};
 use super::observe::Found;
-use crate::aws::Clients;
-use crate::ec2::View;
 use crate::error::Result;
+use crate::observed_instances::View;
+use futuswarm_aws_front::clients::Clients;
 
 /// Adds the classic load balancers to what was found, in the order of their names.
 ///

@@ -97,7 +97,6 @@ pub struct Rule {
     pub action: Action,
 }
 
-/// A listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// Name of its load balancer.

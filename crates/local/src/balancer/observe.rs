@@ -10,9 +10,9 @@ use futuswarm_aws::Error as AwsError;
 
 use super::Notes;
 use super::model::{Action, Check, Listener, Pool, Redirect, Rule, Server};
-use crate::aws::Clients;
-use crate::ec2::View;
 use crate::error::Result;
+use crate::observed_instances::View;
+use futuswarm_aws_front::clients::Clients;
 
 /// Listeners with the ARNs of their certificates, and what they forward to.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub struct Found {
     pub pools: BTreeMap<String, Pool>,
 }
 
-/// Looks at the application load balancers, in the order of their names.
+/// Observes the application load balancers, in the order of their names.
 ///
 /// # Errors
 /// When the emulator cannot be asked.

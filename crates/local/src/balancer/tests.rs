@@ -3,7 +3,7 @@
 use futuswarm_tools::ToolsTree;
 
 use super::*;
-use crate::authority::Authority;
+use crate::ca::Authority;
 
 fn pool(name: &str, servers: &[(&str, &str)]) -> Pool {
     let check = Check {

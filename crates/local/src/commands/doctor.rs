@@ -1,17 +1,22 @@
 //! Every check of the machine and of a running local cloud. None stops the others; each failure has one remedy.
 
 use std::path::Path;
+use std::time::Duration;
 
 use futuswarm_tools::{ToolsTree, emulator};
 use serde::Serialize;
 
-use crate::child::{self, argv};
+use crate::child::{self, args};
 use crate::config::{Accel, CloudConfig, PORT_KEYS};
-use crate::layout::Layout;
-use crate::{daemon, http_client};
+use crate::daemon;
+use crate::state_dir::StateDir;
+use futuswarm_local_api::CloudInfo;
+use futuswarm_local_api::http::{self, Endpoint};
 
 /// Image, tools tree, emulator, and the machines' growing disks.
 const NEEDED_DISK_MIB: u64 = 6 * 1024;
+/// For an answer of the API that does no work worth waiting for.
+const API_DEADLINE: Duration = Duration::from_secs(10);
 /// QEMU's own memory beside its guest's, in MiB.
 const PER_MACHINE_MIB: u64 = 400;
 
@@ -30,7 +35,7 @@ pub enum Outcome {
 /// One check.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
-    /// What was looked at.
+    /// What was checked.
     pub name: &'static str,
     /// How it is.
     pub outcome: Outcome,
@@ -56,7 +61,7 @@ fn note(name: &'static str, found: impl Into<String>, remedy: impl Into<String>)
 pub async fn run(spec: &Path, before_start: bool) -> Vec<Check> {
     let mut checks =
         vec![rights(), tun(), program("mmdebstrap", "mmdebstrap"), program("ip", "iproute2"), namespaces().await];
-    let (config, layout) = match super::open(spec, Accel::Auto) {
+    let (config, state_dir) = match super::open(spec, Accel::Auto) {
         Ok(opened) => opened,
         Err(error) => {
             checks.push(bad("cluster spec", error.to_string(), format!("correct {}", spec.display())));
@@ -64,18 +69,18 @@ pub async fn run(spec: &Path, before_start: bool) -> Vec<Check> {
         }
     };
     checks.push(good("cluster spec", format!("{}: {} machines", config.cluster, config.machines)));
-    let running = matches!(layout.daemon_lock(), Ok(None));
+    let running = matches!(state_dir.daemon_lock(), Ok(None));
     checks.push(disk());
     checks.push(memory(&config, running));
     // A cloud that runs may have others than the usual ones.
-    let used: Option<CloudConfig> = crate::layout::read_json(&layout.config()).ok().flatten().filter(|_| running);
+    let used: Option<CloudConfig> = crate::state_dir::read_json(&state_dir.config()).ok().flatten().filter(|_| running);
     let ports = used.as_ref().unwrap_or(&config).ports();
     for (port, key) in ports.into_iter().zip(PORT_KEYS) {
         checks.push(port_check(port, key, config.set_ports.contains(key), running));
     }
     if !before_start {
         checks.extend([acceleration(), tools_tree(), emulator_environment()]);
-        checks.extend(cloud(&layout, running).await);
+        checks.extend(cloud(&state_dir, running).await);
     }
     checks
 }
@@ -117,7 +122,7 @@ fn program(program: &'static str, package: &str) -> Check {
 /// Namespaces may be forbidden even to root, inside a container.
 async fn namespaces() -> Check {
     let deadline = std::time::Duration::from_secs(20);
-    match child::run(&argv(["unshare", "--net", "--mount", "true"]), None, deadline).await {
+    match child::run(&args(["unshare", "--net", "--mount", "true"]), None, deadline).await {
         Ok(_) => good("namespaces", "network and mount namespaces can be made"),
         Err(error) => bad(
             "namespaces",
@@ -236,38 +241,30 @@ fn emulator_environment() -> Check {
 }
 
 /// What runs, and what should not.
-async fn cloud(layout: &Layout, running: bool) -> Vec<Check> {
-    let netns = Path::new("/run/netns").join(layout.netns());
+async fn cloud(state_dir: &StateDir, running: bool) -> Vec<Check> {
+    let netns = Path::new("/run/netns").join(state_dir.netns());
     let mut checks = Vec::new();
     let again = "`cargo xtask destroy-cluster --local` removes it";
     if !running {
         checks.push(note("local cloud", "does not run", "start it with `cargo xtask deploy-cluster --local`"));
         checks.push(match netns.exists() {
-            true => bad("leftovers", format!("the network namespace {} has no daemon", layout.netns()), again),
+            true => bad("leftovers", format!("the network namespace {} has no daemon", state_dir.netns()), again),
             false => good("leftovers", "none"),
         });
         return checks;
     }
-    let info: Option<daemon::CloudInfo> = crate::layout::read_json(&layout.cloud()).ok().flatten();
+    let info: Option<CloudInfo> = crate::state_dir::read_json(&state_dir.cloud()).ok().flatten();
     let Some(info) = info else {
         checks.push(note("local cloud", "is starting", "wait a moment"));
         return checks;
     };
-    let address = info.api_endpoint.trim_start_matches("http://").parse();
-    let answered = match address {
-        Ok(address) => http_client::get(address, "/")
-            .await
-            .map(|(status, _)| status.to_string())
-            .map_err(|error| error.to_string()),
-        Err(_) => Err(format!("{} is not an address", info.api_endpoint)),
-    };
+    let address = info.api_endpoint.trim_start_matches("http://");
+    let answered = http::exchange(Endpoint::Tcp(address), "GET", "/", b"", API_DEADLINE);
     checks.push(match answered {
         Ok(_) => good("AWS API", info.api_endpoint.clone()),
-        Err(reason) => bad("AWS API", reason, format!("start again: {again}")),
+        Err(error) => bad("AWS API", error.to_string(), format!("start again: {again}")),
     });
-    let machines: crate::error::Result<Vec<crate::vms::powered::VmStatus>> =
-        crate::control::call(layout, "GET", "/machines", "").await;
-    checks.push(match machines {
+    checks.push(match state_dir.client().machines().map_err(state_dir.failed()) {
         Ok(machines) => {
             let dead: Vec<&str> = machines
                 .iter()

@@ -10,28 +10,27 @@ use futuswarm_tools::ToolsTree;
 
 use crate::child::EXEC_CHILD;
 use crate::config::Accel;
-use crate::control;
 use crate::dnsmasq::host_argv;
 use crate::error::{Error, Result, file};
-use crate::layout::Layout;
 use crate::network::{Network, OPERATOR};
-use crate::vms::powered::VmStatus;
+use crate::state_dir::StateDir;
+use futuswarm_local_api::VmStatus;
 
-/// A growing console is looked at this often.
+/// A growing console is read this often.
 const FOLLOW: Duration = Duration::from_millis(200);
 
 /// All machines of a cluster.
 ///
 /// # Errors
 /// When the cloud does not run.
-pub async fn machines(spec: &Path) -> Result<Vec<VmStatus>> {
-    let (_, layout) = super::open(spec, Accel::Auto)?;
-    control::call(&layout, "GET", "/machines", "").await
+pub fn machines(spec: &Path) -> Result<Vec<VmStatus>> {
+    let (_, state_dir) = super::open(spec, Accel::Auto)?;
+    state_dir.client().machines().map_err(state_dir.failed())
 }
 
 /// The machine that `name` means: an instance id, its unique beginning (with or without `i-`), or an address.
-async fn find(layout: &Layout, name: &str) -> Result<VmStatus> {
-    let all: Vec<VmStatus> = control::call(layout, "GET", "/machines", "").await?;
+fn find(state_dir: &StateDir, name: &str) -> Result<VmStatus> {
+    let all = state_dir.client().machines().map_err(state_dir.failed())?;
     choose(all, name)
 }
 
@@ -46,8 +45,8 @@ fn choose(all: Vec<VmStatus>, name: &str) -> Result<VmStatus> {
     let mut found: Vec<VmStatus> = all.into_iter().filter(matches).collect();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Error::Config(format!("there is no node {name}; there are: {list}"))),
-        count => Err(Error::Config(format!("{name} could be {count} nodes; say more of its id: {list}"))),
+        0 => Err(Error::NoSuchNode { name: name.to_owned(), list }),
+        count => Err(Error::AmbiguousNode { name: name.to_owned(), count, list }),
     }
 }
 
@@ -55,10 +54,10 @@ fn choose(all: Vec<VmStatus>, name: &str) -> Result<VmStatus> {
 ///
 /// # Errors
 /// When there is no such machine.
-pub async fn kill(spec: &Path, name: &str) -> Result<String> {
-    let (_, layout) = super::open(spec, Accel::Auto)?;
-    let machine = find(&layout, name).await?;
-    if control::call::<bool>(&layout, "POST", "/kill", &machine.instance).await? {
+pub fn kill(spec: &Path, name: &str) -> Result<String> {
+    let (_, state_dir) = super::open(spec, Accel::Auto)?;
+    let machine = find(&state_dir, name)?;
+    if state_dir.client().kill(&machine.instance).map_err(state_dir.failed())? {
         return Ok(machine.instance);
     }
     Err(Error::Config(format!("{} had ended already", machine.instance)))
@@ -69,9 +68,9 @@ pub async fn kill(spec: &Path, name: &str) -> Result<String> {
 /// # Errors
 /// When there is no such machine.
 pub async fn console(spec: &Path, name: &str, follow: bool, out: &mut dyn Write) -> Result<()> {
-    let (_, layout) = super::open(spec, Accel::Auto)?;
-    let machine = find(&layout, name).await?;
-    let path = layout.vm(&machine.instance).join("console.log");
+    let (_, state_dir) = super::open(spec, Accel::Auto)?;
+    let machine = find(&state_dir, name)?;
+    let path = state_dir.vm(&machine.instance).join("console.log");
     let mut at = 0;
     loop {
         let mut log = match std::fs::File::open(&path) {
@@ -95,12 +94,12 @@ pub async fn console(spec: &Path, name: &str, follow: bool, out: &mut dyn Write)
 ///
 /// # Errors
 /// When there is no such machine or SSH cannot be started.
-pub async fn ssh(spec: &Path, name: &str, command: &[String]) -> Result<()> {
-    let (_, layout) = super::open(spec, Accel::Auto)?;
-    let machine = find(&layout, name).await?;
+pub fn ssh(spec: &Path, name: &str, command: &[String]) -> Result<()> {
+    let (_, state_dir) = super::open(spec, Accel::Auto)?;
+    let machine = find(&state_dir, name)?;
     let tools = ToolsTree::locate()?;
-    let network = Network::named(&layout.netns());
-    let exe = std::env::current_exe().map_err(|error| Error::Config(error.to_string()))?;
+    let network = Network::named(&state_dir.netns());
+    let exe = std::env::current_exe().map_err(Error::System)?;
     let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
     let mut ssh = Command::new(exe);
     ssh.arg(EXEC_CHILD).arg(parent.to_string()).arg(network.path()).args(host_argv(&tools, "ssh")?);
@@ -115,7 +114,7 @@ pub async fn ssh(spec: &Path, name: &str, command: &[String]) -> Result<()> {
         ssh.args(["-o", option]);
     }
     ssh.args(["-b", &OPERATOR.to_string(), "-F", "/dev/null", "-i"])
-        .arg(layout.ssh_key())
+        .arg(state_dir.ssh_key())
         .arg(format!("admin@{}", machine.address))
         .args(command);
     let error = ssh.exec();

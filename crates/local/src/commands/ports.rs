@@ -44,11 +44,11 @@ pub fn is_free(port: u16) -> bool {
 pub fn owner(port: u16) -> String {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
         let text = std::fs::read_to_string(table).ok()?;
-        let wanted = format!(":{port:04X}");
+        let local = format!(":{port:04X}");
         text.lines().skip(1).find_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             // 0A is LISTEN.
-            (fields.get(1)?.ends_with(&wanted) && *fields.get(3)? == "0A")
+            (fields.get(1)?.ends_with(&local) && *fields.get(3)? == "0A")
                 .then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
         })
     });

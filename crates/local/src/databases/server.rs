@@ -12,11 +12,11 @@ use futuswarm_secret::Secret;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 
-use crate::authority::Authority;
-use crate::child::argv;
-use crate::confined::{Confinement, FOLDER};
+use crate::ca::Authority;
+use crate::child::args;
 use crate::error::{Error, Result, file};
-use crate::layout::write_atomically;
+use crate::sandbox::{FOLDER, Sandbox};
+use crate::state_dir::write_atomically;
 
 /// Where Debian has PostgreSQL's programs.
 const PROGRAMS: &str = "/usr/lib/postgresql/17/bin";
@@ -55,13 +55,13 @@ pub struct Instance {
 const COMPLETE: &str = "complete";
 
 /// Whether a database was made to its end, so that its data can be packed.
-pub fn is_complete(confinement: &Confinement) -> bool {
-    confinement.folder.join(COMPLETE).exists()
+pub fn is_complete(sandbox: &Sandbox) -> bool {
+    sandbox.folder.join(COMPLETE).exists()
 }
 
 /// A server that runs.
 pub struct Server {
-    confinement: Confinement,
+    sandbox: Sandbox,
     process: Child,
     password: Arc<Secret>,
     master: String,
@@ -74,13 +74,13 @@ impl Server {
     /// When it cannot be made or does not start; its log says why.
     pub async fn start(
         instance: &Instance,
-        confinement: Confinement,
+        sandbox: Sandbox,
         authority: &Authority,
         password: Arc<Secret>,
         log: &Path,
     ) -> Result<Self> {
-        prepare(instance, &confinement, authority)?;
-        let (data, mark) = (confinement.folder.join("data"), confinement.folder.join(COMPLETE));
+        prepare(instance, &sandbox, authority)?;
+        let (data, mark) = (sandbox.folder.join("data"), sandbox.folder.join(COMPLETE));
         let new = !mark.exists();
         if new {
             if data.exists() {
@@ -88,19 +88,19 @@ impl Server {
                 std::fs::remove_dir_all(&data).map_err(file("cannot remove", &data))?;
             }
             match &instance.origin {
-                Some(snapshot) => unpack(snapshot.clone(), confinement.folder.clone()).await?,
-                None => initialise(&confinement).await?,
+                Some(snapshot) => unpack(snapshot.clone(), sandbox.folder.clone()).await?,
+                None => initialise(&sandbox).await?,
             }
         }
         let output = std::fs::File::options().create(true).append(true).open(log).map_err(file("cannot open", log))?;
-        let mut words = program("postgres");
-        words.extend(argv(["-D", "data"]));
+        let mut argv = program("postgres");
+        argv.extend(args(["-D", "data"]));
         for setting in settings(instance) {
-            words.extend(argv(["-c".to_owned(), setting]));
+            argv.extend(args(["-c".to_owned(), setting]));
         }
-        let process = confinement.command(&words).stdout(Stdio::null()).stderr(Stdio::from(output)).spawn();
+        let process = sandbox.command(&argv).stdout(Stdio::null()).stderr(Stdio::from(output)).spawn();
         let process = process.map_err(|error| failed(instance, log, &error.to_string()))?;
-        let mut server = Self { confinement, process, password, master: instance.master.clone() };
+        let mut server = Self { sandbox, process, password, master: instance.master.clone() };
         server.wait(instance, log).await?;
         if new && instance.origin.is_none() {
             server.sql(&first_statements(instance)).await?;
@@ -146,9 +146,9 @@ impl Server {
     /// Statements as the owner of everything, over the socket that only the server's user can open. They go through the
     /// standard input: an argument could be read by everybody.
     async fn sql(&self, statements: &str) -> Result<String> {
-        let mut words = program("psql");
-        words.extend(argv(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", FOLDER, "-U", ADMIN, "-d", "postgres"]));
-        self.confinement.run(&words, statements, SQL_DEADLINE).await
+        let mut argv = program("psql");
+        argv.extend(args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", FOLDER, "-U", ADMIN, "-d", "postgres"]));
+        self.sandbox.run(&argv, statements, SQL_DEADLINE).await
     }
 
     /// Stops it in order; kills it when it takes too long.
@@ -170,11 +170,11 @@ impl Server {
     }
 }
 
-async fn initialise(confinement: &Confinement) -> Result<()> {
-    let mut words = program("initdb");
-    words.extend(argv(["-D", "data", "-U", ADMIN, "--encoding=UTF8", "--no-locale", "--locale-provider=builtin"]));
-    words.extend(argv(["--builtin-locale=C.UTF-8", "--auth=reject", "--no-sync", "--no-instructions"]));
-    confinement.run(&words, "", INIT_DEADLINE).await.map(|_| ())
+async fn initialise(sandbox: &Sandbox) -> Result<()> {
+    let mut argv = program("initdb");
+    argv.extend(args(["-D", "data", "-U", ADMIN, "--encoding=UTF8", "--no-locale", "--locale-provider=builtin"]));
+    argv.extend(args(["--builtin-locale=C.UTF-8", "--auth=reject", "--no-sync", "--no-instructions"]));
+    sandbox.run(&argv, "", INIT_DEADLINE).await.map(|_| ())
 }
 
 /// Puts the data of a stopped server into a snapshot's file.
@@ -206,11 +206,11 @@ async fn unpack(snapshot: PathBuf, folder: PathBuf) -> Result<()> {
 }
 
 async fn blocking(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Config(error.to_string()))?
+    tokio::task::spawn_blocking(work).await?
 }
 
 fn program(name: &str) -> Vec<OsString> {
-    argv([format!("{PROGRAMS}/{name}")])
+    args([format!("{PROGRAMS}/{name}")])
 }
 
 fn failed(instance: &Instance, log: &Path, detail: &str) -> Error {
@@ -218,12 +218,12 @@ fn failed(instance: &Instance, log: &Path, detail: &str) -> Error {
 }
 
 /// The folder with certificate and rules; all of it belongs to the server's user, and nobody else may look.
-fn prepare(instance: &Instance, confinement: &Confinement, authority: &Authority) -> Result<()> {
-    let dir = &confinement.folder;
+fn prepare(instance: &Instance, sandbox: &Sandbox, authority: &Authority) -> Result<()> {
+    let dir = &sandbox.folder;
     if !dir.exists() {
         std::fs::DirBuilder::new().mode(0o700).create(dir).map_err(file("cannot create", dir))?;
     }
-    let (user, group) = (Some(confinement.ids.0), Some(confinement.ids.1));
+    let (user, group) = (Some(sandbox.ids.0), Some(sandbox.ids.1));
     let (certificate, key) = authority.issue(&[instance.name.clone(), instance.address.to_string()])?;
     // Whoever has the socket is the server's user or root; everybody else needs TLS and a password, as on RDS.
     let rules = format!("local all {ADMIN} trust\nhostssl all {ADMIN} all reject\nhostssl all all all scram-sha-256\n");

@@ -4,28 +4,28 @@
 use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use futuswarm_aws::Error as AwsError;
 
-use crate::aws::Clients;
 use crate::error::{Error, Result};
-use crate::front::iam::Issued;
+use futuswarm_aws_front::clients::Clients;
+use futuswarm_aws_front::sessions::Sessions;
 
-/// What the provisioned roles trust. The emulator's answer to GetRole cannot be put back as it is, so it is written anew.
+/// What the provisioned roles trust. The emulator's answer to GetRole cannot be put back as it is, so it is written again.
 const TRUST_EC2: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 /// As long as EC2's own.
 const SECONDS: i32 = 3600;
 
 /// Assumes `role` for an instance; one at a time, because the trust is the role's, and with nobody else looking at it. `clients` ask
-/// the emulator straight: the way of everybody else waits until this is done.
+/// the emulator by the bypass: the way of everybody else waits until this is done.
 pub async fn assume(
     clients: &Clients,
-    issued: &Issued,
+    sessions: &Sessions,
     account: &str,
     role: &str,
     instance: &str,
 ) -> Result<AssumeRoleOutput> {
-    let _alone = issued.borrow_trust().await;
+    let _alone = sessions.borrow_trust().await;
     let owner =
         clients.sts.get_caller_identity().send().await.map_err(|error| AwsError::new("GetCallerIdentity", error))?;
-    let owner = owner.arn().ok_or_else(|| Error::Config("the AWS emulator does not know its owner".to_owned()))?;
+    let owner = owner.arn().ok_or_else(|| Error::Incomplete("the AWS emulator does not know its owner".to_owned()))?;
     let trust = serde_json::json!({
         "Version": "2012-10-17",
         "Statement": [{ "Effect": "Allow", "Principal": { "AWS": owner }, "Action": "sts:AssumeRole" }]

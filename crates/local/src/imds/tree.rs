@@ -1,28 +1,23 @@
 //! The metadata tree: leaves are listed once, folders follow from them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
-
-use time::format_description::well_known::Rfc3339;
 
 use crate::dnsmasq::host_name;
-use crate::ec2::Machine;
+use crate::observed_instances::Machine;
 
 /// The tag that an Auto Scaling group leaves.
 const GROUP_TAG: &str = "aws:autoscaling:groupName";
 
 /// What the tree is made from.
 pub struct Facts<'a> {
-    /// The instance.
     pub machine: &'a Machine,
-    /// The region.
     pub region: &'a str,
     /// The account id.
     pub account: &'a str,
     /// The instance's role.
     pub role: Option<&'a str>,
     /// Whether its group is about to terminate it.
-    pub leaving: bool,
+    pub terminating: bool,
 }
 
 /// The path without `/latest/` or a dated version; `None` for anything else.
@@ -30,12 +25,6 @@ pub fn unversioned(path: &str) -> Option<&str> {
     let (version, rest) = path.strip_prefix('/')?.split_once('/')?;
     let dated = version.len() == 10 && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     (version == "latest" || dated).then_some(rest)
-}
-
-/// A moment as the metadata service writes it: whole seconds, UTC.
-pub fn rfc3339(moment: SystemTime) -> String {
-    let moment = time::OffsetDateTime::from(moment);
-    moment.replace_nanosecond(0).unwrap_or(moment).format(&Rfc3339).unwrap_or_default()
 }
 
 /// A leaf's content, or a folder's listing, or nothing.
@@ -131,8 +120,8 @@ fn leaves(facts: &Facts<'_>) -> BTreeMap<String, String> {
         // The content is issued on demand; the name is what a listing needs.
         leaves.insert(format!("meta-data/iam/security-credentials/{role}"), String::new());
     }
-    if facts.leaving || machine.tags.contains_key(GROUP_TAG) {
-        let target = if facts.leaving { "Terminated" } else { "InService" };
+    if facts.terminating || machine.tags.contains_key(GROUP_TAG) {
+        let target = if facts.terminating { "Terminated" } else { "InService" };
         leaves.insert("meta-data/autoscaling/target-lifecycle-state".to_owned(), target.to_owned());
     }
     if let Some(key) = &machine.public_key {
@@ -174,7 +163,8 @@ mod tests {
     #[test]
     fn leaves_and_listings() {
         let machine = machine();
-        let facts = Facts { machine: &machine, region: "eu-west-1", account: "1", role: Some("node"), leaving: true };
+        let facts =
+            Facts { machine: &machine, region: "eu-west-1", account: "1", role: Some("node"), terminating: true };
         let get = |path| lookup(&facts, path);
         assert_eq!(get("meta-data/instance-id").unwrap(), machine.id);
         assert_eq!(get("meta-data/placement/").unwrap(), "availability-zone\nregion");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use crate::ec2::{Machine, View};
+use crate::observed_instances::{Machine, View};
 
 /// How long a guest may take to shut down after its button was pressed. EC2 gives it some minutes; one under software emulation
 /// needs about half of this.
@@ -49,7 +49,6 @@ pub enum Step {
     Wait,
     /// Its power button.
     Press,
-    /// Its power.
     Cut,
 }
 
@@ -79,7 +78,6 @@ impl Ending {
 /// Why an instance that runs has no machine yet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Conflict {
-    /// The instance.
     pub instance: String,
     /// Who has its address.
     pub holder: String,
@@ -107,7 +105,7 @@ pub fn startable<'a>(view: &'a View, powered: &BTreeMap<String, Ipv4Addr>) -> (V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ec2::tests::machine;
+    use crate::observed_instances::tests::machine;
 
     fn view(running: &[(&str, &str)], stopped: &[&str]) -> View {
         let running = running.iter().map(|(id, address)| ((*id).to_owned(), machine(id, address)));
@@ -130,9 +128,9 @@ mod tests {
     fn the_button_is_pressed_until_the_bound_and_the_power_cut_once() {
         let begin = Instant::now();
         let mut ending = Ending::new(begin);
-        // A look every two seconds, as the daemon's, for two minutes.
+        // A poll every two seconds, as the daemon's, for two minutes.
         let steps: Vec<(u64, Step)> = (0..60)
-            .map(|look| look * 2)
+            .map(|poll| poll * 2)
             .map(|second| (second, ending.step(begin + Duration::from_secs(second))))
             .filter(|(_, step)| *step != Step::Wait)
             .collect();

@@ -1,4 +1,4 @@
-//! The table of machines that are switched on. Whoever asks for a machine's end does not wait for a look at the emulator.
+//! The table of machines that are switched on. Whoever asks for a machine's end does not wait for a poll of the emulator.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -6,12 +6,12 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use futuswarm_local_api::VmStatus;
 use tokio::process::Child;
 
 use super::power::{Ending, Step};
-use crate::ec2::Machine;
-use crate::images::Images;
+use crate::observed_instances::Machine;
+use futuswarm_aws_front::images::Images;
 
 /// The tag that an Auto Scaling group leaves.
 pub const GROUP_TAG: &str = "aws:autoscaling:groupName";
@@ -26,29 +26,6 @@ struct Vm {
     powered_on: SystemTime,
     /// Since its guest was asked to shut down, because its instance is to end or to start again.
     ending: Option<Ending>,
-}
-
-/// What `status` says of a machine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct VmStatus {
-    /// Instance id.
-    pub instance: String,
-    /// Primary address.
-    pub address: String,
-    /// Availability zone.
-    pub zone: String,
-    /// AMI id.
-    pub image: String,
-    /// AMI name.
-    pub image_name: String,
-    /// Auto Scaling group.
-    pub group: String,
-    /// `running`, or `ending` while its guest shuts down.
-    pub state: String,
-    /// Seconds since the epoch at power-on.
-    pub powered_on: u64,
-    /// QEMU's process.
-    pub pid: u32,
 }
 
 /// A machine whose process has ended.
@@ -121,7 +98,7 @@ impl Powered {
         self.all().remove(instance);
     }
 
-    /// Cuts the power of a machine. The next look sees its end. Says whether there is such a machine.
+    /// Cuts the power of a machine. The next poll observes its end. Says whether there is such a machine.
     pub fn cut(&self, instance: &str) -> bool {
         self.all().get_mut(instance).is_some_and(|vm| vm.process.start_kill().is_ok())
     }
@@ -140,7 +117,6 @@ impl Powered {
         }
     }
 
-    /// All machines.
     pub fn status(&self, images: &RwLock<Images>) -> Vec<VmStatus> {
         let images = images.read().unwrap_or_else(PoisonError::into_inner);
         let status = |vm: &Vm| VmStatus {
@@ -164,12 +140,12 @@ mod tests {
     use std::process::Stdio;
 
     use super::*;
-    use crate::ec2::tests::machine;
+    use crate::observed_instances::tests::machine;
     use crate::vms::power::SOFT;
 
-    fn process(words: &[&str]) -> Child {
-        let mut command = tokio::process::Command::new(words[0]);
-        command.args(&words[1..]).stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+    fn process(argv: &[&str]) -> Child {
+        let mut command = tokio::process::Command::new(argv[0]);
+        command.args(&argv[1..]).stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap()
     }
 
     async fn ended(powered: &Powered) -> Vec<Ended> {

@@ -1,4 +1,4 @@
-//! `publish`: everything that can be wrong is looked at first, then the upload, the copies, the smoke boots and the promotion.
+//! `publish`: everything that can be wrong is checked first, then the upload, the copies, the smoke boots and the promotion.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use futuswarm_output::{eprintln, println};
-use futuswarm_publish::debris::Debris;
+use futuswarm_publish::cleanup::CleanupList;
 use futuswarm_publish::image::LocalImage;
-use futuswarm_publish::lease::{Lease, leases};
-use futuswarm_publish::place::Place;
 use futuswarm_publish::progress::{Event, Report};
 use futuswarm_publish::publish::{Options, Published, copy_to, publish};
+use futuswarm_publish::region::RegionClients;
+use futuswarm_publish::run_lock::{RunLock, run_locks};
 use futuswarm_publish::{inputs, promote, smoke};
 use serde_json::json;
 
@@ -20,18 +20,18 @@ use super::{Publish, folder, show};
 /// Copies that are made at the same time.
 const COPIES: usize = 4;
 
-/// Where everything goes.
+/// Where the image goes.
 struct Plan {
     /// Where the image is uploaded.
-    places: Vec<Place>,
+    regions: Vec<RegionClients>,
     /// Where the first of these is copied to.
-    targets: Vec<Place>,
+    targets: Vec<RegionClients>,
     /// Region → subnet of its smoke boot.
     subnets: BTreeMap<String, String>,
 }
 
 impl Publish {
-    pub(super) async fn run(self, debris: &Debris) -> anyhow::Result<()> {
+    pub(super) async fn run(self, cleanup: &CleanupList) -> anyhow::Result<()> {
         let started = std::time::Instant::now();
         let shown = show::Progress::new();
         let report = |event: Event| shown.tell(event);
@@ -49,38 +49,38 @@ impl Publish {
             share_with: self.share_with.clone(),
         };
         let mut images = Vec::new();
-        for place in &plan.places {
-            images.push(publish(place, &image, &options, debris, &report).await?);
+        for clients in &plan.regions {
+            images.push(publish(clients, &image, &options, cleanup, &report).await?);
         }
-        let (first, first_image) = (&plan.places[0], images[0].image_id.clone());
+        let (first, first_image) = (&plan.regions[0], images[0].image_id.clone());
         let copies: Vec<Published> = stream::iter(&plan.targets)
             .map(|target| copy_to(first, target, &image, &first_image, &options, &report))
             .buffered(COPIES)
             .try_collect()
             .await?;
         images.extend(copies);
-        let places: Vec<&Place> = plan.places.iter().chain(&plan.targets).collect();
+        let regions: Vec<&RegionClients> = plan.regions.iter().chain(&plan.targets).collect();
         if self.smoke || (self.promote && !self.no_smoke) {
-            let lease = Lease::take(&leases(&options.cache))?;
-            for (place, published) in places.iter().zip(&images) {
-                report(Event::Step(format!("{}: smoke boot of {}", place.region, published.image_id)));
+            let lock = RunLock::take(&run_locks(&options.cache))?;
+            for (clients, published) in regions.iter().zip(&images) {
+                report(Event::Step(format!("{}: smoke boot of {}", clients.region, published.image_id)));
                 let boot = smoke::Boot {
-                    subnet: plan.subnets.get(&place.region).cloned(),
+                    subnet: plan.subnets.get(&clients.region).cloned(),
                     instance_type: self.smoke_type.clone(),
                     deadline: Duration::from_secs(self.smoke_deadline),
                 };
-                smoke::boot(place, &published.image_id, image.family(), &boot, &lease, debris)
+                smoke::boot(clients, &published.image_id, image.family(), &boot, &lock, cleanup)
                     .await
                     .context("the image is published and was not promoted")?;
             }
-            lease.end();
+            lock.end();
         }
         let mut promoted = Vec::new();
         if self.promote {
-            for (place, published) in places.iter().zip(&images) {
-                report(Event::Step(format!("{}: promoting {}", place.region, published.image_id)));
-                let names = promote::promote(place, &image.registration, &published.image_id).await?;
-                promoted.extend(names.into_iter().map(|name| json!({ "region": place.region, "parameter": name })));
+            for (clients, published) in regions.iter().zip(&images) {
+                report(Event::Step(format!("{}: promoting {}", clients.region, published.image_id)));
+                let names = promote::promote(clients, &image.registration, &published.image_id).await?;
+                promoted.extend(names.into_iter().map(|name| json!({ "region": clients.region, "parameter": name })));
             }
         }
         shown.end();
@@ -90,7 +90,7 @@ impl Publish {
         if self.promote {
             eprintln!("promoted: {} names it", promote::latest(&image.registration.architecture));
         }
-        if self.place.json {
+        if self.target.json {
             let seconds = started.elapsed().as_secs_f64();
             let answer = json!({ "images": images, "promoted": promoted, "seconds": seconds });
             println!("{}", serde_json::to_string_pretty(&answer)?);
@@ -98,28 +98,28 @@ impl Publish {
         Ok(())
     }
 
-    /// Looks at all arguments before anything is sent.
+    /// Checks all arguments before anything is sent.
     async fn plan(&self, report: Report<'_>) -> anyhow::Result<Plan> {
         inputs::accounts(&self.share_with)?;
-        let places = self.place.places().await?;
-        let published: Vec<String> = places.iter().map(|place| place.region.clone()).collect();
+        let regions = self.target.connect().await?;
+        let published: Vec<String> = regions.iter().map(|clients| clients.region.clone()).collect();
         inputs::regions(&published, &self.copy_to)?;
         let all = [published, self.copy_to.clone()].concat();
         let subnets = inputs::smoke_subnets(&self.smoke_subnets, &all)?;
-        if !self.place.regions.is_empty() || !self.copy_to.is_empty() {
+        if !self.target.regions.is_empty() || !self.copy_to.is_empty() {
             // The usual region is less likely to be misspelt than one that was typed now, and a region that is not one answers nothing.
-            let usual = Place::connect(None).await;
-            inputs::known_regions(usual.as_ref().unwrap_or(&places[0]), &all, report).await?;
+            let usual = RegionClients::connect(None).await;
+            inputs::known_regions(usual.as_ref().unwrap_or(&regions[0]), &all, report).await?;
         }
         let mut targets = Vec::new();
         for region in &self.copy_to {
-            targets.push(Place::connect(Some(region)).await?);
+            targets.push(RegionClients::connect(Some(region)).await?);
         }
-        for place in places.iter().chain(&targets) {
-            if let Some(subnet) = subnets.get(&place.region) {
-                inputs::known_subnet(place, subnet, report).await?;
+        for clients in regions.iter().chain(&targets) {
+            if let Some(subnet) = subnets.get(&clients.region) {
+                inputs::known_subnet(clients, subnet, report).await?;
             }
         }
-        Ok(Plan { places, targets, subnets })
+        Ok(Plan { regions, targets, subnets })
     }
 }

@@ -10,11 +10,11 @@ use super::Retire;
 impl Retire {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let (mut retired, mut failures): (Vec<Listed>, Vec<String>) = (Vec::new(), Vec::new());
-        for place in self.place.places().await? {
-            let mut images = retire::list(&place, &self.family).await?;
-            let orphans = retire::orphans(&place, &self.family, &images).await?;
+        for clients in self.target.connect().await? {
+            let mut images = retire::list(&clients, &self.family).await?;
+            let orphans = retire::orphans(&clients, &self.family, &images).await?;
             if !self.shared {
-                retire::note_shares(&place, &mut images, self.keep).await?;
+                retire::note_shares(&clients, &mut images, self.keep).await?;
             }
             let going = retire::choose(&images, self.keep);
             for image in &images {
@@ -27,13 +27,13 @@ impl Retire {
                 eprintln!("{fate}  {}  {}  {}{why}", image.region, image.image_id, image.name);
             }
             for orphan in &orphans {
-                eprintln!("goes   {}  {orphan}  a snapshot without an image", place.region);
+                eprintln!("goes   {}  {orphan}  a snapshot without an image", clients.region);
             }
             if !self.yes {
                 retired.extend(going.into_iter().cloned());
                 continue;
             }
-            let outcome = retire::retire(&place, &images, &going, &orphans).await;
+            let outcome = retire::retire(&clients, &images, &going, &orphans).await;
             for kept in &outcome.kept {
                 eprintln!("kept   {kept}");
             }
@@ -42,9 +42,9 @@ impl Retire {
         }
         match self.yes {
             true => eprintln!("{} image(s) retired", retired.len()),
-            false => eprintln!("{} image(s) would be retired; say --yes to do it", retired.len()),
+            false => eprintln!("{} image(s) would be retired; pass --yes to do it", retired.len()),
         }
-        if self.place.json {
+        if self.target.json {
             let answer = json!({ "done": self.yes, "images": retired, "failures": failures });
             println!("{}", serde_json::to_string_pretty(&answer)?);
         }
@@ -52,7 +52,10 @@ impl Retire {
             eprintln!("failed {failure}");
         }
         if !failures.is_empty() {
-            bail!("{} thing(s) could not be retired, see above; repeat, and what is left is found", failures.len());
+            bail!(
+                "{} resource(s) could not be retired, see above; repeat, and what is left is tried again",
+                failures.len()
+            );
         }
         Ok(())
     }

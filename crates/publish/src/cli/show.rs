@@ -1,11 +1,11 @@
-//! How things look: a bar on a terminal, plain lines elsewhere, tables.
+//! What is printed: a bar on a terminal, plain lines elsewhere, tables.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futuswarm_image_format::BLOCK_SIZE;
 use futuswarm_output::eprintln;
-use futuswarm_publish::blocks::BLOCK;
 use futuswarm_publish::progress::Event;
 use futuswarm_publish::publish::Published;
 use futuswarm_publish::retire::Listed;
@@ -63,7 +63,7 @@ impl Progress {
         let part = (sent * LINES).checked_div(total).unwrap_or(LINES);
         if sent == 0 || part > *written {
             *written = part;
-            self.line(&format!("sent {sent} of {total} blocks ({} MiB)", (total * BLOCK) >> 20));
+            self.line(&format!("sent {sent} of {total} blocks ({} MiB)", (total * BLOCK_SIZE) >> 20));
         }
     }
 
@@ -100,10 +100,10 @@ pub fn listed(images: &[Listed]) -> String {
     let mut text =
         format!("{:<12} {:<22} {:<30} {:<10} {:<25} IN USE BY\n", "REGION", "IMAGE", "NAME", "STATE", "CREATED");
     for image in images {
-        let users = if image.in_use.is_empty() { "-".to_owned() } else { image.in_use.join(", ") };
+        let references = if image.in_use.is_empty() { "-".to_owned() } else { image.in_use.join(", ") };
         let _infallible = writeln!(
             text,
-            "{:<12} {:<22} {:<30} {:<10} {:<25} {users}",
+            "{:<12} {:<22} {:<30} {:<10} {:<25} {references}",
             image.region, image.image_id, image.name, image.state, image.created
         );
     }
@@ -112,11 +112,11 @@ pub fn listed(images: &[Listed]) -> String {
 
 /// A table of compared fields.
 pub fn checks(checks: &[Check]) -> String {
-    let mut text = format!("{:<4} {:<32} {:<40} FOUND\n", "", "FIELD", "WANTED");
+    let mut text = format!("{:<4} {:<32} {:<40} OBSERVED\n", "", "FIELD", "DESIRED");
     for check in checks {
         let mark = if check.good { "ok" } else { "BAD" };
-        let found = if check.good { "same" } else { &check.found };
-        let _infallible = writeln!(text, "{mark:<4} {:<32} {:<40} {found}", check.field, check.wanted);
+        let observed = if check.good { "same" } else { &check.observed };
+        let _infallible = writeln!(text, "{mark:<4} {:<32} {:<40} {observed}", check.field, check.desired);
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use futuswarm_local_api::faults::Progress;
 use futuswarm_output::eprintln;
 use serde_json::{Value, json};
 
@@ -20,10 +20,10 @@ pub(super) struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// Starts the account of the spec `tests/specs/<name>.toml`; `extent` says what is behind its API.
+    /// Starts the account of the spec `e2e/specs/<name>.toml`; `extent` says what is behind its API.
     pub(super) fn start(workspace: &'a Workspace, name: &str, extent: &str) -> anyhow::Result<Self> {
         workspace.build(&["futuswarm-local", "futuswarm-publish", "futuswarm-provision"])?;
-        let account = Self { workspace, spec: workspace.root.join(format!("tests/specs/{name}.toml")) };
+        let account = Self { workspace, spec: workspace.root.join(format!("e2e/specs/{name}.toml")) };
         account.local(&["down"])?;
         account.local(&["up", extent])?;
         Ok(account)
@@ -55,11 +55,11 @@ impl<'a> Account<'a> {
     }
 
     /// How many there were.
-    pub(super) fn counted(&self) -> anyhow::Result<u64> {
-        self.faults(None)?["seen"].as_u64().context("the calls that were seen")
+    pub(super) fn counted(&self) -> anyhow::Result<u32> {
+        Ok(self.faults(None)?.all.seen)
     }
 
-    fn faults(&self, faults: Option<&str>) -> anyhow::Result<Value> {
+    fn faults(&self, faults: Option<&str>) -> anyhow::Result<Progress> {
         let mut command = self.workspace.command("futuswarm-local");
         command.arg("api-faults").arg("--spec").arg(&self.spec).args(faults);
         Ok(serde_json::from_str(&process::capture(&mut command)?)?)

@@ -23,7 +23,7 @@ fn timed(command: &mut Command) -> anyhow::Result<(f64, Option<i32>)> {
 /// Terraform's figures are not of this run: they are those of the project's brief, measured against the same emulator on a machine of
 /// this size.
 pub(super) fn provision(workspace: &Workspace) -> anyhow::Result<Vec<Figure>> {
-    let name = manifest(&latest(workspace))?["name"].as_str().context("the image's name")?.to_owned();
+    let name = manifest(&latest(workspace))?.name;
     // With a real PostgreSQL behind the database, which is waited for.
     let account = Account::start(workspace, "local-api", "--no-machines")?;
     account.publish(&latest(workspace), &[])?;

@@ -1,4 +1,4 @@
-//! Files of `tests/tests/` whose ignored tests run side by side: each is a process with a state folder and ports of its own, and most
+//! Files of `e2e/tests/` whose ignored tests run side by side: each is a process with a state folder and ports of its own, and most
 //! of its time it waits for an emulated account.
 
 use std::collections::VecDeque;
@@ -126,14 +126,14 @@ mod tests {
 
     #[test]
     fn cargo_says_where_tests_are() {
-        let messages = r#"{"reason":"compiler-artifact","manifest_path":"/clone/tests/Cargo.toml","target":{"kind":["lib"],"name":"vault"},"executable":null}
-{"reason":"compiler-artifact","manifest_path":"/clone/tests/Cargo.toml","target":{"kind":["test"],"name":"vault"},"executable":"/target/debug/deps/vault-1"}
-{"reason":"compiler-artifact","manifest_path":"/clone/tests/Cargo.toml","target":{"kind":["test"],"name":"bake"},"executable":"/target/debug/deps/bake-2"}
+        let messages = r#"{"reason":"compiler-artifact","manifest_path":"/clone/e2e/Cargo.toml","target":{"kind":["lib"],"name":"vault"},"executable":null}
+{"reason":"compiler-artifact","manifest_path":"/clone/e2e/Cargo.toml","target":{"kind":["test"],"name":"vault"},"executable":"/target/debug/deps/vault-1"}
+{"reason":"compiler-artifact","manifest_path":"/clone/e2e/Cargo.toml","target":{"kind":["test"],"name":"bake"},"executable":"/target/debug/deps/bake-2"}
 {"reason":"build-finished","success":true}"#;
         let suites = in_order(messages, &["bake", "vault"]).unwrap();
         let programs: Vec<_> = suites.iter().map(|suite| suite.program.to_str().unwrap()).collect();
         assert_eq!(programs, ["/target/debug/deps/bake-2", "/target/debug/deps/vault-1"]);
-        assert_eq!(suites[0].folder, Path::new("/clone/tests"));
+        assert_eq!(suites[0].folder, Path::new("/clone/e2e"));
         let missing = in_order(messages, &["account"]).unwrap_err().to_string();
         assert!(missing.contains("account"), "{missing}");
     }

@@ -1,0 +1,50 @@
+//! The services that every cluster has. They come out of the image: a node needs no registry to serve them.
+
+use std::collections::HashMap;
+
+use futuswarm_edge::Reserved;
+use futuswarm_node_files::Files;
+use futuswarm_swarm::{ServiceApi, ServiceSpec};
+
+use crate::Error;
+
+/// The network of the core services.
+pub(crate) const NETWORK: &str = "futuswarm-core";
+
+/// The service that has the cluster's bare domain.
+const MAINPAGE: &str = "mainpage";
+
+/// Host names that belong to core services: the bare domain, and what a local cloud's page is asked for by.
+pub(crate) fn reserved(domain: &str) -> Reserved {
+    Reserved { hosts: hosts(domain), owner: MAINPAGE.to_owned() }
+}
+
+fn hosts(domain: &str) -> Vec<String> {
+    vec![domain.to_owned(), "localhost".to_owned()]
+}
+
+/// Makes the core services what they should be.
+pub(crate) async fn ensure(engine: &impl ServiceApi, files: &Files, domain: &str) -> Result<(), Error> {
+    let images = files.container_images()?;
+    let Some(image) = images.get(MAINPAGE) else { return Ok(()) };
+    let label = |name: &str, value: &str| (format!("com.df.{name}"), value.to_owned());
+    let mainpage = ServiceSpec {
+        name: MAINPAGE.to_owned(),
+        image: image.clone(),
+        environment: vec![format!("DOMAIN={domain}")],
+        labels: HashMap::from([
+            label("notify", "true"),
+            label("distribute", "false"),
+            label("serviceDomain", &hosts(domain).join(",")),
+            label("servicePath", "/"),
+            label("port", "8080"),
+        ]),
+        replicas: 2,
+        network: NETWORK.to_owned(),
+        memory_bytes: 32 << 20,
+    };
+    if engine.ensure_service(&mainpage).await? {
+        tracing::info!(service = mainpage.name, image = mainpage.image, "core service created or updated");
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! The nodes of a run: instances that come and go, each with an engine and the process of an agent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fastrand::Rng;
+use futuswarm_faults::{Faults, Rates};
+use futuswarm_model::{Genesis, Role, keys};
+use futuswarm_node_files::Files;
+use futuswarm_store::{FaultyBucket, MemoryBucket, Store};
+use futuswarm_swarm::fake::{FakeEngine, FakeSwarm};
+use futuswarm_swarm::faults::FaultyEngine;
+use futuswarm_swarm::{InitOptions, SwarmApi as _};
+use futuswarm_vault::MemoryVault;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Planted;
+use super::clients::{FakeInstances, FakeMetadata, IdleEdge, JumpyClock, Simulated, WatchedBucket};
+use super::log::{Entry, Log, STRANGER};
+use super::plan::{Plan, Service};
+use crate::platform::Clients;
+use crate::{Agent, Node, supervision};
+
+/// An instance and what is on it.
+pub(super) struct Machine {
+    pub(super) node: Node,
+    pub(super) living: bool,
+    engine: FakeEngine,
+    offset: Arc<AtomicI64>,
+    faults: MachineFaults,
+    agent: Option<JoinHandle<()>>,
+}
+
+struct MachineFaults {
+    bucket: Faults,
+    engine: Faults,
+    vault: Faults,
+    ec2: Faults,
+}
+
+/// The cluster of a run.
+pub(super) struct Cluster {
+    pub(super) swarm: FakeSwarm,
+    pub(super) bucket: MemoryBucket,
+    pub(super) log: Log,
+    pub(super) machines: Vec<Machine>,
+    living: Arc<Mutex<BTreeSet<String>>>,
+    start: Instant,
+    rng: Rng,
+    plan: Arc<Plan>,
+    planted: Planted,
+    outages: BTreeMap<Service, Instant>,
+    calm: bool,
+    /// Addresses of instances that are gone.
+    free: Vec<Ipv4Addr>,
+    files: PathBuf,
+}
+
+impl Cluster {
+    pub(super) fn new(mut rng: Rng, plan: Arc<Plan>, planted: Planted, files: PathBuf) -> Self {
+        let (swarm, log) = (FakeSwarm::new(rng.u64(..)), Log::new());
+        swarm.plant(planted.engine);
+        let events = log.clone();
+        swarm.observe(move |event| events.add(Entry::Engine(event)));
+        Self {
+            swarm,
+            bucket: MemoryBucket::default(),
+            log,
+            machines: Vec::new(),
+            living: Arc::default(),
+            start: Instant::now(),
+            rng,
+            plan,
+            planted,
+            outages: BTreeMap::new(),
+            calm: false,
+            free: Vec::new(),
+            files,
+        }
+    }
+
+    pub(super) fn say(&self, what: String) {
+        self.log.add(Entry::Driver(what));
+    }
+
+    /// Switches a new instance on, with or without an agent's process.
+    pub(super) fn launch(&mut self, role: Role) -> usize {
+        let index = self.machines.len();
+        let instance = format!("i-{index}");
+        let reused = if self.plan.reuses_addresses { self.free.pop() } else { None };
+        let last = u8::try_from(index % 200).unwrap_or_default();
+        let address = reused.unwrap_or(Ipv4Addr::new(10, 42, 0, last + 1));
+        let mut node = crate::heartbeat::tests::node(&instance, role);
+        node.address = address;
+        node.booted_at = 0;
+        node.config.manager_key = (role == Role::Manager).then(|| "alias/futuswarm/prod/manager".to_owned());
+        let mut faults = || Faults::seeded(self.rng.u64(..), Rates::default());
+        let faults = MachineFaults { bucket: faults(), engine: faults(), vault: faults(), ec2: faults() };
+        let engine = self.swarm.machine(&instance, &address.to_string());
+        self.living.lock().unwrap().insert(instance.clone());
+        self.say(format!("launch {instance} {role} at {address}"));
+        self.machines.push(Machine { node, living: true, engine, offset: Arc::default(), faults, agent: None });
+        self.set_rates(index);
+        index
+    }
+
+    /// Starts the process of a node's agent.
+    pub(super) fn start_agent(&mut self, index: usize) {
+        let starts = Duration::from_millis(self.rng.u64(500..8000));
+        let machine = &mut self.machines[index];
+        if !machine.living || machine.agent.as_ref().is_some_and(|agent| !agent.is_finished()) {
+            return;
+        }
+        let (log, node) = (self.log.clone(), machine.node.clone());
+        let watched = WatchedBucket::new(self.bucket.clone(), log.clone(), self.planted.takes_refusals_for_losses);
+        let clients = Clients::<Simulated> {
+            store: Store::new(FaultyBucket::new(watched, machine.faults.bucket.clone())),
+            engine: FaultyEngine::new(machine.engine.clone(), machine.faults.engine.clone()),
+            vault: MemoryVault::new(machine.faults.vault.clone()),
+            instances: FakeInstances {
+                living: Arc::clone(&self.living),
+                faults: machine.faults.ec2.clone(),
+                forgets_everybody: self.planted.ec2_forgets_everybody,
+            },
+            metadata: FakeMetadata,
+            clock: JumpyClock { start: self.start, offset: Arc::clone(&machine.offset) },
+            edge: IdleEdge(starts),
+        };
+        let files = Files { run: self.files.join("run"), containers: self.files.clone(), credentials: None };
+        let decide = self.planted.decide;
+        machine.agent = Some(tokio::spawn(async move {
+            let instance = node.instance.clone();
+            let (tasks, mut ends) = supervision::supervisor();
+            let mut agent = Agent::new(node, clients, tasks, files);
+            agent.decide = decide;
+            let reason = tokio::select! {
+                biased;
+                error = ends.first() => error.to_string(),
+                ended = agent.forever() => format!("{ended:?}"),
+            };
+            log.add(Entry::Ended { instance, reason });
+        }));
+    }
+
+    /// Kills the process of a node's agent, wherever it waits.
+    pub(super) fn crash(&mut self, index: usize) {
+        if let Some(agent) = self.machines[index].agent.take() {
+            self.say(format!("crash the agent of {}", self.machines[index].node.instance));
+            agent.abort();
+        }
+    }
+
+    /// Takes an instance away.
+    pub(super) fn kill(&mut self, index: usize) {
+        self.crash(index);
+        let machine = &mut self.machines[index];
+        machine.living = false;
+        let instance = machine.node.instance.clone();
+        self.living.lock().unwrap().remove(&instance);
+        self.free.push(machine.node.address);
+        self.swarm.terminate(&instance);
+        self.say(format!("kill {instance}"));
+    }
+
+    /// Another cluster in the same network: its first manager gets the address of a dead instance, if one is free.
+    pub(super) async fn stranger(&mut self) {
+        let Some(address) = self.free.pop() else { return };
+        let hostname = format!("{STRANGER}{address}");
+        self.say(format!("{hostname} has the address of a dead instance"));
+        let engine = FakeSwarm::machine(&self.swarm, &hostname, &address.to_string());
+        init(&engine, address).await;
+    }
+
+    /// Workers in the Swarm of an epoch whose managers are gone.
+    pub(super) async fn left_over(&mut self, workers: &[usize]) {
+        let address = Ipv4Addr::new(10, 42, 1, 1);
+        let old = self.swarm.machine("i-old", &address.to_string());
+        init(&old, address).await;
+        for index in workers {
+            let token = old.join_tokens().await.unwrap().worker;
+            let manager = vec![format!("{address}:2377")];
+            self.machines[*index].engine.join_swarm("", manager, &token).await.unwrap();
+        }
+        self.swarm.terminate("i-old");
+    }
+
+    pub(super) fn jump(&mut self, index: usize, millis: i64) {
+        self.say(format!("the clock of {} jumps by {millis} ms", self.machines[index].node.instance));
+        self.machines[index].offset.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    pub(super) fn outage(&mut self, service: Service, until: Duration) {
+        self.say(format!("{service:?} is away until {until:?}"));
+        self.outages.insert(service, self.start + until);
+        self.set_all_rates();
+    }
+
+    /// Ends every fault.
+    pub(super) fn calm(&mut self) {
+        self.say("all faults end".to_owned());
+        self.calm = true;
+        self.set_all_rates();
+    }
+
+    pub(super) fn set_all_rates(&self) {
+        (0..self.machines.len()).for_each(|index| self.set_rates(index));
+    }
+
+    fn set_rates(&self, index: usize) {
+        let faults = &self.machines[index].faults;
+        let is_away = |service| self.outages.get(&service).is_some_and(|until| Instant::now() < *until);
+        let rates = |service, usual: Rates| match (self.calm, is_away(service)) {
+            (true, _) => Rates::default(),
+            (false, true) => Rates { fail: 1000, ..Rates::default() },
+            (false, false) => usual,
+        };
+        faults.bucket.set(rates(Service::S3, self.plan.bucket));
+        faults.vault.set(rates(Service::Kms, Rates { absent: 0, ..self.plan.services }));
+        faults.ec2.set(rates(Service::Ec2, Rates { absent: 0, ..self.plan.services }));
+        faults.engine.set(if self.calm { Rates::default() } else { self.plan.engine });
+    }
+
+    pub(super) fn living_managers(&self) -> Vec<usize> {
+        let is_one = |machine: &Machine| machine.living && machine.node.config.role == Role::Manager;
+        (0..self.machines.len()).filter(|index| is_one(&self.machines[*index])).collect()
+    }
+
+    /// Opens the epoch after the last, as `deploy-cluster` does when no manager of that one runs any more.
+    pub(super) async fn open_next_epoch(&self) {
+        let store = Store::new(self.bucket.clone());
+        let Some(last) = self.genesis().await else { return };
+        let dead = self.machines.iter().filter(|machine| !machine.living).map(|machine| machine.node.instance.clone());
+        futuswarm_store::forget_nodes(&store, &dead.collect()).await.unwrap();
+        let next = Genesis { epoch: last.epoch + 1, founder: None, swarm_id: None, ..last };
+        self.log.add(Entry::Genesis(next.clone()));
+        store.put(keys::GENESIS, &next).await.unwrap();
+    }
+
+    /// A living node of this role, or any.
+    pub(super) fn pick(&mut self, role: Option<Role>) -> Option<usize> {
+        let fits = |machine: &Machine| machine.living && role.is_none_or(|role| machine.node.config.role == role);
+        let fitting: Vec<usize> = (0..self.machines.len()).filter(|index| fits(&self.machines[*index])).collect();
+        (!fitting.is_empty()).then(|| fitting[self.rng.usize(..fitting.len())])
+    }
+
+    pub(super) fn index_of(&self, instance: &str) -> Option<usize> {
+        self.machines.iter().position(|machine| machine.node.instance == instance && machine.living)
+    }
+
+    /// A time by chance.
+    pub(super) fn between(&mut self, shortest: u64, longest: u64) -> Duration {
+        Duration::from_millis(self.rng.u64(shortest..=longest))
+    }
+}
+
+async fn init(engine: &FakeEngine, address: Ipv4Addr) {
+    let (address_pool, address_pool_mask) = ("10.128.0.0/9".to_owned(), 24);
+    engine.init_swarm(&InitOptions { address: address.to_string(), address_pool, address_pool_mask }).await.unwrap();
+}

@@ -1,0 +1,260 @@
+//! HAProxy's configuration on disk: checked by HAProxy, put into place as a whole, and loaded without losing a request.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use futuswarm_edge::{
+    ADMIN_SOCKET, CONFIG_FILE, MAP_FILE, MASTER_SOCKET, Refusal, Rendered, Route, Routes, STATE_FILE,
+};
+use futuswarm_node_files::{self as files, Files, replace};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use crate::{Error, HAPROXY};
+
+/// A link to the folder with the configuration that is served; configuration and map change at once by changing it.
+pub(crate) const CURRENT: &str = "current";
+/// The two folders that take turns.
+const TURNS: [&str; 2] = ["a", "b"];
+/// HAProxy checks a configuration in milliseconds; in an emulated machine in a second.
+const CHECK_DEADLINE: Duration = Duration::from_secs(30);
+/// HAProxy tells the addresses of a thousand tasks in milliseconds.
+const STATE_DEADLINE: Duration = Duration::from_secs(5);
+/// HAProxy answers when it has read the configuration; in an emulated machine that takes seconds.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(30);
+/// A master that starts, or starts itself again after a reload, refuses connections for a fraction of a second.
+const RELOAD_ATTEMPTS: u32 = 20;
+/// Pause between two attempts, with jitter up to twice as long.
+const RELOAD_PAUSE_MILLIS: u64 = 150;
+
+/// What the running HAProxy serves.
+pub(crate) struct Config {
+    dir: PathBuf,
+    run_dir: PathBuf,
+    /// What was asked for last, and what HAProxy refused of it.
+    last: Option<(Vec<Route>, bool, Vec<Refusal>)>,
+    /// Whether what is on disk is newer than what HAProxy has read.
+    stale: bool,
+}
+
+impl Config {
+    pub(crate) fn new(files: &Files) -> Self {
+        Self { dir: files.edge_dir(), run_dir: files.edge_run_dir(), last: None, stale: false }
+    }
+
+    /// Whether there is a configuration that a container could start with.
+    pub(crate) fn exists(&self) -> bool {
+        self.dir.join(CURRENT).join(CONFIG_FILE).exists()
+    }
+
+    /// Renders, checks and puts into place, for [`Self::load`]. Routes that HAProxy refuses are left out and returned with its reason; all others are served.
+    pub(crate) async fn put(&mut self, routes: Vec<Route>, complete: bool) -> Result<Vec<Refusal>, Error> {
+        if let Some((last, was_complete, refused)) = &self.last
+            && (last, *was_complete) == (&routes, complete)
+        {
+            return Ok(refused.clone());
+        }
+        let served = std::fs::read_link(self.dir.join(CURRENT)).ok();
+        let turn = TURNS.into_iter().find(|turn| served.as_deref() != Some(Path::new(turn))).unwrap_or(TURNS[0]);
+        let candidate = self.dir.join(turn);
+        std::fs::create_dir_all(&candidate).map_err(files::Error::of(&candidate))?;
+        let run_dir = self.run_dir.display().to_string();
+        let (good, refused) = futuswarm_edge::without_culprits(routes.clone(), |some| {
+            let (candidate, run_dir) = (&candidate, &run_dir);
+            async move {
+                let rendered = render(&some, complete, run_dir)?;
+                write(candidate, &rendered)?;
+                check(&candidate.join(CONFIG_FILE)).await
+            }
+        })
+        .await?;
+        if good.is_empty() && !routes.is_empty() && self.exists() {
+            // Not one of them can be the reason: what is served stays.
+            tracing::warn!(reason = refused.first().map(|first| first.reason.as_str()), "HAProxy refuses everything");
+            self.last = Some((routes, complete, refused.clone()));
+            return Ok(refused);
+        }
+        // The last check may have been that of a part.
+        let rendered = render(&good, complete, &run_dir)?;
+        write(&candidate, &rendered)?;
+        link(&self.dir, turn)?;
+        self.stale = true;
+        tracing::info!(services = good.len(), complete, "a new configuration of the edge");
+        self.last = Some((routes, complete, refused.clone()));
+        Ok(refused)
+    }
+
+    /// A process that has just started has read what is on disk.
+    pub(crate) fn started(&mut self) {
+        self.stale = false;
+    }
+
+    /// Makes HAProxy load what is on disk, if it has not yet, without losing a request. The master says whether it did: the signal
+    /// that asks for the same, USR2, is lost without a word while the master starts itself again, as it does after every reload.
+    pub(crate) async fn load(&mut self) -> Result<(), Error> {
+        if !self.stale {
+            return Ok(());
+        }
+        self.remember_tasks().await;
+        reload(&self.run_dir.join(MASTER_SOCKET)).await.map_err(Error::Reload)?;
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Writes the addresses of all tasks for the next process. Without them it asks the name server first, and refuses requests for
+    /// that moment, so this failing is worth a word and no more.
+    async fn remember_tasks(&self) {
+        let socket = self.run_dir.join(ADMIN_SOCKET);
+        if !socket.exists() {
+            return;
+        }
+        let ask = ask(&socket, b"show servers state\n");
+        let outcome = match tokio::time::timeout(STATE_DEADLINE, ask).await {
+            Ok(Ok(state)) => replace(&self.run_dir.join(STATE_FILE), &state).map_err(|error| error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", STATE_DEADLINE.as_secs())),
+        };
+        if let Err(reason) = outcome {
+            tracing::warn!(reason, "HAProxy does not say where its tasks are; it will ask for them again");
+        }
+    }
+}
+
+/// What HAProxy answers to a command on one of its sockets.
+async fn ask(socket: &Path, command: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket).await?;
+    stream.write_all(command).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+/// Asks the master to load its configuration until it says that it has, or that it cannot.
+async fn reload(socket: &Path) -> Result<(), String> {
+    let mut reason = String::new();
+    for attempt in 0..RELOAD_ATTEMPTS {
+        if attempt > 0 {
+            let pause = RELOAD_PAUSE_MILLIS + fastrand::u64(..RELOAD_PAUSE_MILLIS);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        match tokio::time::timeout(RELOAD_DEADLINE, ask(socket, b"reload\n")).await {
+            Ok(Ok(answer)) => {
+                let text = String::from_utf8_lossy(&answer);
+                match text.lines().next() {
+                    Some("Success=1") => return Ok(()),
+                    Some("Success=0") => {
+                        let alert = text.lines().find(|line| line.contains("ALERT")).unwrap_or("it gives no reason");
+                        return Err(alert.trim().to_owned());
+                    }
+                    // The master has ended the connection by starting itself again: whether it has read it is not known.
+                    _ => "the master did not say whether it has".clone_into(&mut reason),
+                }
+            }
+            Ok(Err(error)) => reason = format!("{}: {error}", socket.display()),
+            Err(_) => return Err(format!("no answer within {} s", RELOAD_DEADLINE.as_secs())),
+        }
+    }
+    Err(reason)
+}
+
+fn render(routes: &[Route], complete: bool, run_dir: &str) -> Result<Rendered, Error> {
+    Ok(futuswarm_edge::render(&Routes { routes: routes.to_vec(), refused: Vec::new() }, complete, run_dir)?)
+}
+
+fn write(dir: &Path, rendered: &Rendered) -> Result<(), Error> {
+    replace(&dir.join(MAP_FILE), rendered.map.as_bytes())?;
+    Ok(replace(&dir.join(CONFIG_FILE), rendered.config.as_bytes())?)
+}
+
+/// Makes the link name another folder, in one step.
+fn link(dir: &Path, turn: &str) -> Result<(), Error> {
+    let (temporary, current) = (dir.join("current.new"), dir.join(CURRENT));
+    let _left_by_a_killed_agent = std::fs::remove_file(&temporary);
+    std::os::unix::fs::symlink(turn, &temporary).map_err(files::Error::of(&temporary))?;
+    Ok(std::fs::rename(&temporary, &current).map_err(files::Error::of(&current))?)
+}
+
+/// Why HAProxy refuses a configuration; `None` when it does not.
+async fn check(config: &Path) -> Result<Option<String>, Error> {
+    let failed = |reason: String| files::Error::new(Path::new(HAPROXY), reason);
+    let run = tokio::process::Command::new(HAPROXY)
+        .arg("-c")
+        .arg("-f")
+        .arg(config)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(CHECK_DEADLINE, run)
+        .await
+        .map_err(|_| failed(format!("no answer within {} s", CHECK_DEADLINE.as_secs())))?
+        .map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let alert = text.lines().find(|line| line.contains("ALERT")).unwrap_or("HAProxy gives no reason");
+    Ok(Some(alert.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::UnixListener;
+
+    /// A master that is not there at first, hangs up once, and then answers.
+    #[tokio::test]
+    async fn a_reload_is_asked_for_until_the_master_says_that_it_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join(MASTER_SOCKET);
+        let path = socket.clone();
+        let master = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let listener = UnixListener::bind(path).unwrap();
+            drop(listener.accept().await.unwrap());
+            for answer in ["Success=1\n--\n", "Success=0\n--\n[ALERT] no such file\n"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut command = [0; 7];
+                stream.read_exact(&mut command).await.unwrap();
+                assert_eq!(&command, b"reload\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        assert_eq!(reload(&socket).await, Ok(()));
+        assert_eq!(reload(&socket).await, Err("[ALERT] no such file".to_owned()));
+        master.await.unwrap();
+        let gone = reload(&dir.path().join("nobody")).await.unwrap_err();
+        assert!(gone.contains("nobody: No such file"), "{gone}");
+    }
+
+    #[tokio::test]
+    async fn what_was_not_loaded_is_loaded_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files { run: dir.path().to_owned(), ..Files::default() };
+        std::fs::create_dir_all(files.edge_run_dir()).unwrap();
+        let mut config = Config::new(&files);
+        config.load().await.unwrap();
+        config.stale = true;
+        assert!(config.load().await.is_err(), "there is no master");
+        let listener = UnixListener::bind(files.edge_run_dir().join(MASTER_SOCKET)).unwrap();
+        let master = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut command = [0; 7];
+            stream.read_exact(&mut command).await.unwrap();
+            stream.write_all(b"Success=1\n--\n").await.unwrap();
+        });
+        config.load().await.unwrap();
+        master.await.unwrap();
+        assert!(!config.stale);
+    }
+
+    #[test]
+    fn the_link_changes_in_one_step_whatever_a_killed_agent_left() {
+        let dir = tempfile::tempdir().unwrap();
+        for turn in ["a", "b", "a"] {
+            std::fs::write(dir.path().join("current.new"), "left").unwrap();
+            link(dir.path(), turn).unwrap();
+            assert_eq!(std::fs::read_link(dir.path().join(CURRENT)).unwrap(), Path::new(turn));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What the policies that provisioning gives to nodes allow, as the evaluator understands them.
+
+use futuswarm_model::keys;
+use futuswarm_provision::names::Names;
+use futuswarm_provision::policies;
+use futuswarm_spec::Role;
+
+use futuswarm_iam::{Context, Decision, Request, decide};
+
+const CLUSTER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/cluster";
+const MANAGER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/managers";
+const ME: &str = "AROAEXAMPLE:i-0123456789abcdef0";
+
+fn names() -> Names {
+    Names { cluster: "prod".to_owned(), account: "123456789012".to_owned(), region: "eu-west-1".to_owned() }
+}
+
+fn object(key: &str) -> String {
+    format!("arn:aws:s3:::{}/{key}", names().bucket())
+}
+
+fn ask(role: Role, action: &str, resource: &str, context: &[(&str, &str)]) -> Decision {
+    let mut known = Context::default();
+    known.set("aws:userid", ME);
+    for (key, value) in context {
+        known.set(key, *value);
+    }
+    let request = Request { action: action.to_owned(), resource: resource.to_owned(), context: known };
+    decide(&[policies::node(&names(), role, CLUSTER_KEY, MANAGER_KEY)], &request)
+}
+
+/// Under the context that the agent seals with.
+fn unseal(role: Role, key: &str, kind: &str, name: &str) -> Decision {
+    let context = |key: &str| format!("kms:EncryptionContext:futuswarm:{key}");
+    let (cluster, kind_key, name_key) = (context("cluster"), context("kind"), context("name"));
+    ask(role, "kms:Decrypt", key, &[(&cluster, "prod"), (&kind_key, kind), (&name_key, name)])
+}
+
+#[test]
+fn a_worker_reads_what_it_needs_to_join_and_writes_its_own_heartbeat() {
+    let worker_token = keys::token(Role::Worker);
+    let manager = format!("{}i-1", keys::MANAGERS);
+    for key in [keys::SPEC, keys::GENESIS, &worker_token, &manager, keys::ROUTES] {
+        assert_eq!(ask(Role::Worker, "s3:GetObject", &object(key), &[]), Decision::Allowed, "{key}");
+        assert_eq!(ask(Role::Worker, "s3:PutObject", &object(key), &[]), Decision::NotAllowed, "{key}");
+    }
+    let own = object(&format!("{}{ME}", keys::NODES));
+    assert_eq!(ask(Role::Worker, "s3:PutObject", &own, &[]), Decision::Allowed);
+    assert_eq!(unseal(Role::Worker, CLUSTER_KEY, "join-token", "worker"), Decision::Allowed);
+}
+
+#[test]
+fn a_worker_reaches_nothing_of_the_managers_and_nothing_of_other_nodes() {
+    let manager_token = keys::token(Role::Manager);
+    let other = format!("{}AROAEXAMPLE:i-0fedcba9876543210", keys::NODES);
+    for key in [&manager_token, &other, &format!("{}{ME}/x", keys::NODES), "backup/db", "cluster/"] {
+        for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+            assert_eq!(ask(Role::Worker, action, &object(key), &[]), Decision::NotAllowed, "{action} {key}");
+        }
+    }
+    assert_eq!(
+        ask(Role::Worker, "s3:DeleteObject", &object(&format!("{}{ME}", keys::NODES)), &[]),
+        Decision::NotAllowed
+    );
+    for (key, kind, name) in [
+        (MANAGER_KEY, "join-token", "worker"),
+        (MANAGER_KEY, "join-token", "manager"),
+        (CLUSTER_KEY, "join-token", "manager"),
+        (CLUSTER_KEY, "secret", "worker"),
+    ] {
+        assert_eq!(unseal(Role::Worker, key, kind, name), Decision::NotAllowed, "{key} {kind} {name}");
+    }
+    // With another cluster's context, with none, and by sealing instead of opening.
+    let context = "kms:EncryptionContext:futuswarm:cluster";
+    assert_eq!(ask(Role::Worker, "kms:Decrypt", CLUSTER_KEY, &[(context, "staging")]), Decision::NotAllowed);
+    assert_eq!(ask(Role::Worker, "kms:Decrypt", CLUSTER_KEY, &[]), Decision::NotAllowed);
+    assert_eq!(ask(Role::Worker, "kms:Encrypt", CLUSTER_KEY, &[(context, "prod")]), Decision::NotAllowed);
+    for action in ["iam:PassRole", "ec2:RunInstances", "ec2:DescribeInstances", "sts:AssumeRole", "kms:CreateGrant"] {
+        assert_eq!(ask(Role::Worker, action, "*", &[]), Decision::NotAllowed, "{action}");
+    }
+}
+
+#[test]
+fn a_manager_has_the_clusters_state_and_both_keys_under_the_clusters_context_only() {
+    for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+        let token = keys::token(Role::Manager);
+        assert_eq!(ask(Role::Manager, action, &object(&token), &[]), Decision::Allowed, "{action}");
+        assert_eq!(ask(Role::Manager, action, &object("backup/db"), &[]), Decision::NotAllowed, "{action}");
+        let other = "arn:aws:s3:::futuswarm-staging-123456789012-eu-west-1/cluster/spec";
+        assert_eq!(ask(Role::Manager, action, other, &[]), Decision::NotAllowed, "{action}");
+    }
+    let context = "kms:EncryptionContext:futuswarm:cluster";
+    for key in [CLUSTER_KEY, MANAGER_KEY] {
+        assert_eq!(ask(Role::Manager, "kms:Decrypt", key, &[(context, "prod")]), Decision::Allowed, "{key}");
+        assert_eq!(ask(Role::Manager, "kms:Decrypt", key, &[(context, "staging")]), Decision::NotAllowed, "{key}");
+        assert_eq!(ask(Role::Manager, "kms:ScheduleKeyDeletion", key, &[(context, "prod")]), Decision::NotAllowed);
+    }
+}

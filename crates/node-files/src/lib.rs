@@ -1,0 +1,106 @@
+//! The files that the programs of a node write and find: the interface to the units and the containers of the image.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// A file that cannot be read or written, or is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct Error {
+    path: String,
+    reason: String,
+}
+
+impl Error {
+    /// What is wrong with a file.
+    #[must_use]
+    pub fn new(path: &Path, reason: impl Display) -> Self {
+        Self { path: path.display().to_string(), reason: reason.to_string() }
+    }
+
+    /// Makes an error of one that does not name its file.
+    pub fn of(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.display().to_string();
+        move |error| Self { path, reason: error.to_string() }
+    }
+}
+
+/// Where things are on the node.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// `/run/futuswarm`: `futuswarm-cloud-init.path` and `sshd` look here.
+    pub run: PathBuf,
+    /// `/usr/share/futuswarm/containers`: archives of the core containers, and the list of them.
+    pub containers: PathBuf,
+    /// What systemd hands to the agent's unit alone, if anything.
+    pub credentials: Option<PathBuf>,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            run: "/run/futuswarm".into(),
+            containers: "/usr/share/futuswarm/containers".into(),
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        }
+    }
+}
+
+impl Files {
+    /// The folder that is mounted into the edge container.
+    #[must_use]
+    pub fn edge_dir(&self) -> PathBuf {
+        self.run.join("edge")
+    }
+
+    /// The folder that HAProxy in the edge container may write to; tmpfiles makes it for its user and our group.
+    #[must_use]
+    pub fn edge_run_dir(&self) -> PathBuf {
+        self.run.join("edge-run")
+    }
+
+    /// Names of the core containers' images by part (`edge`, `mainpage`).
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn container_images(&self) -> Result<BTreeMap<String, String>, Error> {
+        let path = self.containers.join("index.json");
+        let text = std::fs::read(&path).map_err(Error::of(&path))?;
+        serde_json::from_slice(&text).map_err(|error| Error::new(&path, error))
+    }
+
+    /// The archive of a core container.
+    #[must_use]
+    pub fn archive(&self, part: &str) -> PathBuf {
+        self.containers.join(format!("{part}.tar"))
+    }
+
+    /// Replaces the list of SSH keys that may log in.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_authorized_keys(&self, key: Option<&str>) -> Result<(), Error> {
+        let dir = self.run.join("ssh");
+        std::fs::create_dir_all(&dir).map_err(Error::of(&dir))?;
+        replace(&dir.join("authorized_keys"), key.map(|key| format!("{}\n", key.trim())).unwrap_or_default().as_bytes())
+    }
+
+    /// Starts what waits for the node to be Ready (`futuswarm-cloud-init.path`).
+    ///
+    /// # Errors
+    /// When the mark cannot be written.
+    pub fn mark_ready(&self) -> Result<(), Error> {
+        replace(&self.run.join("ready"), b"")
+    }
+}
+
+/// Writes a whole file or nothing.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, content).map_err(Error::of(&temporary))?;
+    std::fs::rename(&temporary, path).map_err(Error::of(path))
+}

@@ -1,0 +1,74 @@
+//! `docker network` of an engine in memory.
+
+use super::{FakeEngine, refused};
+use crate::{Error, Network, NetworkApi, NetworkDriver, NetworkScope};
+
+impl NetworkApi for FakeEngine {
+    async fn list_networks(&self, scope: NetworkScope) -> Result<Vec<Network>, Error> {
+        let mut world = self.world("network ls")?;
+        if scope == NetworkScope::Local {
+            let bridge = |name: &String| Network { id: name.clone(), name: name.clone(), attachable: false };
+            return Ok(world.machines[&self.hostname].bridges.iter().map(bridge).collect());
+        }
+        // Docker leaves out what the managers do not tell, without an error.
+        let cluster = world.controlled(&self.hostname, "network ls");
+        Ok(cluster.map(|cluster| cluster.networks.values().cloned().collect()).unwrap_or_default())
+    }
+
+    async fn network_exists(&self, name: &str) -> Result<bool, Error> {
+        let mut world = self.world("network inspect")?;
+        if world.machines[&self.hostname].bridges.contains(name) {
+            return Ok(true);
+        }
+        let cluster = world.controlled(&self.hostname, "network inspect");
+        Ok(cluster.is_ok_and(|cluster| cluster.networks.values().any(|network| network.name == name)))
+    }
+
+    async fn create_network(&self, name: &str, driver: NetworkDriver) -> Result<String, Error> {
+        let mut world = self.world("network create")?;
+        let exists = || refused("network create", 409, format!("network with name {name} already exists"));
+        match driver {
+            NetworkDriver::Bridge => {
+                let machine = world.machines.get_mut(&self.hostname).ok_or_else(exists)?;
+                if machine.bridges.insert(name.to_owned()) { Ok(name.to_owned()) } else { Err(exists()) }
+            }
+            NetworkDriver::Overlay => {
+                let id = world.new_id("network-");
+                let cluster = world.controlled(&self.hostname, "network create")?;
+                if cluster.networks.values().any(|network| network.name == name) {
+                    return Err(exists());
+                }
+                let network = Network { id: id.clone(), name: name.to_owned(), attachable: true };
+                cluster.networks.insert(id.clone(), network);
+                Ok(id)
+            }
+        }
+    }
+
+    async fn connect_network(&self, network: &str, container: &str) -> Result<(), Error> {
+        let mut world = self.world("network connect")?;
+        let swarm = world.member(&self.hostname).map(|(swarm, _)| swarm.to_owned()).unwrap_or_default();
+        let known = world
+            .clusters
+            .get(&swarm)
+            .and_then(|cluster| cluster.networks.values().find(|one| one.name == network || one.id == network));
+        let Some(name) = known.filter(|one| one.attachable).map(|one| one.name.clone()) else {
+            return Err(refused("network connect", 404, format!("network {network} not found")));
+        };
+        let machine = world.machines.get_mut(&self.hostname);
+        let Some(container) = machine.and_then(|machine| machine.containers.get_mut(container)) else {
+            return Err(refused("network connect", 404, format!("No such container: {container}")));
+        };
+        container.networks.insert(name);
+        Ok(())
+    }
+
+    async fn disconnect_network(&self, network: &str, container: &str) -> Result<(), Error> {
+        let mut world = self.world("network disconnect")?;
+        let machine = world.machines.get_mut(&self.hostname);
+        if let Some(container) = machine.and_then(|machine| machine.containers.get_mut(container)) {
+            container.networks.remove(network);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! A vault in memory that opens nothing with another key or under another context, as KMS does, for tests of the rules above it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futuswarm_faults::Faults;
+
+use crate::{Context, Error, Secret, Vault, damaged, service};
+
+/// Keys are their names: every vault in memory has the same. It hides nothing.
+#[derive(Debug, Clone)]
+pub struct MemoryVault {
+    faults: Faults,
+}
+
+impl MemoryVault {
+    /// A vault whose calls fail as `faults` say.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self { faults }
+    }
+}
+
+impl Vault for MemoryVault {
+    async fn seal(&self, key: &str, context: &Context, secret: &Secret) -> Result<String, Error> {
+        let seal = || async { Ok(STANDARD.encode(format!("{}{}", lid(key, context), secret.expose()))) };
+        let failed = |reason: &str| service(key, context, failure("Encrypt", None, reason));
+        self.faults.around(self.faults.draw(), seal, failed).await
+    }
+
+    async fn open(&self, key: &str, context: &Context, sealed: &str) -> Result<Secret, Error> {
+        let open = || async {
+            let bytes = STANDARD.decode(sealed).map_err(|_| damaged(context, "it is not base64"))?;
+            let text = String::from_utf8(bytes).map_err(|_| damaged(context, "it is not text"))?;
+            let refused = || service(key, context, failure("Decrypt", Some("InvalidCiphertextException"), "no"));
+            text.strip_prefix(&lid(key, context)).map(|text| Secret::new(text.to_owned())).ok_or_else(refused)
+        };
+        let failed = |reason: &str| service(key, context, failure("Decrypt", None, reason));
+        self.faults.around(self.faults.draw(), open, failed).await
+    }
+}
+
+fn lid(key: &str, context: &Context) -> String {
+    format!("{key} {} {} {}\n", context.cluster, context.kind, context.name)
+}
+
+fn failure(operation: &'static str, code: Option<&str>, message: &str) -> futuswarm_aws::Error {
+    let status = code.map(|_| 400);
+    let (code, message) = (code.map(str::to_owned), message.to_owned());
+    futuswarm_aws::Failure { operation, code, message, request_id: None, status }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use futuswarm_faults::Fault;
+
+    use super::*;
+
+    fn context(cluster: &str, kind: &str, name: &str) -> Context {
+        Context { cluster: cluster.to_owned(), kind: kind.to_owned(), name: name.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn a_secret_opens_only_with_its_key_and_under_its_context() {
+        let vault = MemoryVault::new(Faults::none());
+        let right = context("prod", "join-token", "worker");
+        let sealed = vault.seal("alias/a", &right, &Secret::new("SWMTKN".to_owned())).await.unwrap();
+        assert_eq!(vault.open("alias/a", &right, &sealed).await.unwrap().expose(), "SWMTKN");
+        for (key, context) in [
+            ("alias/b", right.clone()),
+            ("alias/a", context("dev", "join-token", "worker")),
+            ("alias/a", context("prod", "password", "worker")),
+            ("alias/a", context("prod", "join-token", "manager")),
+        ] {
+            let error = vault.open(key, &context, &sealed).await.err().unwrap();
+            assert!(!error.is_transient() && !error.to_string().contains("SWMTKN"), "{error}");
+        }
+        let damaged = vault.open("alias/a", &right, "?").await.err().unwrap();
+        assert!(damaged.to_string().contains("is damaged: it is not base64"), "{damaged}");
+    }
+
+    #[tokio::test]
+    async fn a_vault_that_does_not_answer_may_answer_later() {
+        let vault = MemoryVault::new(Faults::script([Fault::Fail]));
+        let context = context("prod", "join-token", "worker");
+        let error = vault.seal("alias/a", &context, &Secret::new("SWMTKN".to_owned())).await.err().unwrap();
+        assert!(error.is_transient(), "{error}");
+        assert!(vault.seal("alias/a", &context, &Secret::new("SWMTKN".to_owned())).await.is_ok());
+    }
+}

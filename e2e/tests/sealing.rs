@@ -1,0 +1,105 @@
+//! What the vault seals opens under the same context and key, and under no other: against the emulated KMS.
+
+mod clients;
+
+use futuswarm_testkit::Account;
+use futuswarm_vault::{Context, Error, KmsVault, Secret, Vault as _};
+use serde_json::json;
+
+const PLAIN: &str = "SWMTKN-1-0123456789abcdef-secret";
+
+fn context(cluster: &str, kind: &str, name: &str) -> Context {
+    Context { cluster: cluster.to_owned(), kind: kind.to_owned(), name: name.to_owned() }
+}
+
+/// A secret that was opened cannot be shown, not even in the message of a failed test.
+fn refusal(outcome: Result<Secret, Error>) -> Error {
+    outcome.map(|_| ()).unwrap_err()
+}
+
+/// The code of KMS's answer, if it was one.
+fn code(error: &Error) -> Option<String> {
+    match error {
+        Error::Service { source, .. } => source.code.clone(),
+        Error::Damaged { .. } => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+async fn what_is_sealed_opens_under_its_own_context_and_key_and_under_no_other() {
+    let account = Account::without_image("local-api");
+    let keys = account.call(&json!([["kms", null, "create_key", {}], ["kms", null, "create_key", {}]]));
+    let key = |index: usize| keys[index]["KeyMetadata"]["KeyId"].as_str().expect("a key").to_owned();
+    let sdk = clients::sdk(&account).await;
+    let (vault, key, other) = (KmsVault::new(&sdk), &key(0), &key(1));
+    let right = context("prod", "join-token", "manager");
+
+    let sealed = vault.seal(key, &right, &Secret::new(PLAIN.to_owned())).await.unwrap();
+    assert!(!sealed.contains("SWMTKN"), "{sealed}");
+    assert_eq!(vault.open(key, &right, &sealed).await.unwrap().expose(), PLAIN);
+    let again = vault.seal(key, &right, &Secret::new(PLAIN.to_owned())).await.unwrap();
+    assert_ne!(sealed, again, "the same secret does not look the same twice");
+
+    for wrong in [
+        context("dev", "join-token", "manager"),
+        context("prod", "ssh-key", "manager"),
+        context("prod", "join-token", "worker"),
+        context("prod", "join-token", ""),
+        // The same words in other places.
+        context("prod", "manager", "join-token"),
+    ] {
+        let error = refusal(vault.open(key, &wrong, &sealed).await);
+        assert_eq!(code(&error).as_deref(), Some("InvalidCiphertextException"), "{wrong:?}: {error}");
+        assert!(!error.is_transient(), "trying again does not help: {error}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("{} {} of cluster {}", wrong.kind, wrong.name, wrong.cluster)), "{text}");
+        assert!(!text.contains(PLAIN) && !format!("{error:?}").contains(PLAIN), "{text}");
+    }
+
+    let error = refusal(vault.open(other, &right, &sealed).await);
+    // AWS says IncorrectKeyException; the emulator says AccessDeniedException.
+    assert!(code(&error).is_some() && !error.is_transient(), "another key refuses for good: {error}");
+
+    for (damaged, reason) in [("no base64!", "it is not base64"), (&sealed[..sealed.len() - 3], "it is not base64")] {
+        let error = refusal(vault.open(key, &right, damaged).await);
+        assert!(matches!(&error, Error::Damaged { reason: said, .. } if *said == reason), "{damaged}: {error}");
+    }
+    let other_token = vault.seal(key, &right, &Secret::new("another".to_owned())).await.unwrap();
+    assert_eq!(vault.open(key, &right, &other_token).await.unwrap().expose(), "another");
+    // The last byte of the ciphertext is part of what is authenticated.
+    let mut bytes: Vec<char> = sealed.trim_end_matches('=').chars().collect();
+    let at = bytes.len() - 2;
+    bytes[at] = if bytes[at] == 'A' { 'B' } else { 'A' };
+    let flipped: String = bytes.into_iter().chain(sealed.chars().filter(|sign| *sign == '=')).collect();
+    assert!(vault.open(key, &right, &flipped).await.is_err(), "a changed ciphertext");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+async fn a_kms_that_fails_is_a_transient_error_and_one_that_refuses_is_not() {
+    let account = Account::without_image("local-api");
+    let keys = account.call(&json!([["kms", null, "create_key", {}]]));
+    let key = keys[0]["KeyMetadata"]["KeyId"].as_str().expect("a key");
+    let vault = KmsVault::new(&clients::sdk(&account).await);
+    let right = context("prod", "join-token", "worker");
+    let sealed = vault.seal(key, &right, &Secret::new(PLAIN.to_owned())).await.unwrap();
+    for (fault, transient) in [
+        (json!({ "kind": "internal" }), true),
+        (json!({ "kind": "throttle" }), true),
+        (json!({ "kind": "refused", "code": "AccessDeniedException" }), false),
+        (json!({ "kind": "refused", "code": "DisabledException" }), false),
+    ] {
+        account.faults(&json!([{ "fault": fault, "service": "kms", "caller": "owner", "count": 1000 }]));
+        for error in [
+            vault.open(key, &right, &sealed).await.map(|_| ()).unwrap_err(),
+            vault.seal(key, &right, &Secret::new(PLAIN.to_owned())).await.map(|_| ()).unwrap_err(),
+        ] {
+            assert_eq!(error.is_transient(), transient, "{fault}: {error}");
+            assert!(!error.to_string().contains(PLAIN), "{error}");
+        }
+    }
+    // Its answer is lost, and the SDK asks again.
+    account.faults(&json!([{ "fault": { "kind": "lost" }, "service": "kms", "count": 1 }]));
+    assert_eq!(vault.open(key, &right, &sealed).await.unwrap().expose(), PLAIN);
+}

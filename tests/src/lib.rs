@@ -1,1 +1,0 @@
-//! End-to-end tests: the real image in real virtual machines. They are in `tests/tests/`, and `cargo xtask test` runs them.
