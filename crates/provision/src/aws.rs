@@ -9,36 +9,27 @@ use crate::{Cluster, Error, identity};
 
 /// A client for each service.
 pub struct Aws {
-    /// Certificate Manager.
-    pub acm: aws_sdk_acm::Client,
-    /// Auto Scaling.
-    pub scaling: aws_sdk_autoscaling::Client,
+    pub(crate) acm: aws_sdk_acm::Client,
+    pub(crate) scaling: aws_sdk_autoscaling::Client,
     /// Application load balancers.
-    pub balancing: aws_sdk_elasticloadbalancingv2::Client,
+    pub(crate) balancing: aws_sdk_elasticloadbalancingv2::Client,
     /// Classic load balancers.
-    pub classic: aws_sdk_elasticloadbalancing::Client,
-    /// Route 53.
-    pub dns: aws_sdk_route53::Client,
-    /// Virtual machines and their networks.
-    pub ec2: aws_sdk_ec2::Client,
-    /// Roles and instance profiles.
-    pub iam: aws_sdk_iam::Client,
-    /// Keys.
-    pub kms: aws_sdk_kms::Client,
-    /// Service Quotas.
-    pub quotas: aws_sdk_servicequotas::Client,
-    /// Databases.
-    pub rds: aws_sdk_rds::Client,
-    /// Buckets.
-    pub s3: aws_sdk_s3::Client,
+    pub(crate) classic: aws_sdk_elasticloadbalancing::Client,
+    pub(crate) dns: aws_sdk_route53::Client,
+    pub(crate) ec2: aws_sdk_ec2::Client,
+    pub(crate) iam: aws_sdk_iam::Client,
+    pub(crate) kms: aws_sdk_kms::Client,
+    pub(crate) quotas: aws_sdk_servicequotas::Client,
+    pub(crate) rds: aws_sdk_rds::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
     /// Parameters of Systems Manager.
-    pub ssm: Json,
+    pub(crate) ssm: Json,
     /// Roles of other accounts.
-    pub sts: aws_sdk_sts::Client,
+    pub(crate) sts: aws_sdk_sts::Client,
     /// The documents of the state bucket.
-    pub store: Store<S3Bucket>,
+    pub(crate) store: Store<S3Bucket>,
     /// The settings behind the clients.
-    pub sdk: SdkConfig,
+    pub(crate) sdk: SdkConfig,
 }
 
 impl Aws {
@@ -52,10 +43,12 @@ impl Aws {
         let caller = identity::caller(&sdk, &sts, &spec.region).await?;
         let account = caller.account;
         if let Some(expected) = spec.account.as_ref().filter(|expected| **expected != account) {
-            return Err(Error::Missing(format!(
-                "the cluster {} belongs to the account {expected}, and these credentials are of {account} ({}): choose others with AWS_PROFILE; nothing was changed",
-                spec.cluster, caller.arn
-            )));
+            return Err(Error::OtherAccount {
+                cluster: spec.cluster,
+                expected: expected.clone(),
+                account,
+                caller: caller.arn,
+            });
         }
         // The local cloud is on loopback.
         let over_tls = !sdk.endpoint_url().is_some_and(|endpoint| endpoint.starts_with("http://"));
@@ -87,8 +80,7 @@ impl Aws {
     }
 
     /// The endpoint, when it is not AWS's own.
-    #[must_use]
-    pub fn endpoint(&self) -> Option<&str> {
+    pub(crate) fn endpoint(&self) -> Option<&str> {
         self.sdk.endpoint_url()
     }
 }

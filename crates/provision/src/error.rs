@@ -17,7 +17,81 @@ pub enum Error {
     /// The user data.
     #[error(transparent)]
     UserData(#[from] futuswarm_userdata::Error),
-    /// Something is missing that others make, or somebody has to do.
+    /// The credentials are of another account than the spec's.
+    #[error(
+        "the cluster {cluster} belongs to the account {expected}, and these credentials are of {account} ({caller}): choose others with AWS_PROFILE; nothing was changed"
+    )]
+    OtherAccount {
+        /// The cluster's name.
+        cluster: String,
+        /// The spec's account.
+        expected: String,
+        /// The credentials' account.
+        account: String,
+        /// The ARN of whoever has these credentials.
+        caller: String,
+    },
+    /// The account has not enabled the region.
+    #[error(
+        "the region {region} is not enabled for the account {account}: these credentials ({caller}) are good in {elsewhere} and refused there ({refused}); nothing was changed; enable it with `aws account enable-region --region-name {region}`, which takes some minutes, or choose another region; if it is enabled, get credentials of a regional STS endpoint (AWS_STS_REGIONAL_ENDPOINTS=regional)"
+    )]
+    RegionDisabled {
+        /// The cluster's region.
+        region: String,
+        /// A region where the same credentials are good.
+        elsewhere: &'static str,
+        /// The credentials' account.
+        account: String,
+        /// The ARN of whoever has these credentials.
+        caller: String,
+        /// What the region answered.
+        refused: futuswarm_aws::Error,
+    },
+    /// What the region does not have or the account may not do.
+    #[error(
+        "the spec cannot be applied; nothing was changed\n  {}\n  fix this and run the command again",
+        .0.join("\n  ")
+    )]
+    Preflight(Vec<String>),
+    /// What is to be adopted cannot be any component, or not the one that it is meant for.
+    #[error(
+        "nothing was changed, because something cannot be adopted\n  {}\n  parts that can be: {}",
+        .problems.join("\n  "),
+        .adoptable.join(", ")
+    )]
+    Adoption {
+        /// A line for each.
+        problems: Vec<String>,
+        /// Components that can be adopted.
+        adoptable: Vec<String>,
+    },
+    /// What is to be adopted does not exist, or is a component already.
+    #[error("{id} cannot become the part {component}: {reason}; look at `--adopt` again")]
+    NotAdoptable {
+        /// The resource's id.
+        id: String,
+        /// What it should become.
+        component: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A component that another one refers to was not made in this run.
+    #[error("the part {0} of the cluster was not made")]
+    NotMade(String),
+    /// AWS took a call and refused one of its items.
+    #[error("{operation}: {item}: {reason}")]
+    Item {
+        /// The operation.
+        operation: &'static str,
+        /// The item, or the code of its refusal.
+        item: String,
+        /// What AWS says.
+        reason: String,
+    },
+    /// An object of the bucket changed while it was decided on.
+    #[error("{0} has changed in the meantime; run the command again")]
+    Changed(&'static str),
+    /// Something is missing that only a person can bring about; the text says what to do.
     #[error("{0}")]
     Missing(String),
     /// AWS left out a field that its documentation promises.

@@ -1,6 +1,5 @@
 //! Which properties the resources of a cluster have. What people and JSON call them is in `show.rs`.
 
-/// The fields of one resource.
 pub(crate) type Fields = futuswarm_converge::Fields<Field>;
 /// What differs in one resource.
 pub(crate) type Changed = futuswarm_converge::Differences<Field>;

@@ -6,7 +6,6 @@ use crate::error::{Error, failed, incomplete};
 
 /// Who the credentials belong to.
 pub(crate) struct Caller {
-    /// The account's number.
     pub(crate) account: String,
     /// The user or the role's session.
     pub(crate) arn: String,
@@ -50,7 +49,7 @@ pub(crate) async fn caller(sdk: &SdkConfig, sts: &aws_sdk_sts::Client, region: &
     }
     let other = aws_sdk_sts::config::Builder::from(sdk).region(Region::new(elsewhere)).build();
     match ask(&aws_sdk_sts::Client::from_conf(other)).await {
-        Ok(caller) => Err(not_enabled(&caller, region, elsewhere, &refused)),
+        Ok(caller) => Err(not_enabled(&caller, region, elsewhere, refused)),
         // They are no better there: it is the credentials.
         Err(_) => Err(refused.into()),
     }
@@ -64,11 +63,14 @@ async fn ask(sts: &aws_sdk_sts::Client) -> Result<Caller, Error> {
 
 /// Temporary credentials of STS's global endpoint are good only in regions that nobody has to enable, so they may be the reason,
 /// too (IAM User Guide, "Manage AWS STS in an AWS Region").
-fn not_enabled(caller: &Caller, region: &str, elsewhere: &str, refused: &futuswarm_aws::Error) -> Error {
-    Error::Missing(format!(
-        "the region {region} is not enabled for the account {}: these credentials ({}) are good in {elsewhere} and refused there ({refused}); nothing was changed; enable it with `aws account enable-region --region-name {region}`, which takes some minutes, or choose another region; if it is enabled, get credentials of a regional STS endpoint (AWS_STS_REGIONAL_ENDPOINTS=regional)",
-        caller.account, caller.arn
-    ))
+fn not_enabled(caller: &Caller, region: &str, elsewhere: &'static str, refused: futuswarm_aws::Error) -> Error {
+    Error::RegionDisabled {
+        region: region.to_owned(),
+        elsewhere,
+        account: caller.account.clone(),
+        caller: caller.arn.clone(),
+        refused,
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn a_region_that_is_not_enabled_is_named_with_the_command_that_enables_it() {
         let caller = Caller { account: "123456789012".to_owned(), arn: "arn:aws:iam::123456789012:user/a".to_owned() };
-        let text = not_enabled(&caller, "eu-south-2", "us-east-1", &refusal("InvalidClientTokenId")).to_string();
+        let text = not_enabled(&caller, "eu-south-2", "us-east-1", refusal("InvalidClientTokenId")).to_string();
         for expected in [
             "the region eu-south-2 is not enabled for the account 123456789012",
             "`aws account enable-region --region-name eu-south-2`",

@@ -149,7 +149,7 @@ impl Inventory {
                 )
             }
         };
-        Err(Error::Missing(format!("{id} cannot become the part {component}: {reason}; look at `--adopt` again")))
+        Err(Error::NotAdoptable { id: id.clone(), component: component.to_owned(), reason })
     }
 
     pub(crate) async fn vpcs(&self, aws: &Aws) -> Answer<'_, Vpc> {

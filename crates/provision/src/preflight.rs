@@ -61,10 +61,7 @@ pub(crate) async fn check(aws: &Aws, run: &Run) -> Result<(), Error> {
     if problems.is_empty() {
         return Ok(());
     }
-    Err(Error::Missing(format!(
-        "the spec cannot be applied; nothing was changed\n  {}\n  fix this and run the command again",
-        problems.join("\n  ")
-    )))
+    Err(Error::Preflight(problems))
 }
 
 /// Whether a group starts more nodes than it has by now.
@@ -97,11 +94,7 @@ pub(crate) fn check_adoption(run: &Run, steps: &[Box<dyn Step<Run>>]) -> Result<
     if problems.is_empty() {
         return Ok(());
     }
-    Err(Error::Missing(format!(
-        "nothing was changed, because something cannot be adopted\n  {}\n  parts that can be: {}",
-        problems.join("\n  "),
-        adoptable.into_keys().collect::<Vec<_>>().join(", ")
-    )))
+    Err(Error::Adoption { problems, adoptable: adoptable.into_keys().collect() })
 }
 
 /// Types that a template or group has already: they were checked when it was made.

@@ -73,7 +73,7 @@ impl Run {
 
     /// The id of a component that must exist.
     pub(crate) fn need(&self, component: &str) -> Result<String, Error> {
-        self.id(component).ok_or_else(|| Error::Missing(format!("the part {component} of the cluster was not made")))
+        self.id(component).ok_or_else(|| Error::NotMade(component.to_owned()))
     }
 
     /// Replaces an id that was noted before.

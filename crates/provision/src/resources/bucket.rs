@@ -17,7 +17,6 @@ use settings::unbuilt;
 /// The one region whose buckets take no location constraint.
 const FIRST_REGION: &str = "us-east-1";
 
-/// The bucket.
 pub(crate) struct Bucket;
 
 /// What an object of the bucket is called.
@@ -37,7 +36,6 @@ pub(super) async fn object<T: DeserializeOwned>(
     aws.store.get(key).await
 }
 
-/// A setting of the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Setting {
     Versioning,
@@ -183,11 +181,11 @@ impl Resource<Run> for Bucket {
             let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build().map_err(unbuilt)?;
             let answer = aws.s3.delete_objects().bucket(&name).delete(delete).send().await;
             if let Some(error) = answer.map_err(failed("DeleteObjects"))?.errors().first() {
-                return Err(Error::Missing(format!(
-                    "DeleteObjects: {}: {}",
-                    error.key().unwrap_or_default(),
-                    error.message().unwrap_or_default()
-                )));
+                return Err(Error::Item {
+                    operation: "DeleteObjects",
+                    item: error.key().unwrap_or_default().to_owned(),
+                    reason: error.message().unwrap_or_default().to_owned(),
+                });
             }
         }
         aws.s3.delete_bucket().bucket(&name).send().await.map_err(failed("DeleteBucket"))?;

@@ -52,6 +52,7 @@ fn observed(vpc: &Vpc) -> Fields {
 }
 
 /// What is there and what a previous spec asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Previous {
     /// Whether what there is may have the tags of another spec.
     pub(crate) stale_tags: bool,
@@ -63,23 +64,26 @@ pub(crate) struct Previous {
     pub(crate) domains: Vec<String>,
 }
 
-/// Compares the spec with the fingerprint.
+/// Compares the spec with the fingerprint; without a VPC nothing is there.
 pub(crate) async fn previous(aws: &Aws, run: &Run) -> Result<Previous, Error> {
-    let mut previous = Previous { stale_tags: false, differs: false, balancer: None, domains: Vec::new() };
-    let Some(vpc) = vpc(aws, run).await? else { return Ok(previous) };
-    let mark = |key: &str| inventory::tag(vpc.tags(), key);
-    let [(_, tags), (_, balancer), _] = of_spec(&run.cluster);
-    previous.differs = of_spec(&run.cluster).iter().any(|(key, desired)| mark(key) != Some(desired));
-    previous.stale_tags = mark(TAGS) != Some(&tags);
-    previous.balancer = match mark(BALANCER).filter(|kind| *kind != balancer) {
-        Some(CLASSIC) => Some(BalancerKind::Classic),
-        Some(APPLICATION) => Some(BalancerKind::Application),
-        _ => None,
-    };
-    let desired = run.cluster.spec.domains();
-    let domains = mark(DOMAINS).unwrap_or_default().split_whitespace();
-    previous.domains = domains.filter(|domain| !desired.contains(domain)).map(str::to_owned).collect();
-    Ok(previous)
+    Ok(vpc(aws, run).await?.map(|vpc| compare(&run.cluster, &vpc)).unwrap_or_default())
+}
+
+fn compare(cluster: &Cluster, vpc: &Vpc) -> Previous {
+    let fingerprint = |key: &str| inventory::tag(vpc.tags(), key);
+    let [(_, tags), (_, balancer), _] = of_spec(cluster);
+    let desired = cluster.spec.domains();
+    let domains = fingerprint(DOMAINS).unwrap_or_default().split_whitespace();
+    Previous {
+        stale_tags: fingerprint(TAGS) != Some(&tags),
+        differs: of_spec(cluster).iter().any(|(key, desired)| fingerprint(key) != Some(desired)),
+        balancer: match fingerprint(BALANCER).filter(|kind| *kind != balancer) {
+            Some(CLASSIC) => Some(BalancerKind::Classic),
+            Some(APPLICATION) => Some(BalancerKind::Application),
+            _ => None,
+        },
+        domains: domains.filter(|domain| !desired.contains(domain)).map(str::to_owned).collect(),
+    }
 }
 
 /// With the tags that are desired of a resource that is described without them.
@@ -145,5 +149,31 @@ impl Resource<Run> for Fingerprint {
     /// They go with the VPC.
     async fn delete(&self, _: &Aws, _: &Run, _: &Fields) -> Result<(), Error> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vpc_of(cluster: &Cluster) -> Vpc {
+        Vpc::builder().set_tags(Some(new(cluster).collect())).build()
+    }
+
+    #[test]
+    fn what_a_previous_spec_asked_for_is_known_by_its_fingerprint() {
+        let now = Cluster::local();
+        assert_eq!(compare(&now, &vpc_of(&now)), Previous::default());
+        let with_tag = Cluster::of(|spec| drop(spec.tags.insert("team".to_owned(), "a".to_owned())));
+        let stale = Previous { stale_tags: true, differs: true, ..Previous::default() };
+        assert_eq!(compare(&now, &vpc_of(&with_tag)), stale);
+        let classic = Cluster::of(|spec| spec.load_balancer.kind = BalancerKind::Classic);
+        let balancer = Previous { differs: true, balancer: Some(BalancerKind::Classic), ..Previous::default() };
+        assert_eq!(compare(&now, &vpc_of(&classic)), balancer);
+        let renamed = Cluster::of(|spec| spec.domain = "old.localhost".to_owned());
+        let domains = Previous { differs: true, domains: vec!["old.localhost".to_owned()], ..Previous::default() };
+        assert_eq!(compare(&now, &vpc_of(&renamed)), domains);
+        // One that was made by hand has none: nothing is known of it, and nothing goes.
+        assert_eq!(compare(&now, &Vpc::builder().build()), stale);
     }
 }

@@ -22,7 +22,6 @@ const CURRENT: &str = "of this life of the cluster";
 /// DescribeInstances takes 200 values per filter.
 const IDS_PER_FILTER: usize = 200;
 
-/// The epoch.
 pub(crate) struct Epoch;
 
 /// What was observed of it.
@@ -166,7 +165,7 @@ impl Resource<Run> for Epoch {
 }
 
 fn changed() -> Error {
-    Error::Missing(format!("{} has changed in the meantime; run the command again", keys::GENESIS))
+    Error::Changed(keys::GENESIS)
 }
 
 #[cfg(test)]

@@ -266,3 +266,79 @@ impl Resource<Run> for Group {
         .await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_autoscaling::types::{LifecycleHook, SuspendedProcess, TagDescription};
+
+    use super::*;
+    use crate::Cluster;
+
+    fn managers(run: &Run) -> Group {
+        let mut all = Group::all(&run.cluster.spec);
+        all.remove(all.iter().position(|group| group.name == "managers").unwrap())
+    }
+
+    /// The managers' group as it should be.
+    fn good(run: &Run) -> Observed {
+        let template = LaunchTemplateSpecification::builder().launch_template_name("futuswarm-local-managers");
+        let tags = run.cluster.tags("node-managers").into_iter();
+        let tags = tags.map(|(key, value)| TagDescription::builder().key(key).value(value).build()).collect();
+        let group = AutoScalingGroup::builder().auto_scaling_group_name("futuswarm-local-managers");
+        let group = group.min_size(1).max_size(1).desired_capacity(1).health_check_type("EC2").set_tags(Some(tags));
+        let group = group.vpc_zone_identifier("subnet-c,subnet-a,subnet-b").target_group_arns("arn:targets");
+        let group = group.launch_template(template.version("3").build()).new_instances_protected_from_scale_in(true);
+        let rebalance = SuspendedProcess::builder().process_name("AZRebalance").build();
+        let hook = LifecycleHook::builder().lifecycle_hook_name("futuswarm-drain").heartbeat_timeout(300);
+        let hook = hook.lifecycle_transition("autoscaling:EC2_INSTANCE_TERMINATING").default_result("CONTINUE");
+        Observed { group: group.suspended_processes(rebalance).build(), hooks: vec![hook.build()] }
+    }
+
+    fn run() -> Run {
+        let run = Run::local();
+        for zone in ["a", "b", "c"] {
+            run.note_id(format!("public-eu-west-1{zone}"), format!("subnet-{zone}"));
+        }
+        run.note_id("target-group", "arn:targets");
+        run.note_id("template-managers", "3");
+        run
+    }
+
+    fn differs(run: &Run, observed: &Observed) -> Vec<String> {
+        let group = managers(run);
+        let differences = group.desired(run).unwrap().differences(&group.current(run, observed));
+        differences.for_people().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_group_as_it_should_be_differs_in_nothing_and_drift_is_named_as_aws_names_it() {
+        let run = run();
+        assert_eq!(differs(&run, &good(&run)), Vec::<String>::new());
+        let mut drifted = good(&run);
+        drifted.hooks.clear();
+        drifted.group.max_size = Some(5);
+        drifted.group.suspended_processes = None;
+        drifted.group.target_group_arns = Some(vec!["arn:other".to_owned()]);
+        assert_eq!(
+            differs(&run, &drifted),
+            [
+                "target group: arn:other → arn:targets",
+                "termination hook: 300 s, then CONTINUE is missing",
+                "scale-in protection: true is missing",
+                "max: 5 → 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_group_depends_on_is_made_before_its_first_node() {
+        let run = run();
+        let depends_on = managers(&run).depends_on();
+        for component in ["template-managers", "target-group", "spec", "epoch", "public-eu-west-1a"] {
+            assert!(depends_on.contains(&component.to_owned()), "{component}: {depends_on:?}");
+        }
+        let classic = Cluster::of(|spec| spec.load_balancer.kind = futuswarm_spec::BalancerKind::Classic);
+        let classic = Run::of(classic, futuswarm_converge::Mode::Apply { plan: true });
+        assert!(managers(&classic).depends_on().contains(&"load-balancer".to_owned()));
+    }
+}

@@ -8,9 +8,8 @@ use crate::components::Tier;
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Mode, Run, components, ec2_tags, inventory};
+use crate::{Aws, Run, components, ec2_tags, inventory};
 
-/// The cluster's internet gateway.
 pub(crate) struct InternetGateway;
 
 /// As AWS describes it.
@@ -55,7 +54,7 @@ impl Resource<Run> for InternetGateway {
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(components::INTERNET_GATEWAY);
-        if matches!(run.mode(), Mode::Apply { .. })
+        if run.mode().applies()
             && !tags_count
             && let Some(id) = routed(run, run.inventory.route_tables(aws).await?)
         {

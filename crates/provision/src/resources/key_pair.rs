@@ -15,7 +15,6 @@ use crate::{Aws, Cluster, Run, components, ec2_tags, inventory};
 /// How many names are tried when somebody else's pairs have them.
 const NAMES: u32 = 4;
 
-/// A key pair.
 pub(crate) enum KeyPair {
     /// The one of this public key, in OpenSSH's format.
     Desired(String),

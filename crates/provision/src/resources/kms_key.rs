@@ -10,7 +10,7 @@ use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::Names;
-use crate::{Aws, Cluster, Mode, Run, components};
+use crate::{Aws, Cluster, Run, components};
 
 /// KMS deletes keys only after a waiting period; this is the shortest, in days.
 const SHORTEST_WAIT_DAYS: i32 = 7;
@@ -104,7 +104,7 @@ impl KmsKey {
     /// Whether the key stays when everything else goes, because database snapshots that an earlier destroy has kept can be opened
     /// with nothing else; says so. A plan says it, too, before anybody is asked.
     async fn is_needed_by_snapshots(self, aws: &Aws, run: &Run, key: &str) -> Result<bool, Error> {
-        let goes = matches!(run.mode(), Mode::Destroy { delete_data: true, .. });
+        let goes = run.mode().deletes_data();
         if !goes || self != Self::Cluster {
             return Ok(false);
         }

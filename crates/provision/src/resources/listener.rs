@@ -16,7 +16,6 @@ use crate::{Aws, Cluster, Run, components};
 /// TLS 1.2 and 1.3, forward secrecy only.
 const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
 
-/// Which listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Listener {
     /// Port 80.

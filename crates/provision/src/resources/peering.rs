@@ -16,7 +16,7 @@ use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::names::PART_TAG;
-use crate::{Aws, Cluster, Mode, Run, components, ec2_tags, inventory};
+use crate::{Aws, Cluster, Run, components, ec2_tags, inventory};
 
 /// How long the other side's credentials live, in seconds; the shortest that AWS gives.
 const SECONDS: i32 = 900;
@@ -24,7 +24,6 @@ const SECONDS: i32 = 900;
 /// The role on the other side, on the connection: what is no longer in the spec is cleaned up there, too.
 const ROLE_TAG: &str = "futuswarm:peer-role";
 
-/// One peering.
 pub(crate) struct Peering {
     name: String,
     /// As in the spec; of one that the spec no longer has, as the connection tells them.
@@ -47,7 +46,7 @@ struct Peer {
 }
 
 /// The peerings of this cluster that live and that the spec does not have, by name.
-async fn unwanted(aws: &Aws, run: &Run) -> Result<Vec<(String, Described)>, Error> {
+async fn undesired(aws: &Aws, run: &Run) -> Result<Vec<(String, Described)>, Error> {
     // A peering of ours has routes in our tables, and these were asked for already.
     let tables = run.inventory.route_tables(aws).await?.iter();
     let mut routes = tables.flat_map(|table| table.routes());
@@ -64,7 +63,7 @@ async fn unwanted(aws: &Aws, run: &Run) -> Result<Vec<(String, Described)>, Erro
 
 /// Ids of the peerings that are about to go: their routes in our tables go with them, not before, because by them they are found.
 pub(super) async fn to_delete(aws: &Aws, run: &Run) -> Result<Vec<String>, Error> {
-    let ids = unwanted(aws, run).await?.into_iter();
+    let ids = undesired(aws, run).await?.into_iter();
     Ok(ids.filter_map(|(_, connection)| connection.vpc_peering_connection_id).collect())
 }
 
@@ -99,7 +98,7 @@ impl Peering {
             settings: settings_from_connection(&run.cluster, &connection),
             desired: false,
         };
-        Ok(unwanted(aws, run).await?.into_iter().map(of).collect())
+        Ok(undesired(aws, run).await?.into_iter().map(of).collect())
     }
 
     fn role_tag(&self) -> Option<Tag> {
@@ -266,7 +265,7 @@ impl Resource<Run> for Peering {
             self.note_acceptance(run, connection.vpc_peering_connection_id().unwrap_or_default());
         }
         // What is there does not matter for what goes.
-        let peer = match matches!(run.mode(), Mode::Apply { .. }) && self.desired {
+        let peer = match run.mode().applies() && self.desired {
             true => {
                 self.observe_peer(aws, &run.cluster, connection.vpc_peering_connection_id().unwrap_or_default()).await?
             }
@@ -370,11 +369,65 @@ impl Resource<Run> for Peering {
         let delete = aws.ec2.delete_vpc_peering_connection().vpc_peering_connection_id(&id);
         delete.send().await.map_err(failed("DeleteVpcPeeringConnection"))?;
         // In a deletion of everything the tables are gone already.
-        if matches!(run.mode(), Mode::Apply { .. }) {
+        if run.mode().applies() {
             for table in run.inventory.route_tables(aws).await? {
                 peer::delete_routes(&aws.ec2, table, &id, None).await?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::VpcPeeringConnectionVpcInfo;
+
+    use super::*;
+
+    #[test]
+    fn the_settings_of_a_peering_that_goes_are_those_of_its_connection() {
+        let cluster = Cluster::local();
+        let side = VpcPeeringConnectionVpcInfo::builder().vpc_id("vpc-2").cidr_block("10.9.0.0/16");
+        let side = side.owner_id(&cluster.names.account).region("eu-central-1").build();
+        let role = Tag::builder().key(ROLE_TAG).value("arn:aws:iam::2:role/peer").build();
+        let connection = Described::builder().accepter_vpc_info(side).tags(role).build();
+        let settings = settings_from_connection(&cluster, &connection);
+        assert_eq!((settings.vpc.as_str(), settings.cidr.to_string().as_str()), ("vpc-2", "10.9.0.0/16"));
+        assert_eq!((settings.account, settings.region.as_deref()), (None, Some("eu-central-1")));
+        assert_eq!(settings.role_arn.as_deref(), Some("arn:aws:iam::2:role/peer"));
+    }
+
+    #[test]
+    fn the_other_side_is_ours_to_change_in_our_account_or_with_a_role() {
+        let cluster = Cluster::local();
+        let peering = |account: Option<&str>, role: Option<&str>| Peering {
+            name: "office".to_owned(),
+            settings: Settings {
+                vpc: "vpc-2".to_owned(),
+                cidr: "10.9.0.0/16".parse().unwrap(),
+                account: account.map(str::to_owned),
+                region: None,
+                role_arn: role.map(str::to_owned),
+                ldap: false,
+            },
+            desired: true,
+        };
+        for (account, role, can) in [
+            (None, None, true),
+            (Some("123456789012"), None, true),
+            (Some("210987654321"), None, false),
+            (Some("210987654321"), Some("arn:aws:iam::2:role/peer"), true),
+        ] {
+            assert_eq!(peering(account, role).can_manage_peer(&cluster), can, "{account:?} {role:?}");
+        }
+        let run = Run::local();
+        peering(Some("210987654321"), None).note_acceptance(&run, "pcx-1");
+        let notes = futuswarm_converge::Context::ledger(&run).take_report().notes;
+        assert!(
+            notes[0].starts_with("the peering office waits for the account 210987654321: accept pcx-1"),
+            "{notes:?}"
+        );
+        let theirs = peering(Some("210987654321"), None).desired(&run).unwrap();
+        assert_eq!((theirs.get(&Field::State), theirs.get(&Field::Vpc)), (None, Some("vpc-2")));
     }
 }

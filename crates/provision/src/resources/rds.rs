@@ -13,7 +13,7 @@ use super::tags;
 use crate::consistency::{self, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Cluster, Mode, Run, components};
+use crate::{Aws, Cluster, Run, components};
 
 pub(crate) use subnets::SubnetGroup;
 
@@ -305,9 +305,9 @@ impl Resource<Run> for Rds {
         if state(observed) == DELETING {
             return until_gone(aws, &run.cluster).await;
         }
-        let without_snapshot = matches!(run.mode(), Mode::Destroy { delete_data: true, .. });
+        let without_snapshot = run.mode().deletes_data();
         if observed.deletion_protection() == Some(true) {
-            if matches!(run.mode(), Mode::Apply { .. }) {
+            if run.mode().applies() {
                 return Err(Error::Missing(
                     "the spec has no [rds] any more, but the database is protected: set `deletion_protection = false` and apply that first"
                         .to_owned(),

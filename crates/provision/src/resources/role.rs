@@ -16,7 +16,6 @@ use crate::{Aws, Run, components, policies};
 /// The name of the one inline policy.
 const POLICY: &str = "node";
 
-/// A role.
 pub(crate) struct Role(pub(crate) NodeRole);
 
 impl Role {

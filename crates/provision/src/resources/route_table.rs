@@ -256,3 +256,42 @@ impl Resource<Run> for Table {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_ec2::types::{Route, RouteTableAssociation};
+
+    use super::*;
+
+    fn route(to: &str) -> aws_sdk_ec2::types::builders::RouteBuilder {
+        Route::builder().destination_cidr_block(to).state(RouteState::Active)
+    }
+
+    #[test]
+    fn routes_that_aws_makes_and_those_of_peerings_that_go_are_not_compared() {
+        let run = Run::local();
+        run.note_id("internet-gateway", "igw-1");
+        let mut table = Table::of(Tier::Public, &run.cluster.spec);
+        table.1.truncate(1);
+        run.note_id(table.1[0].clone(), "subnet-1");
+        let associated =
+            |subnet: &str| RouteTableAssociation::builder().subnet_id(subnet).route_table_association_id("a-1").build();
+        let observed = RouteTable::builder()
+            .routes(route("10.42.0.0/16").gateway_id("local").build())
+            .routes(route("0.0.0.0/0").gateway_id("igw-1").build())
+            .routes(Route::builder().destination_prefix_list_id("pl-1").gateway_id("vpce-1").build())
+            .routes(route("10.9.0.0/16").vpc_peering_connection_id("pcx-old").build())
+            .associations(associated("subnet-1"))
+            .associations(associated("subnet-of-an-orphan"))
+            .set_tags(Some(run.cluster.ec2_tag_list("public-routes")));
+        let differs = |observed: &Observed| {
+            let differences = table.desired(&run).unwrap().differences(&table.current(&run, observed));
+            differences.for_people().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let to_delete = vec!["pcx-old".to_owned()];
+        let good = Observed { table: observed.clone().build(), to_delete };
+        assert_eq!(differs(&good), Vec::<String>::new());
+        let other = Observed { table: observed.build(), to_delete: Vec::new() };
+        assert_eq!(differs(&other), ["route 10.9.0.0/16: pcx-old will be removed"]);
+    }
+}

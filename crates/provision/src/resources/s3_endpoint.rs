@@ -8,13 +8,12 @@ use crate::components::Tier;
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
-use crate::{Aws, Mode, Run, components, ec2_tags, inventory};
+use crate::{Aws, Run, components, ec2_tags, inventory};
 
 /// A tag of the VPC, which every run asks for: the endpoint's id. With it the routes tell whether the endpoint is there and associated,
 /// and asking for it would be a request for nothing.
 const MARK: &str = "futuswarm:s3-endpoint";
 
-/// The endpoint.
 pub(crate) struct S3Endpoint;
 
 /// As AWS describes it.
@@ -82,7 +81,7 @@ impl Resource<Run> for S3Endpoint {
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
         let marked = marked(aws, run).await?;
         let tags_count = run.has_stale_tags() || run.overrides.adopt.contains_key(components::S3_ENDPOINT);
-        if matches!(run.mode(), Mode::Apply { .. })
+        if run.mode().applies()
             && !tags_count
             && let Some(id) = &marked
             && routed(run, run.inventory.route_tables(aws).await?, id)
@@ -181,11 +180,11 @@ impl Resource<Run> for S3Endpoint {
         let delete = aws.ec2.delete_vpc_endpoints().vpc_endpoint_ids(self.id(observed));
         let answer = delete.send().await.map_err(failed("DeleteVpcEndpoints"))?;
         match answer.unsuccessful().first().and_then(|failed| failed.error()) {
-            Some(error) => Err(Error::Missing(format!(
-                "DeleteVpcEndpoints: {}: {}",
-                error.code().unwrap_or_default(),
-                error.message().unwrap_or_default()
-            ))),
+            Some(error) => Err(Error::Item {
+                operation: "DeleteVpcEndpoints",
+                item: error.code().unwrap_or_default().to_owned(),
+                reason: error.message().unwrap_or_default().to_owned(),
+            }),
             None => Ok(()),
         }
     }

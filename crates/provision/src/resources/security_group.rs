@@ -36,7 +36,6 @@ enum Way {
     Out,
 }
 
-/// One rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rule {
     way: Way,

@@ -10,7 +10,6 @@ use crate::error::{Error, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Run, components};
 
-/// The object.
 pub(crate) struct SpecObject;
 
 /// Every value of a document by its dotted path.

@@ -19,7 +19,6 @@ pub(crate) const TIMEOUT: i32 = 5;
 pub(crate) const THRESHOLD: i32 = 2;
 const HEALTHY: &str = "200";
 
-/// The target group.
 pub(crate) struct TargetGroup;
 
 fn check(path: &str, interval: i32, timeout: i32, healthy: i32, unhealthy: i32, codes: &str) -> String {

@@ -17,7 +17,6 @@ const RECORDS: Duration = Duration::from_secs(120);
 /// And polls them within minutes.
 const ISSUED: Duration = Duration::from_secs(20 * 60);
 
-/// The validation of a certificate.
 pub(crate) struct Validation {
     pub(crate) certificate: &'static str,
     pub(crate) domain: String,

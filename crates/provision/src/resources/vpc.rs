@@ -13,7 +13,6 @@ use crate::{Aws, Run, components, ec2_tags, inventory};
 /// A tag that says that the VPC gives its instances names: asking EC2 for the attribute would be a request of its own.
 const HOSTNAMES: &str = "futuswarm:dns-hostnames";
 
-/// The cluster's VPC.
 pub(crate) struct Vpc;
 
 impl Resource<Run> for Vpc {
