@@ -62,7 +62,7 @@ impl SwarmApi for FakeEngine {
         }
         // Until it has elected itself.
         loop {
-            if self.world("swarm init")?.controlled(&self.hostname, "swarm init").is_ok() {
+            if self.leads_or_fails()? {
                 return Ok(());
             }
             tokio::time::sleep(POLL_INTERVAL).await;
@@ -127,6 +127,17 @@ impl SwarmApi for FakeEngine {
         let (swarm, _) = world.member(&self.hostname).unwrap_or_default();
         let token = |role| Secret::new(format!("SWMTKN-1-{swarm}-{role}"));
         Ok(JoinTokens { worker: token(Role::Worker), manager: token(Role::Manager) })
+    }
+}
+
+impl FakeEngine {
+    /// Whether the Swarm that the engine has initialised has elected it; an error when the engine cannot take part any more.
+    fn leads_or_fails(&self) -> Result<bool, Error> {
+        let mut world = self.world("swarm init")?;
+        if world.member(&self.hostname).is_none() {
+            return Err(refused("swarm init", 500, "context canceled"));
+        }
+        Ok(world.controlled(&self.hostname, "swarm init").is_ok())
     }
 }
 
