@@ -112,7 +112,9 @@ pub fn bucket(names: &Names) -> Value {
     })
 }
 
-// What they allow is decided by the local cloud's evaluator in its tests (`crates/local/src/node_policies.rs`).
+#[cfg(test)]
+mod decisions;
+
 #[cfg(test)]
 mod tests {
     use super::*;
