@@ -17,8 +17,6 @@ mod error;
 mod imds;
 mod moto;
 mod network;
-#[cfg(test)]
-mod node_policies;
 mod observed_instances;
 mod qemu;
 mod sandbox;

@@ -10,8 +10,7 @@ use crate::names::{CLUSTER_TAG, Names, PART_TAG};
 pub struct Cluster {
     /// What is desired.
     pub spec: Spec,
-    /// Names of everything that it consists of.
-    pub names: Names,
+    pub(crate) names: Names,
     /// Whether the account is reached over TLS.
     pub(crate) over_tls: bool,
 }

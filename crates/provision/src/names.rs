@@ -3,25 +3,22 @@
 use futuswarm_spec::Role;
 
 /// Tag that says which cluster a resource belongs to.
-pub const CLUSTER_TAG: &str = "futuswarm:cluster";
+pub(crate) const CLUSTER_TAG: &str = "futuswarm:cluster";
 /// Tag that says which component of the cluster a resource is; unique within it.
-pub const PART_TAG: &str = "futuswarm:part";
+pub(crate) const PART_TAG: &str = "futuswarm:part";
 
 /// Names for one cluster.
 #[derive(Debug, Clone)]
-pub struct Names {
-    /// The cluster.
-    pub cluster: String,
-    /// The AWS account.
-    pub account: String,
-    /// The AWS region.
-    pub region: String,
+pub(crate) struct Names {
+    pub(crate) cluster: String,
+    /// Its number.
+    pub(crate) account: String,
+    pub(crate) region: String,
 }
 
 impl Names {
     /// The part of AWS that the region is in, as ARNs have it.
-    #[must_use]
-    pub fn partition(&self) -> &'static str {
+    pub(crate) fn partition(&self) -> &'static str {
         match self.region.split('-').next() {
             Some("cn") => "aws-cn",
             _ if self.region.starts_with("us-gov-") => "aws-us-gov",
@@ -30,44 +27,37 @@ impl Names {
     }
 
     /// The state bucket; bucket names are unique in all of AWS.
-    #[must_use]
-    pub fn bucket(&self) -> String {
+    pub(crate) fn bucket(&self) -> String {
         format!("futuswarm-{}-{}-{}", self.cluster, self.account, self.region)
     }
 
     /// The KMS key that every node may use.
-    #[must_use]
-    pub fn cluster_key(&self) -> String {
+    pub(crate) fn cluster_key(&self) -> String {
         format!("alias/futuswarm/{}/cluster", self.cluster)
     }
 
     /// The KMS key that only managers may use.
-    #[must_use]
-    pub fn manager_key(&self) -> String {
+    pub(crate) fn manager_key(&self) -> String {
         format!("alias/futuswarm/{}/managers", self.cluster)
     }
 
     /// The IAM role and instance profile of a role; IAM is one for all regions.
-    #[must_use]
-    pub fn role(&self, role: Role) -> String {
+    pub(crate) fn role(&self, role: Role) -> String {
         format!("futuswarm-{}-{}-{role}", self.cluster, self.region)
     }
 
     /// `futuswarm-<cluster>-<component>`, the form of all other names.
-    #[must_use]
-    pub fn of(&self, component: &str) -> String {
+    pub(crate) fn of(&self, component: &str) -> String {
         format!("futuswarm-{}-{component}", self.cluster)
     }
 
     /// The database and its subnet group.
-    #[must_use]
-    pub fn database(&self) -> String {
+    pub(crate) fn database(&self) -> String {
         self.of("db")
     }
 
     /// Load balancers and target groups have at most 32 characters; a cluster has at most 24.
-    #[must_use]
-    pub fn balancer(&self) -> String {
+    pub(crate) fn balancer(&self) -> String {
         format!("fsw-{}", self.cluster)
     }
 }

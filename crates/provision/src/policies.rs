@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use crate::names::Names;
 
 /// Who may assume the nodes' roles: EC2, nobody else.
-#[must_use]
-pub fn trust() -> Value {
+pub(crate) fn trust() -> Value {
     json!({
         "Version": "2012-10-17",
         "Statement": [{ "Effect": "Allow", "Principal": { "Service": "ec2.amazonaws.com" }, "Action": "sts:AssumeRole" }]
@@ -21,8 +20,7 @@ pub fn trust() -> Value {
 ///
 /// Trust domains are separated by resource first; the encryption context is a second fence, so that one cluster's or one
 /// kind's ciphertext opens nothing elsewhere.
-#[must_use]
-pub fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key_arn: &str) -> Value {
+pub(crate) fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key_arn: &str) -> Value {
     let bucket = format!("arn:{}:s3:::{}", names.partition(), names.bucket());
     let object = |key: &str| format!("{bucket}/{key}");
     let under = |prefix: &str| object(&format!("{prefix}*"));
@@ -96,8 +94,7 @@ pub fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key_arn: &
 }
 
 /// The bucket's own policy: nothing over plain HTTP.
-#[must_use]
-pub fn bucket(names: &Names) -> Value {
+pub(crate) fn bucket(names: &Names) -> Value {
     let bucket = format!("arn:{}:s3:::{}", names.partition(), names.bucket());
     json!({
         "Version": "2012-10-17",
@@ -112,7 +109,9 @@ pub fn bucket(names: &Names) -> Value {
     })
 }
 
-// What they allow is decided by the local cloud's evaluator in its tests (`crates/local/src/node_policies.rs`).
+#[cfg(test)]
+mod decisions;
+
 #[cfg(test)]
 mod tests {
     use super::*;

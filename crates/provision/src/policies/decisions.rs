@@ -1,10 +1,11 @@
-//! What the policies that provisioning gives to nodes allow, as the evaluator understands them.
+//! What the policies allow, as the evaluator of the local cloud understands them.
 
 use futuswarm_iam::{Context, Decision, Request, decide};
 use futuswarm_model::keys;
-use futuswarm_provision::names::Names;
-use futuswarm_provision::policies;
 use futuswarm_spec::Role;
+
+use crate::names::Names;
+use crate::policies;
 
 const CLUSTER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/cluster";
 const MANAGER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/managers";
@@ -93,5 +94,16 @@ fn a_manager_has_the_clusters_state_and_both_keys_under_the_clusters_context_onl
         assert_eq!(ask(Role::Manager, "kms:Decrypt", key, &[(context, "prod")]), Decision::Allowed, "{key}");
         assert_eq!(ask(Role::Manager, "kms:Decrypt", key, &[(context, "staging")]), Decision::NotAllowed, "{key}");
         assert_eq!(ask(Role::Manager, "kms:ScheduleKeyDeletion", key, &[(context, "prod")]), Decision::NotAllowed);
+    }
+}
+
+#[test]
+fn the_bucket_is_closed_to_whoever_comes_without_tls() {
+    let policy = policies::bucket(&names());
+    for (tls, expected) in [("false", true), ("true", false)] {
+        let mut context = Context::default();
+        context.set("aws:SecureTransport", tls);
+        let request = Request { action: "s3:GetObject".to_owned(), resource: object(keys::SPEC), context };
+        assert_eq!(futuswarm_iam::forbids(&policy, &request, &["arn:aws:iam::123456789012:root"]), expected, "{tls}");
     }
 }
