@@ -1,5 +1,6 @@
 //! Tests of the repository itself: the arrows between the rooms, headers, sizes, lists of tests.
 
+mod comments;
 mod dependencies;
 mod documents;
 mod map;

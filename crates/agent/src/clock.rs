@@ -6,7 +6,7 @@ pub trait Clock: Send + Sync {
     fn unix_millis(&self) -> u64;
 }
 
-/// The system's clock.
+/// The clock of the machine, which may be set while the agent runs.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 

@@ -6,7 +6,7 @@ pub enum Error {
     /// The metadata service.
     #[error(transparent)]
     Imds(#[from] futuswarm_imds::Error),
-    /// The user data.
+    /// User data that is no specification of a node.
     #[error(transparent)]
     UserData(#[from] futuswarm_userdata::Error),
     /// The bucket.
@@ -18,7 +18,7 @@ pub enum Error {
     /// EC2.
     #[error(transparent)]
     Aws(#[from] futuswarm_aws::Error),
-    /// The engine.
+    /// Docker did not do what it was asked.
     #[error(transparent)]
     Engine(#[from] futuswarm_swarm::Error),
     /// The node's firewall.

@@ -28,7 +28,7 @@ pub struct Clients {
     pub autoscaling: aws_sdk_autoscaling::Client,
     /// Classic load balancers.
     pub classic: aws_sdk_elasticloadbalancing::Client,
-    /// EC2.
+    /// Instances, images, networks.
     pub ec2: aws_sdk_ec2::Client,
     /// Load balancers.
     pub elb: aws_sdk_elasticloadbalancingv2::Client,

@@ -26,21 +26,21 @@ pub enum Service {
     AutoScaling,
     /// The EBS direct APIs.
     Ebs,
-    /// EC2.
+    /// Elastic Compute Cloud; a query protocol with XML of its own.
     Ec2,
     /// Both versions of Elastic Load Balancing.
     ElasticLoadBalancing,
-    /// IAM.
+    /// Identity and Access Management.
     Iam,
     /// Key Management Service.
     Kms,
     /// Relational Database Service.
     Rds,
-    /// Route 53.
+    /// DNS zones and records; global.
     Route53,
-    /// S3.
+    /// Simple Storage Service; the only one with its resource in the path or the host.
     S3,
-    /// Secrets Manager.
+    /// Passwords of databases; its signing name is `secretsmanager`.
     SecretsManager,
     /// Service Quotas.
     Quotas,

@@ -69,7 +69,7 @@ impl<K: Key> Fields<K> {
         self
     }
 
-    /// With the tags that are desired.
+    /// With all of `ours`, each under its own key.
     #[must_use]
     pub fn with_desired_tags(self, ours: &[(String, String)]) -> Self {
         self.with_tags(ours.iter().map(|(key, value)| (key.as_str(), value.as_str())), ours)

@@ -18,7 +18,7 @@ pub enum Action {
     Delete,
 }
 
-/// One change.
+/// What is, or would be, done to one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// What is done to it.

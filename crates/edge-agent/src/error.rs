@@ -6,7 +6,7 @@ pub enum Error {
     /// The bucket.
     #[error(transparent)]
     Store(#[from] futuswarm_store::Error),
-    /// The engine.
+    /// Docker did not do what it was asked.
     #[error(transparent)]
     Engine(#[from] futuswarm_swarm::Error),
     /// The routes cannot be rendered.

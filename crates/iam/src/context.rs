@@ -64,7 +64,7 @@ pub(crate) enum Match {
     No,
     /// Part of it is not understood.
     Unknown,
-    /// It is.
+    /// Surely.
     Yes,
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Unresolved;
 /// What in a pattern is more than itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Meaning {
-    /// `*` and `?`.
+    /// `*` for any characters, `?` for one.
     pub(crate) wildcards: bool,
     /// `${…}`: since the policy language of 2012.
     pub(crate) variables: bool,

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{BLOCKS, BlockIndex, DISK, Error, MANIFEST, Manifest, REGISTRATION, Registration, file};
 
-/// The folder of one image.
+/// Files of one baked image, wherever the folder lies.
 #[derive(Debug, Clone)]
 pub struct ImageFolder(PathBuf);
 

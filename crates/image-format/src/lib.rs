@@ -23,7 +23,7 @@ pub use folder::ImageFolder;
 pub use manifest::{Manifest, Package, Stage};
 pub use registration::{Mapping, Registration, Tag, TagSpecification, Volume};
 
-/// The disk.
+/// The whole disk as a raw, sparse file: GPT, ESP, root and hash tree.
 pub const DISK: &str = "disk.raw";
 /// The file of a [`Manifest`].
 pub const MANIFEST: &str = "manifest.json";

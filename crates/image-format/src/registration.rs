@@ -77,7 +77,7 @@ pub struct TagSpecification {
     pub tags: Vec<Tag>,
 }
 
-/// A tag.
+/// A key and a value, within EC2's limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Tag {

@@ -66,7 +66,7 @@ pub enum ApiFault {
     },
 }
 
-/// One activity.
+/// What DescribeScalingActivities says of one launch or end of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Activity {

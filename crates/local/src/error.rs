@@ -10,7 +10,7 @@ pub enum Error {
     File {
         /// What was tried.
         what: &'static str,
-        /// On which path.
+        /// The file or folder that it was about.
         path: PathBuf,
         /// Why it failed.
         source: std::io::Error,

@@ -21,7 +21,7 @@ pub const IMDS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const API: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 250);
 /// Where the operator's SSH comes from: this machine is the world to the nodes, and not a part of their VPC.
 pub const OPERATOR: Ipv4Addr = API;
-/// DNS.
+/// Amazon's resolver, the same in every VPC.
 pub const DNS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// `ip` answers in milliseconds.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -129,7 +129,7 @@ impl Network {
         self.ip(&["link", "set", tap, "master", BRIDGE, "up"]).await
     }
 
-    /// Removes a tap.
+    /// Unplugs a machine that has ended.
     pub async fn remove_tap(&self, tap: &str) -> Result<()> {
         self.ip(&["link", "del", tap]).await
     }

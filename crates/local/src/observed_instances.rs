@@ -29,7 +29,7 @@ pub struct Machine {
     pub id: String,
     /// AMI id.
     pub ami: String,
-    /// Instance type.
+    /// As in `t3.small`.
     pub instance_type: String,
     /// Primary private address.
     pub address: Ipv4Addr,
@@ -49,7 +49,7 @@ pub struct Machine {
     pub groups: Vec<(String, String)>,
     /// ARN of the instance profile.
     pub profile: Option<String>,
-    /// Tags.
+    /// Key and value, those of its group included.
     pub tags: BTreeMap<String, String>,
     /// Public part of its key pair, in OpenSSH's format.
     pub public_key: Option<String>,

@@ -68,9 +68,9 @@ pub struct NodeRecord {
     pub instance: String,
     /// Swarm node id, once it has one.
     pub node: Option<String>,
-    /// Its role.
+    /// What it is in the Swarm, from its user data.
     pub role: Role,
-    /// Its state.
+    /// How far it is on its way.
     pub state: NodeState,
     /// Why it is not ready, or which of a leader's duties fail, in one line.
     pub reason: Option<String>,

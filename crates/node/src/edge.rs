@@ -7,7 +7,7 @@ use futuswarm_store::{Bucket, Store};
 use futuswarm_swarm::{Engine, Error};
 use tokio::sync::watch;
 
-/// The edge of this node.
+/// HAProxy as this node runs it, for the agent to ask after and to stop.
 pub struct NodeEdge<B, E> {
     engine: E,
     store: Store<B>,

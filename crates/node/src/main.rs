@@ -21,7 +21,7 @@ struct Arguments {
 enum Command {
     /// Find out who this node is, initialise or join the Swarm, and keep its share of the cluster right.
     Agent {
-        /// Docker's socket.
+        /// A path, without `unix://`.
         #[arg(long, env = "DOCKER_SOCKET", default_value = "/run/docker.sock")]
         docker_socket: String,
     },

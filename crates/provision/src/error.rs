@@ -14,7 +14,7 @@ pub enum Error {
     /// The bucket.
     #[error(transparent)]
     Store(#[from] futuswarm_store::Error),
-    /// The user data.
+    /// A node's user data would be too long, or cannot be written.
     #[error(transparent)]
     UserData(#[from] futuswarm_userdata::Error),
     /// The credentials are of another account than the spec's.
@@ -81,7 +81,7 @@ pub enum Error {
     /// AWS took a call and refused one of its items.
     #[error("{operation}: {item}: {reason}")]
     Item {
-        /// The operation.
+        /// In AWS's words, as in `DeleteObjects`.
         operation: &'static str,
         /// The item, or the code of its refusal.
         item: String,
@@ -97,9 +97,9 @@ pub enum Error {
     /// AWS left out a field that its documentation promises.
     #[error("{operation}: the answer has no {field}")]
     Incomplete {
-        /// The operation.
+        /// In AWS's words, as in `CreateVpc`.
         operation: &'static str,
-        /// The field.
+        /// What is not there, as in `VpcId`.
         field: &'static str,
     },
     /// What stopped a run over resources.

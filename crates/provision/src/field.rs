@@ -83,7 +83,7 @@ pub enum Field {
     FurtherCertificates,
     Port,
     Names,
-    /// By the name.
+    /// Where this name leads.
     DnsName(String),
 
     // Launch templates.

@@ -18,19 +18,19 @@ use crate::{Aws, Cluster, components, inventory};
 /// A cluster's state; its JSON form is an interface.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// The cluster.
+    /// As in its spec.
     pub cluster: String,
     /// Where its page answers.
     pub url: String,
     /// The emulated AWS endpoint; absent on AWS.
     pub api_endpoint: Option<String>,
-    /// Its nodes.
+    /// Every instance of its groups that has not ended, also one that never said anything.
     pub nodes: Vec<Node>,
     /// Services that ask to be served and are not, or not under every name, and why.
     pub not_served: Vec<Refusal>,
 }
 
-/// One node.
+/// What AWS and the heartbeat say of one instance.
 #[derive(Debug, Serialize)]
 pub struct Node {
     /// EC2 instance id.
@@ -56,7 +56,7 @@ pub struct Node {
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Its group.
+    /// The section of the spec that it belongs to.
     pub group: String,
 }
 

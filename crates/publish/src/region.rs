@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// One attempt to send one block. Half a mebibyte from 64 senders at once must fit through a line of 10 Mbit/s.
 pub(crate) const BLOCK_ATTEMPT: Duration = Duration::from_secs(30);
 
-/// The clients of one region.
+/// What one region is asked with.
 #[derive(Debug, Clone)]
 pub struct RegionClients {
     /// For example `eu-west-1`.

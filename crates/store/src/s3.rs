@@ -12,7 +12,7 @@ use crate::bucket::{Bucket, Condition, Error, Object, Put};
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>).
 const KEYS_PER_DELETION: usize = 1000;
 
-/// An S3 bucket.
+/// Objects of one bucket, over the SDK's retries.
 #[derive(Debug, Clone)]
 pub struct S3Bucket {
     client: Client,

@@ -36,7 +36,7 @@ impl ContainerConfig {
     }
 }
 
-/// A container as it is.
+/// What the engine says of a container that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
     /// The definition that it was made from; `None` when somebody else made it.

@@ -7,7 +7,7 @@ use crate::Error;
 pub enum NetworkScope {
     /// On one node.
     Local,
-    /// In the Swarm.
+    /// On every node that needs it; managers keep it.
     Swarm,
 }
 
@@ -20,7 +20,7 @@ pub enum NetworkDriver {
     Overlay,
 }
 
-/// A network as it is.
+/// What the engine says of a network that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// The engine's id of it.

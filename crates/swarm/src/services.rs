@@ -23,7 +23,7 @@ pub struct ServiceSpec {
     pub memory_bytes: i64,
 }
 
-/// A service as it is.
+/// What the Swarm says of a service that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Unique in the Swarm.

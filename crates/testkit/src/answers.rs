@@ -13,7 +13,7 @@ pub struct Answer {
     pub status: Option<u16>,
     /// Header lines beside the length, each with its line end.
     pub headers: String,
-    /// The body.
+    /// Sent with its length, whatever it is.
     pub body: String,
 }
 

@@ -332,7 +332,7 @@ impl Account {
         command
     }
 
-    /// The cluster.
+    /// The local cloud that the account is in, with its state folder and ports.
     #[must_use]
     pub fn cluster(&self) -> &Cluster {
         &self.cluster

@@ -88,7 +88,7 @@ pub trait Vault: Send + Sync {
     fn open(&self, key: &str, context: &Context, sealed: &str) -> impl Future<Output = Result<Secret, Error>> + Send;
 }
 
-/// The vault that KMS is.
+/// Encrypt and Decrypt of KMS, with the context as encryption context.
 #[derive(Debug, Clone)]
 pub struct KmsVault {
     client: Client,

@@ -56,7 +56,7 @@ enum What {
     Help,
 }
 
-/// One figure.
+/// A line of the table: what was measured, and what it has to reach.
 struct Figure {
     what: &'static str,
     value: f64,

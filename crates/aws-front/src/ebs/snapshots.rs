@@ -34,7 +34,7 @@ pub struct SnapshotSpec {
     pub token: String,
 }
 
-/// One snapshot.
+/// The blocks that one snapshot has, and how far it is.
 #[derive(Debug)]
 pub struct Snapshot {
     /// What was asked for.

@@ -38,7 +38,7 @@ pub struct Sealing {
     pub for_bucket: bool,
 }
 
-/// What is known.
+/// Answers of the emulator, as long as they may be believed.
 #[derive(Default)]
 struct Known {
     /// How often something was changed.

@@ -11,9 +11,9 @@ const TEMPLATE: &str = include_str!("../templates/haproxy.cfg.hbs");
 pub struct Server {
     /// Instance id.
     pub id: String,
-    /// Address.
+    /// IPv4, in the VPC.
     pub address: String,
-    /// Port.
+    /// TCP, where traffic goes.
     pub port: i32,
 }
 
@@ -62,9 +62,9 @@ pub enum Action {
     Fixed {
         /// Status code.
         status: String,
-        /// Content type.
+        /// As in the header; without a charset.
         content_type: String,
-        /// Body.
+        /// At most 1024 characters, as on AWS.
         body: String,
     },
 }
@@ -74,13 +74,13 @@ pub enum Action {
 pub struct Redirect {
     /// `HTTP`, `HTTPS` or `#{protocol}`.
     pub protocol: String,
-    /// Host.
+    /// A name, or `#{host}`.
     pub host: String,
-    /// Port.
+    /// A number, or `#{port}`.
     pub port: String,
     /// Path, with its slash.
     pub path: String,
-    /// Query.
+    /// Without its question mark; `#{query}` keeps it.
     pub query: String,
     /// 301 or 302.
     pub code: u16,

@@ -32,7 +32,7 @@ pub enum Outcome {
     Bad,
 }
 
-/// One check.
+/// A line of the report.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
     /// What was checked.

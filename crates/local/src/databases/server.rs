@@ -41,7 +41,7 @@ pub struct Instance {
     pub name: String,
     /// Its address in the VPC.
     pub address: Ipv4Addr,
-    /// Port.
+    /// TCP, at its address.
     pub port: u16,
     /// Master user.
     pub master: String,

@@ -14,7 +14,7 @@ pub(crate) struct InternetGateway;
 
 /// As AWS describes it.
 pub(crate) enum Observed {
-    /// It is described.
+    /// Seen by a Describe call, maybe attached to another VPC.
     Described(Described),
     /// The public route table leads to it, so it is there and attached: a request less.
     Routed(String),

@@ -21,11 +21,11 @@ const SWARM: [(&str, i32); 4] = [("tcp", 2377), ("tcp", 7946), ("udp", 7946), ("
 /// Whose traffic a group is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SecurityGroup {
-    /// The nodes.
+    /// What Swarm needs between them, the edge from the balancer, and SSH.
     Nodes,
     /// The load balancer.
     Balancer,
-    /// The database.
+    /// PostgreSQL from the nodes, and nothing else.
     Database,
 }
 

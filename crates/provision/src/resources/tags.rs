@@ -3,14 +3,14 @@
 use crate::error::{Error, failed, incomplete};
 use crate::{Aws, Cluster};
 
-/// For IAM.
+/// Roles and instance profiles.
 pub(crate) fn iam(cluster: &Cluster, component: &str) -> Result<Vec<aws_sdk_iam::types::Tag>, Error> {
     let tag = |(key, value)| aws_sdk_iam::types::Tag::builder().key(key).value(value).build();
     let tags = cluster.tags(component).into_iter().map(tag).collect::<Result<_, _>>();
     tags.map_err(|_| incomplete("TagRole", "Key")())
 }
 
-/// For KMS.
+/// Keys; their tags have fields of other names.
 pub(crate) fn kms(cluster: &Cluster, component: &str) -> Result<Vec<aws_sdk_kms::types::Tag>, Error> {
     let tag = |(key, value)| aws_sdk_kms::types::Tag::builder().tag_key(key).tag_value(value).build();
     let tags = cluster.tags(component).into_iter().map(tag).collect::<Result<_, _>>();
@@ -24,7 +24,7 @@ pub(crate) fn acm(cluster: &Cluster, component: &str) -> Result<Vec<aws_sdk_acm:
     tags.map_err(|_| incomplete("RequestCertificate", "Key")())
 }
 
-/// For RDS.
+/// Databases, subnet groups and snapshots.
 pub(crate) fn rds(cluster: &Cluster, component: &str) -> Vec<aws_sdk_rds::types::Tag> {
     let tag = |(key, value): (String, String)| aws_sdk_rds::types::Tag::builder().key(key).value(value).build();
     cluster.tags(component).into_iter().map(tag).collect()
