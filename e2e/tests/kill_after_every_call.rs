@@ -16,7 +16,7 @@ fn step() -> usize {
     std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1)
 }
 
-/// After so many rounds an account is started anew: the emulator remembers everything that ever ended, and gets slow.
+/// After so many rounds an account is started again: the emulator remembers everything that ever ended, and gets slow.
 const ROUNDS: usize = 15;
 
 /// An apply and a destroy of everything make at least so many calls: with fewer the rounds would test next to nothing.
@@ -25,7 +25,7 @@ const FEWEST_CALLS: u32 = 90;
 /// A run that looks less often for what it waits for ends so many calls earlier; in the last rounds it may be through.
 const SLACK: u32 = 5;
 
-/// The account with the key pair's name without its key: an account that is started anew has another key.
+/// The account with the key pair's name without its key: an account that is started again has another key.
 fn inventory(account: &Account) -> Value {
     let mut observed = account.inventory();
     for pair in observed["key pair"].as_array_mut().into_iter().flatten() {
@@ -70,7 +70,7 @@ impl Rehearsal {
         self.account.as_ref().expect("an account")
     }
 
-    /// Starts the account anew when its time has come.
+    /// Starts the account again when its time has come.
     fn refresh(&mut self, round: usize) {
         if round > 0 && round.is_multiple_of(ROUNDS) {
             // The old one ends first: both have the same name.

@@ -112,7 +112,7 @@ impl Bench {
     }
 
     /// What a container reaches of probes and names, or why it could not be asked. It is started if need be, and made
-    /// anew if it cannot be: a dockerd that starts does not try containers again whose overlay network its Swarm did not know yet, and
+    /// again if it cannot be: a dockerd that starts does not try containers again whose overlay network its Swarm did not know yet, and
     /// may say for ever that the task of one exists already.
     fn ask(&self, node: &Node, container: &str, probes: &[Probe], names: &[String]) -> Result<Value, String> {
         let probes: Vec<Value> =

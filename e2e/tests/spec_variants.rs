@@ -265,7 +265,7 @@ fn the_classic_balancer_has_the_same_life() {
     );
     ended(&account.provision_with(APPLY, &classic), 0);
     ended(&account.provision_with(PLAN, &classic), 0);
-    assert_eq!(tls_of_classic(&account), json!([TLS]), "also of a listener that was made anew");
+    assert_eq!(tls_of_classic(&account), json!([TLS]), "also of a listener that was made again");
     // Without a policy of its own it has AWS's default, which speaks TLS 1.0.
     let none = json!({ "LoadBalancerName": one, "LoadBalancerPort": 443, "PolicyNames": [] });
     call(&account, "elb", "set_load_balancer_policies_of_listener", &none);

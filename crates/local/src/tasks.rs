@@ -46,8 +46,8 @@ mod tests {
     async fn the_end_of_one_task_is_an_error_that_names_it() {
         let mut tasks = Tasks::default();
         tasks.spawn("the one that waits", std::future::pending());
-        let calm = tokio::time::timeout(Duration::from_millis(20), tasks.ended()).await;
-        assert!(calm.is_err(), "nothing has ended yet");
+        let waited = tokio::time::timeout(Duration::from_millis(20), tasks.ended()).await;
+        assert!(waited.is_err(), "nothing has ended yet");
         tasks.spawn("the one that panics", async {
             let empty: Option<u8> = None;
             assert!(empty.is_some(), "this panic is the test's own");

@@ -56,7 +56,7 @@ pub(super) struct Cluster {
     plan: Arc<Plan>,
     planted: Planted,
     outages: BTreeMap<Service, Instant>,
-    calm: bool,
+    faults_over: bool,
     /// Addresses of instances that are gone.
     free: Vec<Ipv4Addr>,
     files: PathBuf,
@@ -79,7 +79,7 @@ impl Cluster {
             plan,
             planted,
             outages: BTreeMap::new(),
-            calm: false,
+            faults_over: false,
             free: Vec::new(),
             files,
         }
@@ -202,9 +202,9 @@ impl Cluster {
     }
 
     /// Ends every fault.
-    pub(super) fn calm(&mut self) {
+    pub(super) fn end_faults(&mut self) {
         self.say("all faults end".to_owned());
-        self.calm = true;
+        self.faults_over = true;
         self.set_all_rates();
     }
 
@@ -215,7 +215,7 @@ impl Cluster {
     fn set_rates(&self, index: usize) {
         let faults = &self.machines[index].faults;
         let is_away = |service| self.outages.get(&service).is_some_and(|until| Instant::now() < *until);
-        let rates = |service, usual: Rates| match (self.calm, is_away(service)) {
+        let rates = |service, usual: Rates| match (self.faults_over, is_away(service)) {
             (true, _) => Rates::default(),
             (false, true) => Rates { fail: 1000, ..Rates::default() },
             (false, false) => usual,
@@ -223,7 +223,7 @@ impl Cluster {
         faults.bucket.set(rates(Service::S3, self.plan.bucket));
         faults.vault.set(rates(Service::Kms, Rates { absent: 0, ..self.plan.services }));
         faults.ec2.set(rates(Service::Ec2, Rates { absent: 0, ..self.plan.services }));
-        faults.engine.set(if self.calm { Rates::default() } else { self.plan.engine });
+        faults.engine.set(if self.faults_over { Rates::default() } else { self.plan.engine });
     }
 
     pub(super) fn living_managers(&self) -> Vec<usize> {

@@ -59,7 +59,7 @@ pub(super) struct Plan {
     pub(super) reuses_addresses: bool,
     pub(super) strangers: bool,
     /// When all faults stop.
-    pub(super) calm: Duration,
+    pub(super) faults_end: Duration,
 }
 
 fn seconds(rng: &mut Rng, range: std::ops::RangeInclusive<u64>) -> Duration {
@@ -74,8 +74,8 @@ impl Plan {
     pub(super) fn of(rng: &mut Rng) -> Self {
         let managers = [1, 1, 2, 3, 3, 3, 3, 4, 5, 5][rng.usize(..10)];
         let workers = rng.u32(..=5);
-        let calm = seconds(rng, 20..=240);
-        let spread = if one_in(rng, 3) { calm.as_secs() } else { 20 };
+        let faults_end = seconds(rng, 20..=240);
+        let spread = if one_in(rng, 3) { faults_end.as_secs() } else { 20 };
         let starts = (0..managers + workers).map(|_| seconds(rng, 0..=spread)).collect();
         let rough = |rng: &mut Rng| {
             let at_most = if one_in(rng, 4) { 150 } else { 40 };
@@ -99,7 +99,7 @@ impl Plan {
         });
         let mut actions = Vec::new();
         for _ in 0..rng.u32(..=8) {
-            let at = Duration::from_millis(rng.u64(..u64::try_from(calm.as_millis()).unwrap_or(1)));
+            let at = Duration::from_millis(rng.u64(..u64::try_from(faults_end.as_millis()).unwrap_or(1)));
             actions.push((at, Self::action(rng)));
         }
         Self {
@@ -113,7 +113,7 @@ impl Plan {
             actions,
             reuses_addresses: one_in(rng, 3),
             strangers: one_in(rng, 4),
-            calm,
+            faults_end,
         }
     }
 

@@ -1,4 +1,4 @@
-//! One run: what its seed has planned, then calm, then the check of what came of it.
+//! One run: what its seed has planned, then no more faults, then the check of what came of it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ pub(super) fn run(seed: u64, planted: Planted, files: PathBuf) -> Report {
 impl Run {
     async fn play(mut self) -> Report {
         self.deploy().await;
-        while self.start.elapsed() < self.plan.calm {
+        while self.start.elapsed() < self.plan.faults_end {
             self.step().await;
             tokio::time::sleep(STEP).await;
         }
@@ -251,7 +251,7 @@ impl Run {
 
     /// Ends all faults; what comes back by itself comes back now.
     async fn calm_down(&mut self) {
-        self.cluster.calm();
+        self.cluster.end_faults();
         for (_, todo) in std::mem::take(&mut self.todo) {
             if matches!(todo, Todo::Launch(_) | Todo::StartAgent(_) | Todo::StartEngine(_)) {
                 self.act(todo).await;

@@ -14,7 +14,7 @@ pub(crate) struct InternetGateway;
 
 /// As AWS describes it.
 pub(crate) enum Observed {
-    /// Seen by a Describe call, maybe attached to another VPC.
+    /// With all that a Describe call tells.
     Described(Described),
     /// The public route table leads to it, so it is there and attached: a request less.
     Routed(String),
