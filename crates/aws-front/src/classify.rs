@@ -1,6 +1,8 @@
 //! What a request must look like before anybody decides on it. The emulator and the front read each request for themselves;
 //! whatever the two could read differently is refused to nodes, so that what is decided on is what is done.
 
+use std::collections::BTreeSet;
+
 use http::request::Parts;
 use percent_encoding::percent_decode;
 
@@ -39,6 +41,7 @@ pub fn check(parts: &Parts, scope: &Scope, body: Option<&[u8]>) -> Result<(), Re
         return Err("headers of the emulator itself are not for nodes");
     }
     target(parts, &scope.service)?;
+    presigning(parts)?;
     match (scope.service.protocol(), body) {
         (Protocol::S3, _) => no_form(parts),
         (Protocol::Json, Some(body)) => json(parts, body),
@@ -92,6 +95,22 @@ fn target(parts: &Parts, service: &Service) -> Result<(), Reason> {
         Protocol::RestJson | Protocol::S3 | Protocol::Ec2 => false,
     };
     by_target.then_some(()).ok_or("this service knows no X-Amz-Target")
+}
+
+/// What signs a request in its query is written plainly and once: who compares bytes reads the same as who decodes them.
+fn presigning(parts: &Parts) -> Result<(), Reason> {
+    let mut names = BTreeSet::new();
+    for pair in parts.uri.query().unwrap_or_default().split('&') {
+        let written = pair.split('=').next().unwrap_or_default();
+        let name = percent_decode(written.as_bytes()).collect::<Vec<u8>>();
+        if !name.to_ascii_lowercase().starts_with(b"x-amz-") {
+            continue;
+        }
+        if name != written.as_bytes() || !names.insert(name.to_ascii_lowercase()) {
+            return Err("a field of the query that begins with X-Amz- is escaped, or there twice");
+        }
+    }
+    Ok(())
 }
 
 /// Fields of a form are the emulator's fields of the query, so they could say which version of an object is meant.
@@ -168,6 +187,20 @@ mod tests {
         }
         for path in ["/", "/bucket/moto-api", "/motor", "/%", "/%ff"] {
             assert!(!is_a_switch(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_signs_a_query_is_written_plainly_and_once() {
+        assert!(passes("s3", "/b/k?X-Amz-Credential=a%2Fb&X-Amz-Date=1&versionId=2", &[], ""));
+        for query in [
+            "X%2DAmz-Credential=a",
+            "X-Amz-Credential=a&X%2dAmz-Credential=b",
+            "X-Amz-Credential=a&X-Amz-Credential=b",
+            "X-Amz-Credential=a&x-amz-credential=b",
+            "%58-Amz-Date=1",
+        ] {
+            assert!(!passes("s3", &format!("/b/k?{query}"), &[], ""), "{query}");
         }
     }
 

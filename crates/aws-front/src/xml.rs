@@ -2,17 +2,45 @@
 //! nowhere else.
 
 use bytes::Bytes;
+use xml::EventReader;
+use xml::reader::XmlEvent;
 pub use xmltree::Element;
 use xmltree::{EmitterConfig, Namespace, ParserConfig, XMLNode};
+
+/// Elements within elements of one document; the deepest of AWS have a dozen. A tree is built and dropped by calls within calls.
+const DEEPEST: usize = 100;
+
+/// Why a document is not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// It is not well-formed.
+    #[error(transparent)]
+    Malformed(#[from] xmltree::ParseError),
+    /// It has more than [`DEEPEST`] elements within each other.
+    #[error("it has more than {DEEPEST} elements within each other")]
+    Deep,
+}
 
 /// A document's root element.
 ///
 /// # Errors
-/// When it is not well-formed.
-pub fn parse(bytes: &[u8]) -> Result<Element, xmltree::ParseError> {
+/// When it is not well-formed, or too deep.
+pub fn parse(bytes: &[u8]) -> Result<Element, ParseError> {
+    let mut depth: usize = 0;
+    for event in EventReader::new(bytes) {
+        match event {
+            Ok(XmlEvent::StartElement { .. }) => depth += 1,
+            Ok(XmlEvent::EndElement { .. }) => depth = depth.saturating_sub(1),
+            Ok(_) => {}
+            Err(error) => return Err(xmltree::ParseError::MalformedXml(error).into()),
+        }
+        if depth > DEEPEST {
+            return Err(ParseError::Deep);
+        }
+    }
     // A value may be a space, and is not to be lost.
     let config = ParserConfig::new().whitespace_to_characters(true).cdata_to_characters(true).ignore_comments(true);
-    Element::parse_with_config(bytes, config)
+    Ok(Element::parse_with_config(bytes, config)?)
 }
 
 /// An element as a document.
@@ -181,5 +209,16 @@ mod tests {
         assert_eq!(made.matches("xmlns=\"http://x/\"").count(), 1, "{made}");
         assert_eq!(text(&root(&made), "v").as_deref(), Some("<&>"));
         assert_eq!(change(Bytes::from_static(b"{}"), |_| unreachable!()), "{}");
+    }
+
+    #[test]
+    fn a_document_that_is_too_deep_is_refused_before_a_tree_is_built() {
+        let nested = |depth: usize| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+        assert!(parse(nested(DEEPEST).as_bytes()).is_ok());
+        assert!(matches!(parse(nested(DEEPEST + 1).as_bytes()), Err(ParseError::Deep)));
+        // Half a million calls within each other would end the process.
+        assert!(matches!(parse("<a>".repeat(500_000).as_bytes()), Err(ParseError::Deep)));
+        let answer = Bytes::from(nested(DEEPEST + 1));
+        assert_eq!(change(answer.clone(), |_| panic!("it is not read")), answer);
     }
 }

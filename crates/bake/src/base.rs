@@ -219,7 +219,11 @@ fn asked_for(locked: &Lock, list: &PackageList) -> Result<(), Error> {
 
 fn tar_path(dir: &Path, list: &PackageList, lock: &Lock) -> PathBuf {
     let mut hash = Sha256::new();
-    hash.update(format!("{list:?}{CUSTOMIZE:?}"));
+    // The text that caches were filled under; it does not follow the names of the code.
+    let PackageList { suite, source_date_epoch, packages } = list;
+    hash.update(format!(
+        "Wanted {{ suite: {suite:?}, source_date_epoch: {source_date_epoch:?}, packages: {packages:?} }}{CUSTOMIZE:?}"
+    ));
     hash.update(lock.content());
     dir.join(format!("{}.tar", &hex::encode(hash.finalize())[..16]))
 }

@@ -58,7 +58,7 @@ struct Arguments {
     /// Bring tools and packages into the cache and stop.
     #[arg(long, hide = true, conflicts_with = "update_lock")]
     supplies_only: bool,
-    /// The static `futuswarm-node` that goes into the image.
+    /// The `futuswarm-node` that goes into the image, for its C library.
     #[arg(long, env = "FUTUSWARM_NODE_BINARY", hide = true)]
     node_binary: Option<PathBuf>,
     /// The initrd's program.

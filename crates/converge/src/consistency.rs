@@ -124,6 +124,13 @@ mod tests {
         })
         .await;
         assert_eq!(outcome.unwrap(), 3);
+        let mut calls = 0;
+        let failed: Result<(), Late> = poll("it", POLICY, Duration::from_secs(30), || {
+            calls += 1;
+            async { Err(Late { what: "something else".to_owned(), deadline: Duration::from_secs(1) }) }
+        })
+        .await;
+        assert!(failed.is_err() && calls == 1, "a failure ends it at once: {calls} calls");
         let late = poll("the certificate", POLICY, Duration::from_secs(30), || async { Ok::<_, Late>(None::<()>) });
         let late = late.await.unwrap_err().to_string();
         assert!(late.starts_with("waited 30 s for the certificate; what was made stays: "), "{late}");

@@ -80,6 +80,8 @@ pub trait Context: Send + Sync + Sized {
     fn place(&self) -> &str;
     /// The same run with nothing of what it has observed so far; with the same ledger.
     fn afresh(&self) -> Self;
+    /// The same clients over connections of their own: the server at the other end of an old one may be behind.
+    fn clients_afresh(&self, clients: &Self::Clients) -> Self::Clients;
     /// Whether the operator says that a component exists already: whether that is so is checked before anything is changed.
     fn is_adopted(&self, component: &str) -> bool;
 }

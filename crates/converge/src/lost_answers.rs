@@ -68,8 +68,8 @@ pub(crate) async fn delete<C: Context, R: Resource<C>>(
         let Err(failed) = outcome else { return Ok(()) };
         let Some(Answer { is_gone, is_in_doubt, .. }) = failed.answer() else { return Err(failed) };
         tracing::warn!(component = resource.component(), reason = %failed, "may have been deleted: observing it again");
-        let context = context.afresh();
-        let left = match resource.observe(clients, &context).await {
+        let (context, others) = (context.afresh(), context.clients_afresh(clients));
+        let left = match resource.observe(&others, &context).await {
             Ok(Some(left)) => left,
             Ok(None) => return Ok(()),
             Err(_) if is_gone => return Ok(()),
@@ -99,7 +99,7 @@ async fn observe_soon<C: Context, R: Resource<C>>(
     let mut attempt = 0;
     loop {
         // Everything that was asked before is from before the creation.
-        match resource.observe(clients, &context.afresh()).await {
+        match resource.observe(&context.clients_afresh(clients), &context.afresh()).await {
             Ok(Some(observed)) => return Some(observed),
             Ok(None) => {}
             Err(error) => {

@@ -248,7 +248,9 @@ pub async fn apply<C: Context>(
     let (steps, mut to_delete): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.is_desired());
     check(clients, context, &steps).await?;
     run_forwards(clients, context, &steps).await?;
-    to_delete.extend(orphans().await.map_err(Error::Call)?);
+    // Something may have been changed by now.
+    let late = |error| Error::Several { errors: vec![Error::Call(error)], not_tried: Vec::new() };
+    to_delete.extend(orphans().await.map_err(late)?);
     destroy(clients, context, &to_delete).await
 }
 

@@ -107,6 +107,8 @@ impl Context for Nowhere {
         Self { ledger: self.ledger.clone(), adopted: self.adopted.clone(), afresh: Arc::clone(&self.afresh) }
     }
 
+    fn clients_afresh(&self, (): &()) {}
+
     fn is_adopted(&self, component: &str) -> bool {
         self.adopted.contains(&component)
     }

@@ -73,10 +73,10 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::Missing(path.to_owned())),
         read => read.map_err(file(path))?,
     };
-    serde_json::from_slice(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+    serde_json::from_slice(&text).map_err(|reason| Error::Json { path: path.to_owned(), reason })
 }
 
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|source| Error::Json { path: path.to_owned(), source })?;
+    let text = serde_json::to_string_pretty(value).map_err(|reason| Error::Json { path: path.to_owned(), reason })?;
     std::fs::write(path, text + "\n").map_err(file(path))
 }

@@ -48,20 +48,20 @@ pub enum Error {
     #[error("{} does not exist: bake the image first (`cargo xtask bake`)", .0.display())]
     Missing(PathBuf),
     /// A file operation failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why; a part of the message, so not its source.
+        reason: std::io::Error,
     },
     /// A file is not JSON of this format.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
+        /// Where and why; a part of the message, so not its source.
+        reason: serde_json::Error,
     },
     /// A file is not a whole number of digests.
     #[error("{} is no index of blocks: it has {bytes} bytes", path.display())]
@@ -75,7 +75,7 @@ pub enum Error {
 
 /// For `map_err` after a file operation on `path`.
 fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| Error::File { path: path.to_owned(), source }
+    move |reason| Error::File { path: path.to_owned(), reason }
 }
 
 /// SHA-256 of a whole file, in hexadecimal.

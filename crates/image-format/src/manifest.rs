@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// The content of `manifest.json`. Digests are SHA-256 in hexadecimal.
+/// What a bake of another version did not write is empty; who needs it checks it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Manifest {
     /// [`crate::FAMILY`] and the beginning of `inputs_sha256`: a function of the inputs.
     pub name: String,
@@ -30,7 +32,6 @@ pub struct Manifest {
     /// Everything installed, sorted by name.
     pub packages: Vec<Package>,
     /// What is newer than the lock says; an image in which this is not empty is for rehearsals and not for publishing.
-    #[serde(default)]
     pub newer_than_lock: Vec<String>,
     /// In the order in which they ran.
     pub stages: Vec<Stage>,

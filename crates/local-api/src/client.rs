@@ -81,7 +81,12 @@ impl Client {
     /// # Errors
     /// As [`Self::machines`].
     pub fn set_metadata_faults(&self, rules: &[MetadataFaultRule]) -> Result<(), Error> {
-        self.call("POST", "/faults", &json(rules))
+        // One by itself is what a daemon of an earlier version takes.
+        let body = match rules {
+            [rule] => json(rule),
+            rules => json(rules),
+        };
+        self.call("POST", "/faults", &body)
     }
 
     /// Replaces the faults of the AWS API, and begins to count from zero.

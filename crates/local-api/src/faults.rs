@@ -125,27 +125,27 @@ pub enum Caller {
 #[serde(deny_unknown_fields)]
 pub struct ApiFaultRule {
     /// What it is called in the progress; its number in the list when nothing is said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// What happens.
     pub fault: ApiFault,
     /// Only calls of this service, by its signing name (`s3`, `ec2`, `ebs`, `kms`, `iam`, `autoscaling`, `elasticloadbalancing`).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// Only calls of this operation, as the AWS documentation names it: `CreateVpc`, `GetObject`, `PutSnapshotBlock`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// Only calls that are signed for this region; those of services with one endpoint for all, such as IAM, for `us-east-1`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// Only calls whose path has this in it; that of an object is `/BUCKET/KEY`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Only calls of nodes, or only those from this machine.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Caller>,
     /// Only calls with this in their User-Agent, which carries `AWS_SDK_UA_APP_ID`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// How many of them are spared first.
     #[serde(default)]
@@ -154,7 +154,7 @@ pub struct ApiFaultRule {
     #[serde(default = "one")]
     pub every: u32,
     /// How many are hit then; all until the faults are replaced when nothing is said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
 }
 

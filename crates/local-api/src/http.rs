@@ -67,7 +67,7 @@ pub fn exchange(
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => Error::Late(deadline),
         _ => Error::Io(error),
     };
-    let mut stream = Stream::connect(endpoint, deadline)?;
+    let mut stream = Stream::connect(endpoint, until, deadline)?;
     let host = match endpoint {
         Endpoint::Tcp(address) => address,
         Endpoint::Unix(_) => "localhost",
@@ -78,7 +78,8 @@ pub fn exchange(
     )
     .into_bytes();
     request.extend_from_slice(body);
-    stream.set_deadline(deadline)?;
+    // Nothing at all is left only when connecting took it; a timeout of zero would be an error.
+    stream.set_deadline(until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))?;
     stream.write_all(&request).map_err(late)?;
     let (mut bytes, mut buffer) = (Vec::new(), [0_u8; 16 << 10]);
     loop {
@@ -145,7 +146,7 @@ enum Stream {
 }
 
 impl Stream {
-    fn connect(endpoint: Endpoint<'_>, deadline: Duration) -> Result<Self, Error> {
+    fn connect(endpoint: Endpoint<'_>, until: Instant, deadline: Duration) -> Result<Self, Error> {
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => Error::NotListening(error),
             std::io::ErrorKind::TimedOut => Error::Late(deadline),
@@ -157,7 +158,11 @@ impl Stream {
                 // `localhost` is two addresses, and a server may have only the second.
                 let mut last = std::io::Error::from(std::io::ErrorKind::NotFound);
                 for address in address.to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, deadline) {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(Error::Late(deadline));
+                    }
+                    match TcpStream::connect_timeout(&address, left) {
                         Ok(stream) => return Ok(Self::Tcp(stream)),
                         Err(error) => last = error,
                     }

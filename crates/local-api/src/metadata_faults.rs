@@ -26,7 +26,7 @@ pub struct MetadataFaultRule {
     #[serde(flatten)]
     pub fault: MetadataFault,
     /// How many requests are hit; all until the faults are replaced when nothing is said.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
 }
 
@@ -35,10 +35,25 @@ pub struct MetadataFaultRule {
 /// # Errors
 /// When it is not JSON of this form.
 pub fn parse(json: &[u8]) -> Result<Vec<MetadataFaultRule>, serde_json::Error> {
-    match serde_json::from_slice(json)? {
-        list @ serde_json::Value::Array(_) => serde_json::from_value(list),
-        one => serde_json::from_value(one).map(|rule| vec![rule]),
+    let rules = match serde_json::from_slice(json)? {
+        serde_json::Value::Array(rules) => rules,
+        one => vec![one],
+    };
+    rules.into_iter().map(rule).collect()
+}
+
+/// One rule. Serde takes unknown fields beside a flattened enumeration, and a misspelt `count` would mean "for ever".
+fn rule(value: serde_json::Value) -> Result<MetadataFaultRule, serde_json::Error> {
+    const FIELDS: [&str; 3] = ["kind", "milliseconds", "count"];
+    let fields = value.as_object().into_iter().flat_map(serde_json::Map::keys);
+    if let Some(unknown) = fields.into_iter().find(|field| !FIELDS.contains(&field.as_str())) {
+        let text = format!(
+            "unknown field `{unknown}`, expected one of {}",
+            FIELDS.map(|field| format!("`{field}`")).join(", ")
+        );
+        return Err(serde::de::Error::custom(text));
     }
+    serde_json::from_value(value)
 }
 
 #[cfg(test)]
@@ -54,5 +69,9 @@ mod tests {
         assert_eq!(parse(both).unwrap(), [internal, late]);
         assert_eq!(parse(b"[]").unwrap(), []);
         assert!(parse(br#"{"kind":"gone","count":1}"#).is_err());
+        let misspelt = parse(br#"{"kind":"internal","coutn":20}"#).unwrap_err().to_string();
+        assert!(misspelt.contains("unknown field `coutn`"), "{misspelt}");
+        let written = serde_json::to_string(&internal).unwrap();
+        assert_eq!(written, r#"{"kind":"internal","count":20}"#);
     }
 }

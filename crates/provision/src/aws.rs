@@ -56,6 +56,11 @@ impl Aws {
         Ok((Self::new(sdk, sts, &cluster), cluster))
     }
 
+    /// The same clients with connections of their own.
+    pub(crate) fn afresh(&self, cluster: &Cluster) -> Self {
+        Self::new(self.sdk.clone(), self.sts.clone(), cluster)
+    }
+
     /// The same without asking anybody who the account is.
     fn new(sdk: SdkConfig, sts: aws_sdk_sts::Client, cluster: &Cluster) -> Self {
         let is_emulated = sdk.endpoint_url().is_some();

@@ -117,6 +117,10 @@ impl Context for Run {
         Self::with(cluster, overrides, self.ledger.clone(), self.has_stale_tags)
     }
 
+    fn clients_afresh(&self, clients: &Aws) -> Aws {
+        clients.afresh(&self.cluster)
+    }
+
     fn is_adopted(&self, component: &str) -> bool {
         self.overrides.adopt.contains_key(component)
     }

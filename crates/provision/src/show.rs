@@ -233,7 +233,7 @@ impl Key for Field {
 
     fn label(&self) -> Cow<'static, str> {
         match self {
-            Self::Attachment => "target group".into(),
+            Self::Attachment => "load balancer".into(),
             Self::MaxSize => "max".into(),
             Self::MinSize => "min".into(),
             Self::ScaleInProtection => "scale-in protection".into(),

@@ -6,14 +6,16 @@ use serde::Serialize;
 
 use crate::snapshot::tag;
 
-/// The comparison of one field.
+/// The comparison of one field. Its JSON form is an interface: it keeps its first words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// The API's name of it; tags are `tag KEY`.
     pub field: String,
     /// What was baked.
+    #[serde(rename = "wanted")]
     pub desired: String,
     /// What EC2 answers; empty when EC2 does not say.
+    #[serde(rename = "found")]
     pub observed: String,
     /// Whether the two are the same.
     pub good: bool,

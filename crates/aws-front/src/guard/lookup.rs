@@ -62,7 +62,9 @@ pub type Reason = String;
 impl Lookup {
     /// Nothing is known yet.
     pub fn new(inner: Clients, bypass: SocketAddr) -> Self {
-        Self { inner, bypass, http: Client::builder(TokioExecutor::new()).build_http(), known: Mutex::default() }
+        // A connection per question: a kept one may be closed by the other side just when it is used.
+        let http = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
+        Self { inner, bypass, http, known: Mutex::default() }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -130,7 +132,7 @@ impl Lookup {
         };
         let mut bucket = Bucket::default();
         if let Some(answer) = self.setting(name, "encryption").await? {
-            bucket.sealing = sealing(&answer);
+            bucket.sealing = sealing(&answer)?;
         }
         bucket.policy = self.setting(name, "policy").await?.map(|answer| read(&answer));
         let bucket = Arc::new(bucket);
@@ -187,11 +189,15 @@ fn read(text: &str) -> Value {
 }
 
 /// The encryption of a bucket, if it is with a key of the account: AWS's own keys are open to everybody who may use S3.
-fn sealing(answer: &str) -> Option<Sealing> {
-    let answer = xml::parse(answer.as_bytes()).ok()?;
-    let by_kms = xml::find_text(&answer, "SSEAlgorithm")?.starts_with("aws:kms");
-    let key = xml::find_text(&answer, "KMSMasterKeyID").filter(|key| by_kms && !key.ends_with("alias/aws/s3"))?;
-    Some(Sealing { key, for_bucket: xml::find_text(&answer, "BucketKeyEnabled").as_deref() == Some("true") })
+///
+/// # Errors
+/// When the answer cannot be read: then nobody knows who may open what is in the bucket.
+fn sealing(answer: &str) -> Result<Option<Sealing>, Reason> {
+    let answer = xml::parse(answer.as_bytes()).map_err(|error| format!("the encryption of a bucket: {error}"))?;
+    let by_kms = xml::find_text(&answer, "SSEAlgorithm").is_some_and(|algorithm| algorithm.starts_with("aws:kms"));
+    let key = xml::find_text(&answer, "KMSMasterKeyID").filter(|key| by_kms && !key.ends_with("alias/aws/s3"));
+    let for_bucket = xml::find_text(&answer, "BucketKeyEnabled").as_deref() == Some("true");
+    Ok(key.map(|key| Sealing { key, for_bucket }))
 }
 
 #[cfg(test)]
@@ -233,10 +239,11 @@ mod tests {
         };
         let key = "<KMSMasterKeyID>k</KMSMasterKeyID>";
         let sealed = |for_bucket| Some(Sealing { key: "k".to_owned(), for_bucket });
-        assert_eq!(sealing(&rule("aws:kms", key, "<BucketKeyEnabled>true</BucketKeyEnabled>")), sealed(true));
-        assert_eq!(sealing(&rule("aws:kms:dsse", key, "")), sealed(false));
-        assert_eq!(sealing(&rule("aws:kms", "", "")), None);
-        assert_eq!(sealing(&rule("aws:kms", "<KMSMasterKeyID>alias/aws/s3</KMSMasterKeyID>", "")), None);
-        assert_eq!(sealing(&rule("AES256", "", "")), None);
+        assert_eq!(sealing(&rule("aws:kms", key, "<BucketKeyEnabled>true</BucketKeyEnabled>")).unwrap(), sealed(true));
+        assert_eq!(sealing(&rule("aws:kms:dsse", key, "")).unwrap(), sealed(false));
+        assert_eq!(sealing(&rule("aws:kms", "", "")).unwrap(), None);
+        assert_eq!(sealing(&rule("aws:kms", "<KMSMasterKeyID>alias/aws/s3</KMSMasterKeyID>", "")).unwrap(), None);
+        assert_eq!(sealing(&rule("AES256", "", "")).unwrap(), None);
+        assert!(sealing("<Rule><SSEAlgorithm>aws:kms").is_err(), "what cannot be read opens nothing");
     }
 }

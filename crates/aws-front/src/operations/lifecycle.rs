@@ -78,9 +78,13 @@ impl Lifecycle {
     /// As [`Self::describe_hooks`].
     pub async fn describe_instances(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
         let ids = request.call.form.list("InstanceIds.member");
-        let mut terminating = self.terminating.all().clone();
-        terminating.retain(|id, _| ids.is_empty() || ids.contains(&id.as_str()));
-        request.completed(|answer| in_instances(answer, &terminating)).await.map(Some)
+        let complete = |answer: &mut Element| {
+            // After the emulator has answered: whoever leaves a group meanwhile is in one of both.
+            let mut terminating = self.terminating.all().clone();
+            terminating.retain(|id, _| ids.is_empty() || ids.contains(&id.as_str()));
+            in_instances(answer, &terminating);
+        };
+        request.completed(complete).await.map(Some)
     }
 
     /// The hooks for which an instance of a group waits before it is terminated: name → heartbeat timeout.

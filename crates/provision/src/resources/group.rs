@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(
             differs(&run, &drifted),
             [
-                "target group: arn:other → arn:targets",
+                "load balancer: arn:other → arn:targets",
                 "termination hook: 300 s, then CONTINUE is missing",
                 "scale-in protection: true is missing",
                 "max: 5 → 1"

@@ -352,9 +352,9 @@ mod tests {
 
     /// An RDS that gives these answers.
     fn service(answers: Vec<Answer>) -> (Aws, Run, Receiver<String>) {
-        let (endpoint, settings_from_connection) = on_loopback(answers);
+        let (endpoint, requests) = on_loopback(answers);
         let run = Run::local();
-        (Aws::at(&endpoint, &run.cluster), run, settings_from_connection)
+        (Aws::at(&endpoint, &run.cluster), run, requests)
     }
 
     /// What DescribeDBInstances answers.
@@ -372,10 +372,10 @@ mod tests {
     }
 
     /// The operations that were asked for.
-    fn operations(settings_from_connection: &Receiver<String>) -> Vec<String> {
+    fn operations(requests: &Receiver<String>) -> Vec<String> {
         let operation =
             |asked: String| asked.split("Action=").nth(1).and_then(|rest| rest.split('&').next()).map(str::to_owned);
-        settings_from_connection.iter().filter_map(operation).collect()
+        requests.iter().filter_map(operation).collect()
     }
 
     const DESCRIBE: &str = "DescribeDBInstances";
@@ -390,18 +390,17 @@ mod tests {
             in_state("starting"),
             in_state("available"),
         ];
-        let (aws, run, settings_from_connection) = service(answers);
+        let (aws, run, requests) = service(answers);
         until_available(&aws, &run.cluster).await.unwrap();
-        assert_eq!(operations(&settings_from_connection), [DESCRIBE, START, START, DESCRIBE, DESCRIBE]);
+        assert_eq!(operations(&requests), [DESCRIBE, START, START, DESCRIBE, DESCRIBE]);
     }
 
     #[tokio::test]
     async fn a_server_that_may_not_be_started_is_told() {
-        let (aws, run, settings_from_connection) =
-            service(vec![in_state("stopped"), refused("InsufficientDBInstanceCapacity")]);
+        let (aws, run, requests) = service(vec![in_state("stopped"), refused("InsufficientDBInstanceCapacity")]);
         let error = until_available(&aws, &run.cluster).await.unwrap_err().to_string();
         assert!(error.contains("StartDBInstance") && error.contains("InsufficientDBInstanceCapacity"), "{error}");
-        assert_eq!(operations(&settings_from_connection), [DESCRIBE, START]);
+        assert_eq!(operations(&requests), [DESCRIBE, START]);
     }
 
     #[test]

@@ -55,6 +55,13 @@ impl Template {
             .collect())
     }
 
+    /// One that is desired, as tests of what it depends on need it.
+    #[cfg(test)]
+    pub(super) fn desired(group: &str, settings: &Group) -> Self {
+        let (group, desired) = (group.to_owned(), Some(settings.clone()));
+        Self { group, desired, key_pair: true, image: "ami-1".to_owned() }
+    }
+
     fn without_settings(group: String) -> Self {
         Self { group, desired: None, key_pair: false, image: String::new() }
     }

@@ -70,7 +70,8 @@ fn every_component_of_a_spec_has_a_name_and_fields() {
 fn steps_depend_only_on_each_other_and_no_component_is_made_twice() {
     for run in [example(), Run::of(Cluster::local(), PLAN)] {
         let mut steps = common(&run);
-        steps.extend(template::Template::to_delete(&run.cluster.spec).into_iter().map(step));
+        let groups = run.cluster.spec.groups.iter();
+        steps.extend(groups.map(|(name, group)| step(template::Template::desired(name, group))));
         let components: Vec<String> = steps.iter().map(|step| step.component()).collect();
         let unique: BTreeSet<&String> = components.iter().collect();
         assert_eq!(unique.len(), components.len(), "{components:?}");
