@@ -85,6 +85,7 @@ impl Plan {
                 lose: rate(rng),
                 repeat: rate(rng),
                 hang: if one_in(rng, 4) { rng.u32(..=10) } else { 0 },
+                stall: if one_in(rng, 4) { rng.u32(..=10) } else { 0 },
                 absent: rate(rng),
                 delay_millis: [0, 20, 200, 3000][rng.usize(..4)],
                 hang_millis: 60_000,
