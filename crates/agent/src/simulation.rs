@@ -29,6 +29,7 @@ struct Planted {
     takes_refusals_for_losses: bool,
     takes_every_manager_for_ours: bool,
     ec2_forgets_everybody: bool,
+    edges_are_not_stopped: bool,
 }
 
 /// What a planted decision may go by beside what the agent has observed.
@@ -46,6 +47,7 @@ const NOTHING: Planted = Planted {
     takes_refusals_for_losses: false,
     takes_every_manager_for_ours: false,
     ec2_forgets_everybody: false,
+    edges_are_not_stopped: false,
 };
 
 /// The image's list of containers, which the leader reads.
@@ -187,9 +189,15 @@ fn claims_whose_age_wall_clocks_tell_are_noticed_when_they_look_too_old_and_too_
 }
 
 #[test]
+fn an_agent_that_leaves_a_swarm_with_its_edge_in_it_is_noticed() {
+    let planted = Planted { edges_are_not_stopped: true, ..NOTHING };
+    assert_noticed(planted, &["and its edge was not stopped before"]);
+}
+
+#[test]
 fn an_agent_that_never_leaves_a_wrong_swarm_is_noticed() {
     let stays = |observed: &Observed<'_>, _: &Surroundings<'_>| match decide(observed) {
-        Step::Leave { .. } => Step::AwaitEngine,
+        Step::Leave { .. } if observed.membership.state == LocalState::Active => Step::AwaitEngine,
         step => step,
     };
     assert_noticed(Planted { decide: Some(stays), ..NOTHING }, &["is not in swarm-"]);

@@ -182,6 +182,8 @@ impl Clock for JumpyClock {
 #[derive(Debug, Clone)]
 pub(super) struct IdleEdge {
     pub(super) starts: Duration,
+    /// A planted defect: nothing is removed.
+    pub(super) is_not_stopped: bool,
     /// Those of the engine that its container is on.
     pub(super) faults: Faults,
     pub(super) principal: Principal,
@@ -203,7 +205,9 @@ impl Edge for IdleEdge {
 
     async fn stop(&self) -> Result<(), futuswarm_swarm::Error> {
         let remove = || async {
-            self.principal.log.add(Entry::EdgeStopped { instance: self.principal.instance.clone() });
+            if !self.is_not_stopped {
+                self.principal.log.add(Entry::EdgeStopped { instance: self.principal.instance.clone() });
+            }
             Ok(())
         };
         let failed = |reason: &str| {

@@ -149,14 +149,21 @@ impl Cluster {
             },
             metadata: FakeMetadata,
             clock: clock.clone(),
-            edge: IdleEdge { starts, faults: machine.faults.engine.clone(), principal },
+            edge: IdleEdge {
+                starts,
+                is_not_stopped: self.planted.edges_are_not_stopped,
+                faults: machine.faults.engine.clone(),
+                principal,
+            },
         };
         let (files, instance) = (machine.files.clone(), node.instance.clone());
         let calm_at = self.start + self.plan.faults_end + HANGS + Duration::from_secs(1);
         let planted = self.planted.decide.map(|decide| -> crate::agent::Planted {
             Box::new(move |observed| {
                 let (now, calm) = (clock.unix_millis(), calm_at < Instant::now());
-                decide(observed, &Surroundings { now, living: &living.lock().unwrap(), calm })
+                // A decision that panics must not hold the lock.
+                let living = living.lock().unwrap().clone();
+                decide(observed, &Surroundings { now, living: &living, calm })
             })
         });
         let process = tokio::spawn(async move {
