@@ -13,7 +13,7 @@ use futuswarm_swarm::{LocalState, Membership, SwarmApi};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::decide::{self, Observed, Step};
+use crate::decide::{Observed, Step, decide};
 use crate::heartbeat::Heartbeat;
 use crate::identity::Node;
 use crate::leader::Leader;
@@ -55,9 +55,13 @@ pub(crate) struct Agent<P: Platform> {
     unchanged_claim: genesis::Unchanged,
     ready_since: Option<Instant>,
     deferred_started: bool,
-    /// [`decide::decide`], unless a simulation shows that it notices a wrong one.
-    pub(crate) decide: fn(&Observed<'_>) -> Step,
+    /// A wrong decision, to show that the simulation notices it.
+    #[cfg(test)]
+    pub(crate) planted: Option<Planted>,
 }
+
+#[cfg(test)]
+pub(crate) type Planted = Box<dyn Fn(&Observed<'_>) -> Step + Send + Sync>;
 
 impl<P: Platform> Agent<P> {
     pub(crate) fn new(node: Node, clients: Clients<P>, tasks: Supervisor, files: Files) -> Self {
@@ -71,7 +75,8 @@ impl<P: Platform> Agent<P> {
             unchanged_claim: genesis::Unchanged::default(),
             ready_since: None,
             deferred_started: false,
-            decide: decide::decide,
+            #[cfg(test)]
+            planted: None,
             node,
             clients,
             notify: Notify::new(),
@@ -111,7 +116,10 @@ impl<P: Platform> Agent<P> {
         let membership = self.clients.engine.membership().await?;
         let genesis = self.read_genesis(&membership).await?;
         let observed = Observed { node: &self.node, membership: &membership, genesis: genesis.as_ref() };
-        match (self.decide)(&observed) {
+        let step = decide(&observed);
+        #[cfg(test)]
+        let step = self.planted.as_ref().map_or(step, |planted| planted(&observed));
+        match step {
             Step::Claim { open } => {
                 self.enter(NodeState::Genesis, "claims the founding of the Swarm");
                 let won = genesis::claim(&self.clients.store, &self.node, &self.clients.clock, &open).await?;

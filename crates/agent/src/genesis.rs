@@ -16,22 +16,39 @@ use crate::{Clock, Error, Instances};
 
 /// A founder that is alive needs seconds. After this long its claim may be taken over even if EC2 still lists it.
 const ABANDONED: Duration = Duration::from_secs(15 * 60);
+/// Two readings that are further apart say nothing about the time between them.
+const READINGS_WITHIN: Duration = Duration::from_secs(60);
 /// So often a confirmation is tried at once; each refusal means that the record has changed in between.
 const CONFIRMATIONS: u32 = 3;
 
 /// For how long a claim has been observed at one version. Not by the time in the record: the founder's wall clock or ours may be
-/// wrong by years, and then a living founder would be taken for a dead one, or a dead one for a living one.
+/// wrong by years, and then a living founder would be taken for a dead one, or a dead one for a living one. Nor does time count in
+/// which nothing could be read: the founder could confirm nothing then.
 #[derive(Debug, Default)]
-pub(crate) struct Unchanged(Option<(String, Instant)>);
+pub(crate) struct Unchanged(Option<Observation>);
+
+#[derive(Debug)]
+struct Observation {
+    etag: String,
+    since: Instant,
+    /// When the record was read last.
+    read: Instant,
+}
 
 impl Unchanged {
+    /// The record has just been read at this version.
     fn time(&mut self, etag: &str) -> Duration {
-        match &self.0 {
-            Some((observed, since)) if observed == etag => since.elapsed(),
-            _ => {
-                self.0 = Some((etag.to_owned(), Instant::now()));
-                Duration::ZERO
-            }
+        let now = Instant::now();
+        let last = self.0.take().filter(|last| last.etag == etag && now - last.read <= READINGS_WITHIN);
+        let since = last.map_or(now, |last| last.since);
+        self.0 = Some(Observation { etag: etag.to_owned(), since, read: now });
+        now - since
+    }
+
+    /// Time in which nobody wanted to read the record has passed.
+    fn go_on(&mut self) {
+        if let Some(last) = &mut self.0 {
+            last.read = Instant::now();
         }
     }
 }
@@ -136,8 +153,12 @@ pub(crate) async fn take_over_if_abandoned<B: Bucket>(
     if age < Duration::from_secs(30) {
         return Ok(());
     }
-    if age < ABANDONED && !instances.alive(&[founder.to_owned()]).await?.is_empty() {
-        return Ok(());
+    if age < ABANDONED {
+        let alive = instances.alive(&[founder.to_owned()]).await;
+        unchanged.go_on();
+        if !alive?.is_empty() {
+            return Ok(());
+        }
     }
     take_over(store, node, clock, &genesis).await.map(|_| ())
 }

@@ -17,7 +17,7 @@ pub(crate) async fn publish<B: Bucket>(
     domain: &str,
     nodes: usize,
 ) -> Result<(), Error> {
-    let overlays = engine.list_networks(NetworkScope::Swarm).await?;
+    let overlays = engine.list_networks(NetworkScope::Swarm, None).await?;
     let overlays = overlays.into_iter().map(|network| (network.id.clone(), network)).collect();
     let services = engine.list_services().await?;
     let services: Vec<Service> = services.into_iter().map(|service| facts(service, &overlays, nodes)).collect();

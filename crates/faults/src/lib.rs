@@ -24,6 +24,8 @@ pub enum Fault {
     Repeat,
     /// It is not made, and fails after so long.
     Hang(Duration),
+    /// It is made, and fails after so long: a caller's deadline cuts it off although it was applied.
+    Stall(Duration),
     /// What it reads is said not to exist; calls that read nothing are made.
     Absent,
 }
@@ -39,11 +41,13 @@ pub struct Rates {
     pub repeat: u32,
     /// [`Fault::Hang`].
     pub hang: u32,
+    /// [`Fault::Stall`].
+    pub stall: u32,
     /// [`Fault::Absent`].
     pub absent: u32,
     /// Longest of the delays before a call and before its answer, in milliseconds; none when it is zero.
     pub delay_millis: u64,
-    /// How long a call hangs, in milliseconds.
+    /// How long a call hangs or stalls, in milliseconds.
     pub hang_millis: u64,
 }
 
@@ -105,6 +109,8 @@ impl Faults {
             Fault::Repeat
         } else if hit(rates.hang) {
             Fault::Hang(Duration::from_millis(rates.hang_millis))
+        } else if hit(rates.stall) {
+            Fault::Stall(Duration::from_millis(rates.hang_millis))
         } else if hit(rates.absent) {
             Fault::Absent
         } else if rates.delay_millis > 0 {
@@ -150,6 +156,11 @@ impl Faults {
                 tokio::time::sleep(time).await;
                 Err(failed("no answer in time"))
             }
+            Fault::Stall(time) => {
+                let _lost = call().await;
+                tokio::time::sleep(time).await;
+                Err(failed("no answer in time"))
+            }
         }
     }
 
@@ -179,6 +190,20 @@ mod tests {
         }
         assert_eq!(outcomes, [None, None, Some(2), Some(3), None, Some(4)]);
         assert_eq!(start.elapsed(), 3 * second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_stalls_is_made_although_its_callers_deadline_cuts_it_off() {
+        let (second, made) = (Duration::from_secs(1), AtomicU32::new(0));
+        let call = || async { Ok::<u32, String>(made.fetch_add(1, Ordering::Relaxed)) };
+        let faults = Faults::script([Fault::Stall(3 * second), Fault::Hang(3 * second), Fault::Stall(second)]);
+        for applied in [1, 1] {
+            let outcome = faults.around(faults.draw(), call, str::to_owned);
+            assert!(tokio::time::timeout(second, outcome).await.is_err(), "the deadline is shorter");
+            assert_eq!(made.load(Ordering::Relaxed), applied);
+        }
+        let patient = faults.around(faults.draw(), call, str::to_owned).await;
+        assert_eq!((patient, made.load(Ordering::Relaxed)), (Err("no answer in time".to_owned()), 2));
     }
 
     #[test]

@@ -33,6 +33,12 @@ impl DockerEngine {
         Self { socket: socket.into(), certificate: Arc::new(certificate::PATH.into()), connection: Arc::default() }
     }
 
+    /// This engine, with the certificate of a Swarm in another file.
+    #[cfg(test)]
+    fn with_certificate(self, path: PathBuf) -> Self {
+        Self { certificate: Arc::new(path), ..self }
+    }
+
     /// One that asks no engine for its version, so that a test's answers are all for what it calls.
     #[cfg(test)]
     fn at_default_version(socket: &str) -> Self {

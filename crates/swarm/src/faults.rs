@@ -69,8 +69,8 @@ impl<E: NodeApi> NodeApi for FaultyEngine<E> {
 }
 
 impl<E: NetworkApi> NetworkApi for FaultyEngine<E> {
-    async fn list_networks(&self, scope: NetworkScope) -> Result<Vec<Network>, Error> {
-        self.call("network ls", |engine| engine.list_networks(scope)).await
+    async fn list_networks(&self, scope: NetworkScope, name: Option<&str>) -> Result<Vec<Network>, Error> {
+        self.call("network ls", |engine| engine.list_networks(scope, name)).await
     }
 
     async fn network_exists(&self, name: &str) -> Result<bool, Error> {

@@ -33,11 +33,15 @@ pub struct Network {
 
 /// `docker network`.
 pub trait NetworkApi: Send + Sync {
-    /// All networks of a scope.
+    /// The networks of a scope; with a `name` only those whose name contains it, as Docker's filter does.
     ///
     /// # Errors
     /// When the engine does not answer.
-    fn list_networks(&self, scope: NetworkScope) -> impl Future<Output = Result<Vec<Network>, Error>> + Send;
+    fn list_networks(
+        &self,
+        scope: NetworkScope,
+        name: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<Network>, Error>> + Send;
 
     /// Whether this node knows a network of this name.
     ///
@@ -82,7 +86,7 @@ pub trait NetworkApi: Send + Sync {
     /// When the managers refuse.
     fn ensure_overlay(&self, name: &str) -> impl Future<Output = Result<String, Error>> + Send {
         async move {
-            let networks = self.list_networks(NetworkScope::Swarm).await?;
+            let networks = self.list_networks(NetworkScope::Swarm, Some(name)).await?;
             match networks.into_iter().find(|network| network.name == name) {
                 Some(network) => Ok(network.id),
                 None => self.create_network(name, NetworkDriver::Overlay).await,

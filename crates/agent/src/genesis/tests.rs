@@ -153,7 +153,7 @@ async fn a_claim_of_a_time_to_come_is_taken_over_when_its_founder_is_gone() {
     }
 }
 
-/// Seed 1057 of the simulation: a manager whose clock was 18 minutes ahead took the founding over from one that was alive and had
+/// Found by the simulation: a manager whose clock was 18 minutes ahead took the founding over from one that was alive and had
 /// initialised its Swarm three seconds before.
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_ahead_takes_no_claim_from_a_founder_that_lives() {
@@ -169,6 +169,50 @@ async fn a_clock_that_is_ahead_takes_no_claim_from_a_founder_that_lives() {
         assert_eq!(taken, second == 15 * 60, "after {second} s: even a founder that EC2 lists has its time");
         tokio::time::advance(Duration::from_secs(1)).await;
     }
+}
+
+/// EC2 that does not answer, after a while.
+struct Away(Duration);
+
+impl Instances for Away {
+    async fn alive(&self, _: &[String]) -> Result<BTreeSet<String>, Error> {
+        tokio::time::sleep(self.0).await;
+        Err(Error::Waiting("EC2 is away".to_owned()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_which_nothing_could_be_read_takes_no_claim_away() {
+    let (bucket, store, open) = opened(1).await;
+    let (founder, other) = (node("i-founder", Role::Manager), node("i-other", Role::Manager));
+    assert!(claim(&store, &founder, &SystemClock, &open).await.unwrap());
+    let mut unchanged = Unchanged::default();
+    // S3 is away for 20 minutes after the first minute, and the founder is gone in the end.
+    for (seconds, ec2) in [(60, &["i-founder"][..]), (1200, &["i-founder"]), (29, &[]), (1, &[])] {
+        let record = store.get(keys::GENESIS).await.unwrap().unwrap();
+        take_over_if_abandoned(&store, &other, &Ec2(ec2), &SystemClock, record, &mut unchanged).await.unwrap();
+        assert_eq!(recorded(&bucket).await.founder.as_deref(), Some("i-founder"));
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+    let record = store.get(keys::GENESIS).await.unwrap().unwrap();
+    take_over_if_abandoned(&store, &other, &Ec2(&[]), &SystemClock, record, &mut unchanged).await.unwrap();
+    assert_eq!(recorded(&bucket).await.founder.as_deref(), Some("i-other"), "half a minute of readings");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ec2_that_lets_everybody_wait_does_not_keep_a_claim_for_ever() {
+    let (bucket, store, open) = opened(1).await;
+    let (founder, other) = (node("i-founder", Role::Manager), node("i-other", Role::Manager));
+    assert!(claim(&store, &founder, &SystemClock, &open).await.unwrap());
+    let (mut unchanged, start) = (Unchanged::default(), Instant::now());
+    while recorded(&bucket).await.founder.as_deref() == Some("i-founder") {
+        assert!(start.elapsed() < Duration::from_secs(20 * 60), "it counts while EC2 is asked");
+        let record = store.get(keys::GENESIS).await.unwrap().unwrap();
+        let away = Away(Duration::from_secs(90));
+        let _tried_again = take_over_if_abandoned(&store, &other, &away, &SystemClock, record, &mut unchanged).await;
+        tokio::time::advance(Duration::from_secs(15)).await;
+    }
+    assert!(start.elapsed() >= ABANDONED);
 }
 
 /// A manager with an engine of which only its membership counts, stepped as the agent steps it.

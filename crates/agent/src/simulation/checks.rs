@@ -1,11 +1,14 @@
 //! What must hold in the end: one Swarm with everybody in it, or, when its majority was killed, nobody in another one.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use futuswarm_edge::Routes;
 use futuswarm_model::{Genesis, ManagerRecord, NodeRecord, NodeState, Role, keys};
 use futuswarm_store::Store;
 
 use super::cluster::{Cluster, Machine};
+use crate::Clock as _;
 
 impl Cluster {
     pub(super) async fn genesis(&self) -> Option<Genesis> {
@@ -39,12 +42,9 @@ impl Cluster {
             if (record.state, &record.node, &record.reason) != (NodeState::Ready, &view.node, &None) {
                 return Err(format!("{instance} says {record:?}, and its engine {view:?}"));
             }
-            if machine.node.config.role == Role::Manager {
-                let store = Store::new(self.bucket.clone());
-                let manager = store.get::<ManagerRecord>(&keys::manager(instance)).await.unwrap();
-                if manager.is_none_or(|manager| manager.value.swarm_id != swarm) {
-                    return Err(format!("{instance} does not say where to join {swarm}"));
-                }
+            let is_manager = machine.node.config.role == Role::Manager;
+            if is_manager && self.manager_record(machine).await.is_none_or(|record| record.swarm_id != swarm) {
+                return Err(format!("{instance} does not say where to join {swarm}"));
             }
         }
         let nodes = self.swarm.nodes(&swarm);
@@ -53,13 +53,40 @@ impl Cluster {
         if listed.len() != living.len() || listed.iter().copied().collect::<BTreeSet<_>>() != living {
             return Err(format!("the Swarm lists {listed:?}, and there are {living:?}"));
         }
-        if let Some(node) = nodes.iter().find(|node| !node.spec.labels.contains_key("futuswarm.instance")) {
-            return Err(format!("{} has no labels", node.hostname));
+        if let Some(node) = nodes.iter().find(|node| node.spec.labels.get("futuswarm.instance") != Some(&node.hostname))
+        {
+            return Err(format!("{} has the labels {:?}", node.hostname, node.spec.labels));
         }
         match self.swarm.services(&swarm).as_slice() {
-            [service] if service.name == "mainpage" => Ok(()),
-            other => Err(format!("the core services are {other:?}")),
+            [service] if service.name == "mainpage" => {}
+            other => return Err(format!("the core services are {other:?}")),
         }
+        let routes = Store::new(self.bucket.clone()).get::<Routes>(keys::ROUTES).await.unwrap();
+        match routes.as_ref().map(|routes| routes.value.routes.as_slice()) {
+            Some([route]) if route.service == "mainpage" => Ok(()),
+            other => Err(format!("the routes are {other:?}")),
+        }
+    }
+
+    /// Nodes that have fallen silent, or have not started what waits for the node to be Ready, although nothing has been wrong
+    /// for so long.
+    pub(super) async fn silent_for(&self, time: Duration) -> Result<(), String> {
+        for machine in self.living() {
+            let (instance, now) = (&machine.node.instance, machine.clock.unix_millis());
+            let is_fresh = |at: u64| now.checked_sub(at).is_some_and(|age| u128::from(age) <= time.as_millis());
+            let record = self.record(machine).await.map(|record| record.updated_at);
+            if !record.is_some_and(is_fresh) {
+                return Err(format!("{instance} has fallen silent: its record is of {record:?}, and now it is {now}"));
+            }
+            let manager = self.manager_record(machine).await.map(|record| record.updated_at);
+            if machine.node.config.role == Role::Manager && !manager.is_some_and(is_fresh) {
+                return Err(format!("{instance} has fallen silent as a manager: of {manager:?}, and now it is {now}"));
+            }
+            if !machine.files.run.join("ready").exists() {
+                return Err(format!("{instance} is Ready, and has not started what waits for that"));
+            }
+        }
+        Ok(())
     }
 
     /// What is wrong with a cluster whose Swarm has lost its majority: members stay, and nobody founds another one.
@@ -82,6 +109,11 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    async fn manager_record(&self, machine: &Machine) -> Option<ManagerRecord> {
+        let key = keys::manager(&machine.node.instance);
+        Store::new(self.bucket.clone()).get(&key).await.unwrap().map(|record| record.value)
     }
 
     async fn record(&self, machine: &Machine) -> Option<NodeRecord> {

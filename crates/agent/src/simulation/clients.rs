@@ -9,15 +9,16 @@ use std::time::Duration;
 use futuswarm_edge::Serving;
 use futuswarm_faults::Faults;
 use futuswarm_imds::{Identity, Metadata};
-use futuswarm_model::{Genesis, keys};
+use futuswarm_model::{Genesis, ManagerRecord, keys};
 use futuswarm_store::{Bucket, Condition, FaultyBucket, MemoryBucket, Object, Put};
 use futuswarm_swarm::fake::FakeEngine;
 use futuswarm_swarm::faults::FaultyEngine;
-use futuswarm_vault::MemoryVault;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::log::{Entry, Log};
+use super::Planted;
+use super::iam::{Principal, WatchedVault};
+use super::log::Entry;
 use crate::{Clock, Edge, Error, Instances, Platform};
 
 pub(super) struct Simulated;
@@ -25,7 +26,7 @@ pub(super) struct Simulated;
 impl Platform for Simulated {
     type Bucket = FaultyBucket<WatchedBucket>;
     type Engine = FaultyEngine<FakeEngine>;
-    type Vault = MemoryVault;
+    type Vault = WatchedVault;
     type Instances = FakeInstances;
     type Metadata = FakeMetadata;
     type Clock = JumpyClock;
@@ -35,22 +36,43 @@ impl Platform for Simulated {
 /// The bucket that all nodes share; what is written goes into the log.
 #[derive(Debug, Clone)]
 pub(super) struct WatchedBucket {
-    pub(super) bucket: MemoryBucket,
-    pub(super) log: Log,
-    /// A planted defect: a refused write of the record of the Swarm is read as that of another founder.
-    pub(super) takes_refusals_for_losses: bool,
+    bucket: MemoryBucket,
+    principal: Principal,
+    living: Arc<Mutex<BTreeSet<String>>>,
+    planted: Planted,
     refused: Arc<AtomicBool>,
 }
 
 impl WatchedBucket {
-    pub(super) fn new(bucket: MemoryBucket, log: Log, takes_refusals_for_losses: bool) -> Self {
-        Self { bucket, log, takes_refusals_for_losses, refused: Arc::default() }
+    pub(super) fn new(
+        bucket: MemoryBucket,
+        principal: Principal,
+        living: Arc<Mutex<BTreeSet<String>>>,
+        planted: Planted,
+    ) -> Self {
+        Self { bucket, principal, living, planted, refused: Arc::default() }
+    }
+
+    /// A planted defect: the record of a manager of another Swarm is read as one of the cluster's.
+    async fn as_ours(&self, record: &mut Object) -> Result<(), futuswarm_store::Error> {
+        let Some(genesis) = self.bucket.get(keys::GENESIS).await? else { return Ok(()) };
+        let genesis: Genesis = serde_json::from_slice(&genesis.body).unwrap();
+        let mut manager: ManagerRecord = serde_json::from_slice(&record.body).unwrap();
+        manager.swarm_id = genesis.swarm_id.unwrap_or(manager.swarm_id);
+        record.body = serde_json::to_vec(&manager).unwrap();
+        Ok(())
     }
 }
 
 impl Bucket for WatchedBucket {
     async fn get(&self, key: &str) -> Result<Option<Object>, futuswarm_store::Error> {
+        self.principal.gets(key);
         let mut object = self.bucket.get(key).await?;
+        if let Some(object) = object.as_mut().filter(|_| key.starts_with(keys::MANAGERS))
+            && self.planted.takes_every_manager_for_ours
+        {
+            self.as_ours(object).await?;
+        }
         if let Some(object) = object.as_mut().filter(|_| key == keys::GENESIS)
             && self.refused.swap(false, Ordering::Relaxed)
         {
@@ -62,15 +84,20 @@ impl Bucket for WatchedBucket {
     }
 
     async fn put(&self, key: &str, body: Vec<u8>, condition: Condition) -> Result<Put, futuswarm_store::Error> {
+        self.principal.puts(key);
         let put = self.bucket.put(key, body.clone(), condition).await?;
         if put == Put::Refused {
-            self.refused.store(self.takes_refusals_for_losses && key == keys::GENESIS, Ordering::Relaxed);
+            self.refused.store(self.planted.takes_refusals_for_losses && key == keys::GENESIS, Ordering::Relaxed);
             return Ok(put);
         }
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
-        self.log.add(match key {
-            keys::GENESIS => Entry::Genesis(serde_json::from_slice(&body).unwrap()),
+        self.principal.log.add(match key {
+            keys::GENESIS => {
+                let (genesis, living) = (serde_json::from_slice(&body).unwrap(), self.living.lock().unwrap().clone());
+                Entry::Genesis { genesis, living }
+            }
+            _ if key.starts_with(keys::MANAGERS) => Entry::Manager(serde_json::from_slice(&body).unwrap()),
             _ => Entry::Written { key: key.to_owned(), digest: hasher.finish() },
         });
         Ok(put)
@@ -81,10 +108,12 @@ impl Bucket for WatchedBucket {
     }
 
     async fn delete(&self, key: &str) -> Result<(), futuswarm_store::Error> {
+        self.principal.deletes(key);
         self.bucket.delete(key).await
     }
 
     async fn delete_all(&self, keys: &[String]) -> Result<(), futuswarm_store::Error> {
+        keys.iter().for_each(|key| self.principal.deletes(key));
         self.bucket.delete_all(keys).await
     }
 }
@@ -96,10 +125,12 @@ pub(super) struct FakeInstances {
     pub(super) faults: Faults,
     /// A planted defect: it says that nobody lives.
     pub(super) forgets_everybody: bool,
+    pub(super) principal: Principal,
 }
 
 impl Instances for FakeInstances {
     async fn alive(&self, instances: &[String]) -> Result<BTreeSet<String>, Error> {
+        self.principal.describes_instances();
         let ask = || async {
             let living = self.living.lock().unwrap();
             let lives = |instance: &&String| !self.forgets_everybody && living.contains(*instance);
@@ -149,12 +180,19 @@ impl Clock for JumpyClock {
 
 /// An edge that needs a while until it serves.
 #[derive(Debug, Clone)]
-pub(super) struct IdleEdge(pub(super) Duration);
+pub(super) struct IdleEdge {
+    pub(super) starts: Duration,
+    /// A planted defect: nothing is removed.
+    pub(super) is_not_stopped: bool,
+    /// Those of the engine that its container is on.
+    pub(super) faults: Faults,
+    pub(super) principal: Principal,
+}
 
 impl Edge for IdleEdge {
     fn start(&self) -> (impl Future<Output = ()> + Send + 'static, watch::Receiver<Serving>) {
         let (sender, receiver) = watch::channel(Serving::default());
-        let starts = self.0;
+        let starts = self.starts;
         let task = async move {
             tokio::time::sleep(starts).await;
             let _nobody_listens = sender.send(Serving { complete: true, reason: None });
@@ -166,6 +204,16 @@ impl Edge for IdleEdge {
     }
 
     async fn stop(&self) -> Result<(), futuswarm_swarm::Error> {
-        Ok(())
+        let remove = || async {
+            if !self.is_not_stopped {
+                self.principal.log.add(Entry::EdgeStopped { instance: self.principal.instance.clone() });
+            }
+            Ok(())
+        };
+        let failed = |reason: &str| {
+            let (operation, reason) = ("container rm", reason.to_owned());
+            futuswarm_swarm::Error::Unreachable { operation, reason }
+        };
+        self.faults.around(self.faults.draw(), remove, failed).await
     }
 }

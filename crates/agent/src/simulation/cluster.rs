@@ -3,38 +3,41 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
 use futuswarm_faults::{Faults, Rates};
-use futuswarm_model::{Genesis, Role, keys};
+use futuswarm_model::{Genesis, ManagerRecord, Role, keys};
 use futuswarm_node_files::Files;
 use futuswarm_store::{FaultyBucket, MemoryBucket, Store};
 use futuswarm_swarm::fake::{FakeEngine, FakeSwarm};
 use futuswarm_swarm::faults::FaultyEngine;
 use futuswarm_swarm::{InitOptions, SwarmApi as _};
 use futuswarm_vault::MemoryVault;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::Planted;
 use super::clients::{FakeInstances, FakeMetadata, IdleEdge, JumpyClock, Simulated, WatchedBucket};
+use super::iam::{Principal, WatchedVault};
 use super::log::{Entry, Log, STRANGER};
 use super::plan::{Plan, Service};
+use super::run::HANGS;
+use super::{Planted, Surroundings};
 use crate::agent::Agent;
 use crate::platform::Clients;
-use crate::{Node, supervision};
+use crate::{Clock as _, Node, supervision};
 
 /// An instance and what is on it.
 pub(super) struct Machine {
     pub(super) node: Node,
     pub(super) living: bool,
     engine: FakeEngine,
-    offset: Arc<AtomicI64>,
+    pub(super) clock: JumpyClock,
+    pub(super) files: Files,
     faults: MachineFaults,
-    agent: Option<JoinHandle<()>>,
+    agent: Option<AbortHandle>,
 }
 
 struct MachineFaults {
@@ -105,9 +108,23 @@ impl Cluster {
         let engine = self.swarm.machine(&instance, &address.to_string());
         self.living.lock().unwrap().insert(instance.clone());
         self.say(format!("launch {instance} {role} at {address}"));
-        self.machines.push(Machine { node, living: true, engine, offset: Arc::default(), faults, agent: None });
+        let clock = JumpyClock { start: self.start, offset: Arc::default() };
+        let files = self.files_of(&instance);
+        self.machines.push(Machine { node, living: true, engine, clock, files, faults, agent: None });
+        if self.plan.clocks_are_wrong {
+            let millis = super::plan::jump(&mut self.rng);
+            self.jump(index, millis);
+        }
         self.set_rates(index);
         index
+    }
+
+    /// Folders of a new instance, with nothing that one of its name has left in another run.
+    fn files_of(&self, instance: &str) -> Files {
+        let run = self.files.join("run").join(instance);
+        std::fs::create_dir_all(&run).unwrap();
+        let _there_was_none = std::fs::remove_file(run.join("ready"));
+        Files { run, containers: self.files.clone(), credentials: None }
     }
 
     /// Starts the process of a node's agent.
@@ -117,35 +134,58 @@ impl Cluster {
         if !machine.living || machine.agent.as_ref().is_some_and(|agent| !agent.is_finished()) {
             return;
         }
-        let (log, node) = (self.log.clone(), machine.node.clone());
-        let watched = WatchedBucket::new(self.bucket.clone(), log.clone(), self.planted.takes_refusals_for_losses);
+        let (log, node, clock) = (self.log.clone(), machine.node.clone(), machine.clock.clone());
+        let (principal, living) = (Principal::new(&node, &log), Arc::clone(&self.living));
+        let watched = WatchedBucket::new(self.bucket.clone(), principal.clone(), Arc::clone(&living), self.planted);
         let clients = Clients::<Simulated> {
             store: Store::new(FaultyBucket::new(watched, machine.faults.bucket.clone())),
             engine: FaultyEngine::new(machine.engine.clone(), machine.faults.engine.clone()),
-            vault: MemoryVault::new(machine.faults.vault.clone()),
+            vault: WatchedVault { vault: MemoryVault::new(machine.faults.vault.clone()), principal: principal.clone() },
             instances: FakeInstances {
                 living: Arc::clone(&self.living),
                 faults: machine.faults.ec2.clone(),
                 forgets_everybody: self.planted.ec2_forgets_everybody,
+                principal: principal.clone(),
             },
             metadata: FakeMetadata,
-            clock: JumpyClock { start: self.start, offset: Arc::clone(&machine.offset) },
-            edge: IdleEdge(starts),
+            clock: clock.clone(),
+            edge: IdleEdge {
+                starts,
+                is_not_stopped: self.planted.edges_are_not_stopped,
+                faults: machine.faults.engine.clone(),
+                principal,
+            },
         };
-        let files = Files { run: self.files.join("run"), containers: self.files.clone(), credentials: None };
-        let decide = self.planted.decide;
-        machine.agent = Some(tokio::spawn(async move {
-            let instance = node.instance.clone();
+        let (files, instance) = (machine.files.clone(), node.instance.clone());
+        let calm_at = self.start + self.plan.faults_end + HANGS + Duration::from_secs(1);
+        let planted = self.planted.decide.map(|decide| -> crate::agent::Planted {
+            Box::new(move |observed| {
+                let (now, calm) = (clock.unix_millis(), calm_at < Instant::now());
+                // A decision that panics must not hold the lock.
+                let living = living.lock().unwrap().clone();
+                decide(observed, &Surroundings { now, living: &living, calm })
+            })
+        });
+        let process = tokio::spawn(async move {
             let (tasks, mut ends) = supervision::supervisor();
             let mut agent = Agent::new(node, clients, tasks, files);
-            agent.decide = decide;
-            let reason = tokio::select! {
+            agent.planted = planted;
+            tokio::select! {
                 biased;
                 error = ends.first() => error.to_string(),
                 ended = agent.forever() => format!("{ended:?}"),
+            }
+        });
+        machine.agent = Some(process.abort_handle());
+        tokio::spawn(async move {
+            let reason = match process.await {
+                Ok(reason) => reason,
+                // The run has crashed it.
+                Err(error) if error.is_cancelled() => return,
+                Err(error) => supervision::panicked("the agent's loop", error).to_string(),
             };
             log.add(Entry::Ended { instance, reason });
-        }));
+        });
     }
 
     /// Kills the process of a node's agent, wherever it waits.
@@ -177,7 +217,7 @@ impl Cluster {
         init(&engine, address).await;
     }
 
-    /// Workers in the Swarm of an epoch whose managers are gone.
+    /// Workers in the Swarm of an epoch whose managers are gone; the record of one of these is still there.
     pub(super) async fn left_over(&mut self, workers: &[usize]) {
         let address = Ipv4Addr::new(10, 42, 1, 1);
         let old = self.swarm.machine("i-old", &address.to_string());
@@ -187,17 +227,21 @@ impl Cluster {
             let manager = vec![format!("{address}:2377")];
             self.machines[*index].engine.join_swarm("", manager, &token).await.unwrap();
         }
+        let swarm_id = old.membership().await.unwrap().swarm.unwrap();
+        let (instance, updated_at) = ("i-old".to_owned(), 1_799_999_000_000);
+        let record = ManagerRecord { instance, address: format!("{address}:2377"), swarm_id, updated_at };
+        Store::new(self.bucket.clone()).put(&keys::manager("i-old"), &record).await.unwrap();
         self.swarm.terminate("i-old");
     }
 
     pub(super) fn jump(&mut self, index: usize, millis: i64) {
         self.say(format!("the clock of {} jumps by {millis} ms", self.machines[index].node.instance));
-        self.machines[index].offset.fetch_add(millis, Ordering::Relaxed);
+        self.machines[index].clock.offset.fetch_add(millis, Ordering::Relaxed);
     }
 
-    pub(super) fn outage(&mut self, service: Service, until: Duration) {
-        self.say(format!("{service:?} is away until {until:?}"));
-        self.outages.insert(service, self.start + until);
+    pub(super) fn outage(&mut self, service: Service, time: Duration) {
+        self.say(format!("{service:?} is away for {time:?}"));
+        self.outages.insert(service, Instant::now() + time);
         self.set_all_rates();
     }
 
@@ -238,8 +282,13 @@ impl Cluster {
         let dead = self.machines.iter().filter(|machine| !machine.living).map(|machine| machine.node.instance.clone());
         futuswarm_store::forget_nodes(&store, &dead.collect()).await.unwrap();
         let next = Genesis { epoch: last.epoch + 1, founder: None, swarm_id: None, ..last };
-        self.log.add(Entry::Genesis(next.clone()));
+        self.note_genesis(&next);
         store.put(keys::GENESIS, &next).await.unwrap();
+    }
+
+    /// The run itself has written the record of the Swarm.
+    pub(super) fn note_genesis(&self, genesis: &Genesis) {
+        self.log.add(Entry::Genesis { genesis: genesis.clone(), living: self.living.lock().unwrap().clone() });
     }
 
     /// A living node of this role, or any.

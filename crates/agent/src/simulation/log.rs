@@ -1,15 +1,18 @@
 //! What happened in a run, in its order, and the rules that no step may break.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futuswarm_model::Genesis;
+use futuswarm_model::{Genesis, ManagerRecord};
 use futuswarm_swarm::fake::Event;
 use tokio::time::Instant;
 
 /// Host names of machines that are none of the cluster's begin so.
 pub(super) const STRANGER: &str = "stranger-";
+/// A founder that lives keeps its claim for so long, by a clock that is right.
+const ABANDONED: Duration = Duration::from_secs(15 * 60);
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -17,12 +20,23 @@ pub(super) enum Entry {
     /// To an engine, or by it.
     Engine(Event),
     /// The record of the Swarm was written.
-    Genesis(Genesis),
+    Genesis {
+        /// As it is now.
+        genesis: Genesis,
+        /// The instances that lived then; none of them is ever cut off from all of the others.
+        living: BTreeSet<String>,
+    },
+    /// A manager has said where its Swarm can be joined.
+    Manager(ManagerRecord),
     /// An object was written; with the digest of its content.
     Written { key: String, digest: u64 },
     /// The run did it.
     Driver(String),
-    /// An agent's process has ended by itself.
+    /// What holds networks of a Swarm was removed from a node.
+    EdgeStopped { instance: String },
+    /// A node has asked AWS for what it may not do.
+    Forbidden(String),
+    /// An agent's process has ended by itself, or panicked.
     Ended { instance: String, reason: String },
 }
 
@@ -30,7 +44,10 @@ impl Entry {
     fn line(&self) -> String {
         match self {
             Self::Engine(event) => format!("{event:?}"),
-            Self::Genesis(genesis) => format!("{genesis:?}"),
+            Self::Genesis { genesis, .. } => format!("{genesis:?}"),
+            Self::Manager(record) => format!("{record:?}"),
+            Self::EdgeStopped { instance } => format!("the edge of {instance} is stopped"),
+            Self::Forbidden(what) => what.clone(),
             Self::Written { key, digest } => format!("writes {key} ({digest:x})"),
             Self::Driver(what) => format!("-- {what}"),
             Self::Ended { instance, reason } => format!("the agent of {instance} ends: {reason}"),
@@ -70,45 +87,116 @@ impl Log {
 
     /// What happened and must not.
     pub(super) fn violations(&self) -> Vec<String> {
-        let mut confirmed: BTreeMap<u64, (Option<String>, String)> = BTreeMap::new();
-        let mut current: Option<Genesis> = None;
-        let mut violations = Vec::new();
+        let (mut rules, mut violations) = (Rules::default(), Vec::new());
         for (millis, entry) in self.entries().iter() {
             let mut wrong = |what: String| violations.push(format!("after {millis} ms: {what}"));
-            let confirmed_now = current.as_ref().and_then(|genesis| genesis.swarm_id.clone());
             match entry {
-                Entry::Genesis(genesis) => {
-                    match (confirmed.get(&genesis.epoch), &genesis.swarm_id) {
-                        (Some((founder, swarm)), id) if id.as_ref() != Some(swarm) || *founder != genesis.founder => {
-                            wrong(format!("epoch {} had the Swarm {swarm}, and now {genesis:?}", genesis.epoch));
-                        }
-                        (None, Some(id)) => {
-                            confirmed.insert(genesis.epoch, (genesis.founder.clone(), id.clone()));
-                        }
-                        _ => {}
-                    }
-                    current = Some(genesis.clone());
+                Entry::Genesis { genesis, living } => rules.genesis(*millis, genesis, living, &mut wrong),
+                Entry::Engine(event) => rules.engine(event, &mut wrong),
+                Entry::Manager(record) => {
+                    rules.addresses.insert((record.address.clone(), record.swarm_id.clone()));
                 }
-                Entry::Engine(Event::Left { hostname, swarm }) if confirmed_now.as_ref() == Some(swarm) => {
-                    wrong(format!("{hostname} left the cluster's Swarm {swarm}"));
+                Entry::EdgeStopped { instance } => {
+                    rules.edge_stopped.insert(instance.clone());
                 }
-                Entry::Engine(Event::Joined { hostname, swarm, .. }) if confirmed_now.as_ref() != Some(swarm) => {
-                    wrong(format!("{hostname} joined {swarm}, and the cluster's Swarm is {confirmed_now:?}"));
-                }
-                Entry::Engine(
-                    Event::Demoted { hostname, living: true } | Event::Removed { hostname, living: true },
-                ) => {
-                    wrong(format!("{hostname} lives, and was demoted or removed"));
-                }
-                Entry::Engine(Event::Initialised { hostname, swarm })
-                    if confirmed_now.is_some() && !hostname.starts_with(STRANGER) =>
-                {
-                    wrong(format!("{hostname} initialised {swarm} beside the cluster's Swarm {confirmed_now:?}"));
-                }
+                Entry::Forbidden(what) => wrong(what.clone()),
                 Entry::Ended { instance, reason } => wrong(format!("the agent of {instance} ended: {reason}")),
-                _ => {}
+                Entry::Written { .. } | Entry::Driver(_) => {}
             }
         }
         violations
+    }
+}
+
+/// What the rules go by.
+#[derive(Default)]
+struct Rules {
+    /// By epoch: who founded its Swarm, and which that is.
+    confirmed: BTreeMap<u64, (Option<String>, String)>,
+    /// The record of the Swarm, and since when it has named this founder.
+    current: Option<(Genesis, u64)>,
+    /// Whom the record has named as founders in this epoch.
+    founders: BTreeSet<String>,
+    /// Where managers have said that one can join, and which Swarm.
+    addresses: BTreeSet<(String, String)>,
+    /// Whose edge was stopped since its engine became a member.
+    edge_stopped: BTreeSet<String>,
+}
+
+impl Rules {
+    fn confirmed_now(&self) -> Option<&String> {
+        self.current.as_ref().and_then(|(genesis, _)| genesis.swarm_id.as_ref())
+    }
+
+    fn genesis(&mut self, millis: u64, genesis: &Genesis, living: &BTreeSet<String>, wrong: &mut impl FnMut(String)) {
+        match (self.confirmed.get(&genesis.epoch), &genesis.swarm_id) {
+            (Some((founder, swarm)), id) if id.as_ref() != Some(swarm) || *founder != genesis.founder => {
+                wrong(format!("epoch {} had the Swarm {swarm}, and now {genesis:?}", genesis.epoch));
+            }
+            (None, Some(id)) => {
+                self.confirmed.insert(genesis.epoch, (genesis.founder.clone(), id.clone()));
+            }
+            _ => {}
+        }
+        let mut since = millis;
+        if let Some((last, named)) = self.current.as_ref().filter(|(last, _)| last.epoch == genesis.epoch) {
+            if last.founder == genesis.founder {
+                since = *named;
+            } else if let Some(founder) = last.founder.as_ref().filter(|founder| living.contains(*founder))
+                && last.swarm_id.is_none()
+                && millis - named < u64::try_from(ABANDONED.as_millis()).unwrap_or(u64::MAX)
+            {
+                let after = (millis - named) / 1000;
+                wrong(format!("{founder} lives, and its claim was replaced after {after} s by {genesis:?}"));
+            }
+        } else {
+            self.founders.clear();
+        }
+        self.founders.extend(genesis.founder.clone());
+        self.current = Some((genesis.clone(), since));
+    }
+
+    fn engine(&mut self, event: &Event, wrong: &mut impl FnMut(String)) {
+        let confirmed = self.confirmed_now();
+        match event {
+            Event::Left { hostname, swarm } => {
+                if confirmed == Some(swarm) {
+                    wrong(format!("{hostname} left the cluster's Swarm {swarm}"));
+                }
+                if !self.edge_stopped.remove(hostname) {
+                    wrong(format!("{hostname} left {swarm}, and its edge was not stopped before"));
+                }
+            }
+            Event::Asked { hostname, swarm, manager } => {
+                let said = (manager.clone(), swarm.clone());
+                if !self.addresses.contains(&said) {
+                    wrong(format!("{hostname} asks {manager} to join {swarm}, and no manager of it has said so"));
+                }
+            }
+            Event::Joined { hostname, swarm, .. } => {
+                self.edge_stopped.remove(hostname);
+                if self.confirmed_now() != Some(swarm) {
+                    let confirmed = self.confirmed_now();
+                    wrong(format!("{hostname} joined {swarm}, and the cluster's Swarm is {confirmed:?}"));
+                }
+            }
+            Event::Demoted { hostname, living: true } | Event::Removed { hostname, living: true } => {
+                wrong(format!("{hostname} lives, and was demoted or removed"));
+            }
+            Event::Initialised { hostname, swarm } if !hostname.starts_with(STRANGER) => {
+                self.edge_stopped.remove(hostname);
+                if let Some(confirmed) = self.confirmed_now() {
+                    wrong(format!("{hostname} initialised {swarm} beside the cluster's Swarm {confirmed}"));
+                }
+                if !self.founders.contains(hostname) {
+                    wrong(format!("{hostname} initialised {swarm}, and the record never named it as the founder"));
+                }
+            }
+            Event::Initialised { .. }
+            | Event::Elected { .. }
+            | Event::Demoted { .. }
+            | Event::Removed { .. }
+            | Event::Failed { .. } => {}
+        }
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct Plan {
     /// Addresses of dead instances are given to others: of the cluster, or of another cluster in the same network.
     pub(super) reuses_addresses: bool,
     pub(super) strangers: bool,
+    /// Instances start with wall clocks that are wrong.
+    pub(super) clocks_are_wrong: bool,
     /// When all faults stop.
     pub(super) faults_end: Duration,
 }
@@ -68,6 +70,12 @@ fn seconds(rng: &mut Rng, range: std::ops::RangeInclusive<u64>) -> Duration {
 
 fn one_in(rng: &mut Rng, times: u32) -> bool {
     rng.u32(..times) == 0
+}
+
+/// How far a wall clock jumps, in milliseconds: up to a minute, an hour, or more than a year.
+pub(super) fn jump(rng: &mut Rng) -> i64 {
+    let far = [60_000, 3_600_000, 40_000_000_000][rng.usize(..3)];
+    rng.i64(-far..=far)
 }
 
 impl Plan {
@@ -85,6 +93,7 @@ impl Plan {
                 lose: rate(rng),
                 repeat: rate(rng),
                 hang: if one_in(rng, 4) { rng.u32(..=10) } else { 0 },
+                stall: if one_in(rng, 4) { rng.u32(..=10) } else { 0 },
                 absent: rate(rng),
                 delay_millis: [0, 20, 200, 3000][rng.usize(..4)],
                 hang_millis: 60_000,
@@ -113,6 +122,7 @@ impl Plan {
             actions,
             reuses_addresses: one_in(rng, 3),
             strangers: one_in(rng, 4),
+            clocks_are_wrong: one_in(rng, 4),
             faults_end,
         }
     }
@@ -125,10 +135,7 @@ impl Plan {
             9 => Action::KillLeader,
             10..=12 => Action::StopEngine(seconds(rng, 1..=90)),
             13 => Action::Wipe(if one_in(rng, 3) { Role::Manager } else { Role::Worker }),
-            14..=16 => {
-                let far = [60_000, 3_600_000, 40_000_000_000][rng.usize(..3)];
-                Action::Jump(rng.i64(-far..=far))
-            }
+            14..=16 => Action::Jump(jump(rng)),
             20 => Action::Fail(if one_in(rng, 4) { Role::Manager } else { Role::Worker }),
             17 => Action::Outage(Service::Kms, seconds(rng, 5..=120)),
             18 => Action::Outage(Service::S3, seconds(rng, 5..=120)),

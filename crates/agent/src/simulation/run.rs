@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use futuswarm_model::{Genesis, Role, keys};
+use futuswarm_model::{Genesis, HEARTBEAT, Role, keys};
 use futuswarm_store::Store;
 use futuswarm_swarm::fake::Event;
 use tokio::time::Instant;
@@ -22,9 +22,9 @@ const STEP: Duration = Duration::from_millis(200);
 /// that cannot succeed (a minute), and pauses of at most 15 s between attempts.
 const SETTLES_WITHIN: Duration = Duration::from_secs(600);
 /// A call that hangs ends after so long.
-const HANGS: Duration = Duration::from_secs(65);
-/// And it stays like that.
-const STAYS: Duration = Duration::from_secs(30);
+pub(super) const HANGS: Duration = Duration::from_secs(65);
+/// And it stays like that, for longer than a heartbeat and a round: a loop that hangs falls silent.
+const STAYS: Duration = Duration::from_secs(HEARTBEAT.as_secs() + 5);
 /// So long after its majority is gone nobody has done anything rash.
 const STAYS_LOST: Duration = Duration::from_secs(120);
 
@@ -105,7 +105,7 @@ impl Run {
         let genesis =
             Genesis { cluster: "prod".to_owned(), epoch, founder: None, swarm_id: None, claimed_at: 1_800_000_000_000 };
         self.cluster.log.entries().clear();
-        self.cluster.log.add(Entry::Genesis(genesis.clone()));
+        self.cluster.note_genesis(&genesis);
         Store::new(self.cluster.bucket.clone()).put(keys::GENESIS, &genesis).await.unwrap();
         let plan = Arc::clone(&self.plan);
         for index in left_over {
@@ -217,7 +217,7 @@ impl Run {
                 }
             }
             Action::Outage(service, time) => {
-                self.cluster.outage(service, self.start.elapsed() + time);
+                self.cluster.outage(service, time);
                 self.after(time, Todo::EndOutages);
             }
         }
@@ -238,9 +238,9 @@ impl Run {
     fn founder_may_die(&mut self) {
         let Some((moment, delay)) = self.founder_dies else { return };
         let is_so_far = self.cluster.log.entries().iter().any(|(_, entry)| match (moment, entry) {
-            (Moment::Claimed, Entry::Genesis(genesis)) => genesis.founder.is_some(),
+            (Moment::Claimed, Entry::Genesis { genesis, .. }) => genesis.founder.is_some(),
             (Moment::Initialised, Entry::Engine(Event::Initialised { hostname, .. })) => hostname.starts_with("i-"),
-            (Moment::Confirmed, Entry::Genesis(genesis)) => genesis.swarm_id.is_some(),
+            (Moment::Confirmed, Entry::Genesis { genesis, .. }) => genesis.swarm_id.is_some(),
             _ => false,
         });
         if is_so_far {
@@ -278,7 +278,8 @@ impl Run {
         }
         tokio::time::sleep(STAYS).await;
         let lapsed = |reason| format!("it was finished, and {STAYS:?} later: {reason}");
-        self.cluster.unfinished().await.map_err(lapsed)
+        self.cluster.unfinished().await.map_err(lapsed)?;
+        self.cluster.silent_for(STAYS).await
     }
 
     /// What `destroy-cluster` and `deploy-cluster` do about a lost Swarm over the same bucket: the managers end, a new epoch is

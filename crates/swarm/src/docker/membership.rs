@@ -87,3 +87,6 @@ impl SwarmApi for DockerEngine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,12 +9,13 @@ use super::DockerEngine;
 use crate::{Error, Network, NetworkApi, NetworkDriver, NetworkScope};
 
 impl NetworkApi for DockerEngine {
-    async fn list_networks(&self, scope: NetworkScope) -> Result<Vec<Network>, Error> {
+    async fn list_networks(&self, scope: NetworkScope, name: Option<&str>) -> Result<Vec<Network>, Error> {
         let scope = match scope {
             NetworkScope::Local => "local",
             NetworkScope::Swarm => "swarm",
         };
-        let filters = HashMap::from([("scope", vec![scope])]);
+        let mut filters = HashMap::from([("scope", vec![scope])]);
+        filters.extend(name.map(|name| ("name", vec![name])));
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let networks = self.docker().await?.list_networks(Some(options)).await;
         let networks = networks.map_err(|error| Error::call("network ls", error))?;
@@ -62,5 +63,25 @@ impl NetworkApi for DockerEngine {
             Err(error) if error.is_not_found() => Ok(()),
             other => other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futuswarm_testkit::answers::{Answer, on_socket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_overlay_is_looked_for_by_its_name_and_only_the_very_same_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let listed = r#"[{"Id":"1","Name":"core-2","Attachable":true},{"Id":"2","Name":"core","Attachable":true}]"#;
+        let told = on_socket(&socket, vec![Answer::json(200, listed)]);
+        let engine = DockerEngine::at_default_version(socket.to_str().unwrap());
+        assert_eq!(engine.ensure_overlay("core").await.unwrap(), "2");
+        let asked = told.recv().unwrap();
+        let query = asked.split(' ').nth(1).unwrap();
+        assert!(query.contains("%22name%22%3A%5B%22core%22%5D") && query.contains("%22scope%22"), "{query}");
     }
 }

@@ -14,6 +14,15 @@ pub enum Event {
         /// Id of the Swarm.
         swarm: String,
     },
+    /// It asks a manager to let it in.
+    Asked {
+        /// Host name of the machine.
+        hostname: String,
+        /// Id of the Swarm that its token is for.
+        swarm: String,
+        /// `address:port`, the first of those that it was given: the only one that Docker asks.
+        manager: String,
+    },
     /// It has become an active member.
     Joined {
         /// Host name of the machine.

@@ -169,6 +169,8 @@ impl World {
         let Some(remote) = managers.first() else {
             return Err(refused("swarm join", 400, "at least 1 RemoteAddr is required to join"));
         };
+        let (asking, manager) = (hostname.to_owned(), remote.clone());
+        self.observer.tell(Event::Asked { hostname: asking, swarm: swarm.to_owned(), manager });
         let address = remote.rsplit_once(':').map_or(remote.as_str(), |(address, _)| address);
         let manager = self.at_address(address).map(str::to_owned);
         let mut swarm = swarm.to_owned();

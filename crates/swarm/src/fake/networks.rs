@@ -4,15 +4,17 @@ use super::{FakeEngine, refused};
 use crate::{Error, Network, NetworkApi, NetworkDriver, NetworkScope};
 
 impl NetworkApi for FakeEngine {
-    async fn list_networks(&self, scope: NetworkScope) -> Result<Vec<Network>, Error> {
+    async fn list_networks(&self, scope: NetworkScope, name: Option<&str>) -> Result<Vec<Network>, Error> {
         let mut world = self.world("network ls")?;
+        let is_listed = |network: &Network| name.is_none_or(|name| network.name.contains(name));
         if scope == NetworkScope::Local {
             let bridge = |name: &String| Network { id: name.clone(), name: name.clone(), attachable: false };
-            return Ok(world.machines[&self.hostname].bridges.iter().map(bridge).collect());
+            return Ok(world.machines[&self.hostname].bridges.iter().map(bridge).filter(is_listed).collect());
         }
         // Docker leaves out what the managers do not tell, without an error.
         let cluster = world.controlled(&self.hostname, "network ls");
-        Ok(cluster.map(|cluster| cluster.networks.values().cloned().collect()).unwrap_or_default())
+        let networks = cluster.map(|cluster| cluster.networks.values().filter(|one| is_listed(one)).cloned().collect());
+        Ok(networks.unwrap_or_default())
     }
 
     async fn network_exists(&self, name: &str) -> Result<bool, Error> {
