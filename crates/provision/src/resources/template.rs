@@ -57,9 +57,9 @@ impl Template {
 
     /// One that is desired, as tests of what it depends on need it.
     #[cfg(test)]
-    pub(super) fn desired(group: &str, settings: &Group) -> Self {
+    pub(super) fn desired(run: &Run, group: &str, settings: &Group) -> Self {
         let (group, desired) = (group.to_owned(), Some(settings.clone()));
-        Self { group, desired, key_pair: true, image: "ami-1".to_owned() }
+        Self { group, desired, key_pair: key_pair::is_desired(run), image: "ami-1".to_owned() }
     }
 
     fn without_settings(group: String) -> Self {

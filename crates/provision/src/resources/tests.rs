@@ -71,7 +71,7 @@ fn steps_depend_only_on_each_other_and_no_component_is_made_twice() {
     for run in [example(), Run::of(Cluster::local(), PLAN)] {
         let mut steps = common(&run);
         let groups = run.cluster.spec.groups.iter();
-        steps.extend(groups.map(|(name, group)| step(template::Template::desired(name, group))));
+        steps.extend(groups.map(|(name, group)| step(template::Template::desired(&run, name, group))));
         let components: Vec<String> = steps.iter().map(|step| step.component()).collect();
         let unique: BTreeSet<&String> = components.iter().collect();
         assert_eq!(unique.len(), components.len(), "{components:?}");
