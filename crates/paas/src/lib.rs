@@ -1,0 +1,3 @@
+//! Apps as rules: who may do what with them. Plain decisions over values; the control service asks, and acts on the answers.
+
+pub mod access;
