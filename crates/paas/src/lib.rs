@@ -1,3 +1,4 @@
 //! Apps as rules: who may do what with them. Plain decisions over values; the control service asks, and acts on the answers.
 
 pub mod access;
+pub mod config;
