@@ -3,12 +3,14 @@
 //! Plain data that serde reads and writes. Whoever only renders or decides depends on this and on no client of anything.
 
 mod access;
+mod app;
 mod clock;
 pub mod keys;
 mod node;
 mod swarm;
 
 pub use access::{AccessList, AppRole, LastOwner, NameError, Principal, User, app_name, person_name};
+pub use app::{Health, Hook, Settings, Timing, UpdateOrder};
 pub use clock::unix_millis;
 pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, Role};
 pub use swarm::{Genesis, ManagerRecord, SealedToken};

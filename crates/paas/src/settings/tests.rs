@@ -1,0 +1,104 @@
+//! Files of apps: what they may say, what is told of those that say something else.
+
+use super::*;
+
+fn problems(text: &str) -> Vec<String> {
+    parse(text).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+const FULL: &str = r#"
+app = "hello"
+image = "hello:1.2"
+command = ["serve", "--port", "9000"]
+port = 9000
+replicas = 3
+memory = "1 GiB"
+cpu = 0.25
+stop_grace = "1m"
+update_order = "stop-first"
+open = true
+read_only = true
+
+[health]
+path = "/healthz"
+interval = 2
+timeout = "1s"
+retries = 5
+start = "90s"
+
+[release]
+command = ["migrate"]
+timeout = "5m"
+
+[env]
+LOG = "debug"
+
+[placement]
+"futuswarm.zone" = "eu-west-1a"
+
+[edge]
+"com.df.servicePath" = "/api"
+"#;
+
+#[test]
+fn an_empty_file_is_an_app_with_defaults() {
+    assert_eq!(parse("").unwrap(), AppFile { app: None, image: None, settings: defaults() });
+}
+
+#[test]
+fn everything_that_a_file_may_say() {
+    let file = parse(FULL).unwrap();
+    assert_eq!((file.app.as_deref(), file.image.as_deref()), (Some("hello"), Some("hello:1.2")));
+    let settings = file.settings;
+    assert_eq!((settings.port, settings.replicas, settings.memory, settings.cpu_millis), (9000, 3, 1 << 30, 250));
+    assert_eq!(settings.stop_grace, 60);
+    let timing = Timing { interval: 2, timeout: 1, retries: 5, start: 90 };
+    assert_eq!(settings.health, Health::Http { path: "/healthz".to_owned(), timing });
+    assert_eq!(settings.release_hook, Some(Hook { command: vec!["migrate".to_owned()], timeout: 300 }));
+    // Whatever differs from the defaults is told, so nothing that the file says is lost on the way.
+    let told: Vec<String> = differences(&defaults(), &settings).into_iter().map(|difference| difference.name).collect();
+    insta::assert_snapshot!(told.join(" "), @"command port replicas memory cpu health release stop_grace update_order open read_only env.LOG placement.futuswarm.zone edge.com.df.servicePath");
+    assert!(differences(&settings, &settings).is_empty());
+}
+
+#[test]
+fn every_problem_is_told_with_its_line() {
+    let text = "app = \"He llo\"\nport = 0\nreplicas = -1\nmemory = \"1 kB\"\ncpu = \"much\"\nstop_grace = \"1d\"\nupdate_order = \"both\"\n\
+        image = \"a b\"\ncommand = [\"\"]\n[env]\n\"A B\" = \"x\"\n[edge]\n\"traefik.enable\" = \"true\"\n[health]\npath = \"no\"\nimage = true\n[release]\ncommand = []\n";
+    insta::assert_snapshot!(problems(text).join("\n"));
+}
+
+#[test]
+fn options_of_docker_are_none_of_an_apps() {
+    for option in [
+        "privileged = true",
+        "volumes = [\"/:/host\"]",
+        "network = \"host\"",
+        "cap_add = [\"ALL\"]",
+        "extra = \"-v /:/h\"",
+    ] {
+        let told = problems(&format!("port = 1\n{option}\n"));
+        assert!(told.len() == 1 && told[0].starts_with("line 2: unknown field"), "{told:?}");
+        assert!(told[0].contains("no mounts, no host network, no capabilities"), "{told:?}");
+    }
+    assert!(problems("port = \n")[0].starts_with("line 1: "));
+    assert!(problems("[health]\n")[0].contains("health has one of"));
+}
+
+#[test]
+fn whatever_a_file_says_is_read_or_refused() {
+    let words = [
+        "app", "=", "\"", "[health]", "\n", "path", "9", "env", "[", "]", "{", "}", "'", ".", "-1", "🦀", "\0", "true",
+        "[[env]]",
+    ];
+    for seed in 0..20_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let text: String = (0..random.usize(0..14)).map(|_| words[random.usize(..words.len())]).collect();
+        if let Err(problems) = parse(&text) {
+            assert!(
+                !problems.is_empty() && problems.iter().all(|problem| problem.line <= text.lines().count().max(1) + 1),
+                "{text:?}"
+            );
+        }
+    }
+}
