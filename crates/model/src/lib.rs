@@ -7,10 +7,12 @@ mod app;
 mod clock;
 pub mod keys;
 mod node;
+mod release;
 mod swarm;
 
 pub use access::{AccessList, AppRole, LastOwner, NameError, Principal, User, app_name, person_name};
 pub use app::{Health, Hook, Settings, Timing, UpdateOrder};
 pub use clock::unix_millis;
 pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, Role};
+pub use release::{Failure, FailureClass, Outcome, Progress, Release};
 pub use swarm::{Genesis, ManagerRecord, SealedToken};

@@ -1,0 +1,160 @@
+//! A release: what an app ran with, who wanted it, and what came of it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Settings;
+
+/// A release under `apps/<app>/releases/<number>`. It names everything that it runs with, so that it can be run again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The app.
+    pub app: String,
+    /// Counts the releases of the app, from 1.
+    pub number: u64,
+    /// The image as it was asked for, for people.
+    pub image: String,
+    /// Digest of its manifest (`sha256:…`), once it is known; what runs is this and no tag.
+    pub digest: Option<String>,
+    /// The settings.
+    pub settings: Settings,
+    /// The version of the config that its tasks get; `None` for none.
+    pub config: Option<String>,
+    /// The version of the secrets that its tasks get; `None` for none.
+    pub secrets: Option<String>,
+    /// The release that this one repeats, when it was made by a rollback.
+    pub of: Option<u64>,
+    /// Who wanted it.
+    pub by: String,
+    /// When it was wanted, in milliseconds since 1970.
+    pub created_at: u64,
+    /// Until when it has to be healthy, in milliseconds since 1970.
+    pub deadline: u64,
+    /// Somebody wants it to end.
+    #[serde(default)]
+    pub cancelled: bool,
+    /// How far it is.
+    pub progress: Progress,
+}
+
+/// How far a release is: what has to be known to carry on with it, and cannot be observed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "kebab-case")]
+pub enum Progress {
+    /// Nothing that runs was changed.
+    Preparing,
+    /// The service is about to be changed, or was.
+    Updating {
+        /// The Swarm's version of the service just before, by which a change that was applied is told from one that was not;
+        /// `None` where there was no service.
+        base: Option<u64>,
+        /// The release that the service was of just before, which is the one to go back to.
+        previous: Option<u64>,
+    },
+    /// It will not become what the app runs with, and what was before is being put back.
+    GoingBack {
+        /// The release to go back to; `None` for no service.
+        to: Option<u64>,
+        /// What will have come of it.
+        outcome: Outcome,
+        /// Why; `None` where nothing went wrong.
+        failure: Option<Failure>,
+        /// Until when it is waited for, in milliseconds since 1970.
+        until: u64,
+    },
+    /// It is over.
+    Ended {
+        /// What came of it.
+        outcome: Outcome,
+        /// Why; `None` where nothing went wrong.
+        failure: Option<Failure>,
+        /// When, in milliseconds since 1970.
+        at: u64,
+    },
+}
+
+/// Why a release failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its kind, which `why` tells apart.
+    pub class: FailureClass,
+    /// What happened, in one line.
+    pub reason: String,
+    /// One thing to do.
+    pub remedy: String,
+    /// The last lines of what failed.
+    pub log: Vec<String>,
+}
+
+/// The kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// The registry has no such image.
+    ImageMissing,
+    /// The image is for another platform.
+    ImagePlatform,
+    /// The image cannot be pulled.
+    Pull,
+    /// The release hook failed.
+    ReleaseHook,
+    /// The program ends.
+    Exits,
+    /// The program is killed because it uses too much memory.
+    OutOfMemory,
+    /// The program runs, and is never healthy.
+    Unhealthy,
+    /// The program listens on another port than the app says.
+    Port,
+    /// No node may or can run a task.
+    NoNode,
+    /// The engine refuses to start a task.
+    Rejected,
+    /// Somebody else changed or removed the service.
+    Interfered,
+    /// It took too long, and nothing else is known.
+    Late,
+}
+
+/// What came of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its tasks run and are healthy, and those of others are gone.
+    Deployed,
+    /// Everything was as it should be before it began.
+    Unchanged,
+    /// Its tasks failed, and those of the release before run again.
+    RolledBack,
+    /// It failed, and nothing that ran before was changed.
+    Failed,
+    /// It was not healthy in time; those of the release before run again.
+    TimedOut,
+    /// Somebody ended it.
+    Cancelled,
+    /// A later release took its place.
+    Superseded,
+}
+
+impl Outcome {
+    /// Whether the release is what the app runs with.
+    #[must_use]
+    pub fn is_good(self) -> bool {
+        matches!(self, Self::Deployed | Self::Unchanged)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Deployed => "deployed",
+            Self::Unchanged => "unchanged",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
+        })
+    }
+}

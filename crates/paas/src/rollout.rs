@@ -1,0 +1,429 @@
+//! A release on its way: what to do next, decided from its record and from what is observed, as often as one likes.
+//!
+//! Whoever holds the app's lease looks, asks [`next`], does the one step, and looks again. Nothing else is remembered, so a manager that
+//! dies between any two steps is followed by another that carries on from there. The one thing that cannot be observed, whether a change
+//! of the service was applied or not, is decided by the Swarm's version of the service, which the record notes before the change.
+
+use std::collections::BTreeMap;
+
+use futuswarm_model::{Failure, Health, Outcome, Progress, Release};
+
+mod failure;
+#[cfg(test)]
+mod tests;
+
+/// What is observed of a release and its app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// Milliseconds since 1970.
+    pub now: u64,
+    /// A release of the app with a higher number exists.
+    pub superseded: bool,
+    /// The image in the registry.
+    pub image: Image,
+    /// Nodes on which tasks of the app may run, and how far the image is there.
+    pub nodes: BTreeMap<String, Pull>,
+    /// The run of the release hook.
+    pub hook: HookRun,
+    /// The app's service.
+    pub service: Option<Service>,
+}
+
+/// An image in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// It was not looked for yet.
+    Unknown,
+    /// There is none of this name.
+    Missing,
+    /// It is for another platform.
+    OtherPlatform {
+        /// The platforms that it is for, as in `linux/arm64`.
+        has: String,
+    },
+    /// It is there.
+    Present {
+        /// Digest of its manifest.
+        digest: String,
+    },
+}
+
+/// How far an image is on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pull {
+    /// Not asked for.
+    Absent,
+    /// On its way.
+    Running,
+    /// There.
+    Done,
+    /// It could not be pulled.
+    Failed {
+        /// What the engine said.
+        reason: String,
+    },
+}
+
+/// How far a release hook is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookRun {
+    /// Not begun.
+    Absent,
+    /// It runs, since so many milliseconds since 1970.
+    Running {
+        /// Since when.
+        since: u64,
+    },
+    /// It has ended.
+    Ended {
+        /// Its exit code.
+        code: i64,
+        /// Its last lines.
+        log: Vec<String>,
+    },
+    /// It could not be started.
+    Rejected {
+        /// What the engine said.
+        reason: String,
+    },
+}
+
+/// A Swarm service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The Swarm's version of it, which grows with every change.
+    pub version: u64,
+    /// The release that its label names; `None` when somebody else made it.
+    pub release: Option<u64>,
+    /// Whether its specification is what the release wants, label aside.
+    pub is_as_wanted: bool,
+    /// What its last update is doing.
+    pub update: Update,
+    /// Its tasks, also those that have ended, as far as the Swarm keeps them.
+    pub tasks: Vec<Task>,
+}
+
+/// What the last update of a service is doing, in Swarm's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// Nothing: it never had one, or it has completed.
+    Idle,
+    /// It replaces tasks.
+    Updating,
+    /// It stopped, and nobody goes on with it.
+    Paused,
+    /// It puts the specification before it back.
+    RollingBack,
+    /// It has put it back.
+    RolledBack,
+}
+
+/// A Swarm task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The release that its own specification names.
+    pub release: Option<u64>,
+    /// What it does.
+    pub state: TaskState,
+    /// Whether the Swarm wants it to run.
+    pub is_wanted: bool,
+    /// The Swarm's or the engine's words on what went wrong; empty for nothing.
+    pub error: String,
+    /// Its last lines.
+    pub log: Vec<String>,
+}
+
+/// What a task does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    /// It has no node yet.
+    Pending,
+    /// Its container is being made.
+    Starting,
+    /// Its container runs.
+    Running {
+        /// Since when, in milliseconds since 1970.
+        since: u64,
+        /// What its health check says; `None` before it said anything.
+        healthy: Option<bool>,
+        /// What the check answered last; empty for nothing.
+        answer: String,
+    },
+    /// It has ended.
+    Ended {
+        /// Exit code of its program.
+        code: Option<i64>,
+        /// The kernel killed it because it used more memory than it may.
+        out_of_memory: bool,
+    },
+    /// The engine could not start it.
+    Rejected,
+}
+
+/// The next step of a release. Doing one twice does no harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing to do until something changes.
+    Wait {
+        /// For what, for whoever watches.
+        why: String,
+    },
+    /// Look for the image in the registry.
+    FindImage,
+    /// Note the digest in the release's record.
+    NoteDigest {
+        /// The digest.
+        digest: String,
+    },
+    /// Pull the image on these nodes.
+    Pull {
+        /// Their names.
+        nodes: Vec<String>,
+    },
+    /// Start the release hook.
+    RunHook,
+    /// Note in the record that the service is about to be changed from what it is now.
+    NoteUpdate {
+        /// The Swarm's version of the service; `None` where there is none.
+        base: Option<u64>,
+        /// The release that it is of.
+        previous: Option<u64>,
+    },
+    /// Make the service, or change it if it still has this version.
+    Apply {
+        /// The version; `None` to make it.
+        base: Option<u64>,
+    },
+    /// Note in the record that what was before is to be put back.
+    NoteBack {
+        /// The release to go back to; `None` for no service.
+        to: Option<u64>,
+        /// What will have come of the release.
+        outcome: Outcome,
+        /// Why; `None` where nothing went wrong.
+        failure: Option<Failure>,
+    },
+    /// Put what was before back: the specification of a release, or no service.
+    RollBack {
+        /// The release to go back to; `None` to remove the service.
+        to: Option<u64>,
+    },
+    /// Note what came of it, and let the app's lease go.
+    End {
+        /// What came of it.
+        outcome: Outcome,
+        /// Why; `None` where nothing went wrong.
+        failure: Option<Failure>,
+    },
+}
+
+fn wait(why: impl Into<String>) -> Step {
+    Step::Wait { why: why.into() }
+}
+
+fn end(outcome: Outcome) -> Step {
+    Step::End { outcome, failure: None }
+}
+
+fn fail(outcome: Outcome, failure: Failure) -> Step {
+    Step::End { outcome, failure: Some(failure) }
+}
+
+/// The next step of a release that has not ended.
+#[must_use]
+pub fn next(release: &Release, seen: &Observation) -> Step {
+    match &release.progress {
+        Progress::Ended { .. } => wait("it is over"),
+        Progress::Preparing => prepare(release, seen),
+        Progress::Updating { base, previous } => update(release, seen, *base, *previous),
+        Progress::GoingBack { to, outcome, failure, until } => {
+            let ended = Step::End { outcome: *outcome, failure: failure.clone() };
+            go_back(release, seen, *to, *until, ended)
+        }
+    }
+}
+
+/// Before anything that runs is changed: what fails here, fails without a trace.
+fn prepare(release: &Release, seen: &Observation) -> Step {
+    if release.cancelled {
+        return end(Outcome::Cancelled);
+    }
+    if seen.superseded {
+        return end(Outcome::Superseded);
+    }
+    if seen.now >= release.deadline {
+        return fail(Outcome::TimedOut, failure::late(release, seen));
+    }
+    let Some(digest) = &release.digest else {
+        return match &seen.image {
+            Image::Unknown => Step::FindImage,
+            Image::Present { digest } => Step::NoteDigest { digest: digest.clone() },
+            Image::Missing => fail(Outcome::Failed, failure::image_missing(&release.image)),
+            Image::OtherPlatform { has } => fail(Outcome::Failed, failure::image_platform(&release.image, has)),
+        };
+    };
+    if seen.service.as_ref().is_some_and(|service| is_unchanged(release, service)) {
+        return end(Outcome::Unchanged);
+    }
+    if let Some(step) = pull(seen) {
+        return step;
+    }
+    if let Some(hook) = &release.settings.release_hook {
+        match &seen.hook {
+            HookRun::Absent => return Step::RunHook,
+            HookRun::Running { since } if seen.now.saturating_sub(*since) >= u64::from(hook.timeout) * 1000 => {
+                return fail(Outcome::Failed, failure::hook_late(hook.timeout));
+            }
+            HookRun::Running { .. } => return wait("the release hook runs"),
+            HookRun::Ended { code: 0, .. } => {}
+            HookRun::Ended { code, log } => return fail(Outcome::Failed, failure::hook_failed(*code, log)),
+            HookRun::Rejected { reason } => return fail(Outcome::Failed, failure::rejected(reason, digest)),
+        }
+    }
+    let service = seen.service.as_ref();
+    Step::NoteUpdate {
+        base: service.map(|service| service.version),
+        previous: service.and_then(|service| service.release),
+    }
+}
+
+/// Whether the service is already what the release wants, with all its tasks healthy.
+fn is_unchanged(release: &Release, service: &Service) -> bool {
+    service.is_as_wanted && service.update == Update::Idle && is_settled(release, service, service.release, u64::MAX)
+}
+
+/// The image is where a task may start before any task does: a slow pull is not a task that does not start.
+fn pull(seen: &Observation) -> Option<Step> {
+    let absent: Vec<String> =
+        seen.nodes.iter().filter(|(_, pull)| **pull == Pull::Absent).map(|(node, _)| node.clone()).collect();
+    if !absent.is_empty() {
+        return Some(Step::Pull { nodes: absent });
+    }
+    if seen.nodes.is_empty() {
+        return Some(fail(Outcome::Failed, failure::no_node()));
+    }
+    let done = seen.nodes.values().filter(|pull| **pull == Pull::Done).count();
+    // A node that cannot pull is no reason to stop while others can: the Swarm places tasks elsewhere.
+    let failed = seen.nodes.iter().find_map(|(node, pull)| match pull {
+        Pull::Failed { reason } => Some((node, reason)),
+        _ => None,
+    });
+    match (seen.nodes.values().any(|pull| *pull == Pull::Running), failed) {
+        (true, _) => Some(wait(format!("the image is on {done} of {} nodes", seen.nodes.len()))),
+        (false, Some((node, reason))) if done == 0 => Some(fail(Outcome::Failed, failure::pull(node, reason))),
+        (false, _) => None,
+    }
+}
+
+/// After the service may have been changed: it ends healthy, or as it was before.
+fn update(release: &Release, seen: &Observation, base: Option<u64>, previous: Option<u64>) -> Step {
+    // The later release finds the service as it is and changes it again: going back first would only cost time.
+    if seen.superseded {
+        return end(Outcome::Superseded);
+    }
+    let ended_early = match (release.cancelled, seen.now >= release.deadline) {
+        (true, _) => Some((Outcome::Cancelled, None)),
+        (_, true) => Some((Outcome::TimedOut, Some(failure::late(release, seen)))),
+        _ => None,
+    };
+    let Some(service) = &seen.service else {
+        return match (base, ended_early) {
+            (_, Some((outcome, failure))) => Step::End { outcome, failure },
+            (None, None) => Step::Apply { base: None },
+            (Some(_), None) => fail(Outcome::Failed, failure::removed()),
+        };
+    };
+    let is_ours = service.release == Some(release.number);
+    let was_applied = base.map_or(is_ours, |base| service.version != base);
+    match (was_applied, is_ours) {
+        (false, _) => match (ended_early, base) {
+            (Some((outcome, failure)), _) => Step::End { outcome, failure },
+            (None, Some(base)) => Step::Apply { base: Some(base) },
+            (None, None) => fail(Outcome::Failed, failure::taken()),
+        },
+        // The Swarm has gone back by itself, as its failure action says.
+        (true, false) if service.release == previous => Step::NoteBack {
+            to: previous,
+            outcome: Outcome::RolledBack,
+            failure: Some(failure::of_tasks(release, service).unwrap_or_else(|| failure::late(release, seen))),
+        },
+        (true, false) => fail(Outcome::Failed, failure::taken()),
+        (true, true) => applied(release, seen, service, previous, ended_early),
+    }
+}
+
+/// The service is what the release wants: its tasks become healthy, or they do not.
+fn applied(
+    release: &Release,
+    seen: &Observation,
+    service: &Service,
+    previous: Option<u64>,
+    ended_early: Option<(Outcome, Option<Failure>)>,
+) -> Step {
+    let fallen_back = if previous.is_some() { Outcome::RolledBack } else { Outcome::Failed };
+    if let Some((outcome, failure)) = ended_early {
+        return Step::NoteBack { to: previous, outcome, failure };
+    }
+    if let Some(failure) = stuck(release, service) {
+        return Step::NoteBack { to: previous, outcome: fallen_back, failure: Some(failure) };
+    }
+    if service.update == Update::Paused {
+        let failure = failure::of_tasks(release, service).unwrap_or_else(|| failure::late(release, seen));
+        return Step::NoteBack { to: previous, outcome: fallen_back, failure: Some(failure) };
+    }
+    if !is_settled(release, service, Some(release.number), seen.now) {
+        let healthy = service.tasks.iter().filter(|task| is_healthy(release, task, release.number, seen.now)).count();
+        return wait(format!("{healthy} of {} tasks are healthy", release.settings.replicas));
+    }
+    end(Outcome::Deployed)
+}
+
+/// What was before is put back, by the Swarm or by us, and is waited for as long as it is given.
+fn go_back(release: &Release, seen: &Observation, to: Option<u64>, until: u64, ended: Step) -> Step {
+    let Some(service) = &seen.service else { return ended };
+    let is_ours = service.release == Some(release.number);
+    match is_ours {
+        true => Step::RollBack { to },
+        false if service.release == to && matches!(service.update, Update::RollingBack | Update::Updating) => {
+            match seen.now < until {
+                true => wait("the release before is put back"),
+                false => ended,
+            }
+        }
+        false => ended,
+    }
+}
+
+/// What stands in the way of a release for good: its tasks end again and again, or cannot start.
+fn stuck(release: &Release, service: &Service) -> Option<Failure> {
+    const ATTEMPTS: usize = 3;
+    let is_bad = |task: &&Task| {
+        task.release == Some(release.number)
+            && match &task.state {
+                TaskState::Ended { .. } => !task.is_wanted || !task.error.is_empty(),
+                TaskState::Rejected => true,
+                _ => false,
+            }
+    };
+    let bad = service.tasks.iter().filter(is_bad).count();
+    (bad >= ATTEMPTS).then(|| failure::of_tasks(release, service)).flatten()
+}
+
+/// Whether all tasks that there should be are healthy and of this release, and none of another runs.
+fn is_settled(release: &Release, service: &Service, of: Option<u64>, now: u64) -> bool {
+    let Some(of) = of else { return false };
+    let running = |task: &&Task| !matches!(task.state, TaskState::Ended { .. } | TaskState::Rejected);
+    let others = service.tasks.iter().filter(running).any(|task| task.release != Some(of));
+    let healthy = service.tasks.iter().filter(|task| is_healthy(release, task, of, now)).count();
+    let replicas = usize::try_from(release.settings.replicas).unwrap_or(usize::MAX);
+    service.update != Update::Updating && !others && healthy == replicas
+}
+
+fn is_healthy(release: &Release, task: &Task, of: u64, now: u64) -> bool {
+    let TaskState::Running { since, healthy, .. } = &task.state else { return false };
+    let by_itself = match release.settings.health {
+        Health::Runs { seconds } => now.saturating_sub(*since) >= u64::from(seconds) * 1000,
+        Health::Http { .. } | Health::Image => *healthy == Some(true),
+    };
+    task.release == Some(of) && task.is_wanted && by_itself && *healthy != Some(false)
+}

@@ -1,0 +1,124 @@
+//! Why a release failed: a class, what was observed, and one thing to do about it.
+
+use futuswarm_model::{Failure, FailureClass as Class, Release};
+
+use super::{HookRun, Observation, Service, Task, TaskState};
+
+fn new(class: Class, reason: impl Into<String>, remedy: impl Into<String>) -> Failure {
+    Failure { class, reason: reason.into(), remedy: remedy.into(), log: Vec::new() }
+}
+
+fn with_log(failure: Failure, log: &[String]) -> Failure {
+    Failure { log: log.to_vec(), ..failure }
+}
+
+pub(super) fn image_missing(image: &str) -> Failure {
+    new(Class::ImageMissing, format!("there is no image {image}"), "push it with `futuswarm image:push`")
+}
+
+pub(super) fn image_platform(image: &str, has: &str) -> Failure {
+    let remedy = "build it for linux/amd64, for example with `docker build --platform linux/amd64`";
+    new(Class::ImagePlatform, format!("the image {image} is for {has}, and the nodes are linux/amd64"), remedy)
+}
+
+pub(super) fn pull(node: &str, reason: &str) -> Failure {
+    let remedy = "push the image again; if that does not help, the node's disk may be full: `futuswarm swarm:nodes`";
+    new(Class::Pull, format!("the node {node} cannot pull the image: {reason}"), remedy)
+}
+
+pub(super) fn hook_failed(code: i64, log: &[String]) -> Failure {
+    let remedy = "mend what the release hook runs; nothing that ran before was changed";
+    with_log(new(Class::ReleaseHook, format!("the release hook ended with the code {code}"), remedy), log)
+}
+
+pub(super) fn hook_late(seconds: u32) -> Failure {
+    let remedy = "give it more time with `timeout` under `[release]`; nothing that ran before was changed";
+    new(Class::ReleaseHook, format!("the release hook did not end within {seconds} s"), remedy)
+}
+
+pub(super) fn rejected(reason: &str, what: &str) -> Failure {
+    let remedy = "the command may be missing in the image: see `command` in app.toml";
+    new(Class::Rejected, format!("the engine refuses to start {what}: {reason}"), remedy)
+}
+
+pub(super) fn no_node() -> Failure {
+    let remedy = "loosen `placement` in app.toml, or label a node with `futuswarm swarm:node:label:add`";
+    new(Class::NoNode, "no node has the labels that the app asks for", remedy)
+}
+
+pub(super) fn removed() -> Failure {
+    new(Class::Interfered, "the app's service was removed meanwhile", "deploy again")
+}
+
+pub(super) fn taken() -> Failure {
+    new(Class::Interfered, "the app's service was changed by somebody else meanwhile", "deploy again")
+}
+
+/// What the tasks of a release say of its failure; `None` when they say nothing.
+pub(super) fn of_tasks(release: &Release, service: &Service) -> Option<Failure> {
+    let ours: Vec<&Task> = service.tasks.iter().filter(|task| task.release == Some(release.number)).collect();
+    ours.iter().find_map(|task| of_end(release, task)).or_else(|| ours.iter().find_map(|task| of_life(release, task)))
+}
+
+/// Of a task that has ended or could not begin.
+fn of_end(release: &Release, task: &Task) -> Option<Failure> {
+    match &task.state {
+        TaskState::Ended { out_of_memory: true, .. } => {
+            let reason = format!("the program used more than the {} MiB that it may", release.settings.memory >> 20);
+            let remedy = "give it more with `memory` in app.toml, or let it use less";
+            Some(with_log(new(Class::OutOfMemory, reason, remedy), &task.log))
+        }
+        TaskState::Ended { code: Some(code), .. } if *code != 0 || !task.error.is_empty() => {
+            let reason = format!("the program ended with the code {code}");
+            Some(with_log(new(Class::Exits, reason, "see its last lines"), &task.log))
+        }
+        TaskState::Ended { code: Some(0), .. } if task.is_wanted => {
+            let reason = "the program ended with the code 0, and an app has to go on";
+            Some(with_log(
+                new(Class::Exits, reason, "see its last lines; what runs once is for `futuswarm run`"),
+                &task.log,
+            ))
+        }
+        TaskState::Rejected => Some(with_log(rejected(&task.error, "a task"), &task.log)),
+        _ => None,
+    }
+}
+
+/// Of a task that is there and not healthy.
+fn of_life(release: &Release, task: &Task) -> Option<Failure> {
+    match &task.state {
+        TaskState::Pending if !task.error.is_empty() => {
+            let remedy = "let it ask for less with `memory`, `cpu` or `placement` in app.toml, or add nodes";
+            Some(new(Class::NoNode, format!("no node can run a task: {}", task.error), remedy))
+        }
+        TaskState::Running { healthy: Some(false) | None, answer, .. } if answer.contains("refused") => {
+            let reason = format!("nothing listens on the port {}: {answer}", release.settings.port);
+            let remedy =
+                "let the program listen on all addresses at the port that app.toml says, or say another `port`";
+            Some(with_log(new(Class::Port, reason, remedy), &task.log))
+        }
+        TaskState::Running { healthy: Some(false), answer, .. } => {
+            let reason = format!("the program runs, and its health check says: {answer}");
+            Some(with_log(new(Class::Unhealthy, reason, "see its last lines"), &task.log))
+        }
+        _ => None,
+    }
+}
+
+/// It took too long: with the reason, if anything tells it.
+pub(super) fn late(release: &Release, seen: &Observation) -> Failure {
+    let told = seen.service.as_ref().and_then(|service| of_tasks(release, service));
+    let seconds = release.deadline.saturating_sub(release.created_at) / 1000;
+    let (class, why, remedy, log) = match told {
+        Some(failure) => (failure.class, failure.reason, failure.remedy, failure.log),
+        None => {
+            let why = match (&seen.hook, seen.nodes.values().any(|pull| *pull == super::Pull::Running)) {
+                (_, true) => "the image was still being pulled",
+                (HookRun::Running { .. }, _) => "the release hook still ran",
+                _ => "nothing says what it waited for",
+            };
+            (Class::Late, why.to_owned(), "give it more time with `--wait`".to_owned(), Vec::new())
+        }
+    };
+    Failure { class, reason: format!("it was not done after {seconds} s: {why}"), remedy, log }
+}

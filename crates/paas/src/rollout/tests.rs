@@ -1,0 +1,287 @@
+//! Releases over a Swarm that is played: every way to fail, a controller that is killed at every step, and random histories.
+
+use std::collections::BTreeMap;
+
+use futuswarm_model::{Health, Hook, Outcome, Progress, Release, Timing};
+
+use super::*;
+use crate::settings::defaults;
+
+mod world;
+
+use world::{Behaviour, World};
+
+const START: u64 = 1_000_000;
+
+fn release(number: u64, behaviour: Behaviour) -> Release {
+    let mut settings = defaults();
+    settings.replicas = 3;
+    settings.health =
+        Health::Http { path: "/".to_owned(), timing: Timing { interval: 5, timeout: 3, retries: 3, start: 30 } };
+    settings.release_hook = Some(Hook { command: vec!["migrate".to_owned()], timeout: 20 });
+    if behaviour == Behaviour::GoodWithoutCheck {
+        settings.health = Health::Runs { seconds: 5 };
+    }
+    Release {
+        app: "hello".to_owned(),
+        number,
+        image: "hello:1".to_owned(),
+        digest: None,
+        settings,
+        config: None,
+        secrets: None,
+        of: None,
+        by: "jane".to_owned(),
+        created_at: START,
+        deadline: START + 300_000,
+        cancelled: false,
+        progress: Progress::Preparing,
+    }
+}
+
+/// How a controller ends before its release does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    /// Before it does the step.
+    Before,
+    /// After it has done the step, and before it has seen what came of it.
+    After,
+}
+
+/// Carries a release on until it has ended; a controller dies at step number `at`. Returns the steps that were done.
+fn carry_on(world: &mut World, release: &mut Release, death: Option<(usize, Death)>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for _ in 0..5_000 {
+        if matches!(release.progress, Progress::Ended { .. }) {
+            return steps;
+        }
+        let step = next(release, &world.observe(release));
+        if matches!(step, Step::Wait { .. }) {
+            world.tick();
+            continue;
+        }
+        let dies = death.filter(|(at, _)| *at == steps.len()).map(|(_, death)| death);
+        steps.push(step.clone());
+        if dies != Some(Death::Before) {
+            world.act(release, &step);
+        }
+        if dies.is_some() {
+            // Somebody else takes the lease once it has run out.
+            (0..10).for_each(|_| world.tick());
+        }
+    }
+    panic!("it never ends: {steps:?} {:?} {world:?}", release.progress);
+}
+
+fn outcome(release: &Release) -> (Outcome, String) {
+    match &release.progress {
+        Progress::Ended { outcome, failure, .. } => {
+            let words = |failure: &Failure| format!("{:?}: {}", failure.class, failure.reason);
+            (*outcome, failure.as_ref().map(words).unwrap_or_default())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A world in which release 1 runs; or an empty one.
+fn world(first: bool, behaviour: Behaviour) -> World {
+    let mut world = World::new(Behaviour::Good);
+    if !first {
+        let mut one = release(1, Behaviour::Good);
+        carry_on(&mut world, &mut one, None);
+        assert_eq!(outcome(&one), (Outcome::Deployed, String::new()));
+    }
+    world.behaviour = behaviour;
+    world
+}
+
+const CASES: [(Behaviour, Outcome, Outcome, &str); 13] = [
+    (Behaviour::Good, Outcome::Deployed, Outcome::Deployed, ""),
+    (Behaviour::GoodWithoutCheck, Outcome::Deployed, Outcome::Deployed, ""),
+    (Behaviour::Exits, Outcome::RolledBack, Outcome::Failed, "Exits: the program ended with the code 3"),
+    (
+        Behaviour::OutOfMemory,
+        Outcome::RolledBack,
+        Outcome::Failed,
+        "OutOfMemory: the program used more than the 512 MiB that it may",
+    ),
+    (
+        Behaviour::Rejected,
+        Outcome::RolledBack,
+        Outcome::Failed,
+        "Rejected: the engine refuses to start a task: no such file",
+    ),
+    (
+        Behaviour::NeverHealthy,
+        Outcome::TimedOut,
+        Outcome::TimedOut,
+        "Unhealthy: it was not done after 300 s: the program runs, and its health check says: 500",
+    ),
+    (
+        Behaviour::OtherPort,
+        Outcome::TimedOut,
+        Outcome::TimedOut,
+        "Port: it was not done after 300 s: nothing listens on the port 8000: connection refused",
+    ),
+    (
+        Behaviour::NoNodeFits,
+        Outcome::TimedOut,
+        Outcome::TimedOut,
+        "NoNode: it was not done after 300 s: no node can run a task: insufficient memory",
+    ),
+    (Behaviour::HookFails, Outcome::Failed, Outcome::Failed, "ReleaseHook: the release hook ended with the code 1"),
+    (Behaviour::HookHangs, Outcome::Failed, Outcome::Failed, "ReleaseHook: the release hook did not end within 20 s"),
+    (Behaviour::ImageMissing, Outcome::Failed, Outcome::Failed, "ImageMissing: there is no image hello:1"),
+    (
+        Behaviour::OtherPlatform,
+        Outcome::Failed,
+        Outcome::Failed,
+        "ImagePlatform: the image hello:1 is for linux/arm64, and the nodes are linux/amd64",
+    ),
+    (
+        Behaviour::PullFails,
+        Outcome::Failed,
+        Outcome::Failed,
+        "Pull: the node a cannot pull the image: no space left on device",
+    ),
+];
+
+/// What must hold when a release has ended, whatever it was.
+fn assert_ended(world: &World, release: &Release, first: bool, behaviour: Behaviour) {
+    let (outcome, reason) = outcome(release);
+    let runs = world.running();
+    let story = format!("{behaviour:?}, first: {first}: {outcome} {reason}, runs {runs:?}");
+    match outcome.is_good() {
+        true => assert!(runs == [release.number; 3], "{story}"),
+        false if first => assert!(runs.is_empty() && world.service.is_none(), "no orphan: {story}"),
+        false => assert!(runs == [1; 3], "{story}"),
+    }
+    assert_eq!(world.records, if first { 1 } else { 2 }, "each release ends once: {story}");
+}
+
+#[test]
+fn every_way_to_fail_has_its_outcome_and_its_reason() {
+    for (behaviour, later, first, expected) in CASES {
+        for is_first in [false, true] {
+            let mut world = world(is_first, behaviour);
+            let mut release = release(2, behaviour);
+            release.created_at = world.now;
+            release.deadline = world.now + 300_000;
+            carry_on(&mut world, &mut release, None);
+            let wanted = if is_first { first } else { later };
+            assert_eq!(outcome(&release), (wanted, expected.to_owned()), "{behaviour:?}, first: {is_first}");
+            assert_ended(&world, &release, is_first, behaviour);
+        }
+    }
+}
+
+#[test]
+fn a_controller_that_dies_at_any_step_changes_nothing_of_what_comes_of_it() {
+    for (behaviour, later, first, _) in CASES {
+        for is_first in [false, true] {
+            let mut at = 0;
+            loop {
+                let mut deaths = 0;
+                for death in [Death::Before, Death::After] {
+                    let mut world = world(is_first, behaviour);
+                    let mut release = release(2, behaviour);
+                    release.created_at = world.now;
+                    release.deadline = world.now + 300_000;
+                    let steps = carry_on(&mut world, &mut release, Some((at, death)));
+                    deaths += usize::from(steps.len() > at);
+                    let wanted = if is_first { first } else { later };
+                    assert_eq!(
+                        outcome(&release).0,
+                        wanted,
+                        "{behaviour:?}, first: {is_first}, {death:?} step {at}: {steps:?}"
+                    );
+                    assert_ended(&world, &release, is_first, behaviour);
+                }
+                if deaths == 0 {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(at >= 2, "{behaviour:?}: only {at} steps");
+        }
+    }
+}
+
+#[test]
+fn what_is_already_so_is_unchanged_and_a_cancelled_or_superseded_release_ends() {
+    let mut world = world(false, Behaviour::Good);
+    world.specs.insert(2, world.specs[&1]);
+    let mut same = release(2, Behaviour::Good);
+    same.deadline = world.now + 300_000;
+    let steps = carry_on(&mut world, &mut same, None);
+    assert_eq!(outcome(&same).0, Outcome::Unchanged, "{steps:?}");
+    assert_eq!(world.running(), [1; 3]);
+    assert!(!steps.contains(&Step::RunHook), "a hook of nothing: {steps:?}");
+    for after in 0..12 {
+        for cancelled in [true, false] {
+            let mut world = super::tests::world(false, Behaviour::Good);
+            let mut release = release(2, Behaviour::Good);
+            release.deadline = world.now + 300_000;
+            let mut steps = 0;
+            while !matches!(release.progress, Progress::Ended { .. }) {
+                if steps == after {
+                    release.cancelled = cancelled;
+                    world.superseded = !cancelled;
+                }
+                steps += 1;
+                match next(&release, &world.observe(&release)) {
+                    Step::Wait { .. } => world.tick(),
+                    step => world.act(&mut release, &step),
+                }
+            }
+            match (outcome(&release).0, cancelled) {
+                (Outcome::Cancelled, true) => assert_eq!(world.running(), [1; 3], "after {after}"),
+                (Outcome::Superseded, false) => {}
+                (other, _) => assert!(after > 5 && other == Outcome::Deployed, "after {after}: {other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn random_histories_of_releases_end_with_what_they_say() {
+    let behaviours: Vec<Behaviour> = CASES.iter().map(|(behaviour, ..)| *behaviour).collect();
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut world = World::new(Behaviour::Good);
+        let (mut good, mut story) = (None, Vec::new());
+        for number in 1..=random.u64(2..8) {
+            world.behaviour = behaviours[random.usize(..behaviours.len())];
+            let mut release = release(number, world.behaviour);
+            release.created_at = world.now;
+            release.deadline = world.now + 300_000;
+            let death =
+                random.bool().then(|| (random.usize(..8), *random.choice(&[Death::Before, Death::After]).unwrap()));
+            let steps = carry_on(&mut world, &mut release, death);
+            let (outcome, reason) = outcome(&release);
+            story.push(format!("{number} {:?} {death:?}: {outcome} {reason} {steps:?}", world.behaviour));
+            if outcome.is_good() {
+                good = Some(number);
+            }
+            let wanted: Vec<u64> = good.map(|number| vec![number; 3]).unwrap_or_default();
+            assert_eq!(world.running(), wanted, "seed {seed}:\n{}", story.join("\n"));
+        }
+        assert_eq!(world.records, story.len(), "seed {seed}");
+    }
+}
+
+#[test]
+fn tasks_of_the_release_before_are_not_those_of_this_one() {
+    let mut world = world(false, Behaviour::NeverHealthy);
+    let mut release = release(2, Behaviour::NeverHealthy);
+    release.deadline = world.now + 300_000;
+    let before: BTreeMap<u64, usize> = [(1, 3)].into();
+    for _ in 0..40 {
+        match next(&release, &world.observe(&release)) {
+            Step::Wait { .. } => world.tick(),
+            Step::End { outcome, .. } => panic!("{outcome} while the tasks of release 1 are healthy: {before:?}"),
+            step => world.act(&mut release, &step),
+        }
+    }
+    assert!(matches!(release.progress, Progress::Updating { .. }));
+}

@@ -1,0 +1,308 @@
+//! A Swarm as far as a rollout meets it: tasks that start and end, updates that go on by themselves, and go back when tasks fail.
+
+use std::collections::BTreeMap;
+
+use futuswarm_model::{Progress, Release};
+
+use crate::rollout::{HookRun, Image, Observation, Pull, Service, Step, Task, TaskState, Update};
+
+/// What a new release's image, hook and program do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    Good,
+    GoodWithoutCheck,
+    Exits,
+    OutOfMemory,
+    Rejected,
+    NeverHealthy,
+    OtherPort,
+    NoNodeFits,
+    HookFails,
+    HookHangs,
+    ImageMissing,
+    OtherPlatform,
+    PullFails,
+}
+
+#[derive(Debug, Clone)]
+pub struct SimTask {
+    release: u64,
+    state: TaskState,
+    is_wanted: bool,
+    error: String,
+    age: u32,
+    behaviour: Behaviour,
+}
+
+#[derive(Debug, Clone)]
+pub struct SimService {
+    version: u64,
+    release: u64,
+    spec: u64,
+    behaviour: Behaviour,
+    previous: Option<(u64, u64, Behaviour)>,
+    update: Update,
+    tasks: Vec<SimTask>,
+}
+
+#[derive(Debug)]
+pub struct World {
+    pub now: u64,
+    pub behaviour: Behaviour,
+    pub superseded: bool,
+    /// Specifications of releases; by default each has its own.
+    pub specs: BTreeMap<u64, u64>,
+    pub service: Option<SimService>,
+    /// How many releases were noted as ended.
+    pub records: usize,
+    image_seen: bool,
+    pulls: BTreeMap<String, u32>,
+    hook: Option<(u64, u64)>,
+    versions: u64,
+}
+
+impl World {
+    pub fn new(behaviour: Behaviour) -> Self {
+        Self {
+            now: super::START,
+            behaviour,
+            superseded: false,
+            specs: BTreeMap::new(),
+            service: None,
+            records: 0,
+            image_seen: false,
+            pulls: BTreeMap::new(),
+            hook: None,
+            versions: 0,
+        }
+    }
+
+    /// The releases whose tasks run, one entry each.
+    pub fn running(&self) -> Vec<u64> {
+        let tasks = self.service.iter().flat_map(|service| &service.tasks);
+        tasks.filter(|task| matches!(task.state, TaskState::Running { .. })).map(|task| task.release).collect()
+    }
+
+    fn spec(&mut self, release: u64) -> u64 {
+        *self.specs.entry(release).or_insert(release)
+    }
+
+    pub fn observe(&mut self, release: &Release) -> Observation {
+        let spec = self.spec(release.number);
+        let image = match (self.image_seen, self.behaviour) {
+            (false, _) => Image::Unknown,
+            (_, Behaviour::ImageMissing) => Image::Missing,
+            (_, Behaviour::OtherPlatform) => Image::OtherPlatform { has: "linux/arm64".to_owned() },
+            _ => Image::Present { digest: "sha256:1".to_owned() },
+        };
+        let full = "no space left on device";
+        let pull = |node: &str| match self.pulls.get(node) {
+            None => Pull::Absent,
+            Some(_) if self.behaviour == Behaviour::PullFails => Pull::Failed { reason: full.to_owned() },
+            Some(age) if *age > 3 => Pull::Done,
+            Some(_) => Pull::Running,
+        };
+        let hook = match (self.hook.filter(|(of, _)| *of == release.number), self.behaviour) {
+            (None, _) => HookRun::Absent,
+            (Some((_, since)), Behaviour::HookHangs) => HookRun::Running { since },
+            (Some((_, since)), _) if self.now < since + 4_000 => HookRun::Running { since },
+            (Some(_), behaviour) => {
+                HookRun::Ended { code: i64::from(behaviour == Behaviour::HookFails), log: Vec::new() }
+            }
+        };
+        let service = self.service.as_ref().map(|service| Service {
+            version: service.version,
+            release: Some(service.release),
+            is_as_wanted: service.spec == spec,
+            update: service.update.clone(),
+            tasks: service.tasks.iter().map(SimTask::observe).collect(),
+        });
+        let nodes = ["a", "b"].map(|node| (node.to_owned(), pull(node))).into();
+        Observation { now: self.now, superseded: self.superseded, image, nodes, hook, service }
+    }
+
+    pub fn act(&mut self, release: &mut Release, step: &Step) {
+        match step {
+            Step::Wait { .. } => {}
+            Step::FindImage => self.image_seen = true,
+            Step::NoteDigest { digest } => release.digest = Some(digest.clone()),
+            Step::Pull { nodes } => self.pulls.extend(nodes.iter().map(|node| (node.clone(), 0))),
+            Step::RunHook => {
+                // A second start of the same run finds the first.
+                if self.hook.is_none_or(|(of, _)| of != release.number) {
+                    self.hook = Some((release.number, self.now));
+                }
+            }
+            Step::NoteUpdate { base, previous } => {
+                release.progress = Progress::Updating { base: *base, previous: *previous };
+            }
+            Step::Apply { base } => self.apply(release.number, *base),
+            Step::NoteBack { to, outcome, failure } => {
+                let (to, outcome, failure) = (*to, *outcome, failure.clone());
+                release.progress = Progress::GoingBack { to, outcome, failure, until: self.now + 120_000 };
+            }
+            Step::RollBack { to } => self.roll_back(*to),
+            Step::End { outcome, failure } => {
+                release.progress = Progress::Ended { outcome: *outcome, failure: failure.clone(), at: self.now };
+                self.records += 1;
+                // What belongs to one release only.
+                (self.image_seen, self.hook) = (false, None);
+                self.pulls.clear();
+            }
+        }
+    }
+
+    fn version(&mut self) -> u64 {
+        self.versions += 1;
+        self.versions
+    }
+
+    fn apply(&mut self, release: u64, base: Option<u64>) {
+        let (version, spec, behaviour) = (self.version(), self.spec(release), self.behaviour);
+        match (&mut self.service, base) {
+            (None, None) => {
+                self.service = Some(SimService {
+                    version,
+                    release,
+                    spec,
+                    behaviour,
+                    previous: None,
+                    update: Update::Idle,
+                    tasks: (0..3).map(|_| SimTask::new(release, behaviour)).collect(),
+                });
+            }
+            (Some(service), Some(base)) if service.version == base => {
+                service.previous = Some((service.release, service.spec, service.behaviour));
+                service.become_release(version, (release, spec, behaviour), Update::Updating);
+            }
+            // "update out of sequence", or a name that is taken.
+            _ => {}
+        }
+    }
+
+    fn roll_back(&mut self, to: Option<u64>) {
+        let version = self.version();
+        match (&mut self.service, to) {
+            (service @ Some(_), None) => *service = None,
+            (Some(service), Some(to)) => {
+                if let Some(previous) = service.previous.take().filter(|(release, ..)| *release == to) {
+                    service.become_release(version, previous, Update::RollingBack);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// A second passes.
+    pub fn tick(&mut self) {
+        self.now += 1_000;
+        self.pulls.values_mut().for_each(|age| *age += 1);
+        let (now, version) = (self.now, self.version());
+        if let Some(service) = &mut self.service {
+            service.tick(now, version);
+        }
+    }
+}
+
+impl SimTask {
+    fn new(release: u64, behaviour: Behaviour) -> Self {
+        Self { release, state: TaskState::Pending, is_wanted: true, error: String::new(), age: 0, behaviour }
+    }
+
+    fn observe(&self) -> Task {
+        Task {
+            release: Some(self.release),
+            state: self.state.clone(),
+            is_wanted: self.is_wanted,
+            error: self.error.clone(),
+            log: Vec::new(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, TaskState::Ended { .. } | TaskState::Rejected)
+    }
+
+    fn is_good(&self) -> bool {
+        match &self.state {
+            TaskState::Running { healthy, .. } => {
+                *healthy == Some(true) || (self.behaviour == Behaviour::GoodWithoutCheck && self.age > 8)
+            }
+            _ => false,
+        }
+    }
+
+    fn tick(&mut self, now: u64) {
+        self.age += 1;
+        match (&mut self.state, self.behaviour) {
+            (TaskState::Pending, Behaviour::NoNodeFits) => self.error = "insufficient memory".to_owned(),
+            (TaskState::Pending, _) => self.state = TaskState::Starting,
+            (TaskState::Starting, Behaviour::Rejected) => {
+                self.error = "no such file".to_owned();
+                self.state = TaskState::Rejected;
+            }
+            (TaskState::Starting, _) => {
+                self.state = TaskState::Running { since: now, healthy: None, answer: String::new() };
+            }
+            (TaskState::Running { .. }, Behaviour::Exits | Behaviour::OutOfMemory) => {
+                let out_of_memory = self.behaviour == Behaviour::OutOfMemory;
+                self.error = "task: non-zero exit".to_owned();
+                self.state = TaskState::Ended { code: Some(if out_of_memory { 137 } else { 3 }), out_of_memory };
+            }
+            (TaskState::Running { healthy, answer, .. }, behaviour) => match behaviour {
+                Behaviour::NeverHealthy => (*healthy, *answer) = (Some(false), "500".to_owned()),
+                Behaviour::OtherPort => *answer = "connection refused".to_owned(),
+                Behaviour::GoodWithoutCheck => {}
+                _ => *healthy = Some(true),
+            },
+            _ => {}
+        }
+    }
+}
+
+impl SimService {
+    fn become_release(&mut self, version: u64, (release, spec, behaviour): (u64, u64, Behaviour), update: Update) {
+        (self.version, self.release, self.spec, self.behaviour) = (version, release, spec, behaviour);
+        self.update = update;
+    }
+
+    fn tick(&mut self, now: u64, version: u64) {
+        self.tasks.iter_mut().for_each(|task| task.tick(now));
+        let has_failed = |task: &SimTask| task.release == self.release && task.is_over() && !task.error.is_empty();
+        match (&self.update, self.tasks.iter().any(has_failed)) {
+            (Update::Updating, true) => {
+                if let Some(previous) = self.previous.take() {
+                    self.become_release(version, previous, Update::RollingBack);
+                }
+            }
+            (Update::Updating | Update::RollingBack, _) => self.replace_one(version),
+            // The Swarm starts what has ended again.
+            (_, _) => {
+                let alive = self.tasks.iter().filter(|task| !task.is_over()).count();
+                self.tasks.extend((alive..3).map(|_| SimTask::new(self.release, self.behaviour)));
+            }
+        }
+    }
+
+    /// Start first: a new task, and once it is good an old one less.
+    fn replace_one(&mut self, version: u64) {
+        let release = self.release;
+        let count = |tasks: &[SimTask], is: &dyn Fn(&SimTask) -> bool| tasks.iter().filter(|task| is(task)).count();
+        let new = count(&self.tasks, &|task| !task.is_over() && task.release == release);
+        let good = count(&self.tasks, &|task| task.release == release && task.is_good());
+        if new == good && new < 3 {
+            self.tasks.push(SimTask::new(release, self.behaviour));
+        }
+        let old = count(&self.tasks, &|task| !task.is_over() && task.release != release);
+        if good + old > 3 || (good == 3 && old > 0) {
+            let mut alive = self.tasks.iter_mut().filter(|task| !task.is_over() && task.release != release);
+            if let Some(task) = alive.next() {
+                (task.is_wanted, task.state) = (false, TaskState::Ended { code: Some(0), out_of_memory: false });
+            }
+        }
+        if good == 3 && old == 0 {
+            self.version = version;
+            self.update = if self.update == Update::RollingBack { Update::RolledBack } else { Update::Idle };
+        }
+    }
+}
