@@ -285,3 +285,34 @@ fn tasks_of_the_release_before_are_not_those_of_this_one() {
     }
     assert!(matches!(release.progress, Progress::Updating { .. }));
 }
+
+#[test]
+fn a_release_is_deployed_only_when_every_task_is_its_own_and_healthy_and_the_swarm_is_done() {
+    let release = release(2, Behaviour::Good);
+    let running = |of: u64, healthy, is_wanted| Task {
+        release: Some(of),
+        state: TaskState::Running { since: START, healthy, answer: String::new() },
+        is_wanted,
+        error: String::new(),
+        log: Vec::new(),
+    };
+    let good = || running(2, Some(true), true);
+    let service = |update, tasks| Service { version: 1, release: Some(2), is_as_wanted: true, update, tasks };
+    let settled = |service: &Service| is_settled(&release, service, Some(2), START);
+    assert!(settled(&service(Update::Idle, vec![good(), good(), good()])));
+    let not = [
+        service(Update::Updating, vec![good(), good(), good()]),
+        service(Update::Idle, vec![good(), good()]),
+        service(Update::Idle, vec![good(), good(), running(2, None, true)]),
+        service(Update::Idle, vec![good(), good(), running(2, Some(false), true)]),
+        service(Update::Idle, vec![good(), good(), running(1, Some(true), true)]),
+        service(Update::Idle, vec![good(), good(), running(2, Some(true), false)]),
+        // An old task that drains is still there.
+        service(Update::Idle, vec![good(), good(), good(), running(1, Some(true), false)]),
+        // More than there should be.
+        service(Update::Idle, vec![good(), good(), good(), good()]),
+    ];
+    for service in not {
+        assert!(!settled(&service), "{service:?}");
+    }
+}
