@@ -2,8 +2,10 @@
 
 mod clients;
 
+use std::collections::BTreeMap;
+
 use futuswarm_testkit::Account;
-use futuswarm_vault::{Context, Error, KmsVault, Secret, Vault as _};
+use futuswarm_vault::{Context, DocumentContext, Error, Head, KmsVault, Secret, Vault as _, document};
 use serde_json::json;
 
 const PLAIN: &str = "SWMTKN-1-0123456789abcdef-secret";
@@ -20,8 +22,8 @@ fn refusal(outcome: Result<Secret, Error>) -> Error {
 /// The code of KMS's answer, if it was one.
 fn code(error: &Error) -> Option<String> {
     match error {
-        Error::Service { source, .. } => source.code.clone(),
-        Error::Damaged { .. } => None,
+        Error::Service { source, .. } | Error::Document { source, .. } => source.code.clone(),
+        Error::Damaged { .. } | Error::DamagedDocument { .. } => None,
     }
 }
 
@@ -102,4 +104,40 @@ async fn a_kms_that_fails_is_a_transient_error_and_one_that_refuses_is_not() {
     // Its answer is lost, and the SDK asks again.
     account.faults(&json!([{ "fault": { "kind": "lost" }, "service": "kms", "count": 1 }]));
     assert_eq!(vault.open(key, &right, &sealed).await.unwrap().expose(), PLAIN);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+async fn a_document_of_an_app_opens_as_what_it_is_and_as_nothing_else() {
+    let account = Account::without_image("local-api");
+    let keys = account.call(&json!([["kms", null, "create_key", {}], ["kms", null, "create_key", {}]]));
+    let key = |index: usize| keys[index]["KeyMetadata"]["KeyId"].as_str().expect("a key").to_owned();
+    let sdk = clients::sdk(&account).await;
+    let (vault, key, other) = (KmsVault::new(&sdk), &key(0), &key(1));
+    let context = |app: &str, environment: &str, kind: &str| DocumentContext {
+        cluster: "prod".to_owned(),
+        app: app.to_owned(),
+        environment: environment.to_owned(),
+        kind: kind.to_owned(),
+    };
+    let right = context("hello", "default", "config");
+    let head = Head { version: 1, changed_by: "jane".to_owned(), changed_at: 7 };
+    // A hundred values with one request to KMS each way, however long they are.
+    let values: BTreeMap<String, String> = (0..100).map(|key| (format!("KEY_{key}"), PLAIN.repeat(100))).collect();
+    let document = document::seal(&vault, key, &right, head, &values).await.unwrap();
+    let opened: BTreeMap<String, String> = document::open(&vault, key, &right, &document).await.unwrap();
+    assert!(opened == values);
+
+    let wrong = [
+        (key, context("other", "default", "config")),
+        (key, context("hello", "staging", "config")),
+        (key, context("hello", "default", "secrets")),
+        (other, right.clone()),
+    ];
+    for (key, context) in wrong {
+        let outcome = document::open::<BTreeMap<String, String>>(&vault, key, &context, &document).await;
+        let error = outcome.map(|_| ()).unwrap_err();
+        assert!(code(&error).is_some(), "KMS itself refuses {context}: {error}");
+        assert!(!error.to_string().contains(PLAIN), "{error}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Sealing small secrets with KMS, bound to what they are for by the encryption context.
 
+pub mod document;
+mod kms;
 mod memory;
 
 use std::collections::HashMap;
@@ -9,6 +11,7 @@ use aws_sdk_kms::Client;
 use aws_sdk_kms::primitives::Blob;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+pub use document::{DataKey, DataKeys, DocumentContext, Head, SealedDocument};
 use futuswarm_aws::SdkConfig;
 pub use futuswarm_secret::Secret;
 pub use memory::MemoryVault;
@@ -62,13 +65,32 @@ pub enum Error {
         /// Which form it does not have.
         reason: &'static str,
     },
+    /// KMS failed or refused, about a document.
+    #[error("{what} with key {key}: {source}")]
+    Document {
+        /// The document.
+        what: String,
+        /// The KMS key.
+        key: String,
+        /// What KMS said.
+        #[source]
+        source: futuswarm_aws::Error,
+    },
+    /// A sealed document is damaged, or another one.
+    #[error("{what} cannot be opened: {reason}")]
+    DamagedDocument {
+        /// The document.
+        what: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
 }
 
 impl Error {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Service { source, .. } if source.is_transient())
+        matches!(self, Self::Service { source, .. } | Self::Document { source, .. } if source.is_transient())
     }
 }
 
@@ -140,4 +162,8 @@ fn service(key: &str, context: &Context, source: futuswarm_aws::Error) -> Error 
 
 fn damaged(context: &Context, reason: &'static str) -> Error {
     Error::Damaged { context: context.clone(), reason }
+}
+
+fn damaged_document(context: &DocumentContext, reason: &'static str) -> Error {
+    Error::DamagedDocument { what: context.to_string(), reason }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futuswarm_faults::Faults;
 
-use crate::{Context, Error, Secret, Vault, damaged, service};
+use crate::{Context, DataKey, DataKeys, DocumentContext, Error, Secret, Vault, damaged, damaged_document, service};
 
 /// Keys are their names: every vault in memory has the same. It hides nothing.
 #[derive(Debug, Clone)]
@@ -37,6 +37,39 @@ impl Vault for MemoryVault {
         let failed = |reason: &str| service(key, context, failure("Decrypt", None, reason));
         self.faults.around(self.faults.draw(), open, failed).await
     }
+}
+
+impl DataKeys for MemoryVault {
+    async fn generate(&self, key: &str, context: &DocumentContext) -> Result<(DataKey, String), Error> {
+        let generate = || async {
+            let mut bytes = [0; DataKey::BYTES];
+            aws_lc_rs::rand::fill(&mut bytes).map_err(|_| damaged_document(context, "there is no randomness"))?;
+            let sealed = STANDARD.encode([document_lid(key, context).as_bytes(), &bytes].concat());
+            DataKey::from_bytes(&bytes).map(|key| (key, sealed)).ok_or_else(|| damaged_document(context, "no key"))
+        };
+        let failed = |reason: &str| document_failed(key, context, failure("GenerateDataKey", None, reason));
+        self.faults.around(self.faults.draw(), generate, failed).await
+    }
+
+    async fn open_data_key(&self, key: &str, context: &DocumentContext, sealed: &str) -> Result<DataKey, Error> {
+        let open = || async {
+            let bytes = STANDARD.decode(sealed).map_err(|_| damaged_document(context, "its data key is not base64"))?;
+            let lid = document_lid(key, context);
+            let refused =
+                || document_failed(key, context, failure("Decrypt", Some("InvalidCiphertextException"), "no"));
+            bytes.strip_prefix(lid.as_bytes()).and_then(DataKey::from_bytes).ok_or_else(refused)
+        };
+        let failed = |reason: &str| document_failed(key, context, failure("Decrypt", None, reason));
+        self.faults.around(self.faults.draw(), open, failed).await
+    }
+}
+
+fn document_lid(key: &str, context: &DocumentContext) -> String {
+    format!("{key} {:?}\n", context.pairs())
+}
+
+fn document_failed(key: &str, context: &DocumentContext, source: futuswarm_aws::Error) -> Error {
+    Error::Document { what: context.to_string(), key: key.to_owned(), source }
 }
 
 fn lid(key: &str, context: &Context) -> String {
