@@ -50,6 +50,8 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("edge", &[]),
             pure("spec", &["model"]),
             pure("userdata", &["model"]),
+            pure("paas", &["model"]),
+            pure("rpc", &[]),
         ],
     ),
     // What speaks to the outside.
@@ -121,10 +123,6 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 
 /// Crates of what comes next, and what they will know: who makes one moves its row into [`FLOORS`].
 const LATER: &[Row] = &[
-    // Apps, releases, access and databases as rules over traits.
-    pure("paas", &["model"]),
-    // What the command line and the server say to each other, versioned.
-    pure("rpc", &[]),
     // The command line of app developers: no AWS.
     pure("cli", &["rpc"]),
     aws("server", &["paas", "rpc", "store", "vault", "swarm"]),
@@ -134,7 +132,7 @@ const LATER: &[Row] = &[
 ];
 
 /// Crates that only decide or render: besides the SDK they have none of these either.
-const NO_INPUT_OR_OUTPUT: [&str; 7] = ["edge", "firewall", "iam", "model", "secret", "spec", "userdata"];
+const NO_INPUT_OR_OUTPUT: [&str; 9] = ["edge", "firewall", "iam", "model", "paas", "rpc", "secret", "spec", "userdata"];
 const INPUT_AND_OUTPUT: [&str; 4] = ["bollard", "hyper", "rustix", "tokio"];
 
 static METADATA: LazyLock<Value> = LazyLock::new(super::dependencies::metadata);
