@@ -54,7 +54,7 @@ pub enum Health {
     Image,
     /// It has run for so many seconds.
     Runs {
-        /// Seconds.
+        /// Of one task, from the start of its program.
         seconds: u32,
     },
 }

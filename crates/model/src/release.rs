@@ -9,7 +9,7 @@ use crate::Settings;
 /// A release under `apps/<app>/releases/<number>`. It names everything that it runs with, so that it can be run again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// The app.
+    /// As in the key of the record.
     pub app: String,
     /// Counts the releases of the app, from 1.
     pub number: u64,
@@ -17,7 +17,7 @@ pub struct Release {
     pub image: String,
     /// Digest of its manifest (`sha256:…`), once it is known; what runs is this and no tag.
     pub digest: Option<String>,
-    /// The settings.
+    /// All of them, defaults included.
     pub settings: Settings,
     /// The version of the config that its tasks get; `None` for none.
     pub config: Option<String>,

@@ -50,14 +50,14 @@ pub enum Target<'a> {
     Cluster,
     /// An app that exists.
     App {
-        /// Its name.
+        /// As in its record.
         name: &'a str,
         /// Who may do what with it.
         access: &'a AccessList,
     },
     /// A name that no app has.
     NewApp {
-        /// The name.
+        /// Fit for a host name.
         name: &'a str,
     },
 }
@@ -69,7 +69,7 @@ pub enum Requirement {
     User,
     /// This role or a higher one in the app.
     Role(AppRole),
-    /// An admin.
+    /// A user whose record says so.
     Admin,
 }
 
@@ -121,13 +121,13 @@ verbs! {
     Inspect = "app:inspect": Role(Viewer), token true, new false;
     /// Output of its tasks.
     Logs = "app:logs": Role(Viewer), token true, new false;
-    /// Its releases.
+    /// What it ran with, and what came of each.
     Releases = "releases": Role(Viewer), token true, new false;
     /// Why its last release failed.
     Why = "why": Role(Viewer), token true, new false;
     /// Sends an image.
     PushImage = "image:push": Role(Deployer), token true, new true;
-    /// Its images.
+    /// Its own repository in the registry.
     ListImages = "image:list": Role(Viewer), token true, new false;
     /// Makes a release.
     Deploy = "app:deploy": Role(Deployer), token true, new true;
@@ -157,7 +157,7 @@ verbs! {
     ReadSecrets = "secret:get": Role(Owner), token false, new false;
     /// Changes its secrets.
     WriteSecrets = "secret:set": Role(Deployer), token false, new true;
-    /// Its databases.
+    /// Their names, sizes and backups.
     ListDatabases = "db:list": Role(Viewer), token false, new false;
     /// Makes a database.
     CreateDatabase = "db:create": Role(Owner), token false, new false;

@@ -172,7 +172,7 @@ pub enum Step {
     FindImage,
     /// Note the digest in the release's record.
     NoteDigest {
-        /// The digest.
+        /// `sha256:` and 64 hexadecimal digits.
         digest: String,
     },
     /// Pull the image on these nodes.

@@ -20,7 +20,7 @@ pub use difference::{Difference, differences};
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppFile {
-    /// The app that it is of.
+    /// Which app it describes; another file or a flag may say it instead.
     pub app: Option<String>,
     /// The image to deploy, when no other is given.
     pub image: Option<String>,

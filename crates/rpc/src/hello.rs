@@ -12,7 +12,7 @@ pub const PROTOCOL: (u32, u32) = (1, 1);
 pub struct Hello {
     /// The oldest version of the protocol that the sender speaks.
     pub oldest: u32,
-    /// The newest one.
+    /// The newest version that it speaks.
     pub newest: u32,
     /// Version of the sender's program, for people.
     pub program: String,

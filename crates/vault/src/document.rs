@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, damaged_document};
 
-/// What a document is for.
+/// Where a document belongs, which is all that may open it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DocumentContext {
     /// The cluster that the document belongs to.
