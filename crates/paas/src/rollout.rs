@@ -231,47 +231,47 @@ fn fail(outcome: Outcome, failure: Failure) -> Step {
 
 /// The next step of a release that has not ended.
 #[must_use]
-pub fn next(release: &Release, seen: &Observation) -> Step {
+pub fn next(release: &Release, observed: &Observation) -> Step {
     match &release.progress {
         Progress::Ended { .. } => wait("it is over"),
-        Progress::Preparing => prepare(release, seen),
-        Progress::Updating { base, previous } => update(release, seen, *base, *previous),
+        Progress::Preparing => prepare(release, observed),
+        Progress::Updating { base, previous } => update(release, observed, *base, *previous),
         Progress::GoingBack { to, outcome, failure, until } => {
             let ended = Step::End { outcome: *outcome, failure: failure.clone() };
-            go_back(release, seen, *to, *until, ended)
+            go_back(release, observed, *to, *until, ended)
         }
     }
 }
 
 /// Before anything that runs is changed: what fails here, fails without a trace.
-fn prepare(release: &Release, seen: &Observation) -> Step {
+fn prepare(release: &Release, observed: &Observation) -> Step {
     if release.cancelled {
         return end(Outcome::Cancelled);
     }
-    if seen.superseded {
+    if observed.superseded {
         return end(Outcome::Superseded);
     }
-    if seen.now >= release.deadline {
-        return fail(Outcome::TimedOut, failure::late(release, seen));
+    if observed.now >= release.deadline {
+        return fail(Outcome::TimedOut, failure::late(release, observed));
     }
     let Some(digest) = &release.digest else {
-        return match &seen.image {
+        return match &observed.image {
             Image::Unknown => Step::FindImage,
             Image::Present { digest } => Step::NoteDigest { digest: digest.clone() },
             Image::Missing => fail(Outcome::Failed, failure::image_missing(&release.image)),
             Image::OtherPlatform { has } => fail(Outcome::Failed, failure::image_platform(&release.image, has)),
         };
     };
-    if seen.service.as_ref().is_some_and(|service| is_unchanged(release, service)) {
+    if observed.service.as_ref().is_some_and(|service| is_unchanged(release, service)) {
         return end(Outcome::Unchanged);
     }
-    if let Some(step) = pull(seen) {
+    if let Some(step) = pull(observed) {
         return step;
     }
     if let Some(hook) = &release.settings.release_hook {
-        match &seen.hook {
+        match &observed.hook {
             HookRun::Absent => return Step::RunHook,
-            HookRun::Running { since } if seen.now.saturating_sub(*since) >= u64::from(hook.timeout) * 1000 => {
+            HookRun::Running { since } if observed.now.saturating_sub(*since) >= u64::from(hook.timeout) * 1000 => {
                 return fail(Outcome::Failed, failure::hook_late(hook.timeout));
             }
             HookRun::Running { .. } => return wait("the release hook runs"),
@@ -280,7 +280,7 @@ fn prepare(release: &Release, seen: &Observation) -> Step {
             HookRun::Rejected { reason } => return fail(Outcome::Failed, failure::rejected(reason, digest)),
         }
     }
-    let service = seen.service.as_ref();
+    let service = observed.service.as_ref();
     Step::NoteUpdate {
         base: service.map(|service| service.version),
         previous: service.and_then(|service| service.release),
@@ -293,40 +293,40 @@ fn is_unchanged(release: &Release, service: &Service) -> bool {
 }
 
 /// The image is where a task may start before any task does: a slow pull is not a task that does not start.
-fn pull(seen: &Observation) -> Option<Step> {
+fn pull(observed: &Observation) -> Option<Step> {
     let absent: Vec<String> =
-        seen.nodes.iter().filter(|(_, pull)| **pull == Pull::Absent).map(|(node, _)| node.clone()).collect();
+        observed.nodes.iter().filter(|(_, pull)| **pull == Pull::Absent).map(|(node, _)| node.clone()).collect();
     if !absent.is_empty() {
         return Some(Step::Pull { nodes: absent });
     }
-    if seen.nodes.is_empty() {
+    if observed.nodes.is_empty() {
         return Some(fail(Outcome::Failed, failure::no_node()));
     }
-    let done = seen.nodes.values().filter(|pull| **pull == Pull::Done).count();
+    let done = observed.nodes.values().filter(|pull| **pull == Pull::Done).count();
     // A node that cannot pull is no reason to stop while others can: the Swarm places tasks elsewhere.
-    let failed = seen.nodes.iter().find_map(|(node, pull)| match pull {
+    let failed = observed.nodes.iter().find_map(|(node, pull)| match pull {
         Pull::Failed { reason } => Some((node, reason)),
         _ => None,
     });
-    match (seen.nodes.values().any(|pull| *pull == Pull::Running), failed) {
-        (true, _) => Some(wait(format!("the image is on {done} of {} nodes", seen.nodes.len()))),
+    match (observed.nodes.values().any(|pull| *pull == Pull::Running), failed) {
+        (true, _) => Some(wait(format!("the image is on {done} of {} nodes", observed.nodes.len()))),
         (false, Some((node, reason))) if done == 0 => Some(fail(Outcome::Failed, failure::pull(node, reason))),
         (false, _) => None,
     }
 }
 
 /// After the service may have been changed: it ends healthy, or as it was before.
-fn update(release: &Release, seen: &Observation, base: Option<u64>, previous: Option<u64>) -> Step {
+fn update(release: &Release, observed: &Observation, base: Option<u64>, previous: Option<u64>) -> Step {
     // The later release finds the service as it is and changes it again: going back first would only cost time.
-    if seen.superseded {
+    if observed.superseded {
         return end(Outcome::Superseded);
     }
-    let ended_early = match (release.cancelled, seen.now >= release.deadline) {
+    let ended_early = match (release.cancelled, observed.now >= release.deadline) {
         (true, _) => Some((Outcome::Cancelled, None)),
-        (_, true) => Some((Outcome::TimedOut, Some(failure::late(release, seen)))),
+        (_, true) => Some((Outcome::TimedOut, Some(failure::late(release, observed)))),
         _ => None,
     };
-    let Some(service) = &seen.service else {
+    let Some(service) = &observed.service else {
         return match (base, ended_early) {
             (_, Some((outcome, failure))) => Step::End { outcome, failure },
             (None, None) => Step::Apply { base: None },
@@ -345,17 +345,17 @@ fn update(release: &Release, seen: &Observation, base: Option<u64>, previous: Op
         (true, false) if service.release == previous => Step::NoteBack {
             to: previous,
             outcome: Outcome::RolledBack,
-            failure: Some(failure::of_tasks(release, service).unwrap_or_else(|| failure::late(release, seen))),
+            failure: Some(failure::of_tasks(release, service).unwrap_or_else(|| failure::late(release, observed))),
         },
         (true, false) => fail(Outcome::Failed, failure::taken()),
-        (true, true) => applied(release, seen, service, previous, ended_early),
+        (true, true) => applied(release, observed, service, previous, ended_early),
     }
 }
 
 /// The service is what the release wants: its tasks become healthy, or they do not.
 fn applied(
     release: &Release,
-    seen: &Observation,
+    observed: &Observation,
     service: &Service,
     previous: Option<u64>,
     ended_early: Option<(Outcome, Option<Failure>)>,
@@ -368,24 +368,25 @@ fn applied(
         return Step::NoteBack { to: previous, outcome: fallen_back, failure: Some(failure) };
     }
     if service.update == Update::Paused {
-        let failure = failure::of_tasks(release, service).unwrap_or_else(|| failure::late(release, seen));
+        let failure = failure::of_tasks(release, service).unwrap_or_else(|| failure::late(release, observed));
         return Step::NoteBack { to: previous, outcome: fallen_back, failure: Some(failure) };
     }
-    if !is_settled(release, service, Some(release.number), seen.now) {
-        let healthy = service.tasks.iter().filter(|task| is_healthy(release, task, release.number, seen.now)).count();
+    if !is_settled(release, service, Some(release.number), observed.now) {
+        let healthy =
+            service.tasks.iter().filter(|task| is_healthy(release, task, release.number, observed.now)).count();
         return wait(format!("{healthy} of {} tasks are healthy", release.settings.replicas));
     }
     end(Outcome::Deployed)
 }
 
 /// What was before is put back, by the Swarm or by us, and is waited for as long as it is given.
-fn go_back(release: &Release, seen: &Observation, to: Option<u64>, until: u64, ended: Step) -> Step {
-    let Some(service) = &seen.service else { return ended };
+fn go_back(release: &Release, observed: &Observation, to: Option<u64>, until: u64, ended: Step) -> Step {
+    let Some(service) = &observed.service else { return ended };
     let is_ours = service.release == Some(release.number);
     match is_ours {
         true => Step::RollBack { to },
         false if service.release == to && matches!(service.update, Update::RollingBack | Update::Updating) => {
-            match seen.now < until {
+            match observed.now < until {
                 true => wait("the release before is put back"),
                 false => ended,
             }

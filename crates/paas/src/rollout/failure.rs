@@ -27,7 +27,7 @@ pub(super) fn pull(node: &str, reason: &str) -> Failure {
 }
 
 pub(super) fn hook_failed(code: i64, log: &[String]) -> Failure {
-    let remedy = "mend what the release hook runs; nothing that ran before was changed";
+    let remedy = "fix what the release hook runs; nothing that ran before was changed";
     with_log(new(Class::ReleaseHook, format!("the release hook ended with the code {code}"), remedy), log)
 }
 
@@ -106,13 +106,13 @@ fn of_life(release: &Release, task: &Task) -> Option<Failure> {
 }
 
 /// It took too long: with the reason, if anything tells it.
-pub(super) fn late(release: &Release, seen: &Observation) -> Failure {
-    let told = seen.service.as_ref().and_then(|service| of_tasks(release, service));
+pub(super) fn late(release: &Release, observed: &Observation) -> Failure {
+    let told = observed.service.as_ref().and_then(|service| of_tasks(release, service));
     let seconds = release.deadline.saturating_sub(release.created_at) / 1000;
     let (class, why, remedy, log) = match told {
         Some(failure) => (failure.class, failure.reason, failure.remedy, failure.log),
         None => {
-            let why = match (&seen.hook, seen.nodes.values().any(|pull| *pull == super::Pull::Running)) {
+            let why = match (&observed.hook, observed.nodes.values().any(|pull| *pull == super::Pull::Running)) {
                 (_, true) => "the image was still being pulled",
                 (HookRun::Running { .. }, _) => "the release hook still ran",
                 _ => "nothing says what it waited for",
