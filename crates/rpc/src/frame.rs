@@ -50,6 +50,9 @@ pub enum FrameError {
         /// The most bytes of its kind.
         most: usize,
     },
+    /// A message cannot be written as JSON.
+    #[error("a message cannot be written: {0}")]
+    Json(String),
     /// The stream ended within a frame.
     #[error("the connection ended within a frame: {have} of its {want} bytes arrived")]
     Cut {
@@ -72,6 +75,16 @@ fn kind(channel: Channel) -> u8 {
 }
 
 impl Frame {
+    /// The frame of a message.
+    ///
+    /// # Errors
+    /// When it is longer than a message may be, or is no JSON.
+    pub fn message(message: &impl serde::Serialize) -> Result<Self, FrameError> {
+        let body = serde_json::to_vec(message).map_err(|error| FrameError::Json(error.to_string()))?;
+        check(MESSAGE, body.len())?;
+        Ok(Self::Message(body))
+    }
+
     /// Pieces of a stream that are as long as they may be; none for no bytes.
     pub fn chunks(channel: Channel, bytes: &[u8]) -> impl Iterator<Item = Self> {
         bytes.chunks(LONGEST_CHUNK).map(move |chunk| Self::Chunk(channel, chunk.to_vec()))

@@ -3,8 +3,11 @@
 //!
 //! Nothing here reads or writes: [`Decoder`] takes bytes as they come and gives frames, [`Frame::encode`] the way back.
 
+mod caller;
 mod frame;
 mod hello;
+pub mod message;
 
+pub use caller::{Caller, Identity};
 pub use frame::{Channel, Decoder, Frame, FrameError, LONGEST_CHUNK, LONGEST_MESSAGE};
 pub use hello::{Hello, Mismatch, PROTOCOL, agree};

@@ -1,0 +1,369 @@
+//! What comes back. These are the documents that `--json` prints, so a field keeps its name and its meaning.
+
+use super::{AppRole, BTreeMap, BTreeSet, Deserialize, Failure, Kind, Outcome, Principal, Serialize, Settings, Value};
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", content = "content", rename_all = "kebab-case")]
+pub enum Answer {
+    /// Nothing more to say than that it is done, in one line for people.
+    Done(String),
+    /// To [`super::Request::Whoami`].
+    Whoami(Whoami),
+    /// Apps in the order of their names.
+    Apps(Vec<AppRow>),
+    /// An app with its settings and tasks.
+    App(Box<App>),
+    /// What came of a release.
+    Deployment(Deployment),
+    /// What a deployment would change.
+    Plan(Plan),
+    /// The newest first.
+    Releases(Vec<ReleaseRow>),
+    /// Why a release failed.
+    Why(Why),
+    /// A document of an app.
+    Values(Values),
+    /// What a change of a document has done.
+    Changed(Changed),
+    /// The newest first.
+    History(Vec<Version>),
+    /// Keys and how they differ: `added`, `changed` or `removed`.
+    KeyDifferences(BTreeMap<String, String>),
+    /// After the last line of a log.
+    Logs(LogsEnd),
+    /// A program has ended with this exit code.
+    Exited(i64),
+    /// Rows in the order of their names.
+    Access(Vec<AccessRow>),
+    /// Users in the order of their names.
+    Users(Vec<UserRow>),
+    /// One user, as it is now.
+    User(UserRow),
+    /// Tokens in the order of their names.
+    Tokens(Vec<TokenRow>),
+    /// Nodes in the order of their names.
+    Nodes(Vec<NodeRow>),
+    /// The newest first.
+    Audit(Vec<AuditRow>),
+    /// Digests of blobs that are there.
+    Blobs(BTreeSet<String>),
+    /// Digest of a manifest, as the registry knows it now.
+    Pushed(String),
+    /// Tags in their order, each with the digest that it names.
+    Images(BTreeMap<String, String>),
+}
+
+/// Who is asking, and whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whoami {
+    /// Name of the user, or of the token.
+    pub name: String,
+    /// The app that a token is for; `None` for a user.
+    pub token_of: Option<String>,
+    /// Whether they may do everything.
+    pub admin: bool,
+    /// Groups that access lists may name.
+    pub groups: BTreeSet<String>,
+    /// As in its specification.
+    pub cluster: String,
+    /// Apps are named below it.
+    pub domain: String,
+    /// The node that answered.
+    pub node: String,
+    /// Version of the cluster's programs.
+    pub version: String,
+    /// Public key of the authority that signs the managers' host keys, as in `authorized_keys`.
+    pub host_ca: String,
+}
+
+/// One line of the list of apps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRow {
+    /// Its name.
+    pub app: String,
+    /// Where it is served.
+    pub url: String,
+    /// The release that it runs with; `None` before the first.
+    pub release: Option<u64>,
+    /// The image of that release, as it was asked for.
+    pub image: Option<String>,
+    /// What the asker, or the user asked about, may do with it; `None` for an admin without a row.
+    pub role: Option<AppRole>,
+    /// Tasks that run.
+    pub running: u32,
+    /// Tasks that should.
+    pub replicas: u32,
+    /// The release that is on its way.
+    pub deploying: Option<u64>,
+}
+
+/// An app as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// As in the list.
+    #[serde(flatten)]
+    pub row: AppRow,
+    /// Digest of the image's manifest.
+    pub digest: Option<String>,
+    /// All of them, defaults included; `None` before the first release.
+    pub settings: Option<Settings>,
+    /// Version of the config that its tasks have.
+    pub config: Option<String>,
+    /// Version of the secrets that its tasks have.
+    pub secrets: Option<String>,
+    /// Who made it.
+    pub created_by: String,
+    /// When, in milliseconds since 1970.
+    pub created_at: u64,
+    /// Its tasks, also those that have ended, the newest first.
+    pub tasks: Vec<TaskRow>,
+}
+
+/// A task of the Swarm, or what is left of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// The Swarm's id of it.
+    pub id: String,
+    /// Which of the replicas it is, from 1.
+    pub slot: u32,
+    /// By its own labels: it may be another one than the app runs with.
+    pub release: Option<u64>,
+    /// Host name of its node; `None` before it has one.
+    pub node: Option<String>,
+    /// Swarm's word: `running`, `failed`, ….
+    pub state: String,
+    /// Swarm's word for what it should be.
+    pub desired: String,
+    /// When it got into this state, in milliseconds since 1970.
+    pub since: u64,
+    /// What went wrong; empty for nothing.
+    pub error: String,
+}
+
+/// What came of a release, as far as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its name.
+    pub app: String,
+    /// Its number; `None` where none was made because nothing would change.
+    pub release: Option<u64>,
+    /// The image as it was asked for.
+    pub image: String,
+    /// Where the app is served.
+    pub url: String,
+    /// `None` while it is on its way.
+    pub outcome: Option<Outcome>,
+    /// Seconds that it took so far.
+    pub seconds: u64,
+    /// Why it failed; `None` where it did not.
+    pub failure: Option<Failure>,
+    /// The release that it came after, for who wants to undo it.
+    pub previous: Option<u64>,
+}
+
+/// What a deployment would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its name.
+    pub app: String,
+    /// Whether the app would be new.
+    pub new: bool,
+    /// Settings, image, config and secrets that would change.
+    pub changes: Vec<PlannedChange>,
+}
+
+/// A line of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedChange {
+    /// In the words of `app.toml`.
+    pub name: String,
+    /// What counts now; empty for nothing.
+    pub before: String,
+    /// What will count; empty for nothing.
+    pub after: String,
+}
+
+/// A line of the list of releases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRow {
+    /// Its number.
+    pub release: u64,
+    /// The image as it was asked for.
+    pub image: String,
+    /// Digest of its manifest.
+    pub digest: Option<String>,
+    /// Version of the config.
+    pub config: Option<String>,
+    /// Version of the secrets.
+    pub secrets: Option<String>,
+    /// The release that it repeats.
+    pub of: Option<u64>,
+    /// Who wanted it.
+    pub by: String,
+    /// When, in milliseconds since 1970.
+    pub created_at: u64,
+    /// `None` while it is on its way.
+    pub outcome: Option<Outcome>,
+    /// Whether the app runs with it.
+    pub current: bool,
+    /// Why it failed, in one line.
+    pub reason: Option<String>,
+}
+
+/// Why a release failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Why {
+    /// Its name.
+    pub app: String,
+    /// The number; `None` when no release of the app failed.
+    pub release: Option<u64>,
+    /// What came of it.
+    pub outcome: Option<Outcome>,
+    /// The reason.
+    pub failure: Option<Failure>,
+}
+
+/// A config, or secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Values {
+    /// Its name.
+    pub app: String,
+    /// Which document.
+    pub kind: Kind,
+    /// The version; `None` where there is no document yet.
+    pub version: Option<String>,
+    /// Keys and, where they were asked for, values.
+    pub values: BTreeMap<String, Option<Value>>,
+}
+
+/// What a change of a document has done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Its name.
+    pub app: String,
+    /// Which document.
+    pub kind: Kind,
+    /// The version that counts now.
+    pub version: Option<String>,
+    /// Keys and how they changed: `added`, `changed` or `removed`.
+    pub keys: BTreeMap<String, String>,
+    /// The release that was made with it; `None` where none was.
+    pub deployment: Option<Deployment>,
+}
+
+/// A version of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Counts the versions, from 1.
+    pub number: u64,
+    /// Names it in other requests.
+    pub version: String,
+    /// Who made it.
+    pub by: String,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// A line of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written, in milliseconds since 1970.
+    pub at: u64,
+    /// The task's id.
+    pub task: String,
+    /// Which of the replicas it is.
+    pub slot: u32,
+    /// Host name of its node.
+    pub node: String,
+    /// Whether it went to standard error.
+    pub stderr: bool,
+    /// Without the line's end; what is no UTF-8 is replaced.
+    pub line: String,
+}
+
+/// What is to be said after the last line of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsEnd {
+    /// So many lines were sent.
+    pub lines: u64,
+    /// Host names of nodes that did not answer.
+    pub silent: Vec<String>,
+}
+
+/// A row of an access list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessRow {
+    /// A user, or a group with `@` before it.
+    pub principal: Principal,
+    /// What they may do.
+    pub role: AppRole,
+}
+
+/// A person who may log in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// As in their record.
+    pub name: String,
+    /// Whether they may do everything.
+    pub admin: bool,
+    /// Groups that access lists may name.
+    pub groups: BTreeSet<String>,
+    /// Fingerprints of their keys, as `ssh-keygen -l` prints them.
+    pub keys: Vec<String>,
+}
+
+/// A token of an app, without its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// What its maker called it.
+    pub name: String,
+    /// Fingerprint of its key.
+    pub key: String,
+    /// Who made it.
+    pub by: String,
+    /// Until when it is good, in milliseconds since 1970.
+    pub expires_at: u64,
+}
+
+/// A node of the Swarm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Its host name, which is the instance's id.
+    pub name: String,
+    /// `manager` or `worker`.
+    pub role: String,
+    /// Swarm's word: `ready`, `down`, ….
+    pub state: String,
+    /// Swarm's word: `active`, `pause` or `drain`.
+    pub availability: String,
+    /// Whether it leads the Swarm.
+    pub leader: bool,
+    /// Its address in the cluster.
+    pub address: String,
+    /// For placement constraints.
+    pub labels: BTreeMap<String, String>,
+    /// Version of its Docker Engine.
+    pub engine: String,
+    /// Tasks of apps that run on it.
+    pub tasks: u32,
+}
+
+/// A line of the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Who asked.
+    pub who: String,
+    /// The command, in the words of the command line.
+    pub verb: String,
+    /// The app, when it was about one.
+    pub app: Option<String>,
+    /// `done`, or the class of the refusal.
+    pub outcome: String,
+    /// How long it took, in milliseconds.
+    pub milliseconds: u64,
+    /// The address that they came from.
+    pub from: String,
+}

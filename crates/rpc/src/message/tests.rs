@@ -1,0 +1,73 @@
+//! Messages as JSON: they come back as they were, and show no value.
+
+use super::*;
+
+fn round_trip<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) -> String {
+    let text = serde_json::to_string(value).unwrap();
+    assert_eq!(serde_json::from_str::<T>(&text).unwrap(), *value);
+    text
+}
+
+#[test]
+fn requests_say_what_they_are_and_come_back_as_they_were() {
+    assert_eq!(round_trip(&Request::Whoami), r#"{"request":"whoami"}"#);
+    let scale = Request::Scale { app: "hello".to_owned(), replicas: 3, wait: Wait::default() };
+    let text = round_trip(&scale);
+    assert_eq!(text, r#"{"request":"scale","app":"hello","replicas":3,"wait":{"detach":false,"for_lock":null}}"#);
+    round_trip(&Request::Deploy(Deploy {
+        app: "hello".to_owned(),
+        image: Some("hello:1".to_owned()),
+        app_file: Some("port = 80".to_owned()),
+        plan: true,
+        wait: Wait { detach: true, for_lock: Some(60) },
+    }));
+    assert!(serde_json::from_str::<Request>(r#"{"request":"reboot"}"#).is_err());
+    assert!(serde_json::from_str::<Request>(r#"{"request":"app"}"#).is_err());
+}
+
+#[test]
+fn values_are_text_where_they_are_text_and_bytes_otherwise() {
+    for text in ["", "a", "quote \" newline \n emoji 🦀 = @/etc/passwd", "nul \0"] {
+        let value = Value::from(text.to_owned());
+        assert!(round_trip(&value).starts_with(r#"{"text":"#));
+        assert_eq!(value.text(), Some(text));
+    }
+    let bytes = Value::from(vec![0xff, 0, 0xfe]);
+    assert_eq!(round_trip(&bytes), r#"{"base64":"/wD+"}"#);
+    assert_eq!(bytes.text(), None);
+    assert!(serde_json::from_str::<Value>(r#"{"base64":"%"}"#).is_err());
+    assert_eq!(format!("{:?}", Value::from("secret".to_owned())), "Value(6 bytes)");
+}
+
+#[test]
+fn a_request_printed_for_debugging_shows_no_value() {
+    let set = BTreeMap::from([("KEY".to_owned(), Value::from("hush".to_owned()))]);
+    let change = Request::Change {
+        app: "hello".to_owned(),
+        kind: Kind::Secrets,
+        set,
+        unset: BTreeSet::new(),
+        dotenv: None,
+        replace: false,
+        stage: false,
+        wait: Wait::default(),
+    };
+    assert!(!format!("{change:?}").contains("hush"));
+    round_trip(&change);
+}
+
+#[test]
+fn exit_codes_are_those_of_the_documentation() {
+    let codes = [
+        (RefusalClass::Failed, 1),
+        (RefusalClass::Unavailable, 1),
+        (RefusalClass::Usage, 2),
+        (RefusalClass::Denied, 3),
+        (RefusalClass::NotFound, 4),
+        (RefusalClass::Locked, 5),
+        (RefusalClass::TimedOut, 6),
+    ];
+    for (class, code) in codes {
+        assert_eq!(class.exit_code(), code);
+    }
+}
