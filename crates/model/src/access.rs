@@ -193,6 +193,7 @@ impl std::error::Error for LastOwner {}
 
 /// A person under `users/<name>`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct User {
     /// As in the key of the record.
     pub name: String,

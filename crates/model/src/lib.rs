@@ -4,6 +4,7 @@
 
 mod access;
 mod app;
+mod app_record;
 mod clock;
 pub mod keys;
 mod node;
@@ -12,7 +13,8 @@ mod swarm;
 
 pub use access::{AccessList, AppRole, LastOwner, NameError, Principal, User, app_name, person_name};
 pub use app::{Health, Hook, Settings, Timing, UpdateOrder};
+pub use app_record::{AppEntry, AppIndex, AppRecord, AppToken, AuditEntry, Deploying, TokenRecord};
 pub use clock::unix_millis;
 pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, Role};
 pub use release::{Failure, FailureClass, Outcome, Progress, Release};
-pub use swarm::{Genesis, ManagerRecord, SealedToken};
+pub use swarm::{Genesis, ManagerRecord, SealedAuthority, SealedToken, SshAuthority};

@@ -8,6 +8,7 @@ use crate::Settings;
 
 /// A release under `apps/<app>/releases/<number>`. It names everything that it runs with, so that it can be run again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Release {
     /// As in the key of the record.
     pub app: String,
@@ -31,6 +32,9 @@ pub struct Release {
     pub created_at: u64,
     /// Until when it has to be healthy, in milliseconds since 1970.
     pub deadline: u64,
+    /// Its tasks are replaced although nothing of them differs.
+    #[serde(default)]
+    pub restart: bool,
     /// Somebody wants it to end.
     #[serde(default)]
     pub cancelled: bool,

@@ -42,6 +42,25 @@ pub struct ManagerRecord {
     pub updated_at: u64,
 }
 
+/// The cluster's SSH authority under [`crate::keys::SSH_AUTHORITY_KEY`]. Made once by whichever manager is first, and never replaced:
+/// every client of the cluster trusts its public key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedAuthority {
+    /// `ssh-ed25519 BASE64`.
+    pub public: String,
+    /// KMS ciphertext in base64 of the private key in OpenSSH's form; its encryption context binds the cluster.
+    pub ciphertext: String,
+    /// Milliseconds since 1970.
+    pub made_at: u64,
+}
+
+/// What everybody may know of it, under [`crate::keys::SSH_AUTHORITY`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshAuthority {
+    /// `ssh-ed25519 BASE64`: what follows `@cert-authority futuswarm` in `known_hosts`.
+    pub public: String,
+}
+
 /// A join token, readable only with the KMS key of its role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedToken {

@@ -2,7 +2,7 @@
 
 use futuswarm_faults::{Fault, Faults};
 
-use crate::bucket::{Bucket, Condition, Error, Object, Put};
+use crate::bucket::{Bucket, Condition, Entry, Error, Object, Put, Version};
 
 /// A bucket whose operations fail as its [`Faults`] say. A read that meets [`Fault::Absent`] says that there is no such object.
 #[derive(Debug, Clone)]
@@ -43,12 +43,26 @@ impl<B: Bucket> Bucket for FaultyBucket<B> {
         Ok(object.filter(|_| fault != Fault::Absent))
     }
 
+    async fn get_version(&self, key: &str, version: &str) -> Result<Option<Object>, Error> {
+        let fault = self.faults.draw();
+        let object = self.call(fault, "GetObject", key, |bucket| bucket.get_version(key, version)).await?;
+        Ok(object.filter(|_| fault != Fault::Absent))
+    }
+
     async fn put(&self, key: &str, body: Vec<u8>, condition: Condition) -> Result<Put, Error> {
         self.call(self.faults.draw(), "PutObject", key, |bucket| bucket.put(key, body.clone(), condition.clone())).await
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        self.call(self.faults.draw(), "ListObjectsV2", prefix, |bucket| bucket.list(prefix)).await
+    async fn versions(&self, key: &str, limit: usize) -> Result<Vec<Version>, Error> {
+        self.call(self.faults.draw(), "ListObjectVersions", key, |bucket| bucket.versions(key, limit)).await
+    }
+
+    async fn list_entries(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
+        self.call(self.faults.draw(), "ListObjectsV2", prefix, |bucket| bucket.list_entries(prefix)).await
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.call(self.faults.draw(), "ListObjectsV2", prefix, |bucket| bucket.list_folders(prefix)).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use bucket::{Bucket, Condition, Error, Object, Put};
+pub use bucket::{Bucket, Condition, Entry, Error, Object, Put, Revision, UNVERSIONED, Version};
 pub use faults::FaultyBucket;
 pub use memory::MemoryBucket;
 pub use nodes::{forget_nodes, node_records, recorded_instances};
@@ -41,15 +41,17 @@ const REREADS: u32 = 4;
 pub struct Versioned<T> {
     /// As it was at this version.
     pub value: T,
-    /// The ETag, to be given back when it is replaced.
+    /// To be given back when it is replaced.
     pub etag: String,
+    /// To read it again when it was replaced.
+    pub version: String,
 }
 
 /// What came of a write on a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swap<T> {
-    /// It is written, at this ETag; perhaps by an earlier attempt, whose answer was lost.
-    Applied(String),
+    /// It is written, and was this; perhaps by an earlier attempt, whose answer was lost.
+    Applied(Revision),
     /// Somebody else was faster; this is there now. Nothing was written.
     Refused(Option<Versioned<T>>),
 }
@@ -60,12 +62,24 @@ pub struct Store<B> {
     bucket: B,
     /// What this process has read or written and not deleted: that it is gone takes more than one answer.
     known: Arc<Mutex<BTreeSet<String>>>,
+    /// Whether nothing becomes known.
+    forgetful: bool,
 }
 
 impl<B: Bucket> Store<B> {
     /// A store over `bucket`.
     pub fn new(bucket: B) -> Self {
-        Self { bucket, known: Arc::default() }
+        Self { bucket, known: Arc::default(), forgetful: false }
+    }
+
+    /// A store for documents that others delete at any time: [`Store::get`] asks once, and what is gone is gone.
+    pub fn forgetful(bucket: B) -> Self {
+        Self { bucket, known: Arc::default(), forgetful: true }
+    }
+
+    /// What it stores in.
+    pub fn bucket(&self) -> &B {
+        &self.bucket
     }
 
     /// The document under `key`, or `None` when there is none.
@@ -78,7 +92,7 @@ impl<B: Bucket> Store<B> {
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Versioned<T>>, Error> {
         for attempt in 0.. {
             if let Some(document) = self.peek(key).await? {
-                self.known().insert(key.to_owned());
+                self.know(key);
                 return Ok(Some(document));
             }
             if !self.known().contains(key) {
@@ -98,20 +112,39 @@ impl<B: Bucket> Store<B> {
     /// When the bucket does not answer, or the document is not a `T`.
     pub async fn peek<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Versioned<T>>, Error> {
         let Some(object) = self.bucket.get(key).await? else { return Ok(None) };
-        let value = serde_json::from_slice(&object.body)
-            .map_err(|source| Error::Malformed { key: key.to_owned(), reason: source.to_string() })?;
-        Ok(Some(Versioned { value, etag: object.etag }))
+        Ok(Some(decode(key, object)?))
+    }
+
+    /// The document under `key` as it was at `version`, or `None` when it never was or is gone.
+    ///
+    /// # Errors
+    /// When the bucket does not answer, or the document was not a `T`.
+    pub async fn peek_version<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        version: &str,
+    ) -> Result<Option<Versioned<T>>, Error> {
+        let Some(object) = self.bucket.get_version(key, version).await? else { return Ok(None) };
+        Ok(Some(decode(key, object)?))
+    }
+
+    /// The newest states of the document, newest first, so many at most.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub async fn versions(&self, key: &str, limit: usize) -> Result<Vec<Version>, Error> {
+        self.bucket.versions(key, limit).await
     }
 
     /// Writes the document whatever is there; for objects that have a single writer, such as a node's own heartbeat.
     ///
     /// # Errors
     /// When the bucket does not answer.
-    pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<String, Error> {
+    pub async fn put<T: Serialize>(&self, key: &str, value: &T) -> Result<Revision, Error> {
         match self.bucket.put(key, encode(key, value)?, Condition::None).await? {
-            Put::Stored(etag) => {
-                self.known().insert(key.to_owned());
-                Ok(etag)
+            Put::Stored(revision) => {
+                self.know(key);
+                Ok(revision)
             }
             Put::Refused => Err(Error::Refused { key: key.to_owned() }),
         }
@@ -129,12 +162,14 @@ impl<B: Bucket> Store<B> {
         T: Serialize + DeserializeOwned + PartialEq,
     {
         let condition = etag.map_or(Condition::Absent, |etag| Condition::At(etag.to_owned()));
-        if let Put::Stored(etag) = self.bucket.put(key, encode(key, value)?, condition).await? {
-            self.known().insert(key.to_owned());
-            return Ok(Swap::Applied(etag));
+        if let Put::Stored(revision) = self.bucket.put(key, encode(key, value)?, condition).await? {
+            self.know(key);
+            return Ok(Swap::Applied(revision));
         }
         match self.get::<T>(key).await {
-            Ok(Some(current)) if current.value == *value => Ok(Swap::Applied(current.etag)),
+            Ok(Some(current)) if current.value == *value => {
+                Ok(Swap::Applied(Revision { etag: current.etag, version: current.version }))
+            }
             Ok(current) => Ok(Swap::Refused(current)),
             // Not what we write, so not ours.
             Err(Error::Malformed { .. }) => Ok(Swap::Refused(None)),
@@ -142,11 +177,11 @@ impl<B: Bucket> Store<B> {
         }
     }
 
-    /// [`Store::swap`] where nothing is: `Some(etag)` for exactly one of any number of writers.
+    /// [`Store::swap`] where nothing is: `Some` for exactly one of any number of writers.
     ///
     /// # Errors
     /// As [`Store::swap`].
-    pub async fn create<T>(&self, key: &str, value: &T) -> Result<Option<String>, Error>
+    pub async fn create<T>(&self, key: &str, value: &T) -> Result<Option<Revision>, Error>
     where
         T: Serialize + DeserializeOwned + PartialEq,
     {
@@ -157,7 +192,7 @@ impl<B: Bucket> Store<B> {
     ///
     /// # Errors
     /// As [`Store::swap`].
-    pub async fn replace<T>(&self, key: &str, value: &T, etag: &str) -> Result<Option<String>, Error>
+    pub async fn replace<T>(&self, key: &str, value: &T, etag: &str) -> Result<Option<Revision>, Error>
     where
         T: Serialize + DeserializeOwned + PartialEq,
     {
@@ -170,6 +205,22 @@ impl<B: Bucket> Store<B> {
     /// When the bucket does not answer.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
         self.bucket.list(prefix).await
+    }
+
+    /// All objects under `prefix` with their ETags, sorted, for who wants to know what has changed.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub async fn list_entries(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
+        self.bucket.list_entries(prefix).await
+    }
+
+    /// The names up to the next slash after `prefix`, sorted.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        self.bucket.list_folders(prefix).await
     }
 
     /// All documents under `prefix`. One that cannot be read as `T` is skipped with a warning: a single bad record must
@@ -205,8 +256,15 @@ impl<B: Bucket> Store<B> {
     /// # Errors
     /// When the bucket does not answer, or refuses to delete one of them.
     pub async fn delete_all(&self, keys: &[String]) -> Result<(), Error> {
-        self.known().retain(|key| !keys.contains(key));
+        let gone: BTreeSet<&String> = keys.iter().collect();
+        self.known().retain(|key| !gone.contains(key));
         self.bucket.delete_all(keys).await
+    }
+
+    fn know(&self, key: &str) {
+        if !self.forgetful {
+            self.known().insert(key.to_owned());
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -214,14 +272,20 @@ impl<B: Bucket> Store<B> {
     }
 }
 
+fn decode<T: DeserializeOwned>(key: &str, object: Object) -> Result<Versioned<T>, Error> {
+    let value = serde_json::from_slice(&object.body)
+        .map_err(|source| Error::Malformed { key: key.to_owned(), reason: source.to_string() })?;
+    Ok(Versioned { value, etag: object.etag, version: object.version })
+}
+
 fn encode<T: Serialize>(key: &str, value: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec_pretty(value)
         .map_err(|source| Error::Malformed { key: key.to_owned(), reason: source.to_string() })
 }
 
-fn applied<T>(swap: Swap<T>) -> Option<String> {
+fn applied<T>(swap: Swap<T>) -> Option<Revision> {
     match swap {
-        Swap::Applied(etag) => Some(etag),
+        Swap::Applied(revision) => Some(revision),
         Swap::Refused(_) => None,
     }
 }

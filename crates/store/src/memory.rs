@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::bucket::{Bucket, Condition, Error, Object, Put};
+use crate::bucket::{Bucket, Condition, Entry, Error, Object, Put, Revision, Version, newest_first};
+
+/// So many writes have the same time: S3 tells whole seconds, so that what came first in one is not told.
+const WRITES_PER_SECOND: u64 = 4;
 
 /// Clones share one content, as clients of one bucket do.
 #[derive(Debug, Clone, Default)]
@@ -11,10 +14,20 @@ pub struct MemoryBucket {
     state: Arc<Mutex<State>>,
 }
 
+/// A state of an object: the second of its writing, and what was written; nothing for a deletion.
+#[derive(Debug)]
+struct Past {
+    version: Version,
+    object: Option<Object>,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    objects: BTreeMap<String, Object>,
+    /// What was written and deleted under each key, oldest first.
+    past: BTreeMap<String, Vec<Past>>,
     writes: u64,
+    /// Writes and deletions so far.
+    changes: u64,
     failures: Vec<Error>,
     /// Writes whose answer will be lost.
     lost: u32,
@@ -24,8 +37,32 @@ struct State {
 }
 
 impl State {
+    fn object(&self, key: &str) -> Option<&Object> {
+        self.past.get(key)?.last()?.object.as_ref()
+    }
+
+    /// What is there now under a prefix.
+    fn present(&self, prefix: &str) -> impl Iterator<Item = (&String, &Object)> {
+        let present = self.past.iter().filter_map(|(key, past)| Some((key, past.last()?.object.as_ref()?)));
+        present.filter(move |(key, _)| key.starts_with(prefix))
+    }
+
+    fn add(&mut self, key: &str, written: Option<(Vec<u8>, String)>) -> String {
+        self.changes += 1;
+        let version = format!("v{}", self.changes);
+        let (object, etag) = match written {
+            Some((body, etag)) => (Some(Object { body, etag: etag.clone(), version: version.clone() }), etag),
+            None => (None, String::new()),
+        };
+        let modified = self.changes / WRITES_PER_SECOND * 1000;
+        let version = Version { version, etag, modified, deleted: object.is_none() };
+        let name = version.version.clone();
+        self.past.entry(key.to_owned()).or_default().push(Past { version, object });
+        name
+    }
+
     fn put(&mut self, key: &str, body: Vec<u8>, condition: &Condition) -> Put {
-        let present = self.objects.get(key).map(|object| &object.etag);
+        let present = self.object(key).map(|object| &object.etag);
         let holds = match condition {
             Condition::None => true,
             Condition::Absent => present.is_none(),
@@ -36,8 +73,15 @@ impl State {
         }
         self.writes += 1;
         let etag = format!("\"{}\"", self.writes);
-        self.objects.insert(key.to_owned(), Object { body, etag: etag.clone() });
-        Put::Stored(etag)
+        let version = self.add(key, Some((body, etag.clone())));
+        Put::Stored(Revision { etag, version })
+    }
+
+    fn delete(&mut self, key: &str) {
+        // S3 makes a marker also where there is nothing; that would only lengthen lists of versions here.
+        if self.object(key).is_some() {
+            self.add(key, None);
+        }
     }
 }
 
@@ -99,7 +143,13 @@ impl Bucket for MemoryBucket {
         let mut state = self.checked()?;
         state.reads += 1;
         let denied = state.absent_every > 0 && state.reads.is_multiple_of(state.absent_every);
-        Ok(state.objects.get(key).filter(|_| !denied).cloned())
+        Ok(state.object(key).filter(|_| !denied).cloned())
+    }
+
+    async fn get_version(&self, key: &str, version: &str) -> Result<Option<Object>, Error> {
+        let state = self.checked()?;
+        let past = state.past.get(key).and_then(|past| past.iter().find(|past| past.version.version == version));
+        Ok(past.and_then(|past| past.object.clone()))
     }
 
     async fn put(&self, key: &str, body: Vec<u8>, condition: Condition) -> Result<Put, Error> {
@@ -111,18 +161,36 @@ impl Bucket for MemoryBucket {
         Ok(state.put(key, body, &condition))
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        Ok(self.checked()?.objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+    async fn versions(&self, key: &str, limit: usize) -> Result<Vec<Version>, Error> {
+        let state = self.checked()?;
+        let past = state.past.get(key).map(Vec::as_slice).unwrap_or_default();
+        let all = past.iter().rev().map(|past| past.version.clone());
+        let (deletions, versions) = all.partition(|version| version.deleted);
+        Ok(newest_first(versions, deletions, state.object(key).is_some(), limit))
+    }
+
+    async fn list_entries(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
+        let state = self.checked()?;
+        let entry = |(key, object): (&String, &Object)| Entry { key: key.clone(), etag: object.etag.clone() };
+        Ok(state.present(prefix).map(entry).collect())
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let state = self.checked()?;
+        let folder = |key: &str| Some(key.strip_prefix(prefix)?.split_once('/')?.0.to_owned());
+        let mut folders: Vec<String> = state.present(prefix).filter_map(|(key, _)| folder(key)).collect();
+        folders.dedup();
+        Ok(folders)
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {
-        self.checked()?.objects.remove(key);
+        self.checked()?.delete(key);
         Ok(())
     }
 
     async fn delete_all(&self, keys: &[String]) -> Result<(), Error> {
         let mut state = self.checked()?;
-        state.objects.retain(|key, _| !keys.contains(key));
+        keys.iter().for_each(|key| state.delete(key));
         Ok(())
     }
 }

@@ -2,15 +2,20 @@
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use futuswarm_aws::SdkConfig;
 
-use crate::bucket::{Bucket, Condition, Error, Object, Put};
+use crate::bucket::{Bucket, Condition, Entry, Error, Object, Put, Revision, UNVERSIONED, Version, newest_first};
 
 /// DeleteObjects takes so many keys
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>).
 const KEYS_PER_DELETION: usize = 1000;
+/// ListObjectVersions answers with so many at most
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html>).
+const VERSIONS_PER_PAGE: usize = 1000;
 
 /// Objects of one bucket, over the SDK's retries.
 #[derive(Debug, Clone)]
@@ -31,17 +36,9 @@ impl S3Bucket {
     fn error(&self, key: &str, source: futuswarm_aws::Error) -> Error {
         Error::Service { bucket: self.name.clone(), key: key.to_owned(), source }
     }
-}
 
-impl Bucket for S3Bucket {
-    async fn get(&self, key: &str) -> Result<Option<Object>, Error> {
-        let answer = self.client.get_object().bucket(&self.name).key(key).send().await;
-        let answer = match answer.map_err(|error| futuswarm_aws::Error::new("GetObject", error)) {
-            Ok(answer) => answer,
-            Err(error) if error.is(&["NoSuchKey"]) => return Ok(None),
-            Err(error) => return Err(self.error(key, error)),
-        };
-        let etag = answer.e_tag().unwrap_or_default().to_owned();
+    async fn read(&self, key: &str, answer: GetObjectOutput) -> Result<Object, Error> {
+        let (etag, version) = (or_empty(answer.e_tag()), or_unversioned(answer.version_id()));
         let body = answer.body.collect().await.map_err(|error| {
             let cut_off = futuswarm_aws::Failure {
                 operation: "GetObject",
@@ -52,7 +49,44 @@ impl Bucket for S3Bucket {
             };
             self.error(key, cut_off.into())
         })?;
-        Ok(Some(Object { body: body.to_vec(), etag }))
+        Ok(Object { body: body.to_vec(), etag, version })
+    }
+
+    fn listing(&self, prefix: &str) -> ListObjectsV2FluentBuilder {
+        self.client.list_objects_v2().bucket(&self.name).prefix(prefix)
+    }
+}
+
+fn or_empty(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
+
+fn or_unversioned(version: Option<&str>) -> String {
+    version.unwrap_or(UNVERSIONED).to_owned()
+}
+
+fn millis(time: Option<&DateTime>) -> u64 {
+    time.and_then(|time| time.to_millis().ok()).and_then(|millis| u64::try_from(millis).ok()).unwrap_or_default()
+}
+
+impl Bucket for S3Bucket {
+    async fn get(&self, key: &str) -> Result<Option<Object>, Error> {
+        let answer = self.client.get_object().bucket(&self.name).key(key).send().await;
+        match answer.map_err(|error| futuswarm_aws::Error::new("GetObject", error)) {
+            Ok(answer) => Ok(Some(self.read(key, answer).await?)),
+            Err(error) if error.is(&["NoSuchKey"]) => Ok(None),
+            Err(error) => Err(self.error(key, error)),
+        }
+    }
+
+    async fn get_version(&self, key: &str, version: &str) -> Result<Option<Object>, Error> {
+        let answer = self.client.get_object().bucket(&self.name).key(key).version_id(version).send().await;
+        match answer.map_err(|error| futuswarm_aws::Error::new("GetObject", error)) {
+            Ok(answer) => Ok(Some(self.read(key, answer).await?)),
+            // The last two: what is no version at all, and a delete marker.
+            Err(error) if error.is(&["NoSuchKey", "NoSuchVersion", "InvalidArgument", "MethodNotAllowed"]) => Ok(None),
+            Err(error) => Err(self.error(key, error)),
+        }
     }
 
     async fn put(&self, key: &str, body: Vec<u8>, condition: Condition) -> Result<Put, Error> {
@@ -69,7 +103,10 @@ impl Bucket for S3Bucket {
             Condition::At(etag) => request.if_match(etag),
         };
         match request.send().await.map_err(|error| futuswarm_aws::Error::new("PutObject", error)) {
-            Ok(answer) => Ok(Put::Stored(answer.e_tag().unwrap_or_default().to_owned())),
+            Ok(answer) => {
+                let (etag, version) = (or_empty(answer.e_tag()), or_unversioned(answer.version_id()));
+                Ok(Put::Stored(Revision { etag, version }))
+            }
             // 409 means that another conditional write is under way: it may win, so we have not won.
             Err(error) if error.is(&["PreconditionFailed", "ConditionalRequestConflict"]) => Ok(Put::Refused),
             // If-Match on an object that is gone.
@@ -78,15 +115,68 @@ impl Bucket for S3Bucket {
         }
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
-        let mut pages = self.client.list_objects_v2().bucket(&self.name).prefix(prefix).into_paginator().send();
-        let mut keys = Vec::new();
+    async fn versions(&self, key: &str, limit: usize) -> Result<Vec<Version>, Error> {
+        let (mut versions, mut deletions, mut exists) = (Vec::new(), Vec::new(), false);
+        let mut after: Option<(String, Option<String>)> = None;
+        // Other keys that begin with this one come after it.
+        while versions.len() + deletions.len() < limit {
+            let page = i32::try_from((limit - versions.len() - deletions.len()).min(VERSIONS_PER_PAGE));
+            let request = self.client.list_object_versions().bucket(&self.name).prefix(key).set_max_keys(page.ok());
+            let (key_marker, version_marker) = after.unzip();
+            let request = request.set_key_marker(key_marker).set_version_id_marker(version_marker.flatten());
+            let page = request.send().await;
+            let page = page.map_err(|error| self.error(key, futuswarm_aws::Error::new("ListObjectVersions", error)))?;
+            for row in page.versions().iter().filter(|row| row.key() == Some(key)) {
+                exists |= row.is_latest() == Some(true);
+                versions.push(Version {
+                    version: or_unversioned(row.version_id()),
+                    etag: or_empty(row.e_tag()),
+                    modified: millis(row.last_modified()),
+                    deleted: false,
+                });
+            }
+            for row in page.delete_markers().iter().filter(|row| row.key() == Some(key)) {
+                deletions.push(Version {
+                    version: or_unversioned(row.version_id()),
+                    etag: String::new(),
+                    modified: millis(row.last_modified()),
+                    deleted: true,
+                });
+            }
+            after = match (page.is_truncated(), page.next_key_marker()) {
+                (Some(true), Some(next)) if next == key => {
+                    Some((next.to_owned(), page.next_version_id_marker().map(str::to_owned)))
+                }
+                _ => break,
+            };
+        }
+        Ok(newest_first(versions, deletions, exists, limit))
+    }
+
+    async fn list_entries(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
+        let mut pages = self.listing(prefix).into_paginator().send();
+        let mut entries = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.error(prefix, futuswarm_aws::Error::new("ListObjectsV2", error)))?;
-            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+            let entry = |object: &aws_sdk_s3::types::Object| {
+                Some(Entry { key: object.key()?.to_owned(), etag: or_empty(object.e_tag()) })
+            };
+            entries.extend(page.contents().iter().filter_map(entry));
         }
-        keys.sort();
-        Ok(keys)
+        entries.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(entries)
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let mut pages = self.listing(prefix).delimiter("/").into_paginator().send();
+        let mut folders = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.error(prefix, futuswarm_aws::Error::new("ListObjectsV2", error)))?;
+            let common = page.common_prefixes().iter().filter_map(|common| common.prefix()?.strip_prefix(prefix));
+            folders.extend(common.map(|folder| folder.trim_end_matches('/').to_owned()));
+        }
+        folders.sort();
+        Ok(folders)
     }
 
     async fn delete(&self, key: &str) -> Result<(), Error> {

@@ -9,6 +9,10 @@ fn store() -> (MemoryBucket, Store<MemoryBucket>) {
     (bucket.clone(), Store::new(bucket))
 }
 
+fn at(value: i32, revision: Revision) -> Versioned<i32> {
+    Versioned { value, etag: revision.etag, version: revision.version }
+}
+
 #[tokio::test]
 async fn only_one_of_many_creates_wins() {
     let (_, store) = store();
@@ -24,9 +28,9 @@ async fn only_one_of_many_creates_wins() {
 async fn a_replacement_at_an_old_version_is_refused_and_changes_nothing() {
     let (_, store) = store();
     let first = store.put("k", &1).await.unwrap();
-    let second = store.replace("k", &2, &first).await.unwrap().expect("nobody else wrote");
-    assert_eq!(store.replace("k", &3, &first).await.unwrap(), None);
-    assert_eq!(store.get::<i32>("k").await.unwrap().unwrap(), Versioned { value: 2, etag: second });
+    let second = store.replace("k", &2, &first.etag).await.unwrap().expect("nobody else wrote");
+    assert_eq!(store.replace("k", &3, &first.etag).await.unwrap(), None);
+    assert_eq!(store.get::<i32>("k").await.unwrap().unwrap(), at(2, second));
 }
 
 #[tokio::test]
@@ -36,11 +40,11 @@ async fn a_write_whose_answer_was_lost_is_ours() {
     let first =
         store.create("k", &1).await.unwrap().expect("it was applied, although the SDK's second attempt was refused");
     bucket.lose_answers(1);
-    let second = store.replace("k", &2, &first).await.unwrap().expect("so was this");
+    let second = store.replace("k", &2, &first.etag).await.unwrap().expect("so was this");
     assert_eq!(bucket.writes(), 2, "each once");
     bucket.lose_answers(1);
-    let refused = store.swap("k", &3, Some(&first)).await.unwrap();
-    assert_eq!(refused, Swap::Refused(Some(Versioned { value: 2, etag: second })), "somebody else's is not ours");
+    let refused = store.swap("k", &3, Some(&first.etag)).await.unwrap();
+    assert_eq!(refused, Swap::Refused(Some(at(2, second))), "somebody else's is not ours");
     assert_eq!(store.create("k", &4).await.unwrap(), None);
 }
 
@@ -97,4 +101,61 @@ async fn a_bucket_with_failures_is_read_as_it_answers() {
     assert!(faulty.get("k").await.unwrap().is_none(), "said not to exist");
     assert!(faulty.get("k").await.unwrap_err().is_transient());
     assert_eq!(faulty.get("k").await.unwrap().unwrap().body, b"1");
+}
+
+#[tokio::test]
+async fn what_was_written_can_be_read_again_and_deletions_are_told() {
+    let (bucket, store) = store();
+    let mut written = Vec::new();
+    for value in 1..=3 {
+        written.push(store.put("apps/a/config", &value).await.unwrap().version);
+        store.put("apps/a/config/staging", &-value).await.unwrap();
+    }
+    bucket.lose_answers(1);
+    let last = bucket.get("apps/a/config").await.unwrap().unwrap();
+    let swap = store.swap("apps/a/config", &4, Some(&last.etag)).await.unwrap();
+    let Swap::Applied(fourth) = swap else { panic!("{swap:?}") };
+    assert_eq!(store.get::<i32>("apps/a/config").await.unwrap().unwrap(), at(4, fourth.clone()), "of the lost answer");
+    store.delete("apps/a/config").await.unwrap();
+    let after = store.put("apps/a/config", &5).await.unwrap().version;
+
+    let versions = store.versions("apps/a/config", 100).await.unwrap();
+    let names: Vec<&str> =
+        versions.iter().filter(|version| !version.deleted).map(|version| version.version.as_str()).collect();
+    assert_eq!(names, [&after, &fourth.version, &written[2], &written[1], &written[0]], "of this key only");
+    assert_eq!(versions.iter().position(|version| version.deleted), Some(1));
+    assert_eq!(store.versions("apps/a/config", 2).await.unwrap(), versions[..2]);
+    assert_eq!(store.versions("apps/a", 2).await.unwrap(), []);
+    for (value, version) in (1..).zip(&written) {
+        let read = store.peek_version::<i32>("apps/a/config", version).await.unwrap().unwrap();
+        assert_eq!((read.value, &read.version), (value, version));
+        assert_eq!(store.peek_version::<i32>("apps/a/config/staging", version).await.unwrap(), None);
+    }
+    assert_eq!(store.peek_version::<i32>("apps/a/config", &versions[1].version).await.unwrap(), None, "a deletion");
+}
+
+#[tokio::test]
+async fn listings_tell_what_has_changed_and_which_folders_there_are() {
+    let (_, store) = store();
+    for key in ["apps/a/app", "apps/a/releases/1", "apps/b/app", "apps/stray", "users/jane"] {
+        store.put(key, &1).await.unwrap();
+    }
+    assert_eq!(store.list_folders("apps/").await.unwrap(), ["a", "b"]);
+    let before = store.list_entries("apps/a/").await.unwrap();
+    let changed = store.put("apps/a/app", &2).await.unwrap();
+    let after = store.list_entries("apps/a/").await.unwrap();
+    assert_eq!(before[1], after[1]);
+    assert_eq!(after[0], Entry { key: "apps/a/app".to_owned(), etag: changed.etag });
+    assert_ne!(before[0], after[0]);
+}
+
+#[tokio::test]
+async fn a_forgetful_store_takes_a_deletion_by_others_for_one() {
+    let bucket = MemoryBucket::default();
+    let (store, other) = (Store::forgetful(bucket.clone()), Store::new(bucket));
+    let written = store.put("k", &1).await.unwrap();
+    assert!(store.get::<i32>("k").await.unwrap().is_some());
+    other.delete("k").await.unwrap();
+    assert_eq!(store.get::<i32>("k").await.unwrap(), None);
+    assert_eq!(store.swap("k", &2, Some(&written.etag)).await.unwrap(), Swap::Refused(None));
 }
