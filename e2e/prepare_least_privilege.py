@@ -11,7 +11,7 @@ import boto3
 
 bucket, cluster_key, manager_key = sys.argv[1:4]
 s3, kms = boto3.client("s3"), boto3.client("kms")
-for key in ["cluster/tokens/worker", "cluster/tokens/manager", "apps/shop/config"]:
+for key in ["cluster/tokens/worker", "cluster/tokens/manager", "apps/shop/config", "registry/blob"]:
     s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
 s3.create_bucket(Bucket="somebody-elses", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
 s3.put_object(Bucket="somebody-elses", Key="secret", Body=b"{}")

@@ -76,10 +76,13 @@ def bucket():
     s3.delete_public_access_block(Bucket=name)
     expect("bucket", "public access", "open", "blocked")
     s3.delete_bucket_lifecycle(Bucket=name)
-    expect("bucket", "expiry audit", None, "audit/, after 365 days")
-    expect("bucket", "expiry backups", None, "backup/, after 30 days")
-    older = "everything, older versions after 90 days, unfinished uploads after 7 days"
-    expect("bucket", "expiry older-versions", None, older)
+    older = "older versions after 90 days"
+    expect("bucket", "expiry audit", None, f"audit/, after 365 days, {older}")
+    expect("bucket", "expiry backups", None, f"backup/, after 30 days, {older}")
+    expect("bucket", "expiry cluster", None, f"cluster/, {older}")
+    expect("bucket", "expiry unfinished-uploads", None, "everything, unfinished uploads after 7 days")
+    for prefix in ("users", "tokens", "registry"):
+        expect("bucket", f"expiry {prefix}", None, f"{prefix}/, {older}, delete markers with nothing behind them")
     for kind in ("nodes", "managers"):
         words = f"cluster/{kind}/, older versions after a day, delete markers with nothing behind them"
         expect("bucket", f"expiry {kind}", None, words)

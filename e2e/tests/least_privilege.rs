@@ -7,6 +7,8 @@ const ALLOWED: &str = "allowed";
 const DENIED: &str = "denied";
 /// KMS knows the key and refuses the context.
 const WRONG_CONTEXT: &str = "InvalidCiphertextException";
+/// The caller may read versions, and there is no such one.
+const NO_SUCH_VERSION: &str = "NoSuchVersion";
 /// The path leads nowhere in the local cloud.
 const NOWHERE: &str = "LocalCloudFailure";
 /// The caller names a key that it may use, and the text was sealed with another.
@@ -33,6 +35,10 @@ fn get(key: &str, worker: &'static str, manager: &'static str) -> Row {
 
 fn put(key: &str, worker: &'static str, manager: &'static str) -> Row {
     row("s3", "put_object", json!({ "Bucket": BUCKET, "Key": key, "Body": "{}" }), worker, manager)
+}
+
+fn version(operation: &str, key: &str, worker: &'static str, manager: &'static str) -> Row {
+    row("s3", operation, json!({ "Bucket": BUCKET, "Key": key, "VersionId": "none" }), worker, manager)
 }
 
 fn delete(key: &str, worker: &'static str, manager: &'static str) -> Row {
@@ -93,6 +99,8 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
     };
     let open = |which: &str, context: Value| json!({ "CiphertextBlob": { "base64": sealed[which] }, "EncryptionContext": context });
     let seal = |key: &str, context: &Value| json!({ "KeyId": key, "Plaintext": "x", "EncryptionContext": context });
+    let data_key =
+        |key: &str, context: &Value| json!({ "KeyId": key, "KeySpec": "AES_256", "EncryptionContext": context });
     let mut mixed_up = open("managers", context.clone());
     mixed_up["KeyId"] = CLUSTER_KEY.into();
     let mut again = open("cluster", context.clone());
@@ -114,10 +122,23 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         put("cluster/genesis", DENIED, ALLOWED),
         put("cluster/managers/i-me", DENIED, ALLOWED),
         put("cluster/spec-of-another", DENIED, ALLOWED),
-        put("apps/shop/config", DENIED, DENIED),
-        get("apps/shop/config", DENIED, DENIED),
+        put("apps/shop/config", DENIED, ALLOWED),
+        get("apps/shop/config", DENIED, ALLOWED),
+        version("get_object", "apps/shop/config", DENIED, NO_SUCH_VERSION),
+        version("delete_object", "apps/shop/config", DENIED, DENIED),
+        row("s3", "list_object_versions", json!({ "Bucket": BUCKET, "Prefix": "apps/shop/config" }), DENIED, ALLOWED),
+        put("users/jane", DENIED, ALLOWED),
+        put("tokens/e3b0c442", DENIED, ALLOWED),
+        delete("tokens/e3b0c442", DENIED, ALLOWED),
+        put("audit/2026-11-30/1-x", DENIED, ALLOWED),
+        get("audit/2026-11-30/1-x", DENIED, ALLOWED),
+        delete("audit/2026-11-30/1-x", DENIED, DENIED),
+        get("registry/blob", ALLOWED, ALLOWED),
+        put("registry/another", DENIED, ALLOWED),
+        delete("registry/another", DENIED, ALLOWED),
+        row("s3", "list_multipart_uploads", json!({ "Bucket": BUCKET }), DENIED, ALLOWED),
         delete("cluster/nothing", DENIED, ALLOWED),
-        delete("apps/shop/config", DENIED, DENIED),
+        delete("apps/shop/config", DENIED, ALLOWED),
         row("s3", "list_objects_v2", json!({ "Bucket": BUCKET }), ALLOWED, ALLOWED),
         row("s3", "list_objects_v2", json!({ "Bucket": "somebody-elses" }), DENIED, DENIED),
         row("s3", "get_object", json!({ "Bucket": "somebody-elses", "Key": "secret" }), DENIED, DENIED),
@@ -141,6 +162,9 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         row("kms", "encrypt", seal(MANAGER_KEY, &context), DENIED, ALLOWED),
         row("kms", "encrypt", seal(CLUSTER_KEY, &with("cluster", "another")), DENIED, DENIED),
         row("kms", "generate_data_key", json!({ "KeyId": CLUSTER_KEY, "KeySpec": "AES_256" }), DENIED, DENIED),
+        row("kms", "generate_data_key", data_key(CLUSTER_KEY, &context), DENIED, DENIED),
+        row("kms", "generate_data_key", data_key(MANAGER_KEY, &context), DENIED, ALLOWED),
+        row("kms", "generate_data_key", data_key(MANAGER_KEY, &with("cluster", "another")), DENIED, DENIED),
         row("kms", "re_encrypt", again, DENIED, DENIED),
         row(
             "kms",

@@ -19,6 +19,7 @@ pub mod resources;
 mod run;
 pub mod show;
 pub mod status;
+pub mod users;
 pub mod wait;
 
 pub use aws::Aws;

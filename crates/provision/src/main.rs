@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use futuswarm_output::{eprint, eprintln, print, println};
 use futuswarm_provision::{
-    Aws, Cluster, Confirmed, Error, Listener, Mode, Overrides, Report, Run, resources, show, status, wait,
+    Aws, Cluster, Confirmed, Error, Listener, Mode, Overrides, Report, Run, resources, show, status, users, wait,
 };
 use futuswarm_spec::Spec;
 
@@ -30,6 +30,9 @@ enum Verb {
     Apply(Apply),
     /// Delete the cluster, after showing what goes and asking for its name.
     Destroy(Destroy),
+    /// The people who may use the cluster.
+    #[command(subcommand)]
+    User(UserVerb),
     /// Show the cluster's nodes.
     Status {
         spec: PathBuf,
@@ -40,11 +43,42 @@ enum Verb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum UserVerb {
+    /// Let a person in with an SSH key: makes their record, or adds the key to it.
+    Add {
+        spec: PathBuf,
+        /// Small letters, digits, '.', '_' and '-'.
+        name: String,
+        /// File with the public key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Allow everything with every app. Nobody loses that by being added again without it.
+        #[arg(long)]
+        admin: bool,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 #[derive(Debug, Args)]
 struct Place {
     /// Where the page answers, when it is not at the load balancer's own name.
     #[arg(long, env = "FUTUSWARM_URL")]
     url: Option<String>,
+    /// Where SSH of the managers answers, as HOST:PORT, when it is not at ssh.<domain>.
+    #[arg(long, env = "FUTUSWARM_SSH")]
+    ssh: Option<String>,
+}
+
+impl Place {
+    /// What is reached at another place than on AWS.
+    fn settle(&self, observed: &mut status::Status) {
+        // A local cloud of an earlier version says nothing.
+        if let Some(ssh) = self.ssh.as_ref().filter(|ssh| !ssh.is_empty()) {
+            observed.ssh.clone_from(ssh);
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +156,9 @@ async fn main() -> ExitCode {
         Verb::Check { spec } => load(&spec).map(|_| ExitCode::SUCCESS),
         Verb::Apply(apply) => run_apply(apply).await,
         Verb::Destroy(destroy) => run_destroy(destroy).await,
+        Verb::User(UserVerb::Add { spec, name, key, admin, json }) => {
+            add_user(&spec, &name, &key, admin, json).await.map(|()| ExitCode::SUCCESS)
+        }
         Verb::Status { spec, json, place } => run_status(&spec, json, place).await.map(|()| ExitCode::SUCCESS),
     };
     match outcome {
@@ -297,7 +334,8 @@ async fn wait_and_show(
     )
     .await;
     bar.finish_and_clear();
-    let observed = observed?;
+    let mut observed = observed?;
+    apply.place.settle(&mut observed);
     if apply.json {
         println!("{}", serde_json::to_string_pretty(&observed)?);
         return Ok(ExitCode::SUCCESS);
@@ -317,17 +355,42 @@ async fn wait_and_show(
     Ok(ExitCode::SUCCESS)
 }
 
+async fn add_user(spec: &Path, name: &str, key: &Path, admin: bool, json: bool) -> anyhow::Result<()> {
+    let spec = load(spec)?;
+    // Before AWS is asked: most mistakes are here.
+    let wish = users::Wish::new(name, &read_text(key)?, admin).with_context(|| key.display().to_string())?;
+    let (aws, cluster) = Aws::connect(spec).await?;
+    let added = aws.add_user(&wish).await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&added)?);
+        return Ok(());
+    }
+    println!("{added}");
+    eprintln!("they can log in to {} within half a minute: futuswarm login {name}@HOST", cluster.spec.cluster);
+    Ok(())
+}
+
+/// A small text file; a mistaken path may be anything.
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    use std::io::Read as _;
+    let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut text = String::new();
+    file.take(64 << 10).read_to_string(&mut text).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text)
+}
+
 async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()> {
     let (aws, cluster) = Aws::connect(load(path)?).await?;
-    let url = match place.url {
-        Some(url) => url,
+    let url = match &place.url {
+        Some(url) => url.clone(),
         None => status::url(&aws, &cluster).await?,
     };
-    let observed = status::observe(&aws, &cluster, &url).await?;
+    let mut observed = status::observe(&aws, &cluster, &url).await?;
+    place.settle(&mut observed);
     if json {
         println!("{}", serde_json::to_string_pretty(&observed)?);
     } else {
-        println!("{}  {}\n", observed.cluster, observed.url);
+        println!("{}  {}  ssh {}\n", observed.cluster, observed.url, observed.ssh);
         print!("{}", show::table(&observed));
     }
     Ok(())

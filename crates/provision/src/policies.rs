@@ -41,6 +41,9 @@ pub(crate) fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key
         let pairs = pairs.iter().map(|(key, value)| (format!("kms:EncryptionContext:futuswarm:{key}"), json!(value)));
         json!({ "StringEquals": Value::Object(pairs.collect()) })
     };
+    // What docker-registry's driver needs of S3
+    // (<https://distribution.github.io/distribution/storage-drivers/s3/>); nodes pull from their own one.
+    let images = |actions: &[&str]| json!({ "Sid": "Images", "Effect": "Allow", "Action": actions, "Resource": under(keys::REGISTRY) });
     let statements = match role {
         Role::Manager => json!([
             {
@@ -49,12 +52,52 @@ pub(crate) fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key
                 "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
                 "Resource": under("cluster/")
             },
-            list,
+            {
+                "Sid": "AppsUsersAndTokens",
+                "Effect": "Allow",
+                // Without DeleteObjectVersion: what a manager deletes or overwrites can be brought back.
+                "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"],
+                "Resource": [under(keys::APPS), under(keys::USERS), under(keys::TOKENS)]
+            },
+            {
+                "Sid": "Audit",
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject"],
+                "Resource": under(keys::AUDIT)
+            },
+            images(&[
+                "s3:GetObject",
+                "s3:PutObject",
+                // The driver names an ACL with each object, which takes this, although the bucket takes none but its owner's.
+                "s3:PutObjectAcl",
+                "s3:DeleteObject",
+                "s3:ListMultipartUploadParts",
+                "s3:AbortMultipartUpload"
+            ]),
+            {
+                "Sid": "SeeObjectsVersionsAndUploads",
+                "Effect": "Allow",
+                "Action": [
+                    "s3:ListBucket",
+                    "s3:ListBucketVersions",
+                    "s3:GetBucketLocation",
+                    "s3:ListBucketMultipartUploads"
+                ],
+                "Resource": bucket
+            },
             {
                 "Sid": "Secrets",
                 "Effect": "Allow",
                 "Action": ["kms:Decrypt", "kms:Encrypt"],
                 "Resource": [cluster_key_arn, manager_key_arn],
+                "Condition": context(&[("cluster", &names.cluster)])
+            },
+            // Documents of apps are opened with Decrypt, above.
+            {
+                "Sid": "SealedDocuments",
+                "Effect": "Allow",
+                "Action": "kms:GenerateDataKey",
+                "Resource": manager_key_arn,
                 "Condition": context(&[("cluster", &names.cluster)])
             },
             through_s3,
@@ -79,6 +122,7 @@ pub(crate) fn node(names: &Names, role: Role, cluster_key_arn: &str, manager_key
                 "Action": "s3:PutObject",
                 "Resource": object(&format!("{}${{aws:userid}}", keys::NODES))
             },
+            images(&["s3:GetObject"]),
             list,
             {
                 "Sid": "OwnToken",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Instance, InstanceStateName};
 use futuswarm_edge::{Refusal, Routes};
-use futuswarm_model::{FRESH, NodeRecord, NodeState, unix_millis};
+use futuswarm_model::{FRESH, NodeRecord, NodeState, SshAuthority, keys, unix_millis};
 use futuswarm_spec::{PlainHttp, Role};
 use serde::Serialize;
 
@@ -22,6 +22,10 @@ pub struct Status {
     pub cluster: String,
     /// Where its page answers.
     pub url: String,
+    /// Where the command line of developers reaches the cluster: SSH as HOST:PORT.
+    pub ssh: String,
+    /// Public key of the authority that certifies the managers' host keys, `ssh-ed25519 BASE64`; absent until a manager has made it.
+    pub ssh_host_ca: Option<String>,
     /// The emulated AWS endpoint; absent on AWS.
     pub api_endpoint: Option<String>,
     /// Every instance of its groups that has not ended, also one that never said anything.
@@ -93,13 +97,17 @@ pub async fn observe(aws: &Aws, cluster: &Cluster, url: &str) -> Result<Status, 
         .map(|instance| node(cluster, instance, &records, now))
         .collect();
     // Without records there is no bucket, or nobody who could have written routes.
-    let routes = match records.is_empty() {
-        true => None,
-        false => aws.store.get::<Routes>(futuswarm_model::keys::ROUTES).await?,
+    let (routes, authority) = match records.is_empty() {
+        true => (None, None),
+        false => {
+            (aws.store.get::<Routes>(keys::ROUTES).await?, aws.store.get::<SshAuthority>(keys::SSH_AUTHORITY).await?)
+        }
     };
     Ok(Status {
         cluster: cluster.spec.cluster.clone(),
         url: url.to_owned(),
+        ssh: format!("ssh.{}:22", cluster.spec.domain),
+        ssh_host_ca: authority.map(|authority| authority.value.public),
         api_endpoint: aws.endpoint().map(str::to_owned),
         nodes,
         not_served: routes.map(|routes| routes.value.refused).unwrap_or_default(),

@@ -323,7 +323,12 @@ fn tag_problem(key: &str, value: &str, tags: &BTreeMap<String, String>) -> Optio
 
 fn ports(root: &mut Table, draft: &Draft) {
     let Some(local) = &draft.local else { return };
-    let ports = [("api_port", local.api_port), ("http_port", local.http_port), ("https_port", local.https_port)];
+    let ports = [
+        ("api_port", local.api_port),
+        ("http_port", local.http_port),
+        ("https_port", local.https_port),
+        ("ssh_port", local.ssh_port),
+    ];
     for (index, (key, port)) in ports.iter().enumerate() {
         if let Some((other, _)) = ports[..index].iter().find(|(_, other)| other == port) {
             root.wrong_below(&format!("local.{key}"), format!("it is the same as local.{other}; choose two ports"));

@@ -204,7 +204,7 @@ pub struct Peering {
 /// How long things are kept, in days.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// For noncurrent versions of objects of the configuration.
+    /// For noncurrent versions of everything but what is below `apps/`.
     pub versions_days: u32,
     /// For what is below `backup/`.
     pub backup_days: u32,
@@ -221,6 +221,8 @@ pub struct Local {
     pub http_port: u16,
     /// Loopback port of the load balancer's port 443.
     pub https_port: u16,
+    /// Loopback port that leads to SSH of the managers.
+    pub ssh_port: u16,
     /// Memory of a virtual machine in MiB.
     pub memory_mib: u32,
     /// Virtual CPUs of a virtual machine.

@@ -333,12 +333,14 @@ fn local(table: &mut Table) -> Option<Local> {
     let api_port = table.integer("api_port", Some(4566), 1..=65535);
     let http_port = table.integer("http_port", Some(8080), 1..=65535);
     let https_port = table.integer("https_port", Some(8443), 1..=65535);
+    let ssh_port = table.integer("ssh_port", Some(2222), 1..=65535);
     let memory_mib = table.integer("memory_mib", Some(1536), 768..=65536);
     let cpus = table.integer("cpus", Some(1), 1..=64);
     Some(Local {
         api_port: small(api_port)?,
         http_port: small(http_port)?,
         https_port: small(https_port)?,
+        ssh_port: small(ssh_port)?,
         memory_mib: small(memory_mib)?,
         cpus: small(cpus)?,
     })

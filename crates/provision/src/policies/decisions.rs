@@ -98,6 +98,68 @@ fn a_manager_has_the_clusters_state_and_both_keys_under_the_clusters_context_onl
 }
 
 #[test]
+fn managers_alone_have_apps_users_and_tokens_and_nobody_ends_their_past() {
+    for key in ["apps/hello/app", "apps/hello/secrets/staging", "users/jane", "tokens/e3b0c442"] {
+        for action in ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"] {
+            assert_eq!(ask(Role::Manager, action, &object(key), &[]), Decision::Allowed, "{action} {key}");
+            assert_eq!(ask(Role::Worker, action, &object(key), &[]), Decision::NotAllowed, "{action} {key}");
+        }
+        for role in [Role::Manager, Role::Worker] {
+            assert_eq!(ask(role, "s3:DeleteObjectVersion", &object(key), &[]), Decision::NotAllowed, "{role} {key}");
+        }
+    }
+    let line = object("audit/2026-11-30/1796000000000-x");
+    for (action, decision) in [
+        ("s3:GetObject", Decision::Allowed),
+        ("s3:PutObject", Decision::Allowed),
+        ("s3:DeleteObject", Decision::NotAllowed),
+        ("s3:DeleteObjectVersion", Decision::NotAllowed),
+    ] {
+        assert_eq!(ask(Role::Manager, action, &line, &[]), decision, "{action}");
+        assert_eq!(ask(Role::Worker, action, &line, &[]), Decision::NotAllowed, "{action}");
+    }
+}
+
+#[test]
+fn sealed_documents_are_for_managers_under_their_clusters_context() {
+    let of = |cluster: &'static str| {
+        [
+            ("kms:EncryptionContext:futuswarm:cluster", cluster),
+            ("kms:EncryptionContext:futuswarm:app", "hello"),
+            ("kms:EncryptionContext:futuswarm:environment", "default"),
+            ("kms:EncryptionContext:futuswarm:kind", "secrets"),
+        ]
+    };
+    for action in ["kms:GenerateDataKey", "kms:Decrypt"] {
+        assert_eq!(ask(Role::Manager, action, MANAGER_KEY, &of("prod")), Decision::Allowed, "{action}");
+        assert_eq!(ask(Role::Manager, action, MANAGER_KEY, &of("staging")), Decision::NotAllowed, "{action}");
+        assert_eq!(ask(Role::Manager, action, MANAGER_KEY, &[]), Decision::NotAllowed, "{action}");
+        assert_eq!(ask(Role::Worker, action, MANAGER_KEY, &of("prod")), Decision::NotAllowed, "{action}");
+        assert_eq!(ask(Role::Worker, action, CLUSTER_KEY, &of("prod")), Decision::NotAllowed, "{action}");
+    }
+    assert_eq!(ask(Role::Manager, "kms:GenerateDataKey", CLUSTER_KEY, &of("prod")), Decision::NotAllowed);
+}
+
+#[test]
+fn managers_push_images_and_every_node_pulls_them() {
+    let blob = object("registry/docker/registry/v2/blobs/sha256/e3/e3b0c442/data");
+    assert_eq!(ask(Role::Worker, "s3:GetObject", &blob, &[]), Decision::Allowed);
+    for action in
+        ["s3:PutObject", "s3:DeleteObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload", "s3:GetObject"]
+    {
+        assert_eq!(ask(Role::Manager, action, &blob, &[]), Decision::Allowed, "{action}");
+        let worker = ask(Role::Worker, action, &blob, &[]) == Decision::Allowed;
+        assert_eq!(worker, action == "s3:GetObject", "{action}");
+    }
+    let bucket = format!("arn:aws:s3:::{}", names().bucket());
+    for action in ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads", "s3:ListBucketVersions"] {
+        assert_eq!(ask(Role::Manager, action, &bucket, &[]), Decision::Allowed, "{action}");
+        let worker = ask(Role::Worker, action, &bucket, &[]) == Decision::Allowed;
+        assert_eq!(worker, action == "s3:ListBucket", "{action}");
+    }
+}
+
+#[test]
 fn the_bucket_is_closed_to_whoever_comes_without_tls() {
     let policy = policies::bucket(&names());
     for (tls, expected) in [("false", true), ("true", false)] {

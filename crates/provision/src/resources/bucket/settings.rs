@@ -53,13 +53,20 @@ impl Expiry {
     }
 }
 
-fn expiries(retention: &Retention) -> [Expiry; 5] {
+/// Each prefix has a rule of its own but `apps/`, which has none: releases name older versions of config and secrets, however old they
+/// are, and a rule for everything would end them, since no other rule can take something out of it.
+fn expiries(retention: &Retention) -> [Expiry; 9] {
     let days = |days: u32| i32::try_from(days).ok();
+    let older = days(retention.versions_days);
     let unfinished = Some(UNFINISHED_DAYS);
     [
-        Expiry { older: days(retention.versions_days), unfinished, ..Expiry::new("older-versions", "") },
-        Expiry { current: days(retention.backup_days), ..Expiry::new("backups", "backup/") },
-        Expiry { current: days(retention.audit_days), ..Expiry::new("audit", "audit/") },
+        Expiry { unfinished, ..Expiry::new("unfinished-uploads", "") },
+        Expiry { older, ..Expiry::new("cluster", "cluster/") },
+        Expiry { older, markers: true, ..Expiry::new("users", keys::USERS) },
+        Expiry { older, markers: true, ..Expiry::new("tokens", keys::TOKENS) },
+        Expiry { older, markers: true, ..Expiry::new("registry", keys::REGISTRY) },
+        Expiry { current: days(retention.backup_days), older, ..Expiry::new("backups", keys::BACKUPS) },
+        Expiry { current: days(retention.audit_days), older, ..Expiry::new("audit", keys::AUDIT) },
         Expiry::of_heartbeats("nodes", keys::NODES),
         Expiry::of_heartbeats("managers", keys::MANAGERS),
     ]
@@ -269,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn older_heartbeats_and_their_delete_markers_go_after_a_day_and_everything_else_as_the_spec_says() {
+    fn older_heartbeats_go_after_a_day_the_past_of_apps_stays_and_everything_else_goes_as_the_spec_says() {
         let retention = Retention { versions_days: 90, backup_days: 30, audit_days: 365 };
         let rules = rules(&retention).unwrap();
         let words: Vec<String> =
@@ -277,9 +284,13 @@ mod tests {
         assert_eq!(
             words,
             [
-                "older-versions: everything, older versions after 90 days, unfinished uploads after 7 days",
-                "backups: backup/, after 30 days",
-                "audit: audit/, after 365 days",
+                "unfinished-uploads: everything, unfinished uploads after 7 days",
+                "cluster: cluster/, older versions after 90 days",
+                "users: users/, older versions after 90 days, delete markers with nothing behind them",
+                "tokens: tokens/, older versions after 90 days, delete markers with nothing behind them",
+                "registry: registry/, older versions after 90 days, delete markers with nothing behind them",
+                "backups: backup/, after 30 days, older versions after 90 days",
+                "audit: audit/, after 365 days, older versions after 90 days",
                 "nodes: cluster/nodes/, older versions after a day, delete markers with nothing behind them",
                 "managers: cluster/managers/, older versions after a day, delete markers with nothing behind them",
             ]
@@ -288,13 +299,31 @@ mod tests {
         for rule in rules.iter().filter_map(LifecycleRule::expiration) {
             assert!(rule.days().is_none() || rule.expired_object_delete_marker().is_none(), "{rule:?}");
         }
-        for key in ["cluster/nodes/AROA:i-1", "cluster/managers/n1"] {
+        // What S3 does with a version that is not the newest, and with an object that is.
+        let ends = |key: &str| {
             let fits = |rule: &&LifecycleRule| {
                 rule.filter().and_then(|filter| filter.prefix()).is_some_and(|prefix| key.starts_with(prefix))
             };
-            let days =
-                rules.iter().filter(fits).filter_map(|rule| rule.noncurrent_version_expiration()?.noncurrent_days());
-            assert_eq!(days.min(), Some(1), "{key}");
+            let rules: Vec<&LifecycleRule> = rules.iter().filter(fits).collect();
+            let older = |rule: &&LifecycleRule| rule.noncurrent_version_expiration()?.noncurrent_days();
+            let current = |rule: &&LifecycleRule| rule.expiration()?.days();
+            (rules.iter().filter_map(older).min(), rules.iter().filter_map(current).min())
+        };
+        for (key, older, current) in [
+            ("cluster/nodes/AROA:i-1", Some(1), None),
+            ("cluster/managers/n1", Some(1), None),
+            (keys::SPEC, Some(90), None),
+            (keys::APP_INDEX, Some(90), None),
+            ("users/jane", Some(90), None),
+            ("tokens/e3b0c442", Some(90), None),
+            ("registry/docker/registry/v2/x", Some(90), None),
+            ("backup/databases/x", Some(90), Some(30)),
+            ("audit/2026-11-30/1-x", Some(90), Some(365)),
+            ("apps/hello/config", None, None),
+            ("apps/hello/secrets/staging", None, None),
+            ("apps/hello/releases/00000001", None, None),
+        ] {
+            assert_eq!(ends(key), (older, current), "{key}");
         }
     }
 }
