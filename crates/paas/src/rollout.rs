@@ -289,7 +289,10 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
 
 /// Whether the service is already what the release wants, with all its tasks healthy.
 fn is_unchanged(release: &Release, service: &Service) -> bool {
-    service.is_as_wanted && service.update == Update::Idle && is_settled(release, service, service.release, u64::MAX)
+    !release.restart
+        && service.is_as_wanted
+        && service.update == Update::Idle
+        && is_settled(release, service, service.release, u64::MAX)
 }
 
 /// The image is where a task may start before any task does: a slow pull is not a task that does not start.
@@ -384,7 +387,9 @@ fn go_back(release: &Release, observed: &Observation, to: Option<u64>, until: u6
     let Some(service) = &observed.service else { return ended };
     let is_ours = service.release == Some(release.number);
     match is_ours {
-        true => Step::RollBack { to },
+        // What cannot be put back in time is not tried for ever: the app must be free for a release that mends it.
+        true if observed.now < until => Step::RollBack { to },
+        true => ended,
         false if service.release == to && matches!(service.update, Update::RollingBack | Update::Updating) => {
             match observed.now < until {
                 true => wait("the release before is put back"),

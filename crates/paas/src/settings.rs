@@ -48,7 +48,8 @@ impl std::error::Error for Problem {}
 const MEMORY: RangeInclusive<u64> = 16 << 20..=256 << 30;
 /// Thousandths of a processor.
 const CPU: RangeInclusive<u64> = 10..=64_000;
-const REPLICAS: RangeInclusive<u64> = 0..=200;
+/// Tasks of an app.
+pub const REPLICAS: RangeInclusive<u64> = 0..=200;
 const SECONDS: RangeInclusive<u64> = 1..=3600;
 /// Why a key that Docker would know is refused: mounts and namespaces of the host are root on it.
 const NO_OPTIONS: &str = "an app has no other options of Docker: no mounts, no host network, no capabilities";

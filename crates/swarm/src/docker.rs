@@ -2,10 +2,16 @@
 
 mod certificate;
 mod containers;
+mod images;
+mod logs;
 mod membership;
 mod networks;
 mod nodes;
+mod programs;
+mod raw;
+mod secrets;
 mod services;
+mod tasks;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

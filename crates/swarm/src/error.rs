@@ -62,4 +62,11 @@ impl Error {
         matches!(self, Self::Refused { status: 409, .. })
             || matches!(self, Self::Refused { message, .. } if message.contains("update out of sequence"))
     }
+
+    /// Whether the engine said that something else still uses the thing: a service its secret or network, a container its network.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        let says = |message: &str| message.contains("is in use by") || message.contains("has active endpoints");
+        matches!(self, Self::Refused { message, .. } if says(message))
+    }
 }

@@ -2,23 +2,35 @@
 //!
 //! A [`FakeSwarm`] is a world of machines and of any number of Swarms among them; a [`FakeEngine`] is the engine of one machine.
 //! Statuses and messages are those of moby (`daemon/cluster/errors.go`, `daemon/cluster/swarm.go`) and swarmkit
-//! (`manager/controlapi/node.go`). Time is tokio's. What happens by chance (who is elected, and when) comes from a seed.
+//! (`manager/controlapi/node.go`). Time is tokio's. What happens by chance (who is elected, and when) comes from a seed. Services have
+//! tasks, which do what [`Behaviour`] says of their image, and are updated and put back as swarmkit does it.
 
+mod behaviour;
+mod clock;
 mod containers;
 mod events;
+mod images;
+mod logs;
 mod membership;
 mod networks;
 mod nodes;
+mod orchestrator;
+mod programs;
+mod secrets;
 mod services;
 mod swarm;
+mod tasks;
 #[cfg(test)]
 mod tests;
+mod updater;
 mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Error, Node, Service};
+pub use behaviour::{Behaviour, FakeImage, Script};
 pub use events::Event;
+pub use programs::ProgramView;
 use world::World;
 pub use world::{Defects, MachineView};
 
@@ -95,8 +107,47 @@ impl FakeSwarm {
     /// A Swarm's services, by their names.
     #[must_use]
     pub fn services(&self, swarm_id: &str) -> Vec<Service> {
+        let mut world = self.lock();
+        world.settle();
+        let began = world.began;
+        let told = |swarm: &swarm::FakeCluster| swarm.services.values().map(|service| service.told(began)).collect();
+        world.clusters.get(swarm_id).map(told).unwrap_or_default()
+    }
+
+    /// Pushes an image to the registry of the world, under a reference by which services name it. What is not of
+    /// `127.0.0.1:5000/` is in the machines' own image, and this only says what it does.
+    pub fn push(&self, reference: &str, image: impl Into<FakeImage>) {
+        self.lock().images.insert(reference.to_owned(), image.into());
+    }
+
+    /// Gives a machine another size of memory, in bytes.
+    pub fn set_memory(&self, hostname: &str, bytes: u64) {
+        let mut world = self.lock();
+        world.settle();
+        let members = world.clusters.values_mut().flat_map(|cluster| cluster.members.values_mut());
+        members.filter(|member| member.hostname == hostname).for_each(|member| member.memory = bytes);
+        world.settle();
+    }
+
+    /// Why a machine can pull no images from now on; `None` when it can again.
+    pub fn fail_pulls(&self, hostname: &str, reason: Option<&str>) {
+        if let Some(machine) = self.lock().machines.get_mut(hostname) {
+            machine.pulls_fail = reason.map(str::to_owned);
+        }
+    }
+
+    /// The content of a secret, which no engine tells.
+    #[must_use]
+    pub fn secret(&self, swarm_id: &str, name: &str) -> Option<Vec<u8>> {
         let world = self.lock();
-        world.clusters.get(swarm_id).map(|swarm| swarm.services.values().cloned().collect()).unwrap_or_default()
+        let mut secrets = world.clusters.get(swarm_id)?.secrets.values();
+        secrets.find(|secret| secret.told.name == name).map(|secret| secret.content.clone())
+    }
+
+    /// What has been asked of a program that somebody runs by hand.
+    #[must_use]
+    pub fn program(&self, hostname: &str, name: &str) -> Option<ProgramView> {
+        self.lock().machines.get(hostname)?.programs.get(name).map(programs::FakeProgram::view)
     }
 
     /// Whether a Swarm has, or can have again without anybody's help, a majority of the voters of its raft.

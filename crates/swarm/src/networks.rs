@@ -1,5 +1,7 @@
 //! Networks: bridges of one node and overlays of the whole Swarm.
 
+use std::collections::HashMap;
+
 use crate::Error;
 
 /// Where a network exists.
@@ -29,6 +31,8 @@ pub struct Network {
     pub name: String,
     /// Whether a container that is no task may join it.
     pub attachable: bool,
+    /// Labels, which tell whose it is.
+    pub labels: HashMap<String, String>,
 }
 
 /// `docker network`.
@@ -54,6 +58,22 @@ pub trait NetworkApi: Send + Sync {
     /// # Errors
     /// When the engine, or for an overlay a manager, refuses.
     fn create_network(&self, name: &str, driver: NetworkDriver) -> impl Future<Output = Result<String, Error>> + Send;
+
+    /// Makes an attachable overlay network with labels, for one app. Returns its id.
+    ///
+    /// # Errors
+    /// When there is one of that name ([`Error::is_conflict`]), or a manager refuses.
+    fn create_overlay(
+        &self,
+        name: &str,
+        labels: &HashMap<String, String>,
+    ) -> impl Future<Output = Result<String, Error>> + Send;
+
+    /// Removes a network by its id; no error when there is none.
+    ///
+    /// # Errors
+    /// When a service, a task that has not gone yet, or a container is on it ([`Error::is_in_use`]).
+    fn remove_network(&self, id: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Attaches a running container to a network, by name or id. On a worker this asks the managers for the network.
     ///

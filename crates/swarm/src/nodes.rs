@@ -69,6 +69,12 @@ pub struct Node {
     pub address: String,
     /// Its part in raft; `None` for workers.
     pub manager_status: Option<ManagerStatus>,
+    /// Version of its engine; empty until it has connected.
+    pub engine: String,
+    /// All the memory that it has for tasks, in bytes; zero until it has connected.
+    pub memory_bytes: u64,
+    /// All its processors, in billionths of one; zero until it has connected.
+    pub nano_cpus: u64,
 }
 
 impl Node {
@@ -126,6 +132,22 @@ pub trait NodeApi: Send + Sync {
             }
             let mut spec = node.spec.clone();
             spec.labels.extend(labels.clone());
+            self.update_node(node, &spec).await?;
+            Ok(true)
+        }
+    }
+
+    /// Takes labels off the node; nothing is sent when they are not there.
+    ///
+    /// # Errors
+    /// As [`NodeApi::update_node`].
+    fn unlabel_node(&self, node: &Node, labels: &[&str]) -> impl Future<Output = Result<bool, Error>> + Send {
+        async move {
+            let mut spec = node.spec.clone();
+            spec.labels.retain(|name, _| !labels.contains(&name.as_str()));
+            if spec == node.spec {
+                return Ok(false);
+            }
             self.update_node(node, &spec).await?;
             Ok(true)
         }

@@ -34,6 +34,7 @@ fn release(number: u64, behaviour: Behaviour) -> Release {
         by: "jane".to_owned(),
         created_at: START,
         deadline: START + 300_000,
+        restart: false,
         cancelled: false,
         progress: Progress::Preparing,
     }

@@ -21,7 +21,8 @@ impl NetworkApi for DockerEngine {
         let networks = networks.map_err(|error| Error::call("network ls", error))?;
         let network = |network: bollard::models::Network| {
             let attachable = network.attachable.unwrap_or(false);
-            Some(Network { id: network.id?, name: network.name?, attachable })
+            let labels = network.labels.unwrap_or_default();
+            Some(Network { id: network.id?, name: network.name?, attachable, labels })
         };
         Ok(networks.into_iter().filter_map(network).collect())
     }
@@ -36,18 +37,19 @@ impl NetworkApi for DockerEngine {
     }
 
     async fn create_network(&self, name: &str, driver: NetworkDriver) -> Result<String, Error> {
-        let (driver, attachable) = match driver {
-            NetworkDriver::Bridge => ("bridge", None),
-            NetworkDriver::Overlay => ("overlay", Some(true)),
-        };
-        let request = NetworkCreateRequest {
-            name: name.to_owned(),
-            driver: Some(driver.to_owned()),
-            attachable,
-            ..NetworkCreateRequest::default()
-        };
-        let created = self.docker().await?.create_network(request).await;
-        Ok(created.map_err(|error| Error::call("network create", error))?.id)
+        self.create(name, driver, &HashMap::new()).await
+    }
+
+    async fn create_overlay(&self, name: &str, labels: &HashMap<String, String>) -> Result<String, Error> {
+        self.create(name, NetworkDriver::Overlay, labels).await
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<(), Error> {
+        let removed = self.docker().await?.remove_network(id).await;
+        match removed.map_err(|error| Error::call("network rm", error)) {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
+        }
     }
 
     async fn connect_network(&self, network: &str, container: &str) -> Result<(), Error> {
@@ -63,6 +65,29 @@ impl NetworkApi for DockerEngine {
             Err(error) if error.is_not_found() => Ok(()),
             other => other,
         }
+    }
+}
+
+impl DockerEngine {
+    async fn create(
+        &self,
+        name: &str,
+        driver: NetworkDriver,
+        labels: &HashMap<String, String>,
+    ) -> Result<String, Error> {
+        let (driver, attachable) = match driver {
+            NetworkDriver::Bridge => ("bridge", None),
+            NetworkDriver::Overlay => ("overlay", Some(true)),
+        };
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some(driver.to_owned()),
+            attachable,
+            labels: (!labels.is_empty()).then(|| labels.clone()),
+            ..NetworkCreateRequest::default()
+        };
+        let created = self.docker().await?.create_network(request).await;
+        Ok(created.map_err(|error| Error::call("network create", error))?.id)
     }
 }
 
@@ -83,5 +108,21 @@ mod tests {
         let asked = told.recv().unwrap();
         let query = asked.split(' ').nth(1).unwrap();
         assert!(query.contains("%22name%22%3A%5B%22core%22%5D") && query.contains("%22scope%22"), "{query}");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_gone_is_removed_and_one_in_use_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let gone = r#"{"message":"network n1 not found"}"#;
+        let used = r#"{"message":"rpc error: code = FailedPrecondition desc = network n1 is in use by task t1"}"#;
+        let attached = r#"{"message":"error while removing network: network app has active endpoints"}"#;
+        let answers = vec![Answer::json(404, gone), Answer::json(400, used), Answer::json(403, attached)];
+        let _told = on_socket(&socket, answers);
+        let engine = DockerEngine::at_default_version(socket.to_str().unwrap());
+        engine.remove_network("n1").await.unwrap();
+        for _ in 0..2 {
+            assert!(engine.remove_network("n1").await.unwrap_err().is_in_use());
+        }
     }
 }

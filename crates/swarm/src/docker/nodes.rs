@@ -41,10 +41,13 @@ impl NodeApi for DockerEngine {
 fn node(node: models::Node) -> Option<Node> {
     let spec = node.spec.unwrap_or_default();
     let status = node.status.unwrap_or_default();
+    let description = node.description.unwrap_or_default();
+    let resources = description.resources.unwrap_or_default();
+    let amount = |amount: Option<i64>| amount.and_then(|amount| u64::try_from(amount).ok()).unwrap_or_default();
     Some(Node {
         id: node.id?,
         version: node.version.and_then(|version| version.index)?,
-        hostname: node.description.and_then(|description| description.hostname).unwrap_or_default(),
+        hostname: description.hostname.unwrap_or_default(),
         spec: NodeSpec {
             name: spec.name,
             labels: spec.labels.unwrap_or_default(),
@@ -69,6 +72,9 @@ fn node(node: models::Node) -> Option<Node> {
             leader: status.leader.unwrap_or(false),
             reachable: status.reachability == Some(models::Reachability::REACHABLE),
         }),
+        engine: description.engine.and_then(|engine| engine.engine_version).unwrap_or_default(),
+        memory_bytes: amount(resources.memory_bytes),
+        nano_cpus: amount(resources.nano_cpus),
     })
 }
 
@@ -85,5 +91,48 @@ fn body(spec: &NodeSpec) -> models::NodeSpec {
             Availability::Pause => NodeSpecAvailabilityEnum::PAUSE,
             Availability::Drain => NodeSpecAvailabilityEnum::DRAIN,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futuswarm_testkit::answers::{Answer, on_socket};
+
+    use super::*;
+
+    /// As dockerd 26.1 tells a worker whose heartbeats have stopped, a manager, and one that has not connected yet.
+    const LISTED: &str = r#"[
+        {"ID":"n1","Version":{"Index":42},"CreatedAt":"2026-05-01T09:00:00Z","UpdatedAt":"2026-05-01T10:00:00Z",
+         "Spec":{"Labels":{"futuswarm.zone":"eu-west-1a"},"Role":"worker","Availability":"drain"},
+         "Description":{"Hostname":"i-01","Platform":{"Architecture":"x86_64","OS":"linux"},
+                        "Resources":{"NanoCPUs":2000000000,"MemoryBytes":4124708864},
+                        "Engine":{"EngineVersion":"26.1.5","Plugins":[{"Type":"Network","Name":"overlay"}]}},
+         "Status":{"State":"down","Message":"heartbeat failure","Addr":"10.0.0.7"}},
+        {"ID":"n2","Version":{"Index":9},"Spec":{"Labels":{},"Role":"manager","Availability":"active"},
+         "Description":{"Hostname":"i-02","Resources":{},"Engine":{"EngineVersion":"26.1.5"}},
+         "Status":{"State":"ready","Addr":"10.0.0.8"},
+         "ManagerStatus":{"Leader":true,"Reachability":"reachable","Addr":"10.0.0.8:2377"}},
+        {"ID":"n3","Version":{"Index":10},"Spec":{"Labels":{},"Role":"worker","Availability":"active"},
+         "Status":{"State":"unknown","Addr":"10.0.0.9"}}
+    ]"#;
+
+    #[tokio::test]
+    async fn nodes_say_what_they_have_and_whether_they_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let _told = on_socket(&socket, vec![Answer::json(200, LISTED)]);
+        let nodes = DockerEngine::at_default_version(socket.to_str().unwrap()).list_nodes().await.unwrap();
+        let down = &nodes[0];
+        assert_eq!(
+            (down.state, down.spec.availability, down.hostname.as_str()),
+            (NodeState::Down, Availability::Drain, "i-01")
+        );
+        assert_eq!((down.engine.as_str(), down.memory_bytes, down.nano_cpus), ("26.1.5", 4_124_708_864, 2_000_000_000));
+        assert_eq!(
+            (down.version, down.is_manager(), down.spec.labels["futuswarm.zone"].as_str()),
+            (42, false, "eu-west-1a")
+        );
+        assert!(nodes[1].is_leader() && nodes[1].is_reachable() && nodes[1].state == NodeState::Ready);
+        assert_eq!((nodes[2].state, nodes[2].hostname.as_str(), nodes[2].memory_bytes), (NodeState::Unknown, "", 0));
     }
 }

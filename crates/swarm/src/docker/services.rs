@@ -1,173 +1,77 @@
 //! `docker service` on the engine.
 
-use bollard::models::{
-    self, EndpointSpec, EndpointSpecModeEnum, Limit, NetworkAttachmentConfig, ServiceSpecMode,
-    ServiceSpecModeReplicated, ServiceSpecRollbackConfig, ServiceSpecRollbackConfigFailureActionEnum,
-    ServiceSpecRollbackConfigOrderEnum, ServiceSpecUpdateConfig, ServiceSpecUpdateConfigFailureActionEnum,
-    ServiceSpecUpdateConfigOrderEnum, TaskSpec, TaskSpecContainerSpec, TaskSpecResources, TaskSpecRestartPolicy,
-    TaskSpecRestartPolicyConditionEnum,
-};
-use bollard::query_parameters::{ListServicesOptions, UpdateServiceOptionsBuilder};
+use bollard::query_parameters::UpdateServiceOptionsBuilder;
+use serde_json::Value;
 
-use super::DockerEngine;
+use super::{DockerEngine, raw};
 use crate::{Error, Service, ServiceApi, ServiceSpec};
 
-const SECOND_NANOS: i64 = 1_000_000_000;
+pub(super) mod body;
+mod parse;
+#[cfg(test)]
+mod tests;
 
+use body::body;
+
+// Services are read as plain JSON: bollard's model has no `PreviousSpec`, and what it does not know would not be noticed.
 impl ServiceApi for DockerEngine {
     async fn list_services(&self) -> Result<Vec<Service>, Error> {
-        let services = self.docker().await?.list_services(None::<ListServicesOptions>).await;
-        let services = services.map_err(|error| Error::call("service ls", error))?;
-        Ok(services.into_iter().filter_map(service).collect())
+        let listed = self.get_json("service ls", "/services").await?;
+        Ok(listed.as_array().map(|list| list.iter().filter_map(parse::service).collect()).unwrap_or_default())
     }
 
     async fn inspect_service(&self, name: &str) -> Result<Option<Service>, Error> {
-        let inspected = self.docker().await?.inspect_service(name, None).await;
-        match inspected.map_err(|error| Error::call("service inspect", error)) {
-            Ok(inspected) => {
-                let incomplete = Error::Incomplete { operation: "service inspect", field: "Spec or Version" };
-                service(inspected).ok_or(incomplete).map(Some)
+        let operation = "service inspect";
+        match self.get_json(operation, &format!("/services/{}", raw::encode(name))).await {
+            Ok(told) => {
+                let incomplete = Error::Incomplete { operation, field: "Spec or Version" };
+                let service = parse::service(&told).ok_or(incomplete)?;
+                // The engine also takes the beginning of an id for a name (moby, `daemon/cluster/helpers.go`, `getService`), and an
+                // app may be called like the beginning of another one's id.
+                Ok(Some(service).filter(|service| service.spec.name == name || service.id == name))
             }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn create_service(&self, spec: &ServiceSpec, network_id: &str) -> Result<(), Error> {
-        let created = self.docker().await?.create_service(body(spec, network_id), None).await;
-        created.map_err(|error| Error::call("service create", error))?;
-        Ok(())
+    async fn create_service(&self, spec: &ServiceSpec) -> Result<String, Error> {
+        let created = self.docker().await?.create_service(body(spec), None).await;
+        let created = created.map_err(|error| Error::call("service create", error))?;
+        created.id.ok_or(Error::Incomplete { operation: "service create", field: "ID" })
     }
 
-    async fn update_service(&self, version: u64, spec: &ServiceSpec, network_id: &str) -> Result<(), Error> {
-        let unusable = |_| Error::Incomplete { operation: "service inspect", field: "usable Version" };
-        let version = i32::try_from(version).map_err(unusable)?;
-        let options = UpdateServiceOptionsBuilder::default().version(version).build();
-        let updated = self.docker().await?.update_service(&spec.name, body(spec, network_id), options, None).await;
+    async fn update_service(&self, version: u64, spec: &ServiceSpec) -> Result<(), Error> {
+        let options = UpdateServiceOptionsBuilder::default().version(usable(version)?).build();
+        let updated = self.docker().await?.update_service(&spec.name, body(spec), options, None).await;
         updated.map_err(|error| Error::call("service update", error))?;
         Ok(())
     }
-}
 
-/// `None` for one that lacks a name or a version.
-fn service(service: models::Service) -> Option<Service> {
-    let spec = service.spec?;
-    let replicated = spec.mode.as_ref().and_then(|mode| mode.replicated.as_ref());
-    // The engine leaves it out when it is one.
-    let replicas = replicated.map(|mode| mode.replicas.and_then(|tasks| u64::try_from(tasks).ok()).unwrap_or(1));
-    let template = spec.task_template.unwrap_or_default();
-    let container = template.container_spec.unwrap_or_default();
-    let networks = template.networks.unwrap_or_default();
-    Some(Service {
-        name: spec.name?,
-        version: service.version.and_then(|version| version.index)?,
-        image: container.image.unwrap_or_default(),
-        environment: container.env.unwrap_or_default(),
-        labels: spec.labels.unwrap_or_default(),
-        networks: networks.into_iter().filter_map(|network| network.target).collect(),
-        created_at: service.created_at.unwrap_or_default(),
-        replicas,
-    })
-}
-
-fn body(spec: &ServiceSpec, network_id: &str) -> models::ServiceSpec {
-    models::ServiceSpec {
-        name: Some(spec.name.clone()),
-        labels: Some(spec.labels.clone()),
-        task_template: Some(TaskSpec {
-            container_spec: Some(TaskSpecContainerSpec {
-                image: Some(spec.image.clone()),
-                env: Some(spec.environment.clone()),
-                read_only: Some(true),
-                init: Some(false),
-                capability_drop: Some(vec!["ALL".to_owned()]),
-                ..TaskSpecContainerSpec::default()
-            }),
-            resources: Some(TaskSpecResources {
-                limits: Some(Limit { memory_bytes: Some(spec.memory_bytes), ..Limit::default() }),
-                ..TaskSpecResources::default()
-            }),
-            // No limit on attempts: a service that gave up must not need a person to come back.
-            restart_policy: Some(TaskSpecRestartPolicy {
-                condition: Some(TaskSpecRestartPolicyConditionEnum::ANY),
-                delay: Some(2 * SECOND_NANOS),
-                ..TaskSpecRestartPolicy::default()
-            }),
-            networks: Some(vec![NetworkAttachmentConfig {
-                target: Some(network_id.to_owned()),
-                ..NetworkAttachmentConfig::default()
-            }]),
-            ..TaskSpec::default()
-        }),
-        mode: Some(ServiceSpecMode {
-            replicated: Some(ServiceSpecModeReplicated { replicas: i64::try_from(spec.replicas).ok() }),
-            ..ServiceSpecMode::default()
-        }),
-        update_config: Some(ServiceSpecUpdateConfig {
-            parallelism: Some(1),
-            failure_action: Some(ServiceSpecUpdateConfigFailureActionEnum::ROLLBACK),
-            order: Some(ServiceSpecUpdateConfigOrderEnum::START_FIRST),
-            ..ServiceSpecUpdateConfig::default()
-        }),
-        rollback_config: Some(ServiceSpecRollbackConfig {
-            parallelism: Some(1),
-            failure_action: Some(ServiceSpecRollbackConfigFailureActionEnum::CONTINUE),
-            order: Some(ServiceSpecRollbackConfigOrderEnum::START_FIRST),
-            ..ServiceSpecRollbackConfig::default()
-        }),
-        // Tasks are found by name; no VIP means no IPVS idle timeout and no leaked addresses.
-        endpoint_spec: Some(EndpointSpec { mode: Some(EndpointSpecModeEnum::DNSRR), ports: None }),
-        ..models::ServiceSpec::default()
+    async fn rollback_service(&self, name: &str, version: u64) -> Result<(), Error> {
+        let operation = "service rollback";
+        // A manager checks the spec that comes with it and then does not use it.
+        let told = self.get_json(operation, &format!("/services/{}", raw::encode(name))).await?;
+        let incomplete = Error::Incomplete { operation, field: "Spec" };
+        let spec = serde_json::from_value(told.get("Spec").cloned().unwrap_or(Value::Null)).map_err(|_| incomplete)?;
+        let options = UpdateServiceOptionsBuilder::default().version(usable(version)?).rollback("previous").build();
+        let updated = self.docker().await?.update_service(name, spec, options, None).await;
+        updated.map_err(|error| Error::call(operation, error))?;
+        Ok(())
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    fn desired() -> ServiceSpec {
-        ServiceSpec {
-            name: "mainpage".to_owned(),
-            image: "futuswarm/mainpage:1".to_owned(),
-            environment: vec!["DOMAIN=apps.example.com".to_owned()],
-            labels: HashMap::from([("com.df.port".to_owned(), "8080".to_owned())]),
-            replicas: 2,
-            network: "futuswarm-core".to_owned(),
-            memory_bytes: 64 << 20,
+    async fn remove_service(&self, name: &str) -> Result<(), Error> {
+        // By its whole id: a name could be the beginning of another one's.
+        let Some(service) = self.inspect_service(name).await? else { return Ok(()) };
+        let removed = self.docker().await?.delete_service(&service.id).await;
+        match removed.map_err(|error| Error::call("service rm", error)) {
+            Err(error) if error.is_not_found() => Ok(()),
+            other => other,
         }
     }
+}
 
-    /// The service as the engine tells it after it was created with this body.
-    fn created(spec: models::ServiceSpec) -> Service {
-        let version = Some(models::ObjectVersion { index: Some(7) });
-        service(models::Service { spec: Some(spec), version, ..models::Service::default() }).unwrap()
-    }
-
-    #[test]
-    fn a_service_just_created_does_not_differ() {
-        let desired = desired();
-        assert!(!desired.differs_from(&created(body(&desired, "net"))));
-        let mut pinned = body(&desired, "net");
-        let container = pinned.task_template.as_mut().unwrap().container_spec.as_mut().unwrap();
-        container.image = Some("futuswarm/mainpage:1@sha256:abcd".to_owned());
-        assert!(!desired.differs_from(&created(pinned)), "the digest that a manager adds is not a difference");
-    }
-
-    #[test]
-    fn every_field_that_may_change_is_compared() {
-        let current = created(body(&desired(), "net"));
-        let changes: [fn(&mut ServiceSpec); 4] = [
-            |service| service.image = "futuswarm/mainpage:2".to_owned(),
-            |service| service.replicas = 3,
-            |service| service.environment.clear(),
-            |service| drop(service.labels.insert("com.df.servicePath".to_owned(), "/".to_owned())),
-        ];
-        for (index, change) in changes.into_iter().enumerate() {
-            let mut desired = desired();
-            change(&mut desired);
-            assert!(desired.differs_from(&current), "change {index}");
-        }
-    }
+/// bollard sends it as a shorter number than the Swarm counts in.
+fn usable(version: u64) -> Result<i32, Error> {
+    i32::try_from(version).map_err(|_| Error::Incomplete { operation: "service inspect", field: "usable Version" })
 }

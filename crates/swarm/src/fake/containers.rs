@@ -50,6 +50,9 @@ impl ContainerApi for FakeEngine {
     }
 
     async fn start_container(&self, name: &str) -> Result<(), Error> {
+        if self.start_program(name)? {
+            return Ok(());
+        }
         let mut world = self.world("container start")?;
         let machine = world.machines.get_mut(&self.hostname);
         match machine.and_then(|machine| machine.containers.get_mut(name)) {
@@ -64,6 +67,7 @@ impl ContainerApi for FakeEngine {
     async fn remove_container(&self, name: &str) -> Result<(), Error> {
         if let Some(machine) = self.world("container rm")?.machines.get_mut(&self.hostname) {
             machine.containers.remove(name);
+            machine.programs.remove(name);
         }
         Ok(())
     }

@@ -1,14 +1,22 @@
 //! `docker network` of an engine in memory.
 
+use std::collections::HashMap;
+
+use super::containers::FakeContainer;
 use super::{FakeEngine, refused};
-use crate::{Error, Network, NetworkApi, NetworkDriver, NetworkScope};
+use crate::{Error, Network, NetworkApi, NetworkDriver, NetworkScope, ServiceSpec};
 
 impl NetworkApi for FakeEngine {
     async fn list_networks(&self, scope: NetworkScope, name: Option<&str>) -> Result<Vec<Network>, Error> {
         let mut world = self.world("network ls")?;
         let is_listed = |network: &Network| name.is_none_or(|name| network.name.contains(name));
         if scope == NetworkScope::Local {
-            let bridge = |name: &String| Network { id: name.clone(), name: name.clone(), attachable: false };
+            let bridge = |name: &String| Network {
+                id: name.clone(),
+                name: name.clone(),
+                attachable: false,
+                labels: HashMap::new(),
+            };
             return Ok(world.machines[&self.hostname].bridges.iter().map(bridge).filter(is_listed).collect());
         }
         // Docker leaves out what the managers do not tell, without an error.
@@ -27,24 +35,50 @@ impl NetworkApi for FakeEngine {
     }
 
     async fn create_network(&self, name: &str, driver: NetworkDriver) -> Result<String, Error> {
-        let mut world = self.world("network create")?;
-        let exists = || refused("network create", 409, format!("network with name {name} already exists"));
-        match driver {
-            NetworkDriver::Bridge => {
-                let machine = world.machines.get_mut(&self.hostname).ok_or_else(exists)?;
-                if machine.bridges.insert(name.to_owned()) { Ok(name.to_owned()) } else { Err(exists()) }
-            }
-            NetworkDriver::Overlay => {
-                let id = world.new_id("network-");
-                let cluster = world.controlled(&self.hostname, "network create")?;
-                if cluster.networks.values().any(|network| network.name == name) {
-                    return Err(exists());
-                }
-                let network = Network { id: id.clone(), name: name.to_owned(), attachable: true };
-                cluster.networks.insert(id.clone(), network);
-                Ok(id)
-            }
+        if driver == NetworkDriver::Overlay {
+            return self.create_overlay(name, &HashMap::new()).await;
         }
+        let mut world = self.world("network create")?;
+        let machine = world.machines.get_mut(&self.hostname).ok_or_else(|| exists(name))?;
+        if machine.bridges.insert(name.to_owned()) { Ok(name.to_owned()) } else { Err(exists(name)) }
+    }
+
+    async fn create_overlay(&self, name: &str, labels: &HashMap<String, String>) -> Result<String, Error> {
+        let mut world = self.world("network create")?;
+        let id = world.new_id("network-");
+        let cluster = world.controlled(&self.hostname, "network create")?;
+        if cluster.networks.values().any(|network| network.name == name) {
+            return Err(exists(name));
+        }
+        let network = Network { id: id.clone(), name: name.to_owned(), attachable: true, labels: labels.clone() };
+        cluster.networks.insert(id.clone(), network);
+        Ok(id)
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<(), Error> {
+        let operation = "network rm";
+        let mut world = self.world(operation)?;
+        let swarm = world.member(&self.hostname).map(|(swarm, _)| swarm.to_owned()).unwrap_or_default();
+        let cluster = world.controlled(&self.hostname, operation)?;
+        let Some(name) = cluster.networks.get(id).map(|network| network.name.clone()) else { return Ok(()) };
+        let is_on = |spec: &ServiceSpec| spec.networks.iter().any(|one| one.network == id);
+        let in_use = |by: &str| {
+            let message = format!("rpc error: code = FailedPrecondition desc = network {id} is in use by {by}");
+            Err(refused(operation, 400, message))
+        };
+        if let Some(service) = cluster.services.values().find(|service| is_on(&service.spec)) {
+            return in_use(&format!("service {}", service.id));
+        }
+        if let Some(task) = cluster.tasks.values().find(|task| !task.state.is_over() && is_on(&task.spec)) {
+            return in_use(&format!("task {}", task.id));
+        }
+        let attached = |container: &FakeContainer| container.networks.contains(&name);
+        let members = world.machines.iter().filter(|(host, _)| world.member(host).is_some_and(|(its, _)| its == swarm));
+        if members.flat_map(|(_, machine)| machine.containers.values()).any(attached) {
+            return in_use("task of a container");
+        }
+        world.controlled(&self.hostname, operation)?.networks.remove(id);
+        Ok(())
     }
 
     async fn connect_network(&self, network: &str, container: &str) -> Result<(), Error> {
@@ -73,4 +107,8 @@ impl NetworkApi for FakeEngine {
         }
         Ok(())
     }
+}
+
+fn exists(name: &str) -> Error {
+    refused("network create", 409, format!("network with name {name} already exists"))
 }

@@ -7,12 +7,17 @@ use fastrand::Rng;
 use futuswarm_model::Role;
 use tokio::time::Instant;
 
-use crate::{Availability, ManagerStatus, Network, Node, NodeSpec, NodeState, Service};
+use super::secrets::FakeSecret;
+use super::services::FakeService;
+use super::tasks::FakeTask;
+use crate::{Availability, ManagerStatus, Network, Node, NodeSpec, NodeState};
 
 /// Three missed heartbeats of five seconds.
-const DOWN_AFTER: Duration = Duration::from_secs(15);
+pub(super) const DOWN_AFTER: Duration = Duration::from_secs(15);
 /// How long an election takes, in milliseconds.
 const ELECTION: (u64, u64) = (500, 8000);
+/// Memory of a node that nobody has given another size, in bytes.
+const MEMORY: u64 = 4 << 30;
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -22,8 +27,10 @@ pub(super) struct Member {
     pub(super) version: u64,
     /// Whether it counts in raft.
     pub(super) votes: bool,
+    /// All that it has for tasks, in bytes.
+    pub(super) memory: u64,
     /// Since when no heartbeat has arrived.
-    silent_since: Option<Instant>,
+    pub(super) silent_since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -31,8 +38,14 @@ pub(super) struct FakeCluster {
     pub(super) members: BTreeMap<String, Member>,
     /// Node id of the leader.
     pub(super) leader: Option<String>,
-    pub(super) services: BTreeMap<String, Service>,
+    pub(super) services: BTreeMap<String, FakeService>,
+    pub(super) tasks: BTreeMap<String, FakeTask>,
+    pub(super) secrets: BTreeMap<String, FakeSecret>,
     pub(super) networks: BTreeMap<String, Network>,
+    /// Up to when tasks and services are what time has made of them.
+    pub(super) ran_until: Option<Instant>,
+    /// Counts tasks.
+    pub(super) ids: u64,
     elects_at: Option<Instant>,
     version: u64,
 }
@@ -42,7 +55,7 @@ impl FakeCluster {
         let spec = NodeSpec { name: None, labels: HashMap::new(), role, availability: Availability::Active };
         let (version, votes) = (self.next_version(), role == Role::Manager);
         let (hostname, address) = (hostname.to_owned(), address.to_owned());
-        let member = Member { hostname, address, spec, version, votes, silent_since: None };
+        let member = Member { hostname, address, spec, version, votes, memory: MEMORY, silent_since: None };
         self.members.insert(node.to_owned(), member);
     }
 
@@ -114,6 +127,9 @@ impl FakeCluster {
                 leader: self.leader.as_ref() == Some(id),
                 reachable: member.silent_since.is_none(),
             }),
+            engine: "26.1.5".to_owned(),
+            memory_bytes: member.memory,
+            nano_cpus: 2_000_000_000,
         };
         self.members.iter().map(node).collect()
     }

@@ -7,7 +7,10 @@ use futuswarm_model::Role;
 
 use super::*;
 use crate::faults::FaultyEngine;
-use crate::{InitOptions, LocalState, NodeApi as _, NodeState, ServiceApi as _, ServiceSpec, SwarmApi};
+use crate::{InitOptions, LocalState, Mode, NodeApi as _, NodeState, ServiceApi as _, ServiceSpec, SwarmApi};
+
+mod objects;
+mod services;
 
 fn options(address: &str) -> InitOptions {
     InitOptions { address: address.to_owned(), address_pool: "10.128.0.0/9".to_owned(), address_pool_mask: 24 }
@@ -174,22 +177,14 @@ async fn a_dead_manager_is_demoted_before_it_is_removed() {
 async fn a_service_is_created_once_and_updated_at_its_version() {
     let world = FakeSwarm::new(7);
     let first = founded(&world, 1).await;
-    let mut spec = ServiceSpec {
-        name: "mainpage".to_owned(),
-        image: "mainpage:1".to_owned(),
-        environment: Vec::new(),
-        labels: Default::default(),
-        replicas: 2,
-        network: "core".to_owned(),
-        memory_bytes: 1 << 20,
-    };
+    let mut spec = ServiceSpec { mode: Mode::Replicated(2), ..ServiceSpec::new("mainpage", "mainpage:1") };
     assert!(first.ensure_service(&spec).await.unwrap());
     assert!(!first.ensure_service(&spec).await.unwrap());
     let before = first.inspect_service("mainpage").await.unwrap().unwrap();
-    spec.replicas = 3;
+    spec.mode = Mode::Replicated(3);
     assert!(first.ensure_service(&spec).await.unwrap());
-    assert!(first.update_service(before.version, &spec, "n").await.unwrap_err().is_conflict());
-    assert!(first.create_service(&spec, "n").await.unwrap_err().is_conflict());
+    assert!(first.update_service(before.version, &spec).await.unwrap_err().is_conflict());
+    assert!(first.create_service(&spec).await.unwrap_err().is_conflict());
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,11 @@ use fastrand::Rng;
 use futuswarm_model::Role;
 use tokio::time::Instant;
 
+use super::behaviour::FakeImage;
 use super::containers::FakeContainer;
 use super::events::{Event, Observer};
+use super::orchestrator::Surroundings;
+use super::programs::FakeProgram;
 use super::refused;
 use super::swarm::FakeCluster;
 use crate::Error;
@@ -67,6 +70,9 @@ pub(super) struct Machine {
     pub(super) images: BTreeSet<String>,
     pub(super) containers: BTreeMap<String, FakeContainer>,
     pub(super) bridges: BTreeSet<String>,
+    pub(super) programs: BTreeMap<String, FakeProgram>,
+    /// Why it can pull nothing.
+    pub(super) pulls_fail: Option<String>,
 }
 
 #[derive(Debug)]
@@ -76,6 +82,9 @@ pub(super) struct World {
     pub(super) clusters: BTreeMap<String, FakeCluster>,
     pub(super) defects: Defects,
     pub(super) observer: Observer,
+    /// What was pushed, by its reference.
+    pub(super) images: BTreeMap<String, FakeImage>,
+    pub(super) began: Instant,
     ids: u64,
 }
 
@@ -87,6 +96,8 @@ impl World {
             clusters: BTreeMap::new(),
             defects: Defects::default(),
             observer: Observer::default(),
+            images: BTreeMap::new(),
+            began: Instant::now(),
             ids: 0,
         }
     }
@@ -100,6 +111,8 @@ impl World {
             images: BTreeSet::new(),
             containers: BTreeMap::new(),
             bridges: BTreeSet::new(),
+            programs: BTreeMap::new(),
+            pulls_fail: None,
         };
         self.machines.insert(hostname.to_owned(), machine);
     }
@@ -130,6 +143,7 @@ impl World {
             machine.images.clear();
             machine.containers.clear();
             machine.bridges.clear();
+            machine.programs.clear();
         }
         self.settle();
     }
@@ -178,10 +192,10 @@ impl World {
         self.is_running(&member.hostname) && self.member(&member.hostname) == Some((swarm, node))
     }
 
-    /// Brings the world to the present: heartbeats, elections, joins, and nodes that were removed.
+    /// Brings the world to the present: heartbeats, elections, services, joins, and nodes that were removed.
     pub(super) fn settle(&mut self) {
         let now = Instant::now();
-        let Self { machines, clusters, rng, observer, .. } = self;
+        let Self { machines, clusters, rng, observer, images, began, .. } = self;
         for (swarm, cluster) in clusters.iter_mut() {
             let is_alive = |node: &str, hostname: &str| {
                 let is_node =
@@ -190,6 +204,11 @@ impl World {
             };
             if let Some(hostname) = cluster.settle(now, is_alive, rng) {
                 observer.tell(Event::Elected { hostname, swarm: swarm.clone() });
+            }
+            let pulled =
+                cluster.run(&Surroundings { swarm, machines: &*machines, images: &*images, began: *began }, now);
+            for (hostname, image) in pulled {
+                machines.get_mut(&hostname).map(|machine| machine.images.insert(image));
             }
         }
         let may_change = |machine: &Machine| match &machine.local {

@@ -1,0 +1,70 @@
+//! `docker service ps` on the engine.
+
+use std::collections::HashMap;
+
+use bollard::models;
+use bollard::query_parameters::ListTasksOptionsBuilder;
+
+use super::DockerEngine;
+use crate::{Error, Task, TaskApi, TaskState};
+
+impl TaskApi for DockerEngine {
+    async fn list_tasks(&self, service: Option<&str>) -> Result<Vec<Task>, Error> {
+        let filters: HashMap<&str, Vec<&str>> = service.map(|service| ("service", vec![service])).into_iter().collect();
+        let options = ListTasksOptionsBuilder::default().filters(&filters).build();
+        match self.docker().await?.list_tasks(Some(options)).await.map_err(|error| Error::call("service ps", error)) {
+            Ok(tasks) => Ok(tasks.into_iter().filter_map(task).collect()),
+            // A service that is gone has no tasks.
+            Err(error) if service.is_some() && error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// `None` for one without an id or a service, as attachments of plain containers to a network are.
+fn task(task: models::Task) -> Option<Task> {
+    let status = task.status.unwrap_or_default();
+    let container = status.container_status.unwrap_or_default();
+    let spec = task.spec.and_then(|spec| spec.container_spec).unwrap_or_default();
+    let state = state(status.state);
+    Some(Task {
+        id: task.id?,
+        service: task.service_id.filter(|id| !id.is_empty())?,
+        slot: task.slot.and_then(|slot| u64::try_from(slot).ok()).unwrap_or_default(),
+        node: task.node_id.filter(|id| !id.is_empty()),
+        state,
+        desired: self::state(task.desired_state),
+        created_at: task.created_at.unwrap_or_default(),
+        since: status.timestamp.unwrap_or_default(),
+        message: status.message.unwrap_or_default(),
+        error: status.err.unwrap_or_default(),
+        container: container.container_id.filter(|id| !id.is_empty()),
+        // An engine says 0 of programs that run, too.
+        exit_code: container.exit_code.filter(|_| state.is_over()),
+        image: spec.image.unwrap_or_default(),
+        container_labels: spec.labels.unwrap_or_default(),
+    })
+}
+
+fn state(told: Option<models::TaskState>) -> TaskState {
+    use models::TaskState as Told;
+    match told {
+        Some(Told::PENDING | Told::ALLOCATED) => TaskState::Pending,
+        Some(Told::ASSIGNED) => TaskState::Assigned,
+        Some(Told::ACCEPTED) => TaskState::Accepted,
+        Some(Told::PREPARING) => TaskState::Preparing,
+        Some(Told::READY) => TaskState::Ready,
+        Some(Told::STARTING) => TaskState::Starting,
+        Some(Told::RUNNING) => TaskState::Running,
+        Some(Told::COMPLETE) => TaskState::Complete,
+        Some(Told::SHUTDOWN) => TaskState::Shutdown,
+        Some(Told::FAILED) => TaskState::Failed,
+        Some(Told::REJECTED) => TaskState::Rejected,
+        Some(Told::REMOVE) => TaskState::Remove,
+        Some(Told::ORPHANED) => TaskState::Orphaned,
+        Some(Told::NEW) | None => TaskState::New,
+    }
+}
+
+#[cfg(test)]
+mod tests;
