@@ -1,8 +1,12 @@
 //! The files that the programs of a node write and find: the interface to the units and the containers of the image.
 
+mod logins;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+
+pub use logins::{LoginKeys, LoginToken, Logins};
 
 /// A file that cannot be read or written, or is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,8 @@ pub struct Files {
     pub run: PathBuf,
     /// `/usr/share/futuswarm/containers`: archives of the core containers, and the list of them.
     pub containers: PathBuf,
+    /// [`HOST_KEY`]: what sshd shows of itself.
+    pub host_key: PathBuf,
     /// What systemd hands to the agent's unit alone, if anything.
     pub credentials: Option<PathBuf>,
 }
@@ -42,10 +48,22 @@ impl Default for Files {
         Self {
             run: "/run/futuswarm".into(),
             containers: "/usr/share/futuswarm/containers".into(),
+            host_key: HOST_KEY.into(),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         }
     }
 }
+
+/// Who may log in, as the control service has written it last. On the disk and not in `/run`, so that people and CI come in after a
+/// restart, too, while S3 is away.
+pub const LOGINS: &str = "/var/lib/futuswarm/logins.json";
+/// The account that everybody logs in with who is let in by [`LOGINS`]; sessions run as it, and its group may connect to
+/// [`CONTROL_SOCKET`]. A bake makes it with this id, which the control service looks for in the peer of a connection.
+pub const ACCOUNT: (&str, u32) = ("futuswarm", 1001);
+/// Where the control service listens; root and the group of [`ACCOUNT`] may connect.
+pub const CONTROL_SOCKET: &str = "/run/futuswarm/control.sock";
+/// The public key that sshd shows; `sshd-keygen.service` makes it anew at each start, since `/etc` is not kept.
+pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 
 impl Files {
     /// The folder that is mounted into the edge container.
@@ -84,6 +102,51 @@ impl Files {
         let dir = self.run.join("ssh");
         std::fs::create_dir_all(&dir).map_err(Error::of(&dir))?;
         replace(&dir.join("authorized_keys"), key.map(|key| format!("{}\n", key.trim())).unwrap_or_default().as_bytes())
+    }
+
+    /// The certificate of the host key; `sshd_config.d` names it, and `futuswarm-host-certificate.path` has sshd read it.
+    #[must_use]
+    pub fn host_certificate(&self) -> PathBuf {
+        self.run.join("ssh/host-cert.pub")
+    }
+
+    /// The mark of a manager: `futuswarm-server.path` starts the control service when it is there, which ends when it is gone.
+    #[must_use]
+    pub fn manager_mark(&self) -> PathBuf {
+        self.run.join("manager")
+    }
+
+    /// Makes the mark of a manager, or takes it away.
+    ///
+    /// # Errors
+    /// When it cannot be written or removed.
+    pub fn mark_manager(&self, is_manager: bool) -> Result<(), Error> {
+        let mark = self.manager_mark();
+        match (is_manager, mark.exists()) {
+            (true, false) => replace(&mark, b""),
+            (false, true) => std::fs::remove_file(&mark).map_err(Error::of(&mark)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Replaces the certificate of the host key.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_host_certificate(&self, text: &str) -> Result<(), Error> {
+        let path = self.host_certificate();
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(Error::of(dir))?;
+        }
+        replace(&path, text.as_bytes())
+    }
+
+    /// Replaces the configuration of the node's image registry, which starts it (`futuswarm-registry.path`).
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_registry(&self, text: &[u8]) -> Result<(), Error> {
+        replace(&self.run.join("registry.json"), text)
     }
 
     /// Starts what waits for the node to be Ready (`futuswarm-cloud-init.path`).
