@@ -1,0 +1,281 @@
+//! Requests about apps: which there are, how they are, what came of their releases; and their end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futuswarm_model::{AppEntry, AppRecord, Outcome, Progress, Release, keys, person_name};
+use futuswarm_paas::access::Actor;
+use futuswarm_rpc::message::{Answer, App, AppRow, ReleaseRow, TaskRow, Wait, Why};
+use futuswarm_swarm::{
+    APP_LABEL, NetworkApi as _, NodeApi as _, SecretApi as _, ServiceApi as _, Task, TaskApi as _, TaskState,
+};
+
+use crate::client::Client;
+use crate::clock::Clock as _;
+use crate::refusal::Refused;
+use crate::{Control, Error, Platform, clock, deploy, desired};
+
+/// The most releases that are shown at once.
+const MOST_RELEASES: u32 = 200;
+
+/// Apps that the actor may see, or, with `of`, those that a user has a role in.
+pub(crate) async fn list<P: Platform>(
+    control: &Control<P>,
+    actor: &Actor,
+    of: Option<&str>,
+) -> Result<Answer, Refused> {
+    let index = control.records.apps().await.map_err(Error::from)?;
+    let (name, admin, groups) = match (actor, of) {
+        (_, Some(user)) => {
+            person_name(user).map_err(Refused::usage)?;
+            let user = control.records.user(user).await.map_err(Error::from)?;
+            let user = user.ok_or_else(|| Refused::not_found("there is no such user"))?;
+            (user.name, false, user.groups)
+        }
+        (Actor::User { name, admin, groups }, None) => (name.clone(), *admin, groups.clone()),
+        (Actor::Token { .. }, None) => return Ok(Answer::Apps(Vec::new())),
+    };
+    let running = running(&control.engine).await?;
+    let rows = index.into_iter().filter_map(|(app, entry)| {
+        let role = entry.access.role(&name, &groups);
+        (admin || role.is_some()).then(|| row(control, &app, &entry, role, &running))
+    });
+    Ok(Answer::Apps(rows.collect()))
+}
+
+/// Tasks of each app that run, and that should.
+async fn running<E: futuswarm_swarm::Engine>(engine: &E) -> Result<HashMap<String, (u32, u32)>, Refused> {
+    let services = engine.list_services().await.map_err(Error::from)?;
+    let apps: HashMap<String, (String, u64)> = services
+        .into_iter()
+        .filter(|service| service.spec.labels.get(APP_LABEL) == Some(&service.spec.name))
+        .map(|service| (service.id.clone(), (service.spec.name.clone(), service.replicas().unwrap_or_default())))
+        .collect();
+    let mut running: HashMap<String, (u32, u32)> =
+        apps.values().map(|(app, replicas)| (app.clone(), (0, u32::try_from(*replicas).unwrap_or(u32::MAX)))).collect();
+    for task in engine.list_tasks(None).await.map_err(Error::from)? {
+        let app = apps.get(&task.service).and_then(|(app, _)| running.get_mut(app));
+        if let (Some((running, _)), TaskState::Running, true) = (app, task.state, task.is_wanted()) {
+            *running += 1;
+        }
+    }
+    Ok(running)
+}
+
+fn row<P: Platform>(
+    control: &Control<P>,
+    app: &str,
+    entry: &AppEntry,
+    role: Option<futuswarm_model::AppRole>,
+    tasks: &HashMap<String, (u32, u32)>,
+) -> AppRow {
+    let (running, replicas) = tasks.get(app).copied().unwrap_or_default();
+    AppRow {
+        app: app.to_owned(),
+        url: control.url(app),
+        release: entry.release,
+        image: entry.image.clone(),
+        role,
+        running,
+        replicas,
+        deploying: entry.deploying,
+    }
+}
+
+/// One app.
+pub(crate) async fn show<P: Platform>(
+    control: &Control<P>,
+    actor: &Actor,
+    record: AppRecord,
+) -> Result<Answer, Refused> {
+    let release = deploy::current(control, Some(&record)).await?;
+    let nodes = control.engine.list_nodes().await.map_err(Error::from)?;
+    let hostnames: HashMap<String, String> = nodes.into_iter().map(|node| (node.id, node.hostname)).collect();
+    let (mut tasks, mut replicas) = (Vec::new(), 0);
+    if let Some(service) = control.engine.inspect_service(&record.name).await.map_err(Error::from)? {
+        replicas = u32::try_from(service.replicas().unwrap_or_default()).unwrap_or(u32::MAX);
+        tasks = control.engine.list_tasks(Some(&service.id)).await.map_err(Error::from)?;
+    }
+    let running = tasks.iter().filter(|task| task.state == TaskState::Running && task.is_wanted()).count();
+    tasks.sort_by(|one, other| other.created_at.cmp(&one.created_at));
+    let role = match actor {
+        Actor::User { name, groups, .. } => record.access.role(name, groups),
+        Actor::Token { .. } => None,
+    };
+    Ok(Answer::App(Box::new(App {
+        row: AppRow {
+            url: control.url(&record.name),
+            release: record.release,
+            image: release.as_ref().map(|release| release.image.clone()),
+            role,
+            running: u32::try_from(running).unwrap_or(u32::MAX),
+            replicas,
+            deploying: record.deploying.as_ref().map(|deploying| deploying.release.number),
+            app: record.name,
+        },
+        digest: release.as_ref().and_then(|release| release.digest.clone()),
+        config: release.as_ref().and_then(|release| release.config.clone()),
+        secrets: release.as_ref().and_then(|release| release.secrets.clone()),
+        settings: release.map(|release| release.settings),
+        created_by: record.created_by,
+        created_at: record.created_at,
+        tasks: tasks.into_iter().map(|task| task_row(task, &hostnames)).collect(),
+    })))
+}
+
+fn task_row(task: Task, hostnames: &HashMap<String, String>) -> TaskRow {
+    TaskRow {
+        slot: u32::try_from(task.slot).unwrap_or_default(),
+        release: task.release(),
+        node: task.node.as_ref().map(|id| hostnames.get(id).unwrap_or(id).clone()),
+        state: task.state.as_str().to_owned(),
+        desired: task.desired.as_str().to_owned(),
+        since: clock::milliseconds(&task.since),
+        error: task.error,
+        id: task.id,
+    }
+}
+
+/// The latest releases; the one on its way is the first of them.
+pub(crate) async fn releases<P: Platform>(
+    control: &Control<P>,
+    record: AppRecord,
+    limit: u32,
+) -> Result<Answer, Refused> {
+    let limit = limit.clamp(1, MOST_RELEASES) as usize;
+    let ended = control.records.releases(&record.name, limit).await.map_err(Error::from)?;
+    let on_its_way = record.deploying.map(|deploying| deploying.release);
+    let rows = on_its_way.into_iter().chain(ended).take(limit).map(|release| release_row(release, record.release));
+    Ok(Answer::Releases(rows.collect()))
+}
+
+fn release_row(release: Release, current: Option<u64>) -> ReleaseRow {
+    let (outcome, reason) = match release.progress {
+        Progress::Ended { outcome, failure, .. } => (Some(outcome), failure.map(|failure| failure.reason)),
+        _ => (None, None),
+    };
+    ReleaseRow {
+        release: release.number,
+        image: release.image,
+        digest: release.digest,
+        config: release.config,
+        secrets: release.secrets,
+        of: release.of,
+        by: release.by,
+        created_at: release.created_at,
+        outcome,
+        current: current == Some(release.number),
+        reason,
+    }
+}
+
+/// Why a release failed: the one asked about, or the latest that did.
+pub(crate) async fn why<P: Platform>(
+    control: &Control<P>,
+    record: AppRecord,
+    number: Option<u64>,
+) -> Result<Answer, Refused> {
+    const FAR_ENOUGH: usize = 100;
+    let app = record.name;
+    let release = match number {
+        Some(number) => {
+            let release = control.records.release(&app, number).await.map_err(Error::from)?;
+            Some(release.ok_or_else(|| Refused::not_found(format!("{app} has no release {number} that has ended")))?)
+        }
+        None => {
+            let releases = control.records.releases(&app, FAR_ENOUGH).await.map_err(Error::from)?;
+            releases
+                .into_iter()
+                .find(|release| matches!(&release.progress, Progress::Ended { outcome, .. } if !outcome.is_good()))
+        }
+    };
+    let (outcome, failure): (Option<Outcome>, _) = match release.as_ref().map(|release| &release.progress) {
+        Some(Progress::Ended { outcome, failure, .. }) => (Some(*outcome), failure.clone()),
+        _ => (None, None),
+    };
+    Ok(Answer::Why(Why { app, release: release.map(|release| release.number), outcome, failure }))
+}
+
+/// Removes an app: first from the Swarm, then its documents, so that what fails can be asked for again.
+pub(crate) async fn remove<P: Platform>(control: &Control<P>, app: &str) -> Result<Answer, Refused> {
+    if let Some(deploying) = control.existing(app).await?.deploying {
+        let number = deploying.release.number;
+        return Err(Refused::new(
+            futuswarm_rpc::message::RefusalClass::Locked,
+            format!("release {number} of {app} is on its way: end it with `futuswarm releases:cancel -a {app}` first"),
+        ));
+    }
+    // From here on there is no such app for anybody, and whoever finds it left so carries on.
+    let record = control.records.begin_removal(app, control.clock.unix_millis()).await.map_err(Error::from)?;
+    finish_removal(control, &record).await?;
+    Ok(Answer::Done(format!("{app} is removed, with its releases, config, secrets and images")))
+}
+
+/// Removes what an app has in the Swarm, in the registry and in the bucket, the record that says so last.
+pub(crate) async fn finish_removal<P: Platform>(control: &Control<P>, record: &AppRecord) -> Result<(), Refused> {
+    let (app, engine) = (&record.name, &control.engine);
+    engine.remove_service(app).await.map_err(Error::from)?;
+    for service in engine.list_services().await.map_err(Error::from)? {
+        if desired::job_of(&service.spec.name).is_some_and(|(of, _)| of == app) {
+            engine.remove_service(&service.spec.name).await.map_err(Error::from)?;
+        }
+    }
+    forget_images(control, app).await?;
+    leave_nothing(control, app).await;
+    Ok(control.records.finish_removal(record).await.map_err(Error::from)?)
+}
+
+/// Empties the app's repository, so that the next app of its name does not begin with its images. Layers that no repository names any
+/// more stay until they are collected.
+async fn forget_images<P: Platform>(control: &Control<P>, app: &str) -> Result<(), Refused> {
+    let store = control.records.store();
+    // As docker-registry lays a repository down (`registry/storage/paths.go`).
+    let folder = format!("{}docker/registry/v2/repositories/{app}/", keys::REGISTRY);
+    let keys = store.list(&folder).await.map_err(|error| Error::from(crate::records::Error::from(error)))?;
+    if keys.is_empty() {
+        return Ok(());
+    }
+    Ok(store.delete_all(&keys).await.map_err(|error| Error::from(crate::records::Error::from(error)))?)
+}
+
+/// Secrets and network can only go once the tasks that use them are gone, which takes as long as their grace: what is left then is
+/// cleared by the next search, and hurts nobody.
+async fn leave_nothing<P: Platform>(control: &Control<P>, app: &str) {
+    let engine = &control.engine;
+    let cleared = async {
+        for secret in engine.list_secrets(APP_LABEL, app).await? {
+            engine.remove_secret(&secret.id).await?;
+        }
+        let name = desired::network_name(app);
+        let networks = engine.list_networks(futuswarm_swarm::NetworkScope::Swarm, Some(&name)).await?;
+        for network in networks.into_iter().filter(|network| network.name == name) {
+            engine.remove_network(&network.id).await?;
+        }
+        Ok::<(), futuswarm_swarm::Error>(())
+    };
+    if let Err(error) = cleared.await {
+        tracing::info!(%error, app, "what an app leaves behind goes later");
+    }
+}
+
+/// Restarts all apps, one after the other, so that no two are at their weakest at once.
+pub(crate) async fn restart_all<P: Platform>(
+    control: &Arc<Control<P>>,
+    actor: &Actor,
+    client: &mut Client,
+) -> Result<Answer, Refused> {
+    let apps: Vec<String> = control.records.apps().await.map_err(Error::from)?.into_keys().collect();
+    let (mut restarted, mut failed) = (0, Vec::new());
+    for (at, app) in apps.iter().enumerate() {
+        client.progress(format!("restarts {app}, {} of {}", at + 1, apps.len()), None);
+        match deploy::restart(control, actor, app, &Wait::default(), client).await {
+            Ok(Answer::Deployment(deployment)) if deployment.outcome.is_some_and(Outcome::is_good) => restarted += 1,
+            Ok(_) => failed.push(app.clone()),
+            Err(refused) => failed.push(format!("{app} ({refused})")),
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(Answer::Done(format!("{restarted} apps are restarted"))),
+        false => Err(Refused::failed(format!("{restarted} apps are restarted; not {}", failed.join(", ")))),
+    }
+}

@@ -1,0 +1,272 @@
+//! The control service's clients, and the one way from a request to its answer: who asks, whether they may, and who does it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futuswarm_model::{AppRecord, Release, SshAuthority, app_name, keys};
+use futuswarm_paas::access::{self, Actor, Target, Verb};
+use futuswarm_rpc::message::{Answer, Kind, RefusalClass, Request, Whoami};
+use futuswarm_rpc::{Caller, Identity};
+use futuswarm_store::Bucket;
+use futuswarm_swarm::{Engine, Environment, NetworkApi as _};
+use futuswarm_vault::DataKeys;
+
+use crate::audit::Audited;
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::desired::{self, Content};
+use crate::records::Records;
+use crate::refusal::Refused;
+use crate::registry::Registry;
+use crate::rollout::Drives;
+use crate::verbs::{self, Subject};
+use crate::{Error, apps, deploy, logs, nodes, people, push, records, rollout, run, values};
+
+/// The types of a control service's clients.
+pub trait Platform: Send + Sync + Sized + 'static {
+    /// The cluster's bucket.
+    type Bucket: Bucket + Clone + 'static;
+    /// What opens sealed documents.
+    type Keys: DataKeys + Clone + 'static;
+    /// The node's Docker Engine.
+    type Engine: Engine;
+    /// The node's image registry.
+    type Registry: Registry;
+    /// The wall clock.
+    type Clock: Clock;
+}
+
+/// What the service knows of its cluster and its node.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// As in its specification; encryption contexts name it.
+    pub cluster: String,
+    /// Apps are named below it.
+    pub domain: String,
+    /// The instance's id, by which managers tell each other apart.
+    pub node: String,
+    /// How visitors reach the balancer: `https`, and a port where it is not the usual one.
+    pub public: String,
+}
+
+/// The control service.
+pub struct Control<P: Platform> {
+    pub(crate) records: Records<P::Bucket, P::Keys>,
+    pub(crate) engine: P::Engine,
+    pub(crate) registry: P::Registry,
+    pub(crate) clock: P::Clock,
+    pub(crate) facts: Facts,
+    pub(crate) drives: Drives,
+    pub(crate) uploads: push::Uploads,
+    /// Where the secrets of one-off programs are, in memory.
+    pub(crate) programs: std::path::PathBuf,
+    /// Where lines of the audit go; a task of its own writes them to the bucket.
+    pub(crate) audits: tokio::sync::mpsc::Sender<Audited>,
+}
+
+impl<P: Platform> Control<P> {
+    /// The version of this program.
+    pub(crate) fn program(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// Who is calling, as their record says now: a connection may be older than its end.
+    pub(crate) async fn actor(&self, caller: &Caller) -> Result<Actor, Refused> {
+        let unknown = |what: String| {
+            Refused::new(RefusalClass::Denied, format!("{what}; an admin can add you with `futuswarm admin:user:add`"))
+        };
+        match &caller.identity {
+            Identity::User(name) => {
+                let user = self.records.user(name).await.map_err(Error::from)?;
+                let user = user.ok_or_else(|| unknown(format!("there is no user {name} any more")))?;
+                Ok(Actor::User { name: user.name, admin: user.admin, groups: user.groups })
+            }
+            Identity::Token { app, name } => {
+                let record = self.records.app(app).await.map_err(Error::from)?;
+                let token = record.and_then(|record| record.tokens.get(name).cloned());
+                let token = token.ok_or_else(|| unknown(format!("there is no token {name} of {app} any more")))?;
+                Ok(Actor::Token { name: name.clone(), app: app.clone(), expires_at: token.expires_at })
+            }
+        }
+    }
+
+    /// Whether the actor may, and the app's record where there is one.
+    async fn authorise(&self, actor: &Actor, request: &Request) -> Result<Option<AppRecord>, Refused> {
+        let (Some(verb), subject) = verbs::verb(request) else { return Ok(None) };
+        let now = self.clock.unix_millis();
+        let Subject::App(name) = subject else {
+            access::decide(actor, verb, Target::Cluster, now)?;
+            return Ok(None);
+        };
+        app_name(name).map_err(Refused::usage)?;
+        let record = self.records.app(name).await.map_err(Error::from)?;
+        let target = match &record {
+            Some(record) => Target::App { name, access: &record.access },
+            None => Target::NewApp { name },
+        };
+        match (access::decide(actor, verb, target, now), &record) {
+            (Ok(()), _) => Ok(record),
+            // A user may know that a name is free: the first deployment of it says so anyway.
+            (Err(_), None) if matches!(actor, Actor::User { .. }) && !verb.begins_an_app() => {
+                Err(Refused::not_found(format!("there is no app {name}")))
+            }
+            (Err(denied), _) => Err(denied.into()),
+        }
+    }
+
+    /// Does what was asked for, if the actor may.
+    pub(crate) async fn handle(
+        self: &Arc<Self>,
+        actor: &Actor,
+        request: Request,
+        client: &mut Client,
+    ) -> Result<Answer, Refused> {
+        let record = self.authorise(actor, &request).await?;
+        match request {
+            Request::Whoami => self.whoami(actor).await,
+            Request::Apps => apps::list(self, actor, None).await,
+            Request::AppsOf { user } => apps::list(self, actor, Some(&user)).await,
+            Request::App { app } => apps::show(self, actor, self.existing_or(record, &app)?).await,
+            Request::Releases { app, limit } => apps::releases(self, self.existing_or(record, &app)?, limit).await,
+            Request::Why { app, release } => apps::why(self, self.existing_or(record, &app)?, release).await,
+            Request::Remove { app } => apps::remove(self, &app).await,
+            Request::Deploy(request) => deploy::deploy(self, actor, request, client).await,
+            Request::Rollback { app, to, wait } => deploy::rollback(self, actor, &app, to, &wait, client).await,
+            Request::Scale { app, replicas, wait } => deploy::scale(self, actor, &app, replicas, &wait, client).await,
+            Request::Restart { app, wait } => deploy::restart(self, actor, &app, &wait, client).await,
+            Request::Cancel { app } => deploy::cancel(self, &app).await,
+            Request::Watch { app, release } => {
+                let record = self.existing_or(record, &app)?;
+                deploy::watch(self, &app, release.unwrap_or(record.latest), record.release, client).await
+            }
+            Request::Values { app, kind, show, key, version } => {
+                values::show(self, &app, kind, show, key.as_deref(), version.as_deref()).await
+            }
+            request @ Request::Change { .. } => values::change(self, actor, request, client).await,
+            Request::History { app, kind, limit } => values::history(self, &app, kind, limit).await,
+            Request::CompareVersions { app, kind, from, to } => {
+                values::compare(self, &app, kind, &from, to.as_deref()).await
+            }
+            Request::Logs(request) => logs::logs(self, request, client).await,
+            Request::Run { app, argv, terminal } => {
+                run::run(self, actor, self.existing_or(record, &app)?, argv, terminal, client).await
+            }
+            Request::Access { app } => people::access(self.existing_or(record, &app)?),
+            Request::Grant { app, principal, role } => people::grant(self, &app, principal, role).await,
+            Request::Revoke { app, principal } => people::revoke(self, &app, &principal).await,
+            Request::Users { admins } => people::users(self, admins).await,
+            Request::PutUser { name, create, keys, admin, groups } => {
+                people::put(self, people::Change { name, create, keys, admin, groups }).await
+            }
+            Request::RemoveUser { name } => people::remove(self, actor, &name).await,
+            Request::Tokens { app } => people::tokens(self.existing_or(record, &app)?),
+            Request::CreateToken { app, name, key, days } => {
+                people::create_token(self, actor, &app, &name, &key, days).await
+            }
+            Request::RevokeToken { app, name } => people::revoke_token(self, &app, &name).await,
+            Request::Nodes => nodes::list(self).await,
+            Request::LabelNode { node, label, value } => nodes::label(self, &node, &label, value.as_deref()).await,
+            Request::Audit { limit } => nodes::audit(self, limit).await,
+            Request::RestartAll => apps::restart_all(self, actor, client).await,
+            Request::FindBlobs { app, digests } => push::find(self, &app, &digests).await,
+            Request::PutBlob { app, digest, length } => push::blob(self, &app, &digest, length, client).await,
+            Request::PutManifest { app, tag, media_type, manifest } => {
+                push::manifest(self, actor, &app, &tag, &media_type, manifest).await
+            }
+            Request::Images { app } => push::images(self, &app).await,
+        }
+    }
+
+    async fn whoami(&self, actor: &Actor) -> Result<Answer, Refused> {
+        let (name, token_of, admin, groups) = match actor.clone() {
+            Actor::User { name, admin, groups } => (name, None, admin, groups),
+            Actor::Token { name, app, .. } => (name, Some(app), false, std::collections::BTreeSet::new()),
+        };
+        Ok(Answer::Whoami(Whoami {
+            name,
+            token_of,
+            admin,
+            groups,
+            cluster: self.facts.cluster.clone(),
+            domain: self.facts.domain.clone(),
+            node: self.facts.node.clone(),
+            version: self.program().to_owned(),
+            host_ca: self.host_ca().await?,
+        }))
+    }
+
+    /// The public half of the authority that signs host keys; empty before there is one.
+    async fn host_ca(&self) -> Result<String, Refused> {
+        let document = self.records.store().peek::<SshAuthority>(keys::SSH_AUTHORITY).await;
+        let document = document.map_err(|error| Refused::from(records::Error::from(error)))?;
+        Ok(document.map(|document| document.value.public).unwrap_or_default())
+    }
+
+    fn existing_or(&self, record: Option<AppRecord>, app: &str) -> Result<AppRecord, Refused> {
+        record.ok_or_else(|| Refused::not_found(format!("there is no app {app}")))
+    }
+
+    /// The record of an app that has to exist.
+    pub(crate) async fn existing(&self, app: &str) -> Result<AppRecord, Refused> {
+        let record = self.records.app(app).await.map_err(Error::from)?;
+        self.existing_or(record, app)
+    }
+
+    /// Where an app is served.
+    pub(crate) fn url(&self, app: &str) -> String {
+        let (scheme, port) = self.facts.public.split_once(':').unwrap_or((&self.facts.public, ""));
+        let host = desired::host(app, &self.facts.domain);
+        if port.is_empty() { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
+    }
+
+    /// What a release runs with, out of the bucket and the Swarm.
+    pub(crate) async fn content(&self, release: &Release) -> Result<Content, Error> {
+        let app = &release.app;
+        let config = match &release.config {
+            Some(version) => self.opened(app, Kind::Config, version).await?,
+            None => BTreeMap::new(),
+        };
+        let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+        let config: Environment = config.into_iter().map(|(key, value)| (key, text(value))).collect();
+        let secrets = match &release.secrets {
+            Some(version) => {
+                let values = self.opened(app, Kind::Secrets, version).await?;
+                rollout::secrets(&self.engine, app, version, &values).await?
+            }
+            None => Vec::new(),
+        };
+        let network = self.engine.ensure_overlay(&desired::network_name(app)).await?;
+        Ok(Content { config, secrets, networks: vec![network], domain: self.facts.domain.clone() })
+    }
+
+    /// Makes an app that nobody has: who begins it owns it.
+    pub(crate) async fn create_unless_there(&self, app: &str, actor: &Actor, verb: Verb) -> Result<(), Refused> {
+        if let Some(record) = self.records.app(app).await.map_err(Error::from)? {
+            // It may have been made since the request was allowed, by somebody else.
+            return self.allowed(actor, verb, &record);
+        }
+        let Actor::User { name, .. } = actor else { return Err(Refused::not_found(format!("there is no app {app}"))) };
+        match self.records.create_app(app, name, self.clock.unix_millis()).await {
+            // Whether they may do anything with it now is decided again with its access list.
+            Err(records::Error::AppExists(_)) => Err(Refused::new(
+                RefusalClass::Locked,
+                format!("somebody else made {app} at the same moment: look at `futuswarm app:list` and try again"),
+            )),
+            made => made.map(|_| ()).map_err(|error| Error::from(error).into()),
+        }
+    }
+
+    /// Whether the actor may do this to the app as its record is now.
+    pub(crate) fn allowed(&self, actor: &Actor, verb: Verb, record: &AppRecord) -> Result<(), Refused> {
+        let target = Target::App { name: &record.name, access: &record.access };
+        Ok(access::decide(actor, verb, target, self.clock.unix_millis())?)
+    }
+
+    /// Leaves a line for the audit.
+    pub(crate) fn audit(&self, audited: Audited) {
+        // The journal has it already; a bucket that does not answer for so long is not waited for.
+        if self.audits.try_send(audited).is_err() {
+            tracing::warn!("a line of the audit is in the journal only: the bucket takes none");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Images of an app's own repository: what a name means, and on which platforms it runs.
+
+use futuswarm_rpc::message::RefusalClass;
+use serde::Deserialize;
+
+use crate::refusal::Refused;
+use crate::registry::{Digest, Error, Registry};
+
+/// What the nodes are.
+const PLATFORM: &str = "linux/amd64";
+/// The tag of a name without one.
+const USUAL_TAG: &str = "latest";
+
+/// An image that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) digest: Digest,
+    /// As in `linux/arm64`; empty where the image does not say.
+    pub(crate) platforms: Vec<String>,
+}
+
+impl Found {
+    /// Whether the nodes can run it. One that says nothing of its platform is given the benefit of the doubt.
+    pub(crate) fn runs_here(&self) -> bool {
+        self.platforms.is_empty() || self.platforms.iter().any(|platform| platform == PLATFORM)
+    }
+}
+
+/// What is named within an app's repository: a tag or a digest.
+pub(crate) fn reference<'a>(app: &str, image: &'a str) -> Result<&'a str, Refused> {
+    let strange = |name: &str| {
+        Refused::new(
+            RefusalClass::Usage,
+            format!(
+                "{name:?} is not an image of {app}: each app has a repository of its own; push it with `futuswarm image:push {app} IMAGE`, and deploy it as {app}:TAG"
+            ),
+        )
+    };
+    if let Some(digest) = image.strip_prefix('@') {
+        return Digest::parse(digest).map(|_| digest).ok_or_else(|| Refused::usage(no_digest(digest)));
+    }
+    if let Some((name, digest)) = image.split_once('@') {
+        if name.split(':').next() != Some(app) {
+            return Err(strange(name));
+        }
+        return Digest::parse(digest).map(|_| digest).ok_or_else(|| Refused::usage(no_digest(digest)));
+    }
+    let (name, tag) = image.split_once(':').unwrap_or((image, USUAL_TAG));
+    if name != app {
+        return Err(strange(image));
+    }
+    match is_tag(tag) {
+        true => Ok(tag),
+        false => Err(Refused::usage(format!(
+            "{tag:?} is no tag: letters, digits, '_', '.' and '-', at most 128, not beginning with '.' or '-'"
+        ))),
+    }
+}
+
+fn no_digest(text: &str) -> String {
+    format!("{text:?} is no digest: `sha256:` and 64 hexadecimal digits")
+}
+
+/// As the OCI distribution specification has it.
+pub(crate) fn is_tag(tag: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    tag.len() <= 128 && tag.starts_with(first) && tag.chars().all(inside)
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    config: Option<Descriptor>,
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: String,
+    platform: Option<Platform>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    os: Option<String>,
+    architecture: Option<String>,
+}
+
+impl Platform {
+    fn text(&self) -> Option<String> {
+        let (os, architecture) = (self.os.as_deref()?, self.architecture.as_deref()?);
+        (!os.is_empty() && !architecture.is_empty() && os != "unknown").then(|| format!("{os}/{architecture}"))
+    }
+}
+
+/// Looks an image of an app up. `image` is one that [`reference`] has taken; `None` when there is none of that name.
+pub(crate) async fn find<R: Registry>(registry: &R, app: &str, image: &str) -> Result<Option<Found>, Error> {
+    let Ok(reference) = reference(app, image) else { return Ok(None) };
+    let Some(manifest) = registry.manifest(app, reference).await? else { return Ok(None) };
+    let unreadable = Error::Incomplete { operation: "GET manifest", what: "a manifest that can be read" };
+    let parsed: Manifest = serde_json::from_slice(&manifest.body).map_err(|_| unreadable)?;
+    let mut platforms: Vec<String> =
+        parsed.manifests.iter().filter_map(|entry| entry.platform.as_ref()?.text()).collect();
+    if let Some(config) = parsed.config.as_ref().and_then(|config| Digest::parse(&config.digest)) {
+        let config = registry.blob(app, &config).await?;
+        let platform = config.and_then(|body| serde_json::from_slice::<Platform>(&body).ok());
+        platforms.extend(platform.and_then(|platform| platform.text()));
+    }
+    platforms.sort();
+    platforms.dedup();
+    Ok(Some(Found { digest: manifest.digest, platforms }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_those_of_the_apps_own_repository() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for (image, expected) in [
+            ("hello", "latest"),
+            ("hello:1.0", "1.0"),
+            ("hello:_x", "_x"),
+            (&format!("@{digest}"), &digest),
+            (&format!("hello@{digest}"), &digest),
+            (&format!("hello:1@{digest}"), &digest),
+        ] {
+            assert_eq!(reference("hello", image), Ok(expected), "{image}");
+        }
+        for image in [
+            "",
+            "other",
+            "other:1",
+            "hello:",
+            "hello:.x",
+            "hello:a b",
+            "hello:a/b",
+            "hello:..",
+            "library/hello",
+            "@",
+            "@sha256:a",
+            "other@sha256:a",
+            "hello@x",
+            "localhost:5000/hello:1",
+            "hello:a\n",
+            "hello:🦀",
+        ] {
+            assert!(reference("hello", image).is_err(), "{image:?}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The control service of managers: it answers the command line's requests, and drives releases to their end. It is the only program
+//! that speaks to Docker for people.
+//!
+//! Sessions of the SSH server connect to its Unix socket, greet, and ask for one thing ([`futuswarm_rpc`]). Everything it knows is in the
+//! bucket and in the Swarm: any manager answers any request, and whatever one of them leaves undone, another one carries on.
+
+mod apps;
+mod audit;
+mod client;
+mod clock;
+mod control;
+mod deploy;
+mod desired;
+mod error;
+mod images;
+mod logins;
+mod logs;
+mod nodes;
+mod people;
+mod push;
+pub mod records;
+mod refusal;
+pub mod registry;
+mod rollout;
+mod run;
+mod serve;
+mod start;
+#[cfg(test)]
+mod tests;
+mod values;
+mod verbs;
+mod wire;
+
+pub use clock::{Clock, SystemClock};
+pub use control::{Control, Facts, Platform};
+pub use error::Error;
+pub use refusal::Refused;
+pub use start::{Options, run};

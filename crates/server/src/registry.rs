@@ -1,0 +1,168 @@
+//! The image registry on this node's loopback: what is asked of it, in the words of the OCI distribution specification.
+//!
+//! Each app has a repository of its own, named as the app. Nobody but managers writes to the registry's part of the bucket, and nobody
+//! reaches this registry but programs of the node.
+
+mod http;
+#[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use bytes::Bytes;
+pub use http::HttpRegistry;
+use tokio::sync::mpsc;
+
+/// The longest manifest (OCI distribution specification, "Pushing Manifests": registries should take at least 4 MiB).
+pub(crate) const LONGEST_MANIFEST: usize = 4 << 20;
+
+/// `sha256:` and 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(String);
+
+impl Digest {
+    /// A digest as it is written; `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix("sha256:")?;
+        let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        (hex.len() == 64 && hex.chars().all(is_hex)).then(|| Self(text.to_owned()))
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A manifest as the registry has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// As it was named when it was pushed.
+    pub media_type: String,
+    /// Byte for byte.
+    pub body: Bytes,
+}
+
+/// An upload that has begun: where the registry wants the rest, and from which byte on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Path and query on the registry.
+    location: String,
+    /// So many bytes are there.
+    pub offset: u64,
+}
+
+/// Failures of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It does not answer.
+    #[error("the registry of this node does not answer {operation}: {reason}")]
+    Unreachable {
+        /// In the words of its API.
+        operation: &'static str,
+        /// What the connection says.
+        reason: String,
+    },
+    /// It refuses.
+    #[error("the registry of this node refuses {operation}: {status} {reason}")]
+    Refused {
+        /// In the words of its API.
+        operation: &'static str,
+        /// The status of its answer.
+        status: u16,
+        /// What it says.
+        reason: String,
+    },
+    /// Its answer is not what its API says.
+    #[error("the registry of this node answers {operation} without {what}")]
+    Incomplete {
+        /// In the words of its API.
+        operation: &'static str,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Whoever sends the bytes has stopped.
+    #[error("the upload was cut after {0} bytes")]
+    Cut(u64),
+}
+
+/// What is asked of a registry, whichever it is.
+pub trait Registry: Clone + Send + Sync + 'static {
+    /// Whether the app's repository has a blob.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    fn has_blob(&self, app: &str, digest: &Digest) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Begins an upload.
+    ///
+    /// # Errors
+    /// When the registry does not answer, or takes no more.
+    fn begin(&self, app: &str) -> impl Future<Output = Result<Upload, Error>> + Send;
+
+    /// An upload as the registry has it now; `None` when it has forgotten it.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    fn resume(&self, upload: &Upload) -> impl Future<Output = Result<Option<Upload>, Error>> + Send;
+
+    /// Appends bytes from `bytes`, and says how far the upload is then. A sender that is dropped before
+    /// `length` bytes came has cut it.
+    ///
+    /// # Errors
+    /// When the registry does not answer or refuses, or it was cut; [`Registry::resume`] tells what arrived.
+    fn append(
+        &self,
+        upload: &Upload,
+        length: u64,
+        bytes: mpsc::Receiver<Bytes>,
+    ) -> impl Future<Output = Result<Upload, Error>> + Send;
+
+    /// Ends an upload: the registry compares the digest, and the repository has the blob.
+    ///
+    /// # Errors
+    /// When the bytes have another digest, or the registry does not answer.
+    fn finish(&self, upload: &Upload, digest: &Digest) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Names a manifest, whose blobs have to be there.
+    ///
+    /// # Errors
+    /// When one is not there, or the registry does not answer.
+    fn put_manifest(
+        &self,
+        app: &str,
+        reference: &str,
+        media_type: &str,
+        body: Bytes,
+    ) -> impl Future<Output = Result<Digest, Error>> + Send;
+
+    /// A manifest by tag or digest; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    fn manifest(&self, app: &str, reference: &str) -> impl Future<Output = Result<Option<Manifest>, Error>> + Send;
+
+    /// A small blob as a whole, such as an image's config; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the registry does not answer, or it is longer than a manifest may be.
+    fn blob(&self, app: &str, digest: &Digest) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
+
+    /// Tags of a repository; none when there is no repository.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    fn tags(&self, app: &str) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
+}

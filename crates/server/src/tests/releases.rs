@@ -1,0 +1,185 @@
+//! Releases from the request to the tasks, with everything that can become of them.
+
+use futuswarm_model::{FailureClass, Outcome};
+use futuswarm_rpc::message::{Answer, Event, RefusalClass, Request, Wait};
+use futuswarm_swarm::fake::Behaviour;
+use futuswarm_swarm::{ServiceApi as _, TaskApi as _, TaskState};
+
+use super::world::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_first_deployment_of_a_name_owns_it_and_runs() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let digest = world.image("hello", "latest", good());
+    let heard = ask(&control, "jane", &deploy("hello", "hello", Some("replicas = 2\nmemory = \"64 MiB\""))).await;
+    let deployed = deployment(&heard);
+    assert_eq!(deployed.outcome, Some(Outcome::Deployed), "{deployed:?}");
+    assert_eq!((deployed.release, deployed.url.as_str()), (Some(1), "https://hello.apps.example.com"));
+    assert!(heard.events.iter().any(|event| matches!(event, Event::Progress { .. })));
+    let Answer::App(app) = ask(&control, "jane", &Request::App { app: "hello".to_owned() }).await.end().unwrap() else {
+        panic!()
+    };
+    assert_eq!((app.row.running, app.row.replicas, app.digest), (2, 2, Some(digest)));
+    let services = world.engine.list_services().await.unwrap();
+    assert_eq!(services.len(), 1, "the jobs of the release are gone: {services:?}");
+
+    // Nobody else may do anything with it, and an admin may.
+    let refused = ask(&control, "joe", &deploy("hello", "hello", None)).await.end().unwrap_err();
+    assert_eq!(refused.class, RefusalClass::Denied, "{refused:?}");
+    assert!(refused.message.contains("ask an owner (jane)"), "{}", refused.message);
+    let Answer::Apps(apps) = ask(&control, "joe", &Request::Apps).await.end().unwrap() else { panic!() };
+    assert_eq!(apps, []);
+    let Answer::Apps(apps) = ask(&control, "root", &Request::Apps).await.end().unwrap() else { panic!() };
+    assert_eq!((apps.len(), apps[0].running, apps[0].release), (1, 2, Some(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_again_is_unchanged_and_a_restart_is_not() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "latest", good());
+    ask(&control, "jane", &deploy("hello", "hello", None)).await.end().unwrap();
+    let again = deployment(&ask(&control, "jane", &deploy("hello", "hello", None)).await);
+    assert_eq!((again.outcome, again.release), (Some(Outcome::Unchanged), Some(2)));
+    let tasks = world.engine.list_tasks(Some("hello")).await.unwrap();
+    assert_eq!(tasks.len(), 1, "nothing was replaced: {tasks:?}");
+    let restart = Request::Restart { app: "hello".to_owned(), wait: Wait::default() };
+    let restarted = deployment(&ask(&control, "jane", &restart).await);
+    assert_eq!(restarted.outcome, Some(Outcome::Deployed));
+    let tasks = world.engine.list_tasks(Some("hello")).await.unwrap();
+    assert!(tasks.len() > 1, "{tasks:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_is_put_back_with_the_reason_and_the_last_lines() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    let bad = Behaviour::exits(std::time::Duration::from_secs(1), 3).with_log(["no database", "giving up"]);
+    world.image("hello", "2", bad);
+    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
+    let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:2", None)).await);
+    assert_eq!((failed.outcome, failed.previous), (Some(Outcome::RolledBack), Some(1)));
+    let failure = failed.failure.unwrap();
+    assert_eq!(failure.class, FailureClass::Exits, "{failure:?}");
+    assert_eq!(failure.log, ["no database", "giving up"]);
+    seconds(30).await;
+    let tasks = world.engine.list_tasks(Some("hello")).await.unwrap();
+    let running: Vec<Option<u64>> = tasks
+        .iter()
+        .filter(|task| task.state == TaskState::Running && task.is_wanted())
+        .map(|task| task.release())
+        .collect();
+    assert_eq!(running, [Some(1)]);
+    let why = Request::Why { app: "hello".to_owned(), release: None };
+    let Answer::Why(why) = ask(&control, "jane", &why).await.end().unwrap() else { panic!() };
+    assert_eq!((why.release, why.failure.unwrap().class), (Some(2), FailureClass::Exits));
+    let releases = Request::Releases { app: "hello".to_owned(), limit: 10 };
+    let Answer::Releases(releases) = ask(&control, "jane", &releases).await.end().unwrap() else { panic!() };
+    let shown: Vec<(u64, bool)> = releases.iter().map(|row| (row.release, row.current)).collect();
+    assert_eq!(shown, [(2, false), (1, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_not_there_or_for_something_else_changes_nothing() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    world.registry.push("hello", "arm", "arm64");
+    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
+    for (image, class) in [("hello:9", FailureClass::ImageMissing), ("hello:arm", FailureClass::ImagePlatform)] {
+        let failed = deployment(&ask(&control, "jane", &deploy("hello", image, None)).await);
+        assert_eq!(failed.outcome, Some(Outcome::Failed), "{image}");
+        assert_eq!(failed.failure.unwrap().class, class);
+    }
+    let foreign = ask(&control, "jane", &deploy("hello", "other:1", None)).await.end().unwrap_err();
+    assert_eq!(foreign.class, RefusalClass::Usage);
+    assert_eq!(world.engine.inspect_service("hello").await.unwrap().unwrap().release(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_deployment_is_told_who_holds_the_lock_or_waits() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", Behaviour::healthy_after(std::time::Duration::from_secs(20)));
+    let first = tokio::spawn({
+        let control = control.clone();
+        async move { ask(&control, "jane", &deploy("hello", "hello:1", None)).await }
+    });
+    seconds(5).await;
+    let locked = ask(&control, "root", &deploy("hello", "hello:1", None)).await.end().unwrap_err();
+    assert_eq!(locked.class, RefusalClass::Locked);
+    assert!(locked.message.contains("release 1 of hello is on its way") && locked.message.contains("by jane"));
+    let Request::Deploy(mut waiting) = deploy("hello", "hello:1", Some("replicas = 2")) else { panic!() };
+    waiting.wait.for_lock = Some(300);
+    let second = deployment(&ask(&control, "root", &Request::Deploy(waiting)).await);
+    assert_eq!((second.outcome, second.release), (Some(Outcome::Deployed), Some(2)));
+    assert_eq!(deployment(&first.await.unwrap()).outcome, Some(Outcome::Deployed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_is_cancelled_is_put_back() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    world.image("hello", "2", Behaviour::never_healthy());
+    ask(&control, "jane", &deploy("hello", "hello:1", Some("[health]\npath = \"/\"\n"))).await.end().unwrap();
+    let second = tokio::spawn({
+        let control = control.clone();
+        async move { ask(&control, "jane", &deploy("hello", "hello:2", Some("[health]\npath = \"/\"\n"))).await }
+    });
+    seconds(10).await;
+    ask(&control, "jane", &Request::Cancel { app: "hello".to_owned() }).await.end().unwrap();
+    assert_eq!(deployment(&second.await.unwrap()).outcome, Some(Outcome::Cancelled));
+    seconds(30).await;
+    assert_eq!(world.engine.inspect_service("hello").await.unwrap().unwrap().release(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_app_leaves_nothing_to_the_next_of_its_name() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
+    let grant = Request::Grant {
+        app: "hello".to_owned(),
+        principal: "joe".parse().unwrap(),
+        role: futuswarm_model::AppRole::Owner,
+    };
+    ask(&control, "jane", &grant).await.end().unwrap();
+    ask(&control, "joe", &Request::Remove { app: "hello".to_owned() }).await.end().unwrap();
+    assert_eq!(world.engine.inspect_service("hello").await.unwrap(), None);
+    let gone = ask(&control, "jane", &Request::App { app: "hello".to_owned() }).await.end().unwrap_err();
+    assert_eq!(gone.class, RefusalClass::NotFound, "{gone:?}");
+    let new = deployment(&ask(&control, "joe", &deploy("hello", "hello:1", None)).await);
+    assert_eq!(new.release, Some(1));
+    let denied = ask(&control, "jane", &Request::App { app: "hello".to_owned() }).await.end().unwrap_err();
+    assert_eq!(denied.class, RefusalClass::Denied, "rows do not come back with the name");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_is_removed_leaves_no_rights_to_the_next_of_their_name() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    world.image("other", "1", good());
+    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
+    ask(&control, "joe", &deploy("other", "other:1", None)).await.end().unwrap();
+    let grant = |app: &str, user: &str| Request::Grant {
+        app: app.to_owned(),
+        principal: user.parse().unwrap(),
+        role: futuswarm_model::AppRole::Owner,
+    };
+    ask(&control, "jane", &grant("hello", "joe")).await.end().unwrap();
+    let removed = ask(&control, "root", &Request::RemoveUser { name: "joe".to_owned() }).await.end().unwrap();
+    let Answer::Done(said) = removed else { panic!() };
+    assert!(said.contains("the only owner of other"), "{said}");
+    assert_eq!(ask(&control, "joe", &Request::Whoami).await.end().unwrap_err().class, RefusalClass::Denied);
+    let again = Request::PutUser { name: "joe".to_owned(), create: true, keys: None, admin: None, groups: None };
+    ask(&control, "root", &again).await.end().unwrap();
+    let denied = ask(&control, "joe", &Request::App { app: "hello".to_owned() }).await.end().unwrap_err();
+    assert_eq!(denied.class, RefusalClass::Denied);
+    let own = ask(&control, "root", &Request::RemoveUser { name: "root".to_owned() }).await.end().unwrap_err();
+    assert_eq!(own.class, RefusalClass::Usage);
+}

@@ -1,0 +1,265 @@
+//! Requests about an app's config and secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futuswarm_model::keys;
+use futuswarm_paas::access::{Actor, Verb};
+use futuswarm_paas::config::{self, dotenv};
+use futuswarm_rpc::message::{Answer, Changed, Kind, Request, Value, Values, Version, Wait};
+
+use crate::client::Client;
+use crate::clock::Clock as _;
+use crate::records;
+use crate::refusal::Refused;
+use crate::{Control, Error, Platform, deploy};
+
+#[cfg(test)]
+mod tests;
+
+/// The longest secret (Swarm's limit, 500 KiB).
+const LONGEST_SECRET: usize = 500 << 10;
+/// All secrets of an app together, so that one document stays one that is read at once.
+const LARGEST_SECRETS: usize = 8 << 20;
+/// The most versions that are shown at once.
+const MOST_VERSIONS: u32 = 200;
+
+type Content = BTreeMap<String, Vec<u8>>;
+
+impl From<Kind> for records::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Config => Self::Config,
+            Kind::Secrets => Self::Secrets,
+        }
+    }
+}
+
+/// Names, and values where they are wanted.
+pub(crate) async fn show<P: Platform>(
+    control: &Control<P>,
+    app: &str,
+    kind: Kind,
+    show: bool,
+    key: Option<&str>,
+    version: Option<&str>,
+) -> Result<Answer, Refused> {
+    control.existing(app).await?;
+    let document = control.document(app, kind, version).await?;
+    let (version, mut content) = document.map_or((None, Content::new()), |(version, content)| (Some(version), content));
+    if let Some(key) = key {
+        let value = content.remove(key);
+        let value = value.ok_or_else(|| Refused::not_found(format!("{app} has no {} {key}", word(kind))))?;
+        content = Content::from([(key.to_owned(), value)]);
+    }
+    let values = content.into_iter().map(|(key, value)| (key, show.then(|| Value::from(value)))).collect();
+    Ok(Answer::Values(Values { app: app.to_owned(), kind, version, values }))
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Config => "config key",
+        Kind::Secrets => "secret",
+    }
+}
+
+/// What is to be set and removed.
+struct Change {
+    set: Content,
+    unset: BTreeSet<String>,
+    /// Whether keys that are not set are removed.
+    replace: bool,
+}
+
+/// Changes a document, and makes a release with it unless the app has none or it shall wait for the next.
+pub(crate) async fn change<P: Platform>(
+    control: &Arc<Control<P>>,
+    actor: &Actor,
+    request: Request,
+    client: &mut Client,
+) -> Result<Answer, Refused> {
+    let Request::Change { app, kind, set, unset, dotenv, replace, stage, wait } = request else {
+        return Err(Refused::usage("this is no change of a config"));
+    };
+    let change = Change { set: content(set, dotenv)?, unset, replace };
+    if change.set.is_empty() && change.unset.is_empty() && !change.replace {
+        return Err(Refused::usage("nothing was said to be set or removed"));
+    }
+    let (by, now) = (actor.to_string(), control.clock.unix_millis());
+    let verb = match kind {
+        Kind::Config => Verb::WriteConfig,
+        Kind::Secrets => Verb::WriteSecrets,
+    };
+    control.create_unless_there(&app, actor, verb).await?;
+    let changed = control.records.change_values(&app, keys::DEFAULT_ENVIRONMENT, kind.into(), &by, now, |before| {
+        let after = changed(kind, &bytes(before), &change)?;
+        Ok::<_, Refused>(after.into_iter().map(|(key, value)| (key, value.into())).collect())
+    });
+    let changed = changed.await?;
+    let (version, after) = match changed.after {
+        Some(document) => (Some(document.version), bytes(&document.values)),
+        None => (None, Content::new()),
+    };
+    let keys = differences(&bytes(&changed.before), &after);
+    let record = control.existing(&app).await?;
+    let deployment = match (stage || keys.is_empty(), record.release) {
+        (false, Some(_)) => {
+            let wait = Wait { for_lock: wait.for_lock.or(Some(PATIENCE)), ..wait };
+            match deploy::with_values(control, actor, verb, &app, &wait, client).await? {
+                Answer::Deployment(deployment) => Some(deployment),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    Ok(Answer::Changed(Changed { app, kind, version, keys, deployment }))
+}
+
+/// A change is made already when its release has to wait for another: so many seconds, since nobody wants to say it again.
+const PATIENCE: u32 = 900;
+
+fn content(set: BTreeMap<String, Value>, dotenv: Option<Value>) -> Result<Content, Refused> {
+    let mut content: Content = set.into_iter().map(|(key, value)| (key, value.bytes().to_vec())).collect();
+    if let Some(file) = dotenv {
+        let text = file.text().ok_or_else(|| Refused::usage("the file of KEY=value lines is not UTF-8"))?;
+        let lines = |errors: Vec<dotenv::DotenvError>| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Refused::usage(format!("the file of KEY=value lines cannot be used:\n{}", lines.join("\n")))
+        };
+        for (key, value) in dotenv::parse(text).map_err(lines)? {
+            // What was said beside the file counts.
+            content.entry(key).or_insert_with(|| value.into_bytes());
+        }
+    }
+    Ok(content)
+}
+
+fn changed(kind: Kind, before: &Content, change: &Change) -> Result<Content, Refused> {
+    let kept = |key: &String| !change.unset.contains(key) && (!change.replace || change.set.contains_key(key));
+    let mut after: Content =
+        before.iter().filter(|(key, _)| kept(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    after.extend(change.set.clone());
+    match kind {
+        Kind::Config => check_config(&change.set, &after)?,
+        Kind::Secrets => check_secrets(&change.set, &after)?,
+    }
+    Ok(after)
+}
+
+fn check_config(set: &Content, after: &Content) -> Result<(), Refused> {
+    for (key, value) in set {
+        config::check_key(key).map_err(Refused::usage)?;
+        if std::str::from_utf8(value).is_err() {
+            return Err(Refused::usage(format!(
+                "{key}: the value is not UTF-8; `futuswarm secret:set` takes any bytes and makes a file of them"
+            )));
+        }
+    }
+    let text = |content: &Content| -> config::Values {
+        let text = |value: &Vec<u8>| String::from_utf8_lossy(value).into_owned();
+        content.iter().map(|(key, value)| (key.clone(), text(value))).collect()
+    };
+    let change = config::Change { set: text(set), unset: BTreeSet::new() };
+    config::changed(&text(after), &change).map_err(Refused::usage)?;
+    Ok(())
+}
+
+fn check_secrets(set: &Content, after: &Content) -> Result<(), Refused> {
+    for (key, value) in set {
+        config::check_key(key).map_err(Refused::usage)?;
+        if value.is_empty() {
+            return Err(Refused::usage(format!(
+                "{key}: a secret cannot be empty, as the Swarm keeps none of no bytes"
+            )));
+        }
+        if value.len() > LONGEST_SECRET {
+            return Err(Refused::usage(format!(
+                "{key}: a secret of {} bytes is too long; {LONGEST_SECRET} fit",
+                value.len()
+            )));
+        }
+    }
+    let length: usize = after.iter().map(|(key, value)| key.len() + value.len()).sum();
+    match length <= LARGEST_SECRETS {
+        true => Ok(()),
+        false => {
+            Err(Refused::usage(format!("all secrets together would be {length} bytes long; {LARGEST_SECRETS} fit")))
+        }
+    }
+}
+
+fn differences(before: &Content, after: &Content) -> BTreeMap<String, String> {
+    let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let difference = |key: &String| match (before.get(key), after.get(key)) {
+        (None, Some(_)) => Some("added"),
+        (Some(_), None) => Some("removed"),
+        (before, after) => (before != after).then_some("changed"),
+    };
+    keys.into_iter().filter_map(|key| Some((key.clone(), difference(key)?.to_owned()))).collect()
+}
+
+/// Versions of a document.
+pub(crate) async fn history<P: Platform>(
+    control: &Control<P>,
+    app: &str,
+    kind: Kind,
+    limit: u32,
+) -> Result<Answer, Refused> {
+    control.existing(app).await?;
+    let limit = limit.clamp(1, MOST_VERSIONS) as usize;
+    let past = control.records.history(app, keys::DEFAULT_ENVIRONMENT, kind.into(), limit).await;
+    let version =
+        |past: records::Past| Version { number: past.number, version: past.version, by: past.by, at: past.at };
+    Ok(Answer::History(past.map_err(Error::from)?.into_iter().map(version).collect()))
+}
+
+/// Keys that differ between two versions.
+pub(crate) async fn compare<P: Platform>(
+    control: &Control<P>,
+    app: &str,
+    kind: Kind,
+    from: &str,
+    to: Option<&str>,
+) -> Result<Answer, Refused> {
+    control.existing(app).await?;
+    let (_, before) = control.document(app, kind, Some(from)).await?.unwrap_or_default();
+    let (_, after) = control.document(app, kind, to).await?.unwrap_or_default();
+    Ok(Answer::KeyDifferences(differences(&before, &after)))
+}
+
+impl<P: Platform> Control<P> {
+    /// The version of a document that counts now.
+    pub(crate) async fn version(&self, app: &str, kind: Kind) -> Result<Option<String>, Refused> {
+        let past = self.records.history(app, keys::DEFAULT_ENVIRONMENT, kind.into(), 1).await.map_err(Error::from)?;
+        Ok(past.into_iter().next().map(|past| past.version))
+    }
+
+    /// A document, opened, with its version; `None` where there is none, which for a version that was named is a refusal.
+    pub(crate) async fn document(
+        &self,
+        app: &str,
+        kind: Kind,
+        version: Option<&str>,
+    ) -> Result<Option<(String, Content)>, Refused> {
+        let found = self.records.values(app, keys::DEFAULT_ENVIRONMENT, kind.into(), version).await;
+        let found = found.map_err(Error::from)?;
+        if let (None, Some(version)) = (&found, version) {
+            return Err(Refused::not_found(format!(
+                "{app} has no version {version} of its {}; `futuswarm config:history` lists them",
+                word(kind)
+            )));
+        }
+        Ok(found.map(|document| (document.version, bytes(&document.values))))
+    }
+
+    /// A version that a release names.
+    pub(crate) async fn opened(&self, app: &str, kind: Kind, version: &str) -> Result<Content, Error> {
+        let found = self.records.values(app, keys::DEFAULT_ENVIRONMENT, kind.into(), Some(version)).await?;
+        let found = found.ok_or_else(|| Error::Missing(format!("version {version} of the {} of {app}", word(kind))))?;
+        Ok(bytes(&found.values))
+    }
+}
+
+fn bytes(values: &records::Values) -> Content {
+    values.iter().map(|(key, value)| (key.clone(), value.bytes().to_vec())).collect()
+}

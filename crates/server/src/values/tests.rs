@@ -1,0 +1,68 @@
+//! Changes of config and secrets: what is kept, what is refused, and that no message has a value in it.
+
+use super::*;
+
+fn content(entries: &[(&str, &[u8])]) -> Content {
+    entries.iter().map(|(key, value)| ((*key).to_owned(), value.to_vec())).collect()
+}
+
+fn change(set: &[(&str, &[u8])], unset: &[&str], replace: bool) -> Change {
+    Change { set: content(set), unset: unset.iter().map(|key| (*key).to_owned()).collect(), replace }
+}
+
+#[test]
+fn what_is_not_named_stays_unless_all_is_replaced() {
+    let before = content(&[("A", b"1"), ("B", b"2"), ("C", b"3")]);
+    let after = changed(Kind::Config, &before, &change(&[("A", b"9")], &["C", "never there"], false)).unwrap();
+    assert_eq!(after, content(&[("A", b"9"), ("B", b"2")]));
+    let after = changed(Kind::Config, &before, &change(&[("A", b"9")], &[], true)).unwrap();
+    assert_eq!(after, content(&[("A", b"9")]));
+    let expected = [("A", "changed"), ("B", "removed"), ("C", "removed")];
+    assert_eq!(differences(&before, &after), expected.map(|(key, how)| (key.to_owned(), how.to_owned())).into());
+}
+
+#[test]
+fn strange_values_stay_what_they_are() {
+    let before = Content::new();
+    for value in ["@/etc/passwd", "/root/.aws/credentials", "a\nb", "\"quoted\"", "a=b=c", "🦀", "", " "] {
+        let after = changed(Kind::Config, &before, &change(&[("KEY", value.as_bytes())], &[], false)).unwrap();
+        assert_eq!(after["KEY"], value.as_bytes(), "{value:?}");
+    }
+}
+
+#[test]
+fn what_no_environment_can_hold_is_refused_without_its_value() {
+    let long = vec![b'x'; 1 << 20];
+    for (key, value) in [
+        ("KEY", b"hush\0".as_slice()),
+        ("KEY", b"hush\xff".as_slice()),
+        ("KEY", long.as_slice()),
+        ("1KEY", b"hush".as_slice()),
+        ("K Y", b"hush".as_slice()),
+        ("", b"hush".as_slice()),
+        ("FUTUSWARM_APP", b"hush".as_slice()),
+    ] {
+        let refused = changed(Kind::Config, &Content::new(), &change(&[(key, value)], &[], false)).unwrap_err();
+        assert!(!refused.to_string().contains("hush"), "{refused}");
+    }
+}
+
+#[test]
+fn secrets_are_any_bytes_up_to_what_the_swarm_keeps() {
+    let kind = Kind::Secrets;
+    let set = |value: &[u8]| changed(kind, &Content::new(), &change(&[("KEY", value)], &[], false));
+    assert_eq!(set(&[0, 0xff, b'\n']).unwrap()["KEY"], [0, 0xff, b'\n']);
+    assert!(set(&vec![b'x'; LONGEST_SECRET]).is_ok());
+    assert!(set(&vec![b'x'; LONGEST_SECRET + 1]).is_err());
+    assert!(set(b"").is_err());
+}
+
+#[test]
+fn a_file_of_lines_is_read_and_what_was_said_beside_it_counts() {
+    let set = BTreeMap::from([("A".to_owned(), Value::from("said".to_owned()))]);
+    let file = Value::from("A=file\nB='two\nlines'\n".to_owned());
+    let content = super::content(set, Some(file)).unwrap();
+    assert_eq!(content, self::content(&[("A", b"said"), ("B", b"two\nlines")]));
+    let refused = super::content(BTreeMap::new(), Some(Value::from("A=1\nhush hush\n".to_owned()))).unwrap_err();
+    assert!(refused.to_string().contains("line 2") && !refused.to_string().contains("hush"), "{refused}");
+}
