@@ -20,6 +20,7 @@ use crate::leader::Leader;
 use crate::notify::Notify;
 use crate::platform::{Clients, Edge, Platform};
 use crate::supervision::Supervisor;
+use crate::way_in::WayIn;
 use crate::{Error, genesis, membership, tokens};
 
 /// A round while the node is on its way into the Swarm: half a second is what a person does not notice.
@@ -50,6 +51,8 @@ pub(crate) struct Agent<P: Platform> {
     /// What the edge serves, once its loop runs.
     serving: Option<watch::Receiver<Serving>>,
     leader: Leader,
+    /// What makes this node a way in for people, while it is a manager.
+    way_in: WayIn,
     files: Files,
     /// The claim of another manager that this one waits for.
     unchanged_claim: genesis::Unchanged,
@@ -72,6 +75,7 @@ impl<P: Platform> Agent<P> {
             heartbeat: Heartbeat::new(&node),
             serving: None,
             leader: Leader::new(&node, files.clone()),
+            way_in: WayIn::new(&node, files.clone()),
             unchanged_claim: genesis::Unchanged::default(),
             ready_since: None,
             deferred_started: false,
@@ -114,6 +118,9 @@ impl<P: Platform> Agent<P> {
     /// Observes, and takes one step. Returns how long to wait before the next round.
     async fn round(&mut self) -> Result<Duration, Error> {
         let membership = self.clients.engine.membership().await?;
+        if let Err(error) = self.files.mark_manager(membership.controls) {
+            tracing::warn!(%error, "the control service may not know whether this node is a manager");
+        }
         let genesis = self.read_genesis(&membership).await?;
         let observed = Observed { node: &self.node, membership: &membership, genesis: genesis.as_ref() };
         let step = decide(&observed);
@@ -223,9 +230,10 @@ impl<P: Platform> Agent<P> {
         let managed = membership.swarm.as_ref().filter(|_| membership.controls).cloned();
         if managed.is_none() {
             self.leader.step_down();
+            self.way_in.step_down();
         }
         self.heartbeat.swarm_node = membership.node.clone();
-        self.heartbeat.reason = self.leader.failing();
+        self.heartbeat.reason = self.leader.failing().or(self.way_in.failing());
         self.enter(NodeState::Ready, "is a member of the Swarm");
         // It counts at the end: nothing here waits for S3.
         let heartbeat = self.beat(managed.as_deref()).await;
@@ -249,6 +257,7 @@ impl<P: Platform> Agent<P> {
         }
         if let Some(swarm_id) = &managed {
             self.notify.alive(&self.heartbeat.summary());
+            self.way_in.round(&self.clients)?;
             self.leader.round(&self.clients, swarm_id).await?;
         }
         heartbeat.map(|()| READY_ROUND)

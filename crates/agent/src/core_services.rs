@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futuswarm_edge::Reserved;
 use futuswarm_node_files::Files;
-use futuswarm_swarm::{ServiceApi, ServiceSpec};
+use futuswarm_swarm::{Environment, Mode, NetworkAttachment, Resources, ServiceApi, ServiceSpec};
 
 use crate::Error;
 
@@ -28,10 +28,9 @@ pub(crate) async fn ensure(engine: &impl ServiceApi, files: &Files, domain: &str
     let images = files.container_images()?;
     let Some(image) = images.get(MAINPAGE) else { return Ok(()) };
     let label = |name: &str, value: &str| (format!("com.df.{name}"), value.to_owned());
+    let network = engine.ensure_overlay(NETWORK).await?;
     let mainpage = ServiceSpec {
-        name: MAINPAGE.to_owned(),
-        image: image.clone(),
-        environment: vec![format!("DOMAIN={domain}")],
+        environment: Environment(vec![format!("DOMAIN={domain}")]),
         labels: HashMap::from([
             label("notify", "true"),
             label("distribute", "false"),
@@ -39,9 +38,10 @@ pub(crate) async fn ensure(engine: &impl ServiceApi, files: &Files, domain: &str
             label("servicePath", "/"),
             label("port", "8080"),
         ]),
-        replicas: 2,
-        network: NETWORK.to_owned(),
-        memory_bytes: 32 << 20,
+        mode: Mode::Replicated(2),
+        networks: vec![NetworkAttachment::new(network)],
+        resources: Resources { memory_bytes: 32 << 20, ..Resources::default() },
+        ..ServiceSpec::new(MAINPAGE, image)
     };
     if engine.ensure_service(&mainpage).await? {
         tracing::info!(service = mainpage.name, image = mainpage.image, "core service created or updated");

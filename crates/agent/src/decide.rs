@@ -109,7 +109,7 @@ mod tests {
     fn genesis(cluster: &str, founder: Option<&str>, swarm_id: Option<&str>) -> Versioned<Genesis> {
         let (founder, swarm_id) = (founder.map(str::to_owned), swarm_id.map(str::to_owned));
         let value = Genesis { cluster: cluster.to_owned(), epoch: 2, founder, swarm_id, claimed_at: 0 };
-        Versioned { value, etag: "e".to_owned() }
+        Versioned { value, etag: "e".to_owned(), version: "v".to_owned() }
     }
 
     /// `record` is cluster, founder and Swarm; a manager controls the Swarm that its engine is in.

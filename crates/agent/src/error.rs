@@ -27,6 +27,9 @@ pub enum Error {
     /// The specification that the firewall goes by.
     #[error(transparent)]
     Specification(#[from] futuswarm_firewall::Error),
+    /// The cluster's SSH authority, or a certificate of it.
+    #[error(transparent)]
+    Ssh(#[from] futuswarm_ssh_keys::AuthorityError),
     /// Something that must not be done, whatever else is true.
     #[error("{0}")]
     Refused(String),

@@ -21,12 +21,14 @@ mod membership;
 mod node_removal;
 mod notify;
 mod platform;
+mod registry;
 mod rehearsal;
 mod routes;
 #[cfg(test)]
 mod simulation;
 mod supervision;
 mod tokens;
+mod way_in;
 
 use futuswarm_imds::Imds;
 use futuswarm_node_files::Files;
@@ -40,9 +42,10 @@ pub use clock::{Clock, SystemClock};
 pub use error::Error;
 pub use identity::Node;
 pub use node_removal::Instances;
-use notify::Notify;
+pub use notify::Notify;
 use platform::Clients;
 pub use platform::{Edge, Platform};
+pub use rehearsal::trust;
 
 /// Where things are on the node.
 #[derive(Debug, Clone)]
@@ -51,6 +54,14 @@ pub struct Options {
     pub docker_socket: String,
     /// Where the agent writes, and what the image brings.
     pub files: Files,
+}
+
+/// Finds out which node this is, for other services of it; it asks until there is an answer.
+///
+/// # Errors
+/// When there can be no client for it.
+pub async fn identify(notify: &Notify) -> Result<Node, Error> {
+    Ok(identity::discover(&Imds::new()?, &SystemClock, notify).await)
 }
 
 /// Runs the agent on AWS until its process ends. `edge` makes the node's edge of the agent's own clients.
@@ -66,6 +77,7 @@ pub async fn run<X: Edge>(
     tracing::info!(instance = node.instance, cluster = node.config.cluster, role = %node.config.role, address = %node.address, zone = node.zone, "identity");
     notify.ready();
 
+    registry::configure(&node, &options.files)?;
     let sdk = futuswarm_aws::config(Some(&node.config.region)).await;
     let sdk = rehearsal::trust(sdk, options.files.credentials.as_deref())?;
     let store = Store::new(S3Bucket::new(&sdk, &node.config.bucket));

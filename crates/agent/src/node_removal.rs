@@ -133,6 +133,9 @@ mod tests {
             state,
             address: String::new(),
             manager_status: (role == Role::Manager).then_some(ManagerStatus { leader: false, reachable }),
+            engine: String::new(),
+            memory_bytes: 0,
+            nano_cpus: 0,
         }
     }
 

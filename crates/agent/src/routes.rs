@@ -51,22 +51,24 @@ fn facts(
     overlays: &HashMap<String, futuswarm_swarm::Network>,
     nodes: usize,
 ) -> Service {
-    let networks = service.networks.iter().filter_map(|id| overlays.get(id));
+    let networks = service.spec.networks.iter().filter_map(|one| overlays.get(&one.network));
     Service {
         networks: networks.map(|one| Network { name: one.name.clone(), attachable: one.attachable }).collect(),
         tasks: service
-            .replicas
+            .replicas()
             .and_then(|tasks| u32::try_from(tasks).ok())
             .or(u32::try_from(nodes).ok())
             .unwrap_or(u32::MAX),
-        name: service.name,
+        name: service.spec.name,
         created_at: service.created_at,
-        labels: service.labels,
+        labels: service.spec.labels,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futuswarm_swarm::{Mode, NetworkAttachment, ServiceSpec};
+
     use super::*;
 
     #[test]
@@ -84,16 +86,25 @@ mod tests {
     #[test]
     fn what_the_engine_says_becomes_facts() {
         let service = futuswarm_swarm::Service {
-            name: "blog".to_owned(),
+            id: "s1".to_owned(),
             version: 1,
-            image: "blog:1".to_owned(),
-            environment: Vec::new(),
-            labels: HashMap::new(),
-            networks: vec!["ingress-id".to_owned(), "n1".to_owned()],
+            spec: ServiceSpec {
+                networks: ["ingress-id", "n1"].map(NetworkAttachment::new).to_vec(),
+                mode: Mode::Global,
+                ..ServiceSpec::new("blog", "blog:1")
+            },
+            foreign: Vec::new(),
+            update: None,
+            previous_labels: None,
             created_at: "2026-11-27T05:00:00Z".to_owned(),
-            replicas: None,
+            updated_at: "2026-11-27T05:00:00Z".to_owned(),
         };
-        let overlays = futuswarm_swarm::Network { id: "n1".to_owned(), name: "net".to_owned(), attachable: true };
+        let overlays = futuswarm_swarm::Network {
+            id: "n1".to_owned(),
+            name: "net".to_owned(),
+            attachable: true,
+            labels: HashMap::new(),
+        };
         let overlays = HashMap::from([("n1".to_owned(), overlays)]);
         let service = facts(service, &overlays, 5);
         assert_eq!(service.networks, [Network { name: "net".to_owned(), attachable: true }]);

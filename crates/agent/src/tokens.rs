@@ -77,12 +77,12 @@ pub(crate) async fn open<B: Bucket>(
 }
 
 /// The KMS key that seals the token of a role.
-fn key(node: &Node, role: Role) -> Result<&str, Error> {
+pub(crate) fn key(node: &Node, role: Role) -> Result<&str, Error> {
     let key = match role {
         Role::Worker => Some(&node.config.cluster_key),
         Role::Manager => node.config.manager_key.as_ref(),
     };
-    let none = || Error::Refused("this node's user data names no key for the managers' token".to_owned());
+    let none = || Error::Refused("this node's user data names no key for what only managers may open".to_owned());
     key.map(String::as_str).ok_or_else(none)
 }
 

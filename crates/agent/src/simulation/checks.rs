@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futuswarm_edge::Routes;
-use futuswarm_model::{Genesis, ManagerRecord, NodeRecord, NodeState, Role, keys};
+use futuswarm_model::{Genesis, ManagerRecord, NodeRecord, NodeState, Role, SshAuthority, keys};
+use futuswarm_ssh_keys::HostCertificate;
 use futuswarm_store::Store;
 
 use super::cluster::{Cluster, Machine};
@@ -46,6 +47,9 @@ impl Cluster {
             if is_manager && self.manager_record(machine).await.is_none_or(|record| record.swarm_id != swarm) {
                 return Err(format!("{instance} does not say where to join {swarm}"));
             }
+            if is_manager {
+                self.way_into(machine).await?;
+            }
         }
         let nodes = self.swarm.nodes(&swarm);
         let listed: Vec<&String> = nodes.iter().map(|node| &node.hostname).collect();
@@ -58,7 +62,7 @@ impl Cluster {
             return Err(format!("{} has the labels {:?}", node.hostname, node.spec.labels));
         }
         match self.swarm.services(&swarm).as_slice() {
-            [service] if service.name == "mainpage" => {}
+            [service] if service.spec.name == "mainpage" => {}
             other => return Err(format!("the core services are {other:?}")),
         }
         let routes = Store::new(self.bucket.clone()).get::<Routes>(keys::ROUTES).await.unwrap();
@@ -109,6 +113,22 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Whether clients of the cluster know a manager by its host's certificate, whoever made the authority and however often.
+    async fn way_into(&self, machine: &Machine) -> Result<(), String> {
+        let instance = &machine.node.instance;
+        let authority = Store::new(self.bucket.clone()).get::<SshAuthority>(keys::SSH_AUTHORITY).await.unwrap();
+        let authority = authority.ok_or("the cluster has no SSH authority")?.value.public;
+        let host = std::fs::read_to_string(&machine.files.host_key).unwrap();
+        let certificate = std::fs::read_to_string(machine.files.host_certificate()).unwrap_or_default();
+        let now = machine.clock.unix_millis() / 1000;
+        let is_current = |certificate: HostCertificate| certificate.is_current(&authority, &host, now);
+        match (HostCertificate::parse(&certificate).is_some_and(is_current), machine.files.manager_mark().exists()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!("{instance} has no certificate of {authority}: {certificate:?}")),
+            (_, false) => Err(format!("{instance} does not say that it is a manager")),
+        }
     }
 
     async fn manager_record(&self, machine: &Machine) -> Option<ManagerRecord> {

@@ -10,7 +10,7 @@ use futuswarm_edge::Serving;
 use futuswarm_faults::Faults;
 use futuswarm_imds::{Identity, Metadata};
 use futuswarm_model::{Genesis, ManagerRecord, keys};
-use futuswarm_store::{Bucket, Condition, FaultyBucket, MemoryBucket, Object, Put};
+use futuswarm_store::{Bucket, Condition, FaultyBucket, MemoryBucket, Object, Put, Version};
 use futuswarm_swarm::fake::FakeEngine;
 use futuswarm_swarm::faults::FaultyEngine;
 use tokio::sync::watch;
@@ -103,8 +103,21 @@ impl Bucket for WatchedBucket {
         Ok(put)
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, futuswarm_store::Error> {
-        self.bucket.list(prefix).await
+    async fn get_version(&self, key: &str, version: &str) -> Result<Option<Object>, futuswarm_store::Error> {
+        self.principal.gets(key);
+        self.bucket.get_version(key, version).await
+    }
+
+    async fn versions(&self, key: &str, limit: usize) -> Result<Vec<Version>, futuswarm_store::Error> {
+        self.bucket.versions(key, limit).await
+    }
+
+    async fn list_entries(&self, prefix: &str) -> Result<Vec<futuswarm_store::Entry>, futuswarm_store::Error> {
+        self.bucket.list_entries(prefix).await
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, futuswarm_store::Error> {
+        self.bucket.list_folders(prefix).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), futuswarm_store::Error> {

@@ -122,9 +122,12 @@ impl Cluster {
     /// Folders of a new instance, with nothing that one of its name has left in another run.
     fn files_of(&self, instance: &str) -> Files {
         let run = self.files.join("run").join(instance);
+        let _there_was_none = std::fs::remove_dir_all(&run);
         std::fs::create_dir_all(&run).unwrap();
-        let _there_was_none = std::fs::remove_file(run.join("ready"));
-        Files { run, containers: self.files.clone(), credentials: None }
+        let host_key = run.join("host_key.pub");
+        let seed = [u8::try_from(self.machines.len() % 256).unwrap_or_default(); 32];
+        std::fs::write(&host_key, futuswarm_ssh_keys::Authority::from_seed(&seed, "a host").public().unwrap()).unwrap();
+        Files { run, containers: self.files.clone(), host_key, credentials: None }
     }
 
     /// Starts the process of a node's agent.
