@@ -277,8 +277,13 @@ fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
 
 /// Commands inside the new tree, run by mmdebstrap in its own chroot. Constant text: nothing is put into it.
 const CUSTOMIZE: &[&str] = &[
-    // The one account that people log in with; its key comes from the agent, its password is locked.
+    // The account that operators log in with; its key comes from the agent, its password is locked.
     r#"chroot "$1" useradd --uid 1000 --create-home --shell /bin/bash --groups docker,sudo,systemd-journal admin"#,
+    // Everybody else's (`futuswarm_node_files::ACCOUNT`): sshd hands the forced command to its shell. Its home is a folder that exists,
+    // since sshd complains to the client otherwise, and in which nobody but root writes.
+    r#"chroot "$1" useradd --uid 1001 --no-create-home --home-dir / --shell /bin/sh futuswarm"#,
+    // sshd asks as this one whose a key is. It has nothing to do with sessions, and owns nothing.
+    r#"chroot "$1" useradd --uid 1002 --no-create-home --home-dir / --shell /usr/sbin/nologin futuswarm-keys"#,
 ];
 
 /// Has mmdebstrap install exactly the packages of `lock`, from this machine, into a tar.

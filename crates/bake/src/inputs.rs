@@ -9,7 +9,7 @@ use crate::Error;
 use crate::lock::PackageList;
 
 /// Raised by hand when the pipeline itself changes what it makes of the same inputs.
-const PIPELINE_VERSION: u32 = 3;
+const PIPELINE_VERSION: u32 = 4;
 
 /// The files that a bake is a function of.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Inputs {
     pub node_binary: PathBuf,
     /// `futuswarm-init`: the first process, static.
     pub init_binary: PathBuf,
+    /// `futuswarm-probe`: static; mounted into tasks.
+    pub probe_binary: PathBuf,
     /// `futuswarm-mainpage`: static.
     pub mainpage_binary: PathBuf,
 }
@@ -58,7 +60,7 @@ impl Inputs {
     pub fn digest(&self) -> Result<String, Error> {
         let mut hash = Sha256::new();
         hash.update(PIPELINE_VERSION.to_le_bytes());
-        for file in [&self.node_binary, &self.init_binary, &self.mainpage_binary] {
+        for file in [&self.node_binary, &self.init_binary, &self.mainpage_binary, &self.probe_binary] {
             hash.update(file_sha256(file)?);
         }
         let mut files = Vec::new();
@@ -103,7 +105,7 @@ mod tests {
         let images = dir.path().join("node");
         std::fs::create_dir_all(images.join("rootfs/etc")).unwrap();
         std::fs::write(images.join("rootfs/etc/a"), "1").unwrap();
-        for name in ["n", "i", "m"] {
+        for name in ["n", "i", "m", "p"] {
             std::fs::write(dir.path().join(name), name).unwrap();
         }
         let inputs = Inputs {
@@ -111,10 +113,11 @@ mod tests {
             node_binary: dir.path().join("n"),
             init_binary: dir.path().join("i"),
             mainpage_binary: dir.path().join("m"),
+            probe_binary: dir.path().join("p"),
         };
         let mut digests = vec![inputs.digest().unwrap()];
         assert_eq!(inputs.digest().unwrap(), digests[0]);
-        let changes: [(&str, &str); 4] = [("node/rootfs/etc/a", "2"), ("n", "2"), ("i", "2"), ("node/new", "")];
+        let changes = [("node/rootfs/etc/a", "2"), ("n", "2"), ("i", "2"), ("m", "2"), ("p", "2"), ("node/new", "")];
         for (file, content) in changes {
             std::fs::write(dir.path().join(file), content).unwrap();
             let digest = inputs.digest().unwrap();

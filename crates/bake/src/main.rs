@@ -67,6 +67,9 @@ struct Arguments {
     /// The mainpage's program.
     #[arg(long, env = "FUTUSWARM_MAINPAGE_BINARY", hide = true)]
     mainpage_binary: Option<PathBuf>,
+    /// The program that asks tasks how they are.
+    #[arg(long, env = "FUTUSWARM_PROBE_BINARY", hide = true)]
+    probe_binary: Option<PathBuf>,
 }
 
 fn main() -> std::process::ExitCode {
@@ -138,6 +141,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             node_binary: arguments.node_binary.context(UNBUILT)?,
             init_binary: arguments.init_binary.context(UNBUILT)?,
             mainpage_binary: arguments.mainpage_binary.context(UNBUILT)?,
+            probe_binary: arguments.probe_binary.context(UNBUILT)?,
         },
         supplies,
         images: workspace.join("target/images"),

@@ -184,7 +184,10 @@ fn make(
     Ok(manifest)
 }
 
-/// Our own files that are not in the overlay: the node binary, the containers and the list of them.
+/// Mounted into tasks whose app is asked over HTTP how it is (`futuswarm_swarm::PlatformMount`).
+const PROBE: &str = "usr/lib/futuswarm/probe";
+
+/// Our own files that are not in the overlay: the node binary, the probe, the containers and the list of them.
 fn extras(inputs: &Inputs, images: &BTreeMap<String, ContainerImage>, work: &Path) -> Result<Vec<Extra>, Error> {
     let names: BTreeMap<&String, &String> = images.iter().map(|(part, image)| (part, &image.name)).collect();
     let index = work.join("index.json");
@@ -193,6 +196,7 @@ fn extras(inputs: &Inputs, images: &BTreeMap<String, ContainerImage>, work: &Pat
     std::fs::write(&index, text + "\n").map_err(Error::file(&index))?;
     let mut extras = vec![
         Extra { path: assertions::NODE_BINARY.to_owned(), mode: 0o755, source: inputs.node_binary.clone() },
+        Extra { path: PROBE.to_owned(), mode: 0o755, source: inputs.probe_binary.clone() },
         Extra { path: format!("{CONTAINERS}/index.json"), mode: 0o644, source: index },
     ];
     extras.extend(images.iter().map(|(part, image)| Extra {

@@ -7,7 +7,7 @@ use std::process::Command;
 use futuswarm_tools::ToolsTree;
 
 /// Programs that our units start and packages bring; the pipeline itself asserts that they are in the image.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 12] = [
     "usr/sbin/nft",
     "usr/vendor/futuswarm-node",
     "usr/sbin/dockerd",
@@ -16,10 +16,12 @@ const PROGRAMS: [&str; 10] = [
     "usr/bin/kill",
     "bin/kill",
     "usr/bin/ssh-keygen",
+    "usr/bin/systemctl",
+    "usr/bin/docker-registry",
     "usr/bin/systemd-repart",
     "usr/bin/udevadm",
 ];
-const UNITS: [&str; 7] = [
+const UNITS: [&str; 13] = [
     "futuswarm-firewall.service",
     "futuswarm-agent.service",
     "docker.service",
@@ -27,6 +29,12 @@ const UNITS: [&str; 7] = [
     "futuswarm-cloud-init.service",
     "futuswarm-cloud-init.path",
     "futuswarm-cloud-init.timer",
+    "futuswarm-host-certificate.path",
+    "futuswarm-host-certificate.service",
+    "futuswarm-registry.path",
+    "futuswarm-registry.service",
+    "futuswarm-server.path",
+    "futuswarm-server.service",
 ];
 
 fn overlay() -> PathBuf {
@@ -87,6 +95,12 @@ fn our_units_as_they_are() {
         "futuswarm-cloud-init.service",
         "futuswarm-cloud-init.path",
         "futuswarm-cloud-init.timer",
+        "futuswarm-host-certificate.path",
+        "futuswarm-host-certificate.service",
+        "futuswarm-registry.path",
+        "futuswarm-registry.service",
+        "futuswarm-server.path",
+        "futuswarm-server.service",
     ] {
         let text = std::fs::read_to_string(overlay().join("usr/lib/systemd/system").join(unit)).unwrap();
         insta::assert_snapshot!(unit, text);
@@ -107,4 +121,39 @@ fn units_sshd_and_agent_agree_on_paths() {
     assert!(path.contains("PathExists=/run/futuswarm/ready"));
     let sshd = std::fs::read_to_string(overlay().join("etc/ssh/sshd_config.d/10-futuswarm.conf")).unwrap();
     assert!(sshd.contains("AuthorizedKeysFile /run/futuswarm/ssh/authorized_keys"));
+    let files = futuswarm_node_files::Files::default();
+    assert!(sshd.contains(&format!("HostCertificate {}", files.host_certificate().display())));
+    assert!(sshd.contains(&format!("HostKey {}", futuswarm_node_files::HOST_KEY.trim_end_matches(".pub"))));
+    let unit = |name: &str| std::fs::read_to_string(overlay().join("usr/lib/systemd/system").join(name)).unwrap();
+    let changed = format!("PathChanged={}", files.host_certificate().display());
+    assert!(unit("futuswarm-host-certificate.path").contains(&changed));
+    assert!(unit("futuswarm-server.path").contains(&format!("PathExists={}", files.manager_mark().display())));
+    let server = unit("futuswarm-server.service");
+    let (account, id) = futuswarm_node_files::ACCOUNT;
+    assert!(server.contains(&format!("Group={account}\n")) && server.contains("StateDirectory=futuswarm\n"));
+    assert_eq!(futuswarm_node_files::LOGINS, "/var/lib/futuswarm/logins.json");
+    let bake =
+        std::fs::read_to_string(futuswarm_paths::workspace_root().unwrap().join("crates/bake/src/base.rs")).unwrap();
+    assert!(bake.contains(&format!("useradd --uid {id} ")) && bake.contains(&format!("--shell /bin/sh {account}\"")));
+}
+
+#[test]
+fn who_is_let_in_by_the_cluster_gets_a_session_and_nothing_else() {
+    let sshd = std::fs::read_to_string(overlay().join("etc/ssh/sshd_config.d/10-futuswarm.conf")).unwrap();
+    let (all, theirs) = sshd.split_once("\nMatch User futuswarm\n").unwrap();
+    assert!(all.contains("\nAllowUsers admin futuswarm\n"));
+    let theirs: Vec<&str> = theirs.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
+    for line in [
+        "AuthorizedKeysFile none",
+        "AuthorizedKeysCommand /usr/bin/futuswarm-node authorized-keys %t %k",
+        "AuthorizedKeysCommandUser futuswarm-keys",
+        "DisableForwarding yes",
+        "PermitTTY no",
+        "PermitUserRC no",
+    ] {
+        assert!(theirs.contains(&line), "{line}");
+    }
+    // It would take the place of what the helper says, and everybody would be nobody.
+    assert!(!theirs.iter().any(|line| line.starts_with("ForceCommand")));
+    assert_eq!(theirs.last(), Some(&"Match all"), "what is read after this file is for everybody");
 }
