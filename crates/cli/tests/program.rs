@@ -1,0 +1,19 @@
+//! The built program, with a fake `ssh` and a cluster that is a thread of the test.
+
+#[path = "program/fake.rs"]
+mod fake;
+
+#[path = "program/answers.rs"]
+mod answers;
+#[path = "program/config.rs"]
+mod config;
+#[path = "program/deploy.rs"]
+mod deploy;
+#[path = "program/faults.rs"]
+mod faults;
+#[path = "program/login.rs"]
+mod login;
+#[path = "program/push.rs"]
+mod push;
+#[path = "program/run.rs"]
+mod run;
