@@ -106,7 +106,7 @@ impl Workspace {
         Memory::read().and_then(|memory| memory.jobs(self.is_compiled())).is_some()
     }
 
-    /// Builds the two programs that stand alone inside the image; returns their folder.
+    /// Builds the programs that stand alone inside the image; returns their folder.
     pub fn build_static(&self) -> anyhow::Result<PathBuf> {
         compile(&mut self.static_build())?;
         Ok(self.static_target().join(STATIC_TARGET).join("tiny"))
@@ -114,16 +114,30 @@ impl Workspace {
 
     /// The command of [`Self::build_static`].
     pub fn static_build(&self) -> Command {
+        self.static_command(&["-p", "futuswarm-initrd", "-p", "futuswarm-mainpage", "-p", "futuswarm-probe"])
+    }
+
+    fn static_command(&self, packages: &[&str]) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command
             .current_dir(&self.root)
             .args(["build", "--profile", "tiny", "--target", STATIC_TARGET])
-            .args(["-p", "futuswarm-initrd", "-p", "futuswarm-mainpage", "--target-dir"])
+            .args(packages)
+            .arg("--target-dir")
             .arg(self.static_target())
             .env(LOCALE.0, LOCALE.1)
             .env("CARGO_ENCODED_RUSTFLAGS", static_flags(&self.root))
             .env_remove("RUSTFLAGS");
         command
+    }
+
+    /// Builds one more static program, stripped, and returns where it is.
+    ///
+    /// # Errors
+    /// When it does not compile; cargo has said why.
+    pub fn build_static_program(&self, package: &str, program: &str) -> anyhow::Result<PathBuf> {
+        compile(&mut self.static_command(&["-p", package, "--bin", program]))?;
+        Ok(self.static_target().join(STATIC_TARGET).join("tiny").join(program))
     }
 
     fn static_target(&self) -> PathBuf {

@@ -50,6 +50,11 @@ enum Verb {
     /// Break something on purpose.
     #[command(subcommand)]
     Chaos(verbs::operate::Chaos),
+    /// Let people use a cluster; the first ones, since later ones are added with the command line.
+    #[command(subcommand)]
+    User(verbs::user::User),
+    /// Build the developers' command line as one static program, and print its path.
+    Cli(verbs::cli::Cli),
     /// Check this machine and the local cloud: every check, one remedy each.
     Doctor(verbs::operate::Doctor),
     /// Run the tests.
@@ -79,6 +84,8 @@ fn main() -> std::process::ExitCode {
         Verb::Ssh(verb) => verb.run(),
         Verb::Console(verb) => verb.run(),
         Verb::Chaos(verb) => verb.run(),
+        Verb::User(verb) => verb.run(),
+        Verb::Cli(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
         Verb::Test(verb) => verb.run(),
         Verb::Lint => verbs::test::lint(),

@@ -2,10 +2,12 @@
 
 pub mod bake;
 pub mod bench;
+pub mod cli;
 pub mod deploy;
 pub mod image;
 pub mod operate;
 pub mod test;
+pub mod user;
 
 use std::path::PathBuf;
 

@@ -31,6 +31,9 @@ pub struct CloudInfo {
     pub ca_certificate: String,
     /// URL of the load balancer's TLS port.
     pub https_url: String,
+    /// Where SSH of the managers answers on this machine, as HOST:PORT; empty in what an earlier version wrote.
+    #[serde(default)]
+    pub ssh: String,
     /// A Python interpreter that has boto3, for scripts against the API.
     pub python: String,
     /// What an AWS client needs in its environment. The keys open this emulator and nothing else.

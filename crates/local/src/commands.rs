@@ -191,7 +191,7 @@ fn end_process(state_dir: &StateDir, signal: rustix::process::Signal) {
 ///
 /// # Errors
 /// See [`daemon::run`].
-pub async fn run_daemon(spec: &Path, accel: Accel, mode: Mode, ports: Option<[u16; 3]>) -> Result<()> {
+pub async fn run_daemon(spec: &Path, accel: Accel, mode: Mode, ports: Option<[u16; 4]>) -> Result<()> {
     let (config, state_dir) = open(spec, accel)?;
     let ports = ports.unwrap_or(config.ports());
     daemon::run(config.with_ports(ports), state_dir, mode).await
@@ -239,7 +239,7 @@ mod tests {
     fn a_cloud_that_got_other_ports_than_the_usual_ones_is_found_again() {
         let text = include_str!("../../../clusters/local.toml");
         let config = |text: &str| CloudConfig::parse("x.toml", text, Accel::Tcg).unwrap();
-        let running = config(text).with_ports([4567, 8081, 8444]);
+        let running = config(text).with_ports([4567, 8081, 8444, 2223]);
         assert!(same_place(&running, &config(text)));
         assert!(same_place(&running, &config(&text.replace("# api_port = 4566 ", "api_port = 4567 "))));
         assert!(!same_place(&running, &config(&text.replace("# api_port = 4566 ", "api_port = 4566 "))));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use futuswarm_spec::Spec;
+use futuswarm_spec::{Role, Spec};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,12 @@ impl Mode {
 }
 
 /// Keys under `[local]` that are loopback ports.
-pub const PORT_KEYS: [&str; 3] = ["api_port", "http_port", "https_port"];
+pub const PORT_KEYS: [&str; 4] = ["api_port", "http_port", "https_port", "ssh_port"];
+
+/// The usual SSH port of a configuration that an earlier version wrote.
+fn usual_ssh_port() -> u16 {
+    2222
+}
 
 /// The settings of one local cloud.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +70,12 @@ pub struct CloudConfig {
     pub http_port: u16,
     /// Loopback port of the load balancer's TLS listener.
     pub https_port: u16,
+    /// Loopback port that leads to SSH of the managers.
+    #[serde(default = "usual_ssh_port")]
+    pub ssh_port: u16,
+    /// Groups of the spec whose nodes are managers.
+    #[serde(default)]
+    pub manager_groups: BTreeSet<String>,
     /// Keys of the ports that the spec sets. The others are only usual: where they are taken, free ones are used.
     #[serde(default)]
     pub set_ports: BTreeSet<String>,
@@ -80,14 +91,14 @@ pub struct CloudConfig {
 
 impl CloudConfig {
     /// The ports, in the order of [`PORT_KEYS`].
-    pub fn ports(&self) -> [u16; 3] {
-        [self.api_port, self.http_port, self.https_port]
+    pub fn ports(&self) -> [u16; 4] {
+        [self.api_port, self.http_port, self.https_port, self.ssh_port]
     }
 
     /// The same settings with these ports, in the order of [`PORT_KEYS`].
     #[must_use]
-    pub fn with_ports(self, [api_port, http_port, https_port]: [u16; 3]) -> Self {
-        Self { api_port, http_port, https_port, ..self }
+    pub fn with_ports(self, [api_port, http_port, https_port, ssh_port]: [u16; 4]) -> Self {
+        Self { api_port, http_port, https_port, ssh_port, ..self }
     }
 
     /// Reads a cluster spec.
@@ -107,6 +118,7 @@ impl CloudConfig {
                 spec.cluster
             )));
         }
+        let managers = spec.groups.iter().filter(|(_, group)| group.role == Role::Manager);
         Ok(Self {
             cluster: spec.cluster,
             domains: std::iter::once(spec.domain).chain(spec.open_domain).collect(),
@@ -115,6 +127,8 @@ impl CloudConfig {
             api_port: spec.local.api_port,
             http_port: spec.local.http_port,
             https_port: spec.local.https_port,
+            ssh_port: spec.local.ssh_port,
+            manager_groups: managers.map(|(name, _)| name.clone()).collect(),
             set_ports: set_ports(text),
             memory_mib: spec.local.memory_mib,
             cpus: spec.local.cpus,
@@ -144,6 +158,7 @@ mod tests {
         };
         let config = parse("local").unwrap();
         assert_eq!((config.api_port, config.http_port, config.https_port, config.machines), (4566, 8080, 8443, 3));
+        assert_eq!((config.ssh_port, config.manager_groups.clone()), (2222, ["managers".to_owned()].into()));
         assert_eq!(config.domains, ["apps.localhost"]);
         assert_eq!(config.set_ports, BTreeSet::new());
         let set = text.replace("# http_port = 8080 ", "http_port = 8080 ");

@@ -37,6 +37,7 @@ use crate::control;
 use crate::databases::Databases;
 use crate::dnsmasq::{Dnsmasq, host_argv};
 use crate::error::{Error, Result, file};
+use crate::forward::{self, Managers};
 use crate::imds::Imds;
 use crate::moto;
 use crate::network::{self, Network};
@@ -115,6 +116,7 @@ async fn serve(config: &CloudConfig, state_dir: &StateDir, network: &Network, mo
     check_port(config.api_port, "api_port")?;
     check_port(config.http_port, "http_port")?;
     check_port(config.https_port, "https_port")?;
+    check_port(config.ssh_port, "ssh_port")?;
     let cache = futuswarm_paths::cache_dir()?;
     let tools = ToolsTree::locate()?;
     let installing = cache.clone();
@@ -199,6 +201,8 @@ async fn serve(config: &CloudConfig, state_dir: &StateDir, network: &Network, mo
         reboots,
     };
     let vms = Vms::new(around, powered.clone());
+    let managers = Managers::new(Arc::clone(&view), network.clone(), config.manager_groups.clone());
+    tasks.spawn("the way to the managers' SSH", forward::serve(forward::listen(config.ssh_port).await?, managers));
     let ports = Ports { http: config.http_port, https: config.https_port };
     let dir = state_dir.dir.join("balancer");
     let mut balancer = Balancer::new(clients, view, dir, state_dir.netns(), ports, Arc::clone(&authority), &tools)?;
@@ -269,6 +273,7 @@ fn describe(
         ssh_public_key: state_dir.ssh_key().with_extension("pub").display().to_string(),
         ca_certificate: authority.certificate().display().to_string(),
         https_url: format!("https://localhost:{}", config.https_port),
+        ssh: format!("127.0.0.1:{}", config.ssh_port),
         python: python.display().to_string(),
         environment: environment.map(|(key, value)| (key.to_owned(), value)).into(),
     }

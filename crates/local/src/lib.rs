@@ -14,6 +14,7 @@ mod daemon;
 mod databases;
 mod dnsmasq;
 mod error;
+mod forward;
 mod imds;
 mod moto;
 mod network;

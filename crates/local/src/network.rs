@@ -101,6 +101,18 @@ impl Network {
         tokio::net::TcpListener::from_std(bound.await?.map_err(failed)?).map_err(failed)
     }
 
+    /// A connection from an address inside the namespace to another one there.
+    pub async fn connect(&self, from: Ipv4Addr, to: SocketAddrV4, deadline: Duration) -> Result<tokio::net::TcpStream> {
+        let failed = |reason: String| Error::Config(format!("cannot connect to {to} inside {}: {reason}", self.name));
+        // A socket stays in the namespace in which it was made.
+        let socket = self.inside(tokio::net::TcpSocket::new_v4).await?.map_err(|error| failed(error.to_string()))?;
+        socket.bind(SocketAddr::V4(SocketAddrV4::new(from, 0))).map_err(|error| failed(error.to_string()))?;
+        match tokio::time::timeout(deadline, socket.connect(SocketAddr::V4(to))).await {
+            Ok(connected) => connected.map_err(|error| failed(error.to_string())),
+            Err(_) => Err(failed(format!("no answer within {} s", deadline.as_secs()))),
+        }
+    }
+
     /// Puts the gateway address of each subnet (its first) on the bridge.
     pub async fn set_subnets(&self, old: &BTreeSet<Ipv4Net>, new: &BTreeSet<Ipv4Net>) -> Result<()> {
         for subnet in old.difference(new) {

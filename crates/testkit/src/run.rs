@@ -16,7 +16,7 @@ const PROCESSES: u16 = 400;
 /// Names a state folder whose clusters stay when the tests end, so that a long test can be begun in its middle.
 const KEPT_VARIABLE: &str = "FUTUSWARM_TESTS_KEEP";
 /// The keys under `[local]` of a spec that are ports.
-const PORT_KEYS: [&str; 3] = ["api_port", "http_port", "https_port"];
+const PORT_KEYS: [&str; 4] = ["api_port", "http_port", "https_port", "ssh_port"];
 
 /// The state folder of this process, made once; the clusters of dead ones are ended first, with the local cloud's `program`.
 pub(crate) fn state(program: Option<&Path>) -> &'static Path {
@@ -80,11 +80,11 @@ pub(crate) fn spec(state: &Path, name: &str, original: &Path) -> PathBuf {
     path
 }
 
-/// Three ports that nobody listens on.
-fn free_ports() -> [u16; 3] {
+/// Four ports that nobody listens on.
+fn free_ports() -> [u16; 4] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = (std::process::id() % u32::from(PROCESSES)) as u16 * PORTS_OF_A_PROCESS;
-    [(); 3].map(|()| {
+    [(); 4].map(|()| {
         loop {
             let port = FIRST_PORT + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % (PROCESSES * PORTS_OF_A_PROCESS);
             if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
@@ -95,7 +95,7 @@ fn free_ports() -> [u16; 3] {
 }
 
 /// A spec with these ports under `[local]`, in the order of [`PORT_KEYS`], instead of those that it may have.
-fn with_ports(text: &str, ports: [u16; 3]) -> String {
+fn with_ports(text: &str, ports: [u16; 4]) -> String {
     let is_port = |line: &str| PORT_KEYS.iter().any(|key| line.trim_start().starts_with(key));
     let (mut out, mut placed) = (String::new(), false);
     for line in text.lines().filter(|line| !is_port(line)) {
@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn a_spec_gets_ports_instead_of_its_own() {
         let text = "cluster = \"local-x\"\n[local]\napi_port = 1\nmemory_mib = 5\nhttp_port = 2\n";
-        let expected = "cluster = \"local-x\"\n[local]\napi_port = 7\nhttp_port = 8\nhttps_port = 9\nmemory_mib = 5\n";
-        assert_eq!(with_ports(text, [7, 8, 9]), expected);
+        let expected = "cluster = \"local-x\"\n[local]\napi_port = 7\nhttp_port = 8\nhttps_port = 9\nssh_port = 10\nmemory_mib = 5\n";
+        assert_eq!(with_ports(text, [7, 8, 9, 10]), expected);
     }
 
     #[test]

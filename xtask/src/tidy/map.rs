@@ -51,7 +51,8 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("spec", &["model"]),
             pure("userdata", &["model"]),
             pure("paas", &["model"]),
-            pure("rpc", &[]),
+            pure("rpc", &["model"]),
+            pure("ssh-keys", &["secret"]),
         ],
     ),
     // What speaks to the outside.
@@ -70,16 +71,22 @@ const FLOORS: &[(&str, &[Row])] = &[
         &[
             pure("initrd", &[]),
             pure("mainpage", &[]),
+            pure("probe", &[]),
             pure("tools", &["paths"]),
             pure("bake", &["image-format", "output", "paths", "tools"]),
             aws("publish", &["aws", "image-format", "output", "paths", "retry"]),
         ],
     ),
+    // What app developers have on their own machines: no AWS.
+    ("developers", &[pure("cli", &["model", "output", "paas", "rpc"])]),
     (
         "account",
         &[
             pure("converge", &["retry"]),
-            aws("provision", &["aws", "converge", "edge", "model", "output", "retry", "spec", "store", "userdata"]),
+            aws(
+                "provision",
+                &["aws", "converge", "edge", "model", "output", "retry", "spec", "ssh-keys", "store", "userdata"],
+            ),
         ],
     ),
     (
@@ -96,13 +103,34 @@ const FLOORS: &[(&str, &[Row])] = &[
                     "model",
                     "node-files",
                     "retry",
+                    "ssh-keys",
                     "store",
                     "swarm",
                     "userdata",
                     "vault",
                 ],
             ),
-            aws("node", &["agent", "edge", "edge-agent", "node-files", "output", "store", "swarm"]),
+            pure("session", &["model", "node-files", "rpc", "ssh-keys"]),
+            aws(
+                "server",
+                &["aws", "model", "node-files", "paas", "retry", "rpc", "ssh-keys", "store", "swarm", "vault"],
+            ),
+            aws(
+                "node",
+                &[
+                    "agent",
+                    "aws",
+                    "edge",
+                    "edge-agent",
+                    "model",
+                    "node-files",
+                    "output",
+                    "server",
+                    "session",
+                    "store",
+                    "swarm",
+                ],
+            ),
         ],
     ),
     (
@@ -123,16 +151,14 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 
 /// Crates of what comes next, and what they will know: who makes one moves its row into [`FLOORS`].
 const LATER: &[Row] = &[
-    // The command line of app developers: no AWS.
-    pure("cli", &["rpc"]),
-    aws("server", &["paas", "rpc", "store", "vault", "swarm"]),
     // EBS volumes of nodes.
     aws("volume", &["aws", "imds", "model", "retry"]),
     pure("chaos", &["paths"]),
 ];
 
 /// Crates that only decide or render: besides the SDK they have none of these either.
-const NO_INPUT_OR_OUTPUT: [&str; 9] = ["edge", "firewall", "iam", "model", "paas", "rpc", "secret", "spec", "userdata"];
+const NO_INPUT_OR_OUTPUT: [&str; 10] =
+    ["edge", "firewall", "iam", "model", "paas", "rpc", "secret", "spec", "ssh-keys", "userdata"];
 const INPUT_AND_OUTPUT: [&str; 4] = ["bollard", "hyper", "rustix", "tokio"];
 
 static METADATA: LazyLock<Value> = LazyLock::new(super::dependencies::metadata);

@@ -41,6 +41,7 @@ pub fn bake(workspace: &Workspace, arguments: &[OsString]) -> anyhow::Result<()>
             .env("FUTUSWARM_NODE_BINARY", workspace.program("futuswarm-node"))
             .env("FUTUSWARM_INIT_BINARY", standalone.join("futuswarm-init"))
             .env("FUTUSWARM_MAINPAGE_BINARY", standalone.join("futuswarm-mainpage"))
+            .env("FUTUSWARM_PROBE_BINARY", standalone.join("futuswarm-probe"))
             .args(arguments),
     )
 }

@@ -191,6 +191,7 @@ fn run_bake(workspace: &Workspace, output: &Path, node: &Path, cache: Option<&Pa
         .env("FUTUSWARM_NODE_BINARY", node)
         .env("FUTUSWARM_INIT_BINARY", standalone.join("futuswarm-init"))
         .env("FUTUSWARM_MAINPAGE_BINARY", standalone.join("futuswarm-mainpage"))
+        .env("FUTUSWARM_PROBE_BINARY", standalone.join("futuswarm-probe"))
         .arg("--allow-newer")
         .arg("--output")
         .arg(output);

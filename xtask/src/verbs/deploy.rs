@@ -140,6 +140,7 @@ pub fn in_local_cloud(workspace: &Workspace, spec: &Path, program: &str) -> anyh
     }
     command.envs(cloud.environment);
     command.env("FUTUSWARM_LOCAL_CLOUD", cloud.cluster).env("FUTUSWARM_OPERATOR_NETWORK", cloud.operator_network);
+    command.env("FUTUSWARM_SSH", cloud.ssh);
     command.env("FUTUSWARM_URL", cloud.url).env("FUTUSWARM_SSH_PUBLIC_KEY", cloud.ssh_public_key);
     Ok(command)
 }

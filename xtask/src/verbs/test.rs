@@ -34,7 +34,7 @@ pub const ACCOUNTS: &[&str] = &[
 ];
 
 /// Files whose ignored tests every `cargo xtask test` runs one after the other, since each wants the whole machine.
-pub const MACHINE: &[&str] = &["node_firewall", "killed_bake", "cluster_lifecycle"];
+pub const MACHINE: &[&str] = &["node_firewall", "killed_bake", "cluster_lifecycle", "apps"];
 
 /// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs the others before them.
 pub const LONG: &[&str] =

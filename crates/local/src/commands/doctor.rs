@@ -189,6 +189,7 @@ fn port_check(port: u16, key: &'static str, is_set: bool, running: bool) -> Chec
     let name = match key {
         "api_port" => "port of the AWS API",
         "http_port" => "port of the balancer",
+        "ssh_port" => "port of SSH",
         _ => "TLS port of the balancer",
     };
     if running {

@@ -18,7 +18,7 @@ pub struct Moved {
 
 /// The ports of a cloud that starts: those that its spec sets stay, of the usual ones those that are taken are replaced by the
 /// next free ones. Both arrays are in the order of [`PORT_KEYS`].
-pub fn choose(ports: [u16; 3], is_set: impl Fn(&str) -> bool, is_free: impl Fn(u16) -> bool) -> ([u16; 3], Vec<Moved>) {
+pub fn choose(ports: [u16; 4], is_set: impl Fn(&str) -> bool, is_free: impl Fn(u16) -> bool) -> ([u16; 4], Vec<Moved>) {
     let (mut chosen, mut moved) = (ports, Vec::new());
     for (index, key) in PORT_KEYS.into_iter().enumerate() {
         let usual = ports[index];
@@ -77,20 +77,20 @@ mod tests {
 
     #[test]
     fn usual_ports_give_way_and_set_ones_do_not() {
-        let usual = [4566, 8080, 8443];
+        let usual = [4566, 8080, 8443, 2222];
         let nothing_set = |_: &str| false;
         assert_eq!(choose(usual, nothing_set, |_| true), (usual, Vec::new()));
         let taken = |port: u16| ![4566, 4567, 8443].contains(&port);
         let (ports, moved) = choose(usual, nothing_set, taken);
-        assert_eq!(ports, [4568, 8080, 8444]);
+        assert_eq!(ports, [4568, 8080, 8444, 2222]);
         assert_eq!(moved[0], Moved { key: "api_port", usual: 4566, port: 4568 });
         assert_eq!(moved.len(), 2);
         // A port that was set is refused later by name, not replaced in silence.
         let (ports, moved) = choose(usual, |key| key == "api_port", taken);
-        assert_eq!((ports, moved.len()), ([4566, 8080, 8444], 1));
+        assert_eq!((ports, moved.len()), ([4566, 8080, 8444, 2222], 1));
         // Two keys never get one port.
-        assert_eq!(choose([8080, 8080, 8081], nothing_set, |port| port > 8081).0, [8082, 8083, 8084]);
-        assert_eq!(choose([65_535, 8080, 8443], nothing_set, |port| port != 65_535).0[0], 65_535);
+        assert_eq!(choose([8080, 8080, 8081, 8081], nothing_set, |port| port > 8081).0, [8082, 8083, 8084, 8085]);
+        assert_eq!(choose([65_535, 8080, 8443, 2222], nothing_set, |port| port != 65_535).0[0], 65_535);
         assert_eq!(choose(usual, nothing_set, |_| false), (usual, Vec::new()));
     }
 

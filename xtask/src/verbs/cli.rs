@@ -1,0 +1,45 @@
+//! The developers' command line.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use futuswarm_output::println;
+
+use crate::cargo::Workspace;
+
+/// The program's package and name.
+const PACKAGE: &str = "futuswarm-cli";
+const PROGRAM: &str = "futuswarm";
+
+/// Build the developers' command line as one static program, and print its path.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cargo xtask cli
+  cargo xtask cli --output ~/.local/bin")]
+pub struct Cli {
+    /// Copy the program into this folder, which is made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Runs the verb.
+    pub fn run(self) -> anyhow::Result<()> {
+        let built = Workspace::find()?.build_static_program(PACKAGE, PROGRAM)?;
+        let path = match &self.output {
+            None => built,
+            Some(dir) => {
+                std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+                let path = std::path::absolute(dir.join(PROGRAM))?;
+                // Beside the old one and then in its place: a program that runs cannot be written to.
+                let new = path.with_extension("new");
+                std::fs::copy(&built, &new).with_context(|| format!("cannot write {}", new.display()))?;
+                std::fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))?;
+                path
+            }
+        };
+        println!("{}", path.display());
+        Ok(())
+    }
+}
