@@ -1,0 +1,174 @@
+#!/usr/bin/env bats
+# The first hour of an app developer, in a cluster of virtual machines, from an account of this machine that may do nothing else.
+# `e2e/tests/apps.rs` makes the cluster, the program, the keys and the images, and runs this:
+#   APPS_CLI       the program `futuswarm`        APPS_DIR   a folder with keys (jane, joe), the authority's key and archives of images
+#   APPS_SSH       HOST:PORT of the way in        APPS_URL   the load balancer
+bats_require_minimum_version 1.5.0
+
+# As somebody else: `nobody`, with a home of their own, and nothing of root's environment.
+someone() {
+    local name=$1
+    shift
+    setpriv --reuid 65534 --regid 65534 --clear-groups \
+        env -i HOME="$APPS_DIR/$name" PATH=/usr/bin:/bin LC_ALL=C.UTF-8 FUTUSWARM_HOME="$APPS_DIR/$name/futuswarm" "$@"
+}
+
+f() { someone jane "$APPS_CLI" "$@"; }
+joe() { someone joe "$APPS_CLI" "$@"; }
+
+# What the app says, through the load balancer.
+page() {
+    curl --silent --show-error --max-time 10 --header "Host: hello.apps.localhost" "$APPS_URL${1:-/}"
+}
+
+# Waits for a page with this in it: an edge needs a moment to know a new app.
+wait_for_page() {
+    for _ in $(seq 60); do
+        if page | grep -qF "$1"; then return 0; fi
+        sleep 1
+    done
+    page
+    return 1
+}
+
+field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
+@test "login checks the host by the cluster's authority" {
+    run -0 f login "jane@$APPS_SSH" --host-ca "$APPS_DIR/authority.pub" --identity "$APPS_DIR/jane/key" --cluster local
+    run -0 joe login "joe@$APPS_SSH" --host-ca "$APPS_DIR/authority.pub" --identity "$APPS_DIR/joe/key" --cluster local
+    run -0 --separate-stderr f whoami --json
+    [ "$(field name <<<"$output")" = jane ]
+}
+
+@test "a stranger's authority is no reason to trust" {
+    run -7 someone stranger "$APPS_CLI" login "jane@$APPS_SSH" --host-ca "$APPS_DIR/other.pub" --identity "$APPS_DIR/jane/key"
+}
+
+@test "there are no apps, and one that does not exist is told from one that is another's" {
+    run -0 --separate-stderr f app:list --json
+    [ "$output" = "[]" ]
+    run -4 f app:inspect ghost
+}
+
+@test "an image is pushed from an archive, and nothing of it twice" {
+    run -0 --separate-stderr f image:push hello:1 --archive "$APPS_DIR/hello-1.tar" --json
+    first=$(field sent_bytes <<<"$output")
+    [ "$first" -gt 100000 ]
+    run -0 --separate-stderr f image:push hello:2 --archive "$APPS_DIR/hello-2.tar" --json
+    # Only its config differs.
+    [ "$(field sent_bytes <<<"$output")" -lt 5000 ]
+}
+
+@test "a deployment ends healthy, and its page is served" {
+    run -0 --separate-stderr f deploy hello -i hello:1 -f "$APPS_DIR/app.toml" --json
+    [ "$(field outcome <<<"$output")" = deployed ]
+    wait_for_page "version=1"
+}
+
+@test "the same again is unchanged" {
+    run -0 --separate-stderr f deploy hello --json
+    [ "$(field outcome <<<"$output")" = unchanged ]
+}
+
+@test "config reaches the app, and strange values stay what they are" {
+    run -0 f config:set -a hello "COLOUR=a=b \"quoted\" 🦀"
+    wait_for_page 'colour=a=b "quoted" 🦀'
+    run -0 --separate-stderr f config:get COLOUR -a hello
+    [ "$output" = 'a=b "quoted" 🦀' ]
+    run -2 f config:set -a hello "1BAD=x"
+}
+
+@test "a secret is a file" {
+    printf 'hush' >"$APPS_DIR/jane/secret"
+    run -0 f secret:set -a hello "KEY=@$APPS_DIR/jane/secret"
+    run -0 --separate-stderr f run -a hello -- /app secret KEY
+    [ "$output" = hush ]
+}
+
+@test "a program runs with its exit code, input and output" {
+    run -7 f run -a hello -- /app exit 7
+    run -0 --separate-stderr bash -c "$(declare -f someone f); echo to and fro | f run -a hello -- /app echo"
+    [ "$output" = "to and fro" ]
+    [[ "$stderr" == *"11 bytes"* ]]
+}
+
+@test "logs are those of its tasks" {
+    page /in-the-log >/dev/null
+    sleep 2
+    run -0 --separate-stderr f logs hello
+    [[ "$output" == *"GET /in-the-log"* ]]
+    [[ "$output" == *"listens on port 8000"* ]]
+}
+
+@test "an app is scaled" {
+    run -0 f scale hello 2
+    run -0 --separate-stderr f ps hello --json
+    running='import json, sys; print(sum(task["state"] == task["desired"] == "running" for task in json.load(sys.stdin)))'
+    [ "$(python3 -c "$running" <<<"$output")" = 2 ]
+}
+
+@test "a deployment that fails is put back, and says why" {
+    run -1 f deploy hello -i hello:2 -f "$APPS_DIR/dies.toml"
+    [[ "$output" == *"ended with the code 3"* ]]
+    [[ "$output" == *"cannot find the database"* ]]
+    wait_for_page "version=1"
+    run -0 --separate-stderr f why hello --json
+    [ "$(field class <<<"$output")" = exits ]
+}
+
+@test "an image that is not there, or for another machine, changes nothing" {
+    run -1 f deploy hello -i hello:9
+    [[ "$output" == *"there is no image hello:9"* ]]
+    run -0 f image:push hello:arm --archive "$APPS_DIR/hello-arm.tar" --platform linux/arm64
+    run -1 f deploy hello -i hello:arm
+    [[ "$output" == *"linux/arm64"* ]]
+    run -2 f deploy hello -i other:1
+}
+
+@test "a rollback puts code and config back together" {
+    run -0 f deploy hello -i hello:2 -f "$APPS_DIR/app.toml"
+    wait_for_page "version=2"
+    run -0 f rollback 1 -a hello
+    wait_for_page "version=1 colour="
+    page | grep -qvF quoted
+    run -0 f releases hello
+}
+
+@test "nobody else may, until the owner says so" {
+    run -3 joe deploy hello -i hello:2
+    run -3 joe logs hello
+    run -3 joe config:get COLOUR -a hello
+    run -0 --separate-stderr joe app:list --json
+    [ "$output" = "[]" ]
+    run -0 f acl:user:add joe --role viewer -a hello
+    run -0 joe logs hello
+    run -3 joe deploy hello -i hello:2
+    run -0 f acl:user:rm joe -a hello
+    run -3 joe logs hello
+}
+
+@test "a token deploys one app and does nothing else" {
+    run -0 --separate-stderr f tokens:create ci -a hello --json
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["key"], end="")' <<<"$output" >"$APPS_DIR/ci/key"
+    chown 65534:65534 "$APPS_DIR/ci/key"
+    chmod 600 "$APPS_DIR/ci/key"
+    # Keys are known to the managers within 30 seconds.
+    sleep 30
+    ci() { someone ci "$APPS_CLI" "$@"; }
+    run -0 ci login "ci@$APPS_SSH" --host-ca "$APPS_DIR/authority.pub" --identity "$APPS_DIR/ci/key" --cluster local
+    run -0 ci deploy hello -i hello:2
+    run -3 ci config:get COLOUR -a hello
+    run -3 ci deploy another -i another:1
+    run -0 f tokens:revoke ci -a hello
+    run -3 ci deploy hello -i hello:1
+}
+
+@test "an app that is removed is gone" {
+    run -0 f app:remove hello --confirm hello
+    run -4 f app:inspect hello
+    for _ in $(seq 60); do
+        page | grep -qF "version=" || return 0
+        sleep 1
+    done
+    return 1
+}

@@ -1,0 +1,56 @@
+//! The app of the end-to-end tests: one static program that does what its first word says. Compiled by `rustc` alone.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::exit;
+
+fn main() {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let word = |at: usize| words.get(at).cloned().unwrap_or_default();
+    match word(0).as_str() {
+        "serve" => serve(),
+        "exit" => exit(word(1).parse().unwrap_or(99)),
+        "env" => println!("{}", env::var(word(1)).unwrap_or_else(|_| "(not set)".to_owned())),
+        "secret" => println!("{}", secret(&word(1))),
+        "echo" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).expect("input");
+            print!("{text}");
+            eprintln!("{} bytes", text.len());
+        }
+        "dies" => {
+            println!("cannot find the database");
+            exit(3)
+        }
+        other => {
+            eprintln!("what is {other:?}?");
+            exit(98)
+        }
+    }
+}
+
+fn secret(name: &str) -> String {
+    std::fs::read_to_string(format!("/run/secrets/{name}")).unwrap_or_else(|error| format!("({error})"))
+}
+
+fn serve() {
+    let port: u16 = env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8000);
+    let listener = TcpListener::bind(("0.0.0.0", port)).expect("a port");
+    let version = env::var("VERSION").unwrap_or_default();
+    println!("version {version} listens on port {port}");
+    for stream in listener.incoming() {
+        let Ok(mut stream) = stream else { continue };
+        let mut line = String::new();
+        let _ = BufReader::new(&stream).read_line(&mut line);
+        let path = line.split(' ').nth(1).unwrap_or_default();
+        let colour = env::var("COLOUR").unwrap_or_default();
+        let sick = path == "/health" && env::var("SICK").is_ok();
+        let status = if sick { "503 Service Unavailable" } else { "200 OK" };
+        let body = format!("version={version} colour={colour}\n");
+        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        if path != "/health" {
+            println!("GET {path}");
+        }
+    }
+}
