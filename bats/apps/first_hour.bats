@@ -18,7 +18,15 @@ joe() { someone joe "$APPS_CLI" "$@"; }
 
 # What the app says, through the load balancer.
 page() {
-    curl --silent --show-error --max-time 10 --header "Host: hello.apps.localhost" "$APPS_URL${1:-/}"
+    python3 - "$APPS_URL${1:-/}" <<'END'
+import sys, urllib.error, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Host": "hello.apps.localhost"})
+try:
+    answer = urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.read().decode(), end="")
+END
 }
 
 # Waits for a page with this in it: an edge needs a moment to know a new app.
