@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use futuswarm_model::AuditEntry;
 use futuswarm_model::{AppRole, Failure, Outcome, Principal, Settings};
 use serde::{Deserialize, Serialize};
 

@@ -238,8 +238,8 @@ async fn forget_images<P: Platform>(control: &Control<P>, app: &str) -> Result<(
     Ok(store.delete_all(&keys).await.map_err(|error| Error::from(crate::records::Error::from(error)))?)
 }
 
-/// Secrets and network can only go once the tasks that use them are gone, which takes as long as their grace: what is left then is
-/// cleared by the next search, and hurts nobody.
+/// Secrets and network can only go once the tasks that use them are gone, which takes as long as their grace. What is left then hurts
+/// nobody: a new app of the name takes the network over, and clears the secrets with its first release.
 async fn leave_nothing<P: Platform>(control: &Control<P>, app: &str) {
     let engine = &control.engine;
     let cleared = async {

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use futuswarm_model::AuditEntry;
-use futuswarm_rpc::message::{Answer, AuditRow, NodeRow};
+use futuswarm_rpc::message::{Answer, NodeRow};
 use futuswarm_swarm::{
     APP_LABEL, Availability, Node, NodeApi as _, NodeSpec, NodeState, ServiceApi as _, TaskApi as _, TaskState,
 };
@@ -110,14 +109,5 @@ pub(crate) async fn label<P: Platform>(
 pub(crate) async fn audit<P: Platform>(control: &Control<P>, limit: u32) -> Result<Answer, Refused> {
     let limit = limit.clamp(1, MOST_LINES) as usize;
     let lines = control.records.audits(limit).await.map_err(Error::from)?;
-    let line = |entry: AuditEntry| AuditRow {
-        at: entry.at,
-        who: entry.who,
-        verb: entry.verb,
-        app: entry.app,
-        outcome: entry.outcome,
-        milliseconds: entry.milliseconds,
-        from: entry.from,
-    };
-    Ok(Answer::Audit(lines.into_iter().map(line).collect()))
+    Ok(Answer::Audit(lines))
 }

@@ -173,7 +173,7 @@ pub fn answer(request: &Request) -> Answer {
             engine: "26.1.5".to_owned(),
             tasks: 3,
         }]),
-        Request::Audit { .. } => Answer::Audit(vec![AuditRow {
+        Request::Audit { .. } => Answer::Audit(vec![AuditEntry {
             at: 0,
             who: "jane".to_owned(),
             verb: "app:deploy".to_owned(),

@@ -1,6 +1,8 @@
 //! What comes back. These are the documents that `--json` prints, so a field keeps its name and its meaning.
 
-use super::{AppRole, BTreeMap, BTreeSet, Deserialize, Failure, Kind, Outcome, Principal, Serialize, Settings, Value};
+use super::{
+    AppRole, AuditEntry, BTreeMap, BTreeSet, Deserialize, Failure, Kind, Outcome, Principal, Serialize, Settings, Value,
+};
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +47,7 @@ pub enum Answer {
     /// Nodes in the order of their names.
     Nodes(Vec<NodeRow>),
     /// The newest first.
-    Audit(Vec<AuditRow>),
+    Audit(Vec<AuditEntry>),
     /// Digests of blobs that are there.
     Blobs(BTreeSet<String>),
     /// Digest of a manifest, as the registry knows it now.
@@ -347,23 +349,4 @@ pub struct NodeRow {
     pub engine: String,
     /// Tasks of apps that run on it.
     pub tasks: u32,
-}
-
-/// A line of the audit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditRow {
-    /// When, in milliseconds since 1970.
-    pub at: u64,
-    /// Who asked.
-    pub who: String,
-    /// The command, in the words of the command line.
-    pub verb: String,
-    /// The app, when it was about one.
-    pub app: Option<String>,
-    /// `done`, or the class of the refusal.
-    pub outcome: String,
-    /// How long it took, in milliseconds.
-    pub milliseconds: u64,
-    /// The address that they came from.
-    pub from: String,
 }
