@@ -31,7 +31,7 @@ endpoint() { "$LOCAL" cloud --spec "$1" | python3 -c 'import json,sys; print(jso
     run python3 - "$output" <<'END'
 import json, sys
 checks = [check for check in json.loads(sys.argv[1]) if "port of" in check["name"]]
-assert len(checks) == 3, checks
+assert len(checks) == 4, checks
 assert all(check["outcome"] in ("good", "note") for check in checks), checks
 noted = [check for check in checks if check["outcome"] == "note"]
 assert noted and all("is in use by" in check["found"] and "the next free port" in check["remedy"] for check in noted), checks
