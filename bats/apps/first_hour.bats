@@ -5,41 +5,7 @@
 #   APPS_SSH       HOST:PORT of the way in        APPS_URL   the load balancer
 bats_require_minimum_version 1.5.0
 
-# As somebody else: `nobody`, with a home of their own, and nothing of root's environment.
-someone() {
-    local name=$1
-    shift
-    setpriv --reuid 65534 --regid 65534 --clear-groups \
-        env -i HOME="$APPS_DIR/$name" PATH=/usr/bin:/bin LC_ALL=C.UTF-8 FUTUSWARM_HOME="$APPS_DIR/$name/futuswarm" "$@"
-}
-
-f() { someone jane "$APPS_CLI" "$@"; }
-joe() { someone joe "$APPS_CLI" "$@"; }
-
-# What the app says, through the load balancer.
-page() {
-    python3 - "$APPS_URL${1:-/}" <<'END'
-import sys, urllib.error, urllib.request
-request = urllib.request.Request(sys.argv[1], headers={"Host": "hello.apps.localhost"})
-try:
-    answer = urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10)
-except urllib.error.HTTPError as error:
-    answer = error
-print(answer.read().decode(), end="")
-END
-}
-
-# Waits for a page with this in it: an edge needs a moment to know a new app.
-wait_for_page() {
-    for _ in $(seq 60); do
-        if page | grep -qF "$1"; then return 0; fi
-        sleep 1
-    done
-    page
-    return 1
-}
-
-field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+load helpers
 
 @test "login checks the host by the cluster's authority" {
     run -0 f login "jane@$APPS_SSH" --host-ca "$APPS_DIR/authority.pub" --identity "$APPS_DIR/jane/key" --cluster local
@@ -98,6 +64,14 @@ field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])
     run -0 --separate-stderr bash -c "$(declare -f someone f); echo to and fro | f run -a hello -- /app echo"
     [ "$output" = "to and fro" ]
     [[ "$stderr" == *"11 bytes"* ]]
+}
+
+@test "a shell has a terminal when there is one, and its exit code is passed on" {
+    run -0 --separate-stderr bash -c "$(declare -f someone f); echo here | f shell hello"
+    [ "$output" = "here: terminal=false" ]
+    at_a_terminal() { printf 'here\nexit 5\n' | someone jane TERM=xterm script --quiet --return --command "$APPS_CLI shell hello" /dev/null; }
+    run -5 at_a_terminal
+    [[ "$output" == *"here: terminal=true"* ]]
 }
 
 @test "logs are those of its tasks" {

@@ -19,6 +19,9 @@ words = sys.argv[6:] or ["serve"]
 layer = io.BytesIO()
 with tarfile.open(fileobj=layer, mode="w") as tar, open(program, "rb") as file:
     add(tar, "app", file.read(), 0o755)
+    link = tarfile.TarInfo("bin/sh")
+    link.type, link.linkname, link.mtime = tarfile.LNKTYPE, "app", 1_000_000_000
+    tar.addfile(link)
 layer = layer.getvalue()
 config = json.dumps({
     "architecture": architecture,

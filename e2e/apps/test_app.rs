@@ -1,11 +1,15 @@
 //! The app of the end-to-end tests: one static program that does what its first word says. Compiled by `rustc` alone.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::net::TcpListener;
 use std::process::exit;
+use std::time::{Duration, Instant};
 
 fn main() {
+    if env::args().next().is_some_and(|program| program.ends_with("sh")) {
+        shell();
+    }
     let words: Vec<String> = env::args().skip(1).collect();
     let word = |at: usize| words.get(at).cloned().unwrap_or_default();
     match word(0).as_str() {
@@ -34,7 +38,21 @@ fn secret(name: &str) -> String {
     std::fs::read_to_string(format!("/run/secrets/{name}")).unwrap_or_else(|error| format!("({error})"))
 }
 
+/// As much of a shell as it takes to see that there is a terminal, that it is read, and how it ends.
+fn shell() -> ! {
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        match line.trim().split_once(' ') {
+            Some(("exit", code)) => exit(code.parse().unwrap_or(97)),
+            _ => println!("{}: terminal={}", line.trim(), std::io::stdin().is_terminal()),
+        }
+    }
+    exit(0)
+}
+
 fn serve() {
+    let started = Instant::now();
+    // So many seconds without being well, after which it is.
+    let slow = env::var("SLOW").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
     let port: u16 = env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8000);
     let listener = TcpListener::bind(("0.0.0.0", port)).expect("a port");
     let version = env::var("VERSION").unwrap_or_default();
@@ -45,7 +63,8 @@ fn serve() {
         let _ = BufReader::new(&stream).read_line(&mut line);
         let path = line.split(' ').nth(1).unwrap_or_default();
         let colour = env::var("COLOUR").unwrap_or_default();
-        let sick = path == "/health" && env::var("SICK").is_ok();
+        let well = env::var("SICK").is_err() && started.elapsed() >= Duration::from_secs(slow);
+        let sick = path == "/health" && !well;
         let status = if sick { "503 Service Unavailable" } else { "200 OK" };
         let body = format!("version={version} colour={colour}\n");
         let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());

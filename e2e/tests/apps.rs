@@ -1,11 +1,13 @@
-//! Apps in a cluster of virtual machines, by the command line, as somebody who has neither AWS nor Docker: `bats/apps/first_hour.bats`.
+//! Apps in clusters of virtual machines, by the command line, as somebody who has neither AWS nor Docker: the first hour
+//! (`bats/apps/first_hour.bats`); and three managers that found one Swarm, though their metadata service fails at first, one of which
+//! dies in the middle of a deployment (`bats/apps/manager_dies.bats`), before the emulator dies.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
-use futuswarm_testkit::{Cluster, texts};
+use futuswarm_testkit::{Cluster, Leftovers, texts};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 /// The account that the commands run as.
@@ -30,80 +32,160 @@ fn home(dir: &Path, name: &str, key: bool) {
     std::os::unix::fs::chown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
 }
 
+/// The managers of the cluster, all Ready; what each says of itself in the Swarm.
+fn three_managers_found_one_swarm(cluster: &Cluster) -> Vec<String> {
+    let status = cluster.status();
+    let nodes = status["nodes"].as_array().unwrap();
+    let managers = nodes.iter().filter(|node| node["role"] == "manager" && node["ready"] == true);
+    let managers: Vec<String> = managers.map(|node| node["instance"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(managers.len(), 3, "{status}");
+    cluster.wait("a leader and two reachable managers", PATIENCE, || {
+        let states = ["--filter", "role=manager", "--format", "{{.ManagerStatus}}"];
+        let words = ["ssh", &managers[0], "--", "sudo", "docker", "node", "ls"];
+        let listed = cluster.xtask(&[&words[..], &states].concat());
+        let text = texts(&listed).0;
+        let mut states: Vec<&str> = text.lines().collect();
+        states.sort_unstable();
+        states == ["Leader", "Reachable", "Reachable"]
+    });
+    managers
+}
+
+fn an_emulator_that_dies_takes_everything_with_it(cluster: &Cluster) {
+    let running = cluster.leftovers().processes;
+    let emulator = running.iter().find(|process| process.contains("moto.server")).expect("the emulator runs");
+    let pid = emulator.split_whitespace().next().unwrap();
+    must(Command::new("kill").args(["-9", pid]));
+    let started = Instant::now();
+    while cluster.leftovers() != Leftovers::default() {
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", cluster.leftovers());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let output = cluster.xtask(&["status"]);
+    let stderr = texts(&output).1;
+    assert!(!output.status.success() && stderr.contains("is not running; start it with"), "{stderr}");
+}
+
+/// What the tests under `bats/apps` need beside a cluster: the command line, keys, images and settings, where others can read them.
+struct Developers<'cluster> {
+    cluster: &'cluster Cluster,
+    folder: tempfile::TempDir,
+    cli: String,
+}
+
+impl<'cluster> Developers<'cluster> {
+    fn of(cluster: &'cluster Cluster) -> Self {
+        // Others must be able to read it, and /root and its cache are root's.
+        let folder = tempfile::Builder::new().prefix("fsw-apps-").tempdir_in("/var/tmp").unwrap();
+        let dir = folder.path();
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, key) in [("jane", true), ("joe", true), ("ci", false), ("stranger", false)] {
+            home(dir, name, key);
+        }
+        std::fs::copy(dir.join("jane/key.pub"), dir.join("other.pub")).unwrap();
+        images(&cluster.root().join("e2e/apps"), dir);
+        settings(dir);
+        let cli = must(Command::new(std::env::var_os("FUTUSWARM_XTASK").unwrap()).args(["cli", "--output"]).arg(dir));
+        Self { cluster, folder, cli: cli.trim().to_owned() }
+    }
+
+    /// Makes the users and waits until both can log in.
+    fn come(&self) {
+        let (cluster, dir) = (self.cluster, self.folder.path());
+        cluster.wait("the cluster's SSH authority", PATIENCE, || cluster.status()["ssh_host_ca"].is_string());
+        let authority = cluster.status()["ssh_host_ca"].as_str().unwrap().to_owned();
+        std::fs::write(dir.join("authority.pub"), authority + "\n").unwrap();
+        for user in ["jane", "joe"] {
+            let key = dir.join(user).join("key.pub");
+            cluster.must(&["user", "add", user, "--key", key.to_str().unwrap()]);
+        }
+        // A key is known to a manager within 30 seconds.
+        let ssh = self.ssh();
+        cluster.wait("the users' keys", PATIENCE, || {
+            ["jane", "joe"].iter().all(|user| self.login(user, &ssh).status.success())
+        });
+    }
+
+    fn ssh(&self) -> String {
+        self.cluster.status()["ssh"].as_str().unwrap().to_owned()
+    }
+
+    fn login(&self, user: &str, ssh: &str) -> Output {
+        let dir = self.folder.path();
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin"]);
+        command.arg(format!("HOME={}", dir.join(user).display()));
+        command.arg(format!("FUTUSWARM_HOME={}/{user}/futuswarm", dir.display())).arg(&self.cli);
+        command.args(["login", &format!("{user}@{ssh}"), "--host-ca"]).arg(dir.join("authority.pub"));
+        command.args(["--cluster", "local", "--identity"]).arg(dir.join(user).join("key"));
+        command.output().unwrap()
+    }
+
+    /// Runs one of the files under `bats/apps`.
+    fn bats(&self, file: &str, managers: &[String]) {
+        let cluster = self.cluster;
+        let mut tools = Command::new(cluster.program("futuswarm-bake"));
+        let tools = must(tools.arg("--tools-only").env("FUTUSWARM_WORKSPACE", cluster.root()));
+        let mut bats = Command::new("bash");
+        bats.arg(Path::new(tools.trim()).join("usr/bin/bats"))
+            .arg(format!("bats/apps/{file}"))
+            .current_dir(cluster.root());
+        bats.env("APPS_CLI", &self.cli).env("APPS_DIR", self.folder.path()).env("APPS_SSH", self.ssh());
+        bats.env("APPS_URL", cluster.status()["url"].as_str().unwrap()).env("APPS_MANAGERS", managers.join(" "));
+        bats.env("APPS_SPEC", cluster.spec()).env(futuswarm_paths::STATE_VARIABLE, cluster.state());
+        bats.env("FUTUSWARM_WORKSPACE", cluster.root());
+        let ended = bats.status().unwrap();
+        assert!(ended.success(), "bats/apps/{file}: {ended}");
+    }
+}
+
+fn images(sources: &Path, dir: &Path) {
+    let app = dir.join("test-app");
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "--target", "x86_64-unknown-linux-gnu"]);
+    must(rustc.arg("-o").arg(&app).arg(sources.join("test_app.rs")));
+    for (version, architecture, file) in
+        [("1", "amd64", "hello-1.tar"), ("2", "amd64", "hello-2.tar"), ("3", "arm64", "hello-arm.tar")]
+    {
+        let mut image = Command::new("python3");
+        image.arg(sources.join("image.py")).arg(&app).args([version, "hello:x"]).arg(dir.join(file)).arg(architecture);
+        must(&mut image);
+    }
+}
+
+fn settings(dir: &Path) {
+    let settings = "app = \"hello\"\nreplicas = 1\nmemory = \"32 MiB\"\nstop_grace = 2\n\
+        [health]\npath = \"/health\"\ninterval = 2\nstart = 20\n";
+    std::fs::write(dir.join("app.toml"), settings).unwrap();
+    std::fs::write(dir.join("dies.toml"), format!("command = [\"/app\", \"dies\"]\n{settings}")).unwrap();
+    // Healthy only after a while, so that its deployment has a middle.
+    let slow = settings.replace("start = 20", "start = 60") + "[env]\nSLOW = \"30\"\n";
+    std::fs::write(dir.join("slow.toml"), slow).unwrap();
+}
+
 #[test]
 #[ignore = "boots virtual machines: `cargo xtask test` runs it"]
 fn the_first_hour_of_an_app() {
     let cluster = Cluster::of("local-apps");
     cluster.must(&["destroy-cluster"]);
     cluster.must(&["deploy-cluster"]);
-    // Others must be able to read it, and /root and its cache are root's.
-    let folder = tempfile::Builder::new().prefix("fsw-apps-").tempdir_in("/var/tmp").unwrap();
-    let dir = folder.path();
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
-    for (name, key) in [("jane", true), ("joe", true), ("ci", false), ("stranger", false)] {
-        home(dir, name, key);
-    }
-    let built = must(Command::new(std::env::var_os("FUTUSWARM_XTASK").unwrap()).args(["cli", "--output"]).arg(dir));
-    let sources = cluster.root().join("e2e/apps");
-    let app = dir.join("test-app");
-    must(
-        Command::new("rustc")
-            .args([
-                "--edition",
-                "2024",
-                "-O",
-                "-C",
-                "target-feature=+crt-static",
-                "--target",
-                "x86_64-unknown-linux-gnu",
-            ])
-            .arg("-o")
-            .arg(&app)
-            .arg(sources.join("test_app.rs")),
-    );
-    for (version, architecture, file) in
-        [("1", "amd64", "hello-1.tar"), ("2", "amd64", "hello-2.tar"), ("3", "arm64", "hello-arm.tar")]
-    {
-        let image = Command::new("python3");
-        let mut image = image;
-        image.arg(sources.join("image.py")).arg(&app).args([version, "hello:x"]).arg(dir.join(file)).arg(architecture);
-        must(&mut image);
-    }
-    let settings = "app = \"hello\"\nreplicas = 1\nmemory = \"32 MiB\"\nstop_grace = 2\n\
-        [health]\npath = \"/health\"\ninterval = 2\nstart = 20\n";
-    std::fs::write(dir.join("app.toml"), settings).unwrap();
-    std::fs::write(dir.join("dies.toml"), format!("command = [\"/app\", \"dies\"]\n{settings}")).unwrap();
-
-    let status = cluster.status();
-    let ssh = status["ssh"].as_str().unwrap().to_owned();
-    cluster.wait("the cluster's SSH authority", PATIENCE, || cluster.status()["ssh_host_ca"].is_string());
-    let authority = cluster.status()["ssh_host_ca"].as_str().unwrap().to_owned();
-    std::fs::write(dir.join("authority.pub"), authority + "\n").unwrap();
-    std::fs::copy(dir.join("jane/key.pub"), dir.join("other.pub")).unwrap();
-    for user in ["jane", "joe"] {
-        let key = dir.join(user).join("key.pub");
-        cluster.must(&["user", "add", user, "--key", key.to_str().unwrap()]);
-    }
-    let login = |user: &str| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin"]);
-        command.arg(format!("HOME={}", dir.join(user).display()));
-        command.arg(format!("FUTUSWARM_HOME={}/{user}/futuswarm", dir.display())).arg(built.trim());
-        command.args(["login", &format!("{user}@{ssh}"), "--host-ca"]).arg(dir.join("authority.pub"));
-        command.args(["--cluster", "local", "--identity"]).arg(dir.join(user).join("key"));
-        command.output().unwrap()
-    };
-    // A key is known to a manager within 30 seconds.
-    cluster.wait("the users' keys", PATIENCE, || ["jane", "joe"].iter().all(|user| login(user).status.success()));
-
-    let tools = must(
-        Command::new(cluster.program("futuswarm-bake")).arg("--tools-only").env("FUTUSWARM_WORKSPACE", cluster.root()),
-    );
-    let mut bats = Command::new("bash");
-    bats.arg(Path::new(tools.trim()).join("usr/bin/bats")).arg("bats/apps").current_dir(cluster.root());
-    bats.env("APPS_CLI", built.trim()).env("APPS_DIR", dir).env("APPS_SSH", &ssh);
-    bats.env("APPS_URL", status["url"].as_str().unwrap());
-    let ended = bats.status().unwrap();
-    assert!(ended.success(), "bats/apps: {ended}");
+    let developers = Developers::of(&cluster);
+    developers.come();
+    developers.bats("first_hour.bats", &[]);
     cluster.must(&["destroy-cluster"]);
+}
+
+#[test]
+#[ignore = "boots virtual machines: `cargo xtask test` runs it"]
+fn three_managers_found_one_swarm_and_one_of_them_dies() {
+    let cluster = Cluster::of("local-e2e-three");
+    // The first answers of the metadata service are failures: the agents must be patient.
+    cluster.local(&["up"]);
+    cluster.local(&["faults", r#"{"kind":"internal","count":40}"#]);
+    cluster.must(&["deploy-cluster"]);
+    let managers = three_managers_found_one_swarm(&cluster);
+    let developers = Developers::of(&cluster);
+    developers.come();
+    developers.bats("manager_dies.bats", &managers);
+    an_emulator_that_dies_takes_everything_with_it(&cluster);
 }

@@ -102,6 +102,12 @@ impl Cluster {
         &self.spec
     }
 
+    /// The state folder that its commands use, as `FUTUSWARM_STATE`.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
     /// The clone.
     #[must_use]
     pub fn root(&self) -> &Path {
