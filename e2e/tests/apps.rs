@@ -168,8 +168,9 @@ fn settings(dir: &Path) {
 fn the_first_hour_of_an_app() {
     let cluster = Cluster::of("local-apps");
     cluster.must(&["destroy-cluster"]);
-    cluster.must(&["deploy-cluster"]);
+    // The command line is compiled before machines run.
     let developers = Developers::of(&cluster);
+    cluster.must(&["deploy-cluster"]);
     developers.come();
     developers.bats("first_hour.bats", &[]);
     cluster.must(&["destroy-cluster"]);
@@ -179,12 +180,12 @@ fn the_first_hour_of_an_app() {
 #[ignore = "boots virtual machines: `cargo xtask test` runs it"]
 fn three_managers_found_one_swarm_and_one_of_them_dies() {
     let cluster = Cluster::of("local-e2e-three");
+    let developers = Developers::of(&cluster);
     // The first answers of the metadata service are failures: the agents must be patient.
     cluster.local(&["up"]);
     cluster.local(&["faults", r#"{"kind":"internal","count":40}"#]);
     cluster.must(&["deploy-cluster"]);
     let managers = three_managers_found_one_swarm(&cluster);
-    let developers = Developers::of(&cluster);
     developers.come();
     developers.bats("manager_dies.bats", &managers);
     an_emulator_that_dies_takes_everything_with_it(&cluster);
