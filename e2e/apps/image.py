@@ -20,7 +20,8 @@ layer = io.BytesIO()
 with tarfile.open(fileobj=layer, mode="w") as tar, open(program, "rb") as file:
     add(tar, "app", file.read(), 0o755)
     link = tarfile.TarInfo("bin/sh")
-    link.type, link.linkname, link.mtime = tarfile.LNKTYPE, "app", 1_000_000_000
+    # Of the same file, so with the same mode.
+    link.type, link.linkname, link.mtime, link.mode = tarfile.LNKTYPE, "app", 1_000_000_000, 0o755
     tar.addfile(link)
 layer = layer.getvalue()
 config = json.dumps({
