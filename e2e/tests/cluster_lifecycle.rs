@@ -123,3 +123,42 @@ fn a_killed_daemon_leaves_nothing_running(cluster: &Cluster) {
     // Disks, keys and logs go, too; images and emulator stay in the cache.
     assert!(!cluster.state_dir().exists(), "{} is still there", cluster.state_dir().display());
 }
+
+#[test]
+#[ignore = "boots three virtual machines: `cargo xtask test` runs it"]
+fn three_managers_found_one_swarm() {
+    let cluster = Cluster::of("local-e2e-three");
+    // The first answers of the metadata service are failures: the agents must be patient.
+    cluster.local(&["up"]);
+    cluster.local(&["faults", r#"{"kind":"internal","count":40}"#]);
+    cluster.must(&["deploy-cluster"]);
+    let status = cluster.status();
+    let nodes = status["nodes"].as_array().unwrap();
+    assert_eq!(nodes.iter().filter(|node| node["role"] == "manager" && node["ready"] == true).count(), 3, "{status}");
+    let first = nodes[0]["instance"].as_str().unwrap();
+    cluster.wait("a leader and two reachable managers", PATIENCE, || {
+        let listed =
+            cluster.xtask(&["ssh", first, "--", "sudo", "docker", "node", "ls", "--format", "{{.ManagerStatus}}"]);
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let mut states: Vec<&str> = text.lines().collect();
+        states.sort_unstable();
+        states == ["Leader", "Reachable", "Reachable"]
+    });
+
+    an_emulator_that_dies_takes_everything_with_it(&cluster);
+}
+
+fn an_emulator_that_dies_takes_everything_with_it(cluster: &Cluster) {
+    let running = cluster.leftovers().processes;
+    let emulator = running.iter().find(|process| process.contains("moto.server")).expect("the emulator runs");
+    let pid = emulator.split_whitespace().next().unwrap();
+    assert!(std::process::Command::new("kill").args(["-9", pid]).status().unwrap().success());
+    let started = Instant::now();
+    while cluster.leftovers() != Leftovers::default() {
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", cluster.leftovers());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let output = cluster.xtask(&["status"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && stderr.contains("is not running; start it with"), "{stderr}");
+}

@@ -38,7 +38,7 @@ pub const MACHINE: &[&str] = &["node_firewall", "killed_bake", "cluster_lifecycl
 
 /// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs the others before them.
 pub const LONG: &[&str] =
-    &["machines_end_in_order", "deaths_and_outages", "node_isolation", "every_service_is_reached"];
+    &["machines_end_in_order", "deaths_and_outages", "manager_dies", "node_isolation", "every_service_is_reached"];
 
 /// What `e2e/tests/kill_after_every_call.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
