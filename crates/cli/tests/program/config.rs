@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
 
 use futuswarm_model::Outcome;
 use futuswarm_rpc::message::*;
 
 use crate::answers::{answer, deployment, values};
-use crate::fake::{Fake, finish};
+use crate::fake::{Fake, executable, finish};
 
 fn cluster() -> Fake {
     Fake::answering(|request| Ok(answer(request)))
@@ -101,12 +100,8 @@ fn a_secret_is_written_byte_for_byte() {
 fn an_edit_sends_the_difference() {
     let fake = cluster();
     let editor = fake.bin().join("an editor");
-    std::fs::write(
-        &editor,
-        "#!/bin/sh\nsed -i 's/^A=.*/A=new/; /^B=/d' \"$2\"\necho D=4 >>\"$2\"\nstat -c %a \"$2\" >mode\n",
-    )
-    .unwrap();
-    std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "#!/bin/sh\nsed -i 's/^A=.*/A=new/; /^B=/d' \"$2\"\necho D=4 >>\"$2\"\nstat -c %a \"$2\" >mode\n";
+    executable(&editor, script);
     let link = fake.bin().join("ed");
     std::os::unix::fs::symlink(&editor, &link).unwrap();
     let mut command = fake.command(&["config:edit", "hello"]);

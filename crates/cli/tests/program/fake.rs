@@ -25,6 +25,15 @@ kill $! 2>/dev/null
 exit "$(cat "$here/$$.code" 2>/dev/null || echo 0)"
 "#;
 
+/// Writes a script that can be run, by another process: a file that this one has open for writing is so, too, in whatever another test
+/// starts at that moment, and cannot be run meanwhile ("Text file busy").
+pub fn executable(path: &Path, script: &str) {
+    let mut install = Command::new("install");
+    let mut install = install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    install.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success());
+}
+
 /// One connection, from the cluster's side.
 pub struct Peer {
     folder: PathBuf,
@@ -100,14 +109,11 @@ pub struct Fake {
 impl Fake {
     /// A cluster that nobody has logged in to yet; `serve` is called for each connection.
     pub fn without_login(serve: impl Fn(Peer) + Send + Sync + 'static) -> Self {
-        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::Builder::new().prefix("it's a \"folder\" ").tempdir().unwrap();
         let path = folder.path().join("bin");
         std::fs::create_dir(&path).unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
-        let ssh = path.join("ssh");
-        std::fs::write(&ssh, SSH).unwrap();
-        std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&path.join("ssh"), SSH);
         let connections = path.join("connections");
         assert!(Command::new("mkfifo").arg(&connections).status().unwrap().success());
         // Both directions, so that it opens at once and never ends.
