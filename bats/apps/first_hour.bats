@@ -1,12 +1,14 @@
 #!/usr/bin/env bats
 # The first hour of an app developer, in a cluster of virtual machines, from an account of this machine that may do nothing else.
-# `e2e/tests/apps.rs` makes the cluster, the program, the keys and the images, and runs this:
+# `e2e/tests/cluster_lifecycle.rs`, in each `cargo xtask test`, runs the steps that are tagged `short`; `e2e/tests/apps.rs`, with `--long`,
+# all of them. They make the cluster, the program, the keys and the images, and set:
 #   APPS_CLI       the program `futuswarm`        APPS_DIR   a folder with keys (jane, joe), the authority's key and archives of images
 #   APPS_SSH       HOST:PORT of the way in        APPS_URL   the load balancer
-bats_require_minimum_version 1.5.0
+bats_require_minimum_version 1.8.0
 
 load helpers
 
+# bats test_tags=short
 @test "login checks the host by the cluster's authority" {
     run -0 f login "jane@$APPS_SSH" --host-ca "$APPS_DIR/authority.pub" --identity "$APPS_DIR/jane/key" --cluster local
     run -0 joe login "joe@$APPS_SSH" --host-ca "$APPS_DIR/authority.pub" --identity "$APPS_DIR/joe/key" --cluster local
@@ -24,6 +26,7 @@ load helpers
     run -4 f app:inspect ghost
 }
 
+# bats test_tags=short
 @test "an image is pushed from an archive, and nothing of it twice" {
     run -0 --separate-stderr f image:push hello:1 --archive "$APPS_DIR/hello-1.tar" --json
     first=$(field sent_bytes <<<"$output")
@@ -33,6 +36,7 @@ load helpers
     [ "$(field sent_bytes <<<"$output")" -lt 5000 ]
 }
 
+# bats test_tags=short
 @test "a deployment ends healthy, and its page is served" {
     run -0 --separate-stderr f deploy hello -i hello:1 -f "$APPS_DIR/app.toml" --json
     [ "$(field outcome <<<"$output")" = deployed ]
@@ -44,6 +48,7 @@ load helpers
     [ "$(field outcome <<<"$output")" = unchanged ]
 }
 
+# bats test_tags=short
 @test "config reaches the app, and strange values stay what they are" {
     run -0 f config:set -a hello "COLOUR=a=b \"quoted\" 🦀"
     wait_for_page 'colour=a=b "quoted" 🦀'
@@ -52,6 +57,7 @@ load helpers
     run -2 f config:set -a hello "1BAD=x"
 }
 
+# bats test_tags=short
 @test "a secret is a file" {
     printf 'hush' >"$APPS_DIR/jane/secret"
     run -0 f secret:set -a hello "KEY=@$APPS_DIR/jane/secret"
@@ -89,6 +95,7 @@ load helpers
     [ "$(python3 -c "$running" <<<"$output")" = 2 ]
 }
 
+# bats test_tags=short
 @test "a deployment that fails is put back, and says why" {
     run -1 f deploy hello -i hello:2 -f "$APPS_DIR/dies.toml"
     [[ "$output" == *"ended with the code 3"* ]]
@@ -116,6 +123,7 @@ load helpers
     run -0 f releases hello
 }
 
+# bats test_tags=short
 @test "nobody else may, until the owner says so" {
     run -3 joe deploy hello -i hello:2
     run -3 joe logs hello
@@ -145,6 +153,7 @@ load helpers
     run -3 ci deploy hello -i hello:1
 }
 
+# bats test_tags=short
 @test "an app that is removed is gone" {
     run -0 f app:remove hello --confirm hello
     run -4 f app:inspect hello

@@ -7,7 +7,7 @@ use developers::Developers;
 use futuswarm_testkit::Cluster;
 
 #[test]
-#[ignore = "boots virtual machines: `cargo xtask test` runs it"]
+#[ignore = "boots virtual machines: `cargo xtask test --long` runs it"]
 fn the_first_hour_of_an_app() {
     let cluster = Cluster::of("local-apps");
     cluster.must(&["destroy-cluster"]);
@@ -15,6 +15,6 @@ fn the_first_hour_of_an_app() {
     let developers = Developers::of(&cluster);
     cluster.must(&["deploy-cluster"]);
     developers.come();
-    developers.bats("first_hour.bats", &[]);
+    developers.bats("first_hour.bats", None, &[]);
     cluster.must(&["destroy-cluster"]);
 }

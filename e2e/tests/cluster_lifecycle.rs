@@ -1,7 +1,11 @@
-//! A cluster's life, from nothing to nothing: deploy, deploy again, lose a worker, lose the daemon.
+//! A cluster's life, from nothing to nothing: deploy, deploy again, run an app, lose a worker, lose the daemon, lose the emulator.
+
+#[path = "apps/developers.rs"]
+mod developers;
 
 use std::time::{Duration, Instant};
 
+use developers::Developers;
 use futuswarm_local_api::faults::Progress;
 use futuswarm_testkit::{Cluster, Leftovers, get};
 
@@ -14,7 +18,12 @@ fn a_clusters_life() {
     let cluster = Cluster::of("local-e2e");
     cluster.must(&["destroy-cluster"]);
     assert_eq!(cluster.leftovers(), Leftovers::default(), "nothing to begin with");
+    // The command line is compiled before machines run.
+    let developers = Developers::of(&cluster);
 
+    // The first answers of the metadata service are failures: the agents must be patient.
+    cluster.local(&["up"]);
+    cluster.local(&["faults", r#"{"kind":"internal","count":40}"#]);
     cluster.must(&["deploy-cluster"]);
     let status = cluster.status();
     assert_eq!(status["cluster"], "local-e2e");
@@ -45,8 +54,11 @@ fn a_clusters_life() {
     assert!(stderr.contains("\n0 change(s) made"), "a second deployment changes nothing: {stderr}");
     assert_eq!(cluster.ready().len(), 3);
 
+    developers.come();
+    developers.bats("first_hour.bats", Some("short"), &[]);
     a_killed_worker_is_replaced(&cluster, &nodes);
     a_killed_daemon_leaves_nothing_running(&cluster);
+    an_emulator_that_dies_takes_everything_with_it(&cluster);
 }
 
 fn the_page_is_served_with_tls(cluster: &Cluster) {
@@ -124,31 +136,8 @@ fn a_killed_daemon_leaves_nothing_running(cluster: &Cluster) {
     assert!(!cluster.state_dir().exists(), "{} is still there", cluster.state_dir().display());
 }
 
-#[test]
-#[ignore = "boots three virtual machines: `cargo xtask test` runs it"]
-fn three_managers_found_one_swarm() {
-    let cluster = Cluster::of("local-e2e-three");
-    // The first answers of the metadata service are failures: the agents must be patient.
-    cluster.local(&["up"]);
-    cluster.local(&["faults", r#"{"kind":"internal","count":40}"#]);
-    cluster.must(&["deploy-cluster"]);
-    let status = cluster.status();
-    let nodes = status["nodes"].as_array().unwrap();
-    assert_eq!(nodes.iter().filter(|node| node["role"] == "manager" && node["ready"] == true).count(), 3, "{status}");
-    let first = nodes[0]["instance"].as_str().unwrap();
-    cluster.wait("a leader and two reachable managers", PATIENCE, || {
-        let listed =
-            cluster.xtask(&["ssh", first, "--", "sudo", "docker", "node", "ls", "--format", "{{.ManagerStatus}}"]);
-        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-        let mut states: Vec<&str> = text.lines().collect();
-        states.sort_unstable();
-        states == ["Leader", "Reachable", "Reachable"]
-    });
-
-    an_emulator_that_dies_takes_everything_with_it(&cluster);
-}
-
 fn an_emulator_that_dies_takes_everything_with_it(cluster: &Cluster) {
+    cluster.local(&["up", "--api-only"]);
     let running = cluster.leftovers().processes;
     let emulator = running.iter().find(|process| process.contains("moto.server")).expect("the emulator runs");
     let pid = emulator.split_whitespace().next().unwrap();

@@ -85,15 +85,17 @@ impl<'cluster> Developers<'cluster> {
         command.output().unwrap()
     }
 
-    /// Runs one of the files under `bats/apps`.
-    pub fn bats(&self, file: &str, managers: &[String]) {
+    /// Runs one of the files under `bats/apps`, or only its steps with a tag.
+    pub fn bats(&self, file: &str, tag: Option<&str>, managers: &[String]) {
         let cluster = self.cluster;
         let mut tools = Command::new(cluster.program("futuswarm-bake"));
         let tools = must(tools.arg("--tools-only").env("FUTUSWARM_WORKSPACE", cluster.root()));
         let mut bats = Command::new("bash");
-        bats.arg(Path::new(tools.trim()).join("usr/bin/bats"))
-            .arg(format!("bats/apps/{file}"))
-            .current_dir(cluster.root());
+        bats.arg(Path::new(tools.trim()).join("usr/bin/bats")).current_dir(cluster.root());
+        if let Some(tag) = tag {
+            bats.args(["--filter-tags", tag]);
+        }
+        bats.arg(format!("bats/apps/{file}"));
         bats.env("APPS_CLI", &self.cli).env("APPS_DIR", self.folder.path()).env("APPS_SSH", self.ssh());
         bats.env("APPS_URL", cluster.status()["url"].as_str().unwrap()).env("APPS_MANAGERS", managers.join(" "));
         bats.env("APPS_SPEC", cluster.spec()).env(futuswarm_paths::STATE_VARIABLE, cluster.state());

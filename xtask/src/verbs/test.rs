@@ -34,11 +34,17 @@ pub const ACCOUNTS: &[&str] = &[
 ];
 
 /// Files whose ignored tests every `cargo xtask test` runs one after the other, since each wants the whole machine.
-pub const MACHINE: &[&str] = &["node_firewall", "killed_bake", "cluster_lifecycle", "apps"];
+pub const MACHINE: &[&str] = &["node_firewall", "killed_bake", "cluster_lifecycle"];
 
 /// Files whose ignored tests only `cargo xtask test --long` runs: hours of virtual machines. It runs the others before them.
-pub const LONG: &[&str] =
-    &["machines_end_in_order", "deaths_and_outages", "manager_dies", "node_isolation", "every_service_is_reached"];
+pub const LONG: &[&str] = &[
+    "apps",
+    "machines_end_in_order",
+    "deaths_and_outages",
+    "manager_dies",
+    "node_isolation",
+    "every_service_is_reached",
+];
 
 /// What `e2e/tests/kill_after_every_call.rs` reads: a kill after every so many calls of a run.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
