@@ -9,11 +9,11 @@ use developers::Developers;
 use futuswarm_local_api::faults::Progress;
 use futuswarm_testkit::{Cluster, Leftovers, get};
 
-/// Three emulated machines take two minutes to be Ready on two idle cores, and more on a busy machine.
+/// Two emulated machines take a minute to be Ready on two idle cores, and more on a busy or slow machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
-#[ignore = "boots three virtual machines: `cargo xtask test` runs it"]
+#[ignore = "boots two virtual machines: `cargo xtask test` runs it"]
 fn a_clusters_life() {
     let cluster = Cluster::of("local-e2e");
     cluster.must(&["destroy-cluster"]);
@@ -21,9 +21,6 @@ fn a_clusters_life() {
     // The command line is compiled before machines run.
     let developers = Developers::of(&cluster);
 
-    // The first answers of the metadata service are failures: the agents must be patient.
-    cluster.local(&["up"]);
-    cluster.local(&["faults", r#"{"kind":"internal","count":40}"#]);
     cluster.must(&["deploy-cluster"]);
     let status = cluster.status();
     assert_eq!(status["cluster"], "local-e2e");
@@ -31,7 +28,7 @@ fn a_clusters_life() {
     assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
     let url = status["url"].as_str().unwrap().to_owned();
     let nodes = status["nodes"].as_array().unwrap().clone();
-    assert_eq!(nodes.len(), 3);
+    assert_eq!(nodes.len(), 2);
     for node in &nodes {
         assert_eq!((&node["ready"], &node["state"]), (&true.into(), &"ready".into()), "{node}");
         assert!(node["joined_seconds"].as_f64().unwrap() > 1.0, "{node}");
@@ -40,10 +37,6 @@ fn a_clusters_life() {
         }
     }
     assert_eq!(nodes.iter().filter(|node| node["role"] == "manager").count(), 1);
-    let mut zones: Vec<_> =
-        nodes.iter().filter(|node| node["role"] == "worker").map(|node| node["zone"].as_str()).collect();
-    zones.dedup();
-    assert_eq!(zones.len(), 2, "workers are spread over zones: {nodes:?}");
     the_page_is_served_with_tls(&cluster);
     // An edge that comes up after the page was first seen may need a moment to know its tasks.
     cluster.wait("the page, three times in a row", Duration::from_secs(120), || {
@@ -52,7 +45,7 @@ fn a_clusters_life() {
 
     let (_, stderr) = cluster.must(&["deploy-cluster"]);
     assert!(stderr.contains("\n0 change(s) made"), "a second deployment changes nothing: {stderr}");
-    assert_eq!(cluster.ready().len(), 3);
+    assert_eq!(cluster.ready().len(), 2);
 
     developers.come();
     developers.bats("first_hour.bats", Some("short"), &[]);
@@ -97,7 +90,7 @@ fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
     cluster.must(&["chaos", "kill", &victim]);
     cluster.wait("a replacement that is ready", PATIENCE, || {
         let ready = cluster.ready();
-        ready.len() == 3 && !ready.contains(&victim)
+        ready.len() == 2 && !ready.contains(&victim)
     });
     let progress: Progress = serde_json::from_str(&cluster.local(&["api-faults"])).unwrap();
     assert_eq!(progress.all.hit, 60, "every throttled answer was given");
@@ -108,7 +101,7 @@ fn a_killed_worker_is_replaced(cluster: &Cluster, nodes: &[serde_json::Value]) {
         let listed =
             cluster.xtask(&["ssh", &manager, "--", "sudo", "docker", "node", "ls", "--format", "{{.Hostname}}"]);
         let names = String::from_utf8_lossy(&listed.stdout).into_owned();
-        listed.status.success() && names.lines().count() == 3 && !names.contains(&victim)
+        listed.status.success() && names.lines().count() == 2 && !names.contains(&victim)
     });
     let labelled =
         ["ssh", &manager, "--", "sudo", "docker", "node", "ls", "--quiet", "--filter", "node.label=disk=fast"];

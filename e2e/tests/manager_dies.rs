@@ -16,6 +16,9 @@ fn a_manager_dies_in_the_middle_of_a_deployment() {
     let cluster = Cluster::of("local-e2e-three");
     cluster.must(&["destroy-cluster"]);
     let developers = Developers::of(&cluster);
+    // The first answers of the metadata service are failures: the agents must be patient.
+    cluster.local(&["up"]);
+    cluster.local(&["faults", r#"{"kind":"internal","count":40}"#]);
     cluster.must(&["deploy-cluster"]);
     let status = cluster.status();
     let nodes = status["nodes"].as_array().unwrap();

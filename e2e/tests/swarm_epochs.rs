@@ -95,6 +95,7 @@ fn heartbeat(instance: &str) -> NodeRecord {
         instance_type: "t3.small".to_owned(),
         group: "workers".to_owned(),
         labels: BTreeMap::new(),
+        usage: None,
         booted_at: unix_millis(),
         ready_at: Some(unix_millis()),
         updated_at: unix_millis(),
@@ -165,8 +166,10 @@ async fn a_destroy_or_an_apply_that_is_killed_anywhere_neither_displaces_a_found
     let calls_of_apply = seen();
     assert!(calls_of_destroy > 30 && calls_of_apply > 60, "{calls_of_destroy} {calls_of_apply}");
 
+    // Fewer where fewer are asked for than one after every call.
+    let kills = if std::env::var_os("FUTUSWARM_KILL_STEP").is_some() { 4 } else { 10 };
     let (mut kept, mut renewed) = (0, 0);
-    for calls in (1..calls_of_destroy).step_by(usize::try_from(calls_of_destroy).unwrap() / 10) {
+    for calls in (1..calls_of_destroy).step_by(usize::try_from(calls_of_destroy).unwrap() / kills) {
         let manager = rehearsal.found(&format!("swarm-{calls}")).await;
         let before = rehearsal.genesis().await.value;
         assert_eq!(account.kill_after(calls, DESTROY), Ended::Killed, "{calls}");
@@ -188,7 +191,7 @@ async fn a_destroy_or_an_apply_that_is_killed_anywhere_neither_displaces_a_found
     }
     assert!(kept > 0 && renewed > 0, "kills before and after the end of the managers: {kept} and {renewed}");
 
-    for calls in (1..calls_of_apply).step_by(usize::try_from(calls_of_apply).unwrap() / 10) {
+    for calls in (1..calls_of_apply).step_by(usize::try_from(calls_of_apply).unwrap() / kills) {
         rehearsal.found(&format!("swarm-{calls}")).await;
         account.must_provision(DESTROY);
         let before = rehearsal.genesis().await.value;

@@ -91,7 +91,7 @@ impl<'cluster> Developers<'cluster> {
         let mut tools = Command::new(cluster.program("futuswarm-bake"));
         let tools = must(tools.arg("--tools-only").env("FUTUSWARM_WORKSPACE", cluster.root()));
         let mut bats = Command::new("bash");
-        bats.arg(Path::new(tools.trim()).join("usr/bin/bats")).current_dir(cluster.root());
+        bats.arg(Path::new(tools.trim()).join("usr/bin/bats")).arg("--timing").current_dir(cluster.root());
         if let Some(tag) = tag {
             bats.args(["--filter-tags", tag]);
         }
