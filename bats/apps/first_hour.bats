@@ -57,7 +57,6 @@ load helpers
     run -2 f config:set -a hello "1BAD=x"
 }
 
-# bats test_tags=short
 @test "a secret is a file" {
     printf 'hush' >"$APPS_DIR/jane/secret"
     run -0 f secret:set -a hello "KEY=@$APPS_DIR/jane/secret"
