@@ -44,7 +44,7 @@ def at_most(seconds, work):
 
 
 # Names: those that are asked lead to the API, at once and by IPv4 only; others lead nowhere.
-names = [f"{label}.{region}.amazonaws.com" for label in ("ec2", "kms", "s3", "by-name.s3")]
+names = [f"{label}.{region}.amazonaws.com" for label in ("ec2", "kms", "rds", "s3", "secretsmanager", "by-name.s3")]
 for name in names:
     found = at_most(2, lambda: socket.getaddrinfo(name, 443, type=socket.SOCK_STREAM))
     assert [(family, place[0]) for family, _, _, _, place in found] == [(socket.AF_INET, API)], (name, found)

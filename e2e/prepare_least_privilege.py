@@ -1,6 +1,7 @@
 """Puts what nodes try to reach into the account, as its owner. Arguments: bucket, cluster key, manager key.
 
-Prints JSON: what was sealed with each key, in base64.
+Prints JSON: what was sealed with each key, in base64, the hosted zone of the cluster's domain, and the secrets of two databases, ours and
+another.
 """
 
 import base64
@@ -10,8 +11,8 @@ import sys
 import boto3
 
 bucket, cluster_key, manager_key = sys.argv[1:4]
-s3, kms = boto3.client("s3"), boto3.client("kms")
-for key in ["cluster/tokens/worker", "cluster/tokens/manager", "apps/shop/config", "registry/blob"]:
+s3, kms, rds = boto3.client("s3"), boto3.client("kms"), boto3.client("rds")
+for key in ["cluster/tokens/worker", "cluster/tokens/manager", "apps/shop/config", "registry/blob", "cli/0.1.0/program"]:
     s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
 s3.create_bucket(Bucket="somebody-elses", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
 s3.put_object(Bucket="somebody-elses", Key="secret", Body=b"{}")
@@ -23,4 +24,31 @@ def sealed(key):
     return base64.b64encode(answer["CiphertextBlob"]).decode()
 
 
-print(json.dumps({"cluster": sealed(cluster_key), "managers": sealed(manager_key)}))
+zone = boto3.client("route53").list_hosted_zones()["HostedZones"][0]["Id"].rsplit("/")[-1]
+
+# Another database of the account, whose master user is nobody's here.
+rds.create_db_instance(
+    DBInstanceIdentifier="elsewhere",
+    Engine="postgres",
+    DBInstanceClass="db.t4g.micro",
+    AllocatedStorage=20,
+    MasterUsername="somebody",
+    ManageMasterUserPassword=True,
+)
+
+
+def secret(instance):
+    return rds.describe_db_instances(DBInstanceIdentifier=instance)["DBInstances"][0]["MasterUserSecret"]["SecretArn"]
+
+
+print(
+    json.dumps(
+        {
+            "cluster": sealed(cluster_key),
+            "managers": sealed(manager_key),
+            "zone": zone,
+            "our_secret": secret("futuswarm-local-api-db"),
+            "their_secret": secret("elsewhere"),
+        }
+    )
+)

@@ -122,6 +122,38 @@ load helpers
     run -0 f releases hello
 }
 
+@test "a database is made, used, backed up, restored, rotated and dropped" {
+    sql() { bash -c "$(declare -f someone f); f db:psql hello" <<<"$1"; }
+    run -0 --separate-stderr f db:create hello --json
+    [[ "$output" == *DATABASE_URL* ]]
+    [[ "$output$stderr" != *postgresql://* ]]
+    run -0 --separate-stderr f run -a hello -- /app secret DATABASE_URL
+    [[ "$output" == postgresql://hello_a:*@*:5432/hello?sslmode=require ]]
+    run -0 sql "create table items (name text); insert into items values ('one'), ('two');"
+    run -0 sql "select session_user || ' as ' || current_user;"
+    [[ "$output" == *"hello_u_jane_"*" as hello_owner"* ]]
+    run -3 sql "select 1/0; select 'never';"
+    [[ "$output" != *never* ]]
+    run -3 joe db:psql hello
+    run -0 --separate-stderr f db:backup hello
+    backup=$output
+    run -0 --separate-stderr f db:list hello --json
+    [[ "$output" == *"\"$backup\""* ]]
+    run -0 sql "drop table items;"
+    run -2 f db:restore hello --backup "$backup"
+    run -4 f db:restore hello --backup none --confirm hello
+    run -0 f db:restore hello --backup "$backup" --confirm hello
+    run -0 sql "select count(*) || ' items' from items;"
+    [[ "$output" == *"2 items"* ]]
+    run -0 f db:rotate hello
+    run -0 --separate-stderr f run -a hello -- /app secret DB_USER
+    [ "$output" = hello_b ]
+    run -1 f app:remove hello --confirm hello
+    [[ "$output" == *"db:drop hello"* ]]
+    run -0 f db:drop hello --confirm hello
+    run -4 f db:psql hello
+}
+
 # bats test_tags=short
 @test "nobody else may, until the owner says so" {
     run -3 joe deploy hello -i hello:2
@@ -161,4 +193,21 @@ load helpers
         sleep 1
     done
     return 1
+}
+
+# bats test_tags=short
+@test "the main page offers this very program" {
+    # Each node looks every minute, and the page is on two of them.
+    for _ in $(seq 40); do
+        if download /cli/futuswarm >"$BATS_TEST_TMPDIR/futuswarm" 2>/dev/null &&
+            download /cli/futuswarm.sha256 >"$BATS_TEST_TMPDIR/futuswarm.sha256" 2>/dev/null; then
+            break
+        fi
+        sleep 3
+    done
+    cd "$BATS_TEST_TMPDIR"
+    sha256sum --check futuswarm.sha256
+    cmp futuswarm "$APPS_CLI"
+    run -0 --separate-stderr f cli:version-check --json
+    [ "$(field is_offered <<<"$output")" = True ]
 }

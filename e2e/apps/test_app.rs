@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::exit;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ fn main() {
     match word(0).as_str() {
         "serve" => serve(),
         "exit" => exit(word(1).parse().unwrap_or(99)),
+        "health" => exit(i32::from(!is_healthy())),
         "env" => println!("{}", env::var(word(1)).unwrap_or_else(|_| "(not set)".to_owned())),
         "secret" => println!("{}", secret(&word(1))),
         "echo" => {
@@ -49,11 +50,24 @@ fn shell() -> ! {
     exit(0)
 }
 
+fn port() -> u16 {
+    env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8000)
+}
+
+/// Asks itself, for a HEALTHCHECK of an image.
+fn is_healthy() -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port())) else { return false };
+    let mut answer = String::new();
+    stream.write_all(b"GET /health HTTP/1.1\r\n\r\n").is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200 ")
+}
+
 fn serve() {
     let started = Instant::now();
     // So many seconds without being well, after which it is.
     let slow = env::var("SLOW").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
-    let port: u16 = env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8000);
+    let port = port();
     let listener = TcpListener::bind(("0.0.0.0", port)).expect("a port");
     let version = env::var("VERSION").unwrap_or_default();
     println!("version {version} listens on port {port}");

@@ -13,25 +13,26 @@ let
     concatStringsSep = builtins.concatStringsSep;
     licenses.mit = "MIT";
   };
-  pkgs = named // {
+  pkgsOf = system: named // {
     inherit system lib;
     glibc.static = package "glibc-static";
     mkShell = arguments: { inherit (arguments) name; packages = map (each: each.name) arguments.packages; };
     rustPlatform.buildRustPackage = arguments:
-      if builtins.pathExists arguments.cargoLock.lockFile
-      then { name = arguments.pname; flags = arguments.cargoBuildFlags; inherit (arguments) src version; inherit (arguments.meta) license mainProgram; }
-      else throw "no lock file";
+      if !builtins.pathExists arguments.cargoLock.lockFile then throw "no lock file"
+      else if !builtins.elem system arguments.meta.platforms then throw "${arguments.pname} is not for ${system}"
+      else { name = arguments.pname; inherit system; flags = arguments.cargoBuildFlags; inherit (arguments) src version; inherit (arguments.meta) license mainProgram; };
     runCommand = name: inputs: script: { inherit name; inputs = map (each: each.name) inputs.nativeBuildInputs; lines = builtins.stringLength script > 0; };
   };
   flake = import ../../flake.nix;
   outputs = flake.outputs {
     self = outputs;
-    nixpkgs = { inherit lib; legacyPackages.${system} = pkgs; };
+    nixpkgs = { inherit lib; legacyPackages = lib.genAttrs [ system "aarch64-linux" "x86_64-darwin" "aarch64-darwin" ] pkgsOf; };
   };
 in
 {
   inherit (flake) description inputs;
   packages = outputs.packages.${system};
+  developers = builtins.mapAttrs (_: packages: packages.default.name + " " + packages.cli.name + " for " + packages.cli.system) outputs.packages;
   shell = outputs.devShells.${system}.default;
   checks = outputs.checks.${system};
   formatter = outputs.formatter.${system};

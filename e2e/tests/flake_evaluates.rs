@@ -22,6 +22,9 @@ fn the_flake_evaluates() {
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["packages"]["node"]["name"], "futuswarm-node");
     assert_eq!(found["packages"]["default"]["mainProgram"], "futuswarm-provision");
+    for machine in ["aarch64-linux", "x86_64-darwin", "aarch64-darwin"] {
+        assert_eq!(found["developers"][machine], format!("futuswarm futuswarm for {machine}"));
+    }
     let shell = found["shell"]["packages"].as_array().unwrap();
     for tool in ["cargo", "mmdebstrap", "iproute2", "bats", "cargo-deny"] {
         assert!(shell.iter().any(|package| package == tool), "{tool} is not in the development shell");

@@ -17,6 +17,7 @@ const WRONG_KEY: &str = "IncorrectKeyException";
 const BUCKET: &str = "futuswarm-local-api-123456789012-eu-west-1";
 const CLUSTER_KEY: &str = "alias/futuswarm/local-api/cluster";
 const MANAGER_KEY: &str = "alias/futuswarm/local-api/managers";
+const DATABASE: &str = "futuswarm-local-api-db";
 
 /// One call and its outcome for a worker and for a manager.
 struct Row {
@@ -136,6 +137,9 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         get("registry/blob", ALLOWED, ALLOWED),
         put("registry/another", DENIED, ALLOWED),
         delete("registry/another", DENIED, ALLOWED),
+        get("cli/0.1.0/program", ALLOWED, ALLOWED),
+        put("cli/current", DENIED, DENIED),
+        delete("cli/current", DENIED, DENIED),
         row("s3", "list_multipart_uploads", json!({ "Bucket": BUCKET }), DENIED, ALLOWED),
         delete("cluster/nothing", DENIED, ALLOWED),
         delete("apps/shop/config", DENIED, ALLOWED),
@@ -181,6 +185,16 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         row("ec2", "terminate_instances", json!({ "InstanceIds": [own] }), DENIED, DENIED),
         row("secretsmanager", "get_secret_value", json!({ "SecretId": "anything" }), DENIED, DENIED),
         row("secretsmanager", "list_secrets", json!({}), DENIED, DENIED),
+        row("secretsmanager", "get_secret_value", json!({ "SecretId": sealed["our_secret"] }), DENIED, ALLOWED),
+        row("secretsmanager", "get_secret_value", json!({ "SecretId": sealed["their_secret"] }), DENIED, DENIED),
+        row("secretsmanager", "describe_secret", json!({ "SecretId": sealed["our_secret"] }), DENIED, DENIED),
+        row("rds", "describe_db_instances", json!({ "DBInstanceIdentifier": DATABASE }), DENIED, ALLOWED),
+        row("rds", "describe_db_instances", json!({ "DBInstanceIdentifier": "elsewhere" }), DENIED, DENIED),
+        row("rds", "describe_db_instances", json!({}), DENIED, DENIED),
+        row("rds", "reboot_db_instance", json!({ "DBInstanceIdentifier": DATABASE }), DENIED, DENIED),
+        put("backup/shop/1/2-x.dump", DENIED, ALLOWED),
+        get("backup/shop/1/2-x.dump", DENIED, ALLOWED),
+        delete("backup/shop/1/2-x.dump", DENIED, DENIED),
         row("iam", "list_roles", json!({}), DENIED, DENIED),
         row(
             "iam",
@@ -204,8 +218,38 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
             DENIED,
         ),
     ];
+    rows.extend(names(sealed["zone"].as_str().unwrap()));
     rows.extend(ambiguous_requests(&open("cluster", context)));
     rows
+}
+
+/// Managers keep the record of their own name, and no other.
+fn names(zone: &str) -> Vec<Row> {
+    let change = |action: &str, names: &[&str], kind: &str, value: &str| {
+        let change = |name: &&str| {
+            json!({
+                "Action": action,
+                "ResourceRecordSet": { "Name": name, "Type": kind, "TTL": 30, "ResourceRecords": [{ "Value": value }] }
+            })
+        };
+        let changes = Value::from_iter(names.iter().map(change));
+        json!({ "HostedZoneId": zone, "ChangeBatch": { "Changes": changes } })
+    };
+    let records = |arguments: Value, manager| row("route53", "change_resource_record_sets", arguments, DENIED, manager);
+    let (own, address) = ("ssh.apps.localhost", "203.0.113.1");
+    vec![
+        row("route53", "list_hosted_zones", json!({}), DENIED, ALLOWED),
+        row("route53", "list_resource_record_sets", json!({ "HostedZoneId": zone }), DENIED, ALLOWED),
+        records(change("UPSERT", &[own], "A", address), ALLOWED),
+        records(change("UPSERT", &["SSH.apps.localhost."], "A", address), ALLOWED),
+        records(change("DELETE", &[own], "A", address), DENIED),
+        records(change("UPSERT", &[own], "TXT", "\"x\""), DENIED),
+        records(change("UPSERT", &["apps.localhost"], "A", address), DENIED),
+        records(change("UPSERT", &["*.apps.localhost"], "A", address), DENIED),
+        records(change("UPSERT", &[own, "other.apps.localhost"], "A", address), DENIED),
+        row("route53", "get_hosted_zone", json!({ "Id": zone }), DENIED, DENIED),
+        row("route53", "delete_hosted_zone", json!({ "Id": zone }), DENIED, DENIED),
+    ]
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde_json::json;
 const ELEMENTS: &str = "flush set inet futuswarm closed_networks
 add element inet futuswarm vpc_networks { 10.9.0.0/16 }
 add element inet futuswarm node_networks { 10.9.0.0/20 }
+add element inet futuswarm private_networks { 10.9.128.0/20 }
 add element inet futuswarm closed_networks { 10.9.0.0/20 }
 add element inet futuswarm ssh_networks { 203.0.113.0/24 }
 ";
@@ -46,11 +47,14 @@ const PROBES: &[Probe] = &[
     ("box", "tcp", "169.254.169.253", 80, "", [false; 3]),
     ("box", "tcp", "169.254.169.253", 53, "", [true; 3]),
     ("box", "udp", "169.254.169.253", 53, "", [true; 3]),
-    // The world, a database of the VPC, a peered VPC.
+    // The world, a database of the VPC and an endpoint beside it, and nothing else there; a peered VPC.
     ("box", "tcp", "203.0.113.10", 443, "", [true; 3]),
     ("box", "tcp", "203.0.113.10", 22, "", [true; 3]),
     ("box", "udp", "203.0.113.10", 123, "", [true; 3]),
     ("box", "tcp", "10.9.128.10", 5432, "", [false, true, true]),
+    ("box", "tcp", "10.9.128.10", 443, "", [false, true, true]),
+    ("box", "tcp", "10.9.128.10", 22, "", [false; 3]),
+    ("box", "udp", "10.9.128.10", 53, "", [false; 3]),
     ("box", "tcp", "172.31.0.10", 443, "", [false, true, true]),
     // People from where the spec says, and from nowhere else.
     ("net", "tcp", "10.9.0.4", 22, "203.0.113.10", [false, true, true]),

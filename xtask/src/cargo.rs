@@ -131,13 +131,18 @@ impl Workspace {
         command
     }
 
+    /// Where [`Self::build_static_program`] leaves a program.
+    pub fn static_program(&self, program: &str) -> PathBuf {
+        self.static_target().join(STATIC_TARGET).join("tiny").join(program)
+    }
+
     /// Builds one more static program, stripped, and returns where it is.
     ///
     /// # Errors
     /// When it does not compile; cargo has said why.
     pub fn build_static_program(&self, package: &str, program: &str) -> anyhow::Result<PathBuf> {
         compile(&mut self.static_command(&["-p", package, "--bin", program]))?;
-        Ok(self.static_target().join(STATIC_TARGET).join("tiny").join(program))
+        Ok(self.static_program(program))
     }
 
     fn static_target(&self) -> PathBuf {

@@ -21,7 +21,7 @@ use crate::notify::Notify;
 use crate::platform::{Clients, Edge, Platform};
 use crate::supervision::Supervisor;
 use crate::way_in::WayIn;
-use crate::{Error, genesis, membership, tokens};
+use crate::{Error, disk, genesis, membership, tokens};
 
 /// A round while the node is on its way into the Swarm: half a second is what a person does not notice.
 const JOINING_ROUND: Duration = Duration::from_millis(500);
@@ -50,6 +50,8 @@ pub(crate) struct Agent<P: Platform> {
     heartbeat: Heartbeat,
     /// What the edge serves, once its loop runs.
     serving: Option<watch::Receiver<Serving>>,
+    /// How full the disk is, where somebody looks after it.
+    pub(crate) disk: Option<watch::Receiver<disk::State>>,
     leader: Leader,
     /// What makes this node a way in for people, while it is a manager.
     way_in: WayIn,
@@ -74,6 +76,7 @@ impl<P: Platform> Agent<P> {
             genesis: None,
             heartbeat: Heartbeat::new(&node),
             serving: None,
+            disk: None,
             leader: Leader::new(&node, files.clone()),
             way_in: WayIn::new(&node, files.clone()),
             unchanged_claim: genesis::Unchanged::default(),
@@ -233,7 +236,9 @@ impl<P: Platform> Agent<P> {
             self.way_in.step_down();
         }
         self.heartbeat.swarm_node = membership.node.clone();
-        self.heartbeat.reason = self.leader.failing().or(self.way_in.failing());
+        let disk = self.disk.as_ref().map(|disk| disk.borrow().clone()).unwrap_or_default();
+        self.heartbeat.usage = disk.usage;
+        self.heartbeat.reason = self.leader.failing().or(self.way_in.failing()).or(disk.reason);
         self.enter(NodeState::Ready, "is a member of the Swarm");
         // It counts at the end: nothing here waits for S3.
         let heartbeat = self.beat(managed.as_deref()).await;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futuswarm_edge::Reserved;
 use futuswarm_node_files::Files;
-use futuswarm_swarm::{Environment, Mode, NetworkAttachment, Resources, ServiceApi, ServiceSpec};
+use futuswarm_swarm::{Environment, Mode, NetworkAttachment, PlatformMount, Resources, ServiceApi, ServiceSpec};
 
 use crate::Error;
 
@@ -14,9 +14,12 @@ pub(crate) const NETWORK: &str = "futuswarm-core";
 /// The service that has the cluster's bare domain.
 const MAINPAGE: &str = "mainpage";
 
-/// Host names that belong to core services: the bare domain, and what a local cloud's page is asked for by.
+/// Host names that belong to core services: the bare domain, what a local cloud's page is asked for by, and the managers' own, which
+/// leads to no edge.
 pub(crate) fn reserved(domain: &str) -> Reserved {
-    Reserved { hosts: hosts(domain), owner: MAINPAGE.to_owned() }
+    let mut all = hosts(domain);
+    all.push(futuswarm_model::ssh_host(domain));
+    Reserved { hosts: all, owner: MAINPAGE.to_owned() }
 }
 
 fn hosts(domain: &str) -> Vec<String> {
@@ -39,6 +42,8 @@ pub(crate) async fn ensure(engine: &impl ServiceApi, files: &Files, domain: &str
             label("port", "8080"),
         ]),
         mode: Mode::Replicated(2),
+        // The same on every node, whether there is something to download yet or not.
+        mounts: vec![PlatformMount::downloads()],
         networks: vec![NetworkAttachment::new(network)],
         resources: Resources { memory_bytes: 32 << 20, ..Resources::default() },
         ..ServiceSpec::new(MAINPAGE, image)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futuswarm_model::{FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, keys};
+use futuswarm_model::{FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, NodeUsage, keys};
 use futuswarm_retry::without_request_id;
 use futuswarm_store::{Bucket, Store};
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ pub(crate) struct Heartbeat {
     pub(crate) reason: Option<String>,
     /// Whether its edge has every route that it can have.
     pub(crate) serves: bool,
+    /// What of the machine is used. It changes all the time, and is no reason to write.
+    pub(crate) usage: Option<NodeUsage>,
     /// When, and what of it may change.
     written: Option<(Instant, Content)>,
     /// When, and for which Swarm.
@@ -42,6 +44,7 @@ impl Heartbeat {
             swarm_node: None,
             reason: None,
             serves: false,
+            usage: None,
             written: None,
             manager_written: None,
         }
@@ -93,6 +96,7 @@ impl Heartbeat {
             instance_type: node.instance_type.clone(),
             group: node.config.group.clone(),
             labels: node.config.labels.clone(),
+            usage: self.usage,
             booted_at: node.booted_at,
             ready_at: self.ready_at,
             updated_at: clock.unix_millis(),

@@ -13,6 +13,7 @@ use futuswarm_swarm::{Node as SwarmNode, NodeApi};
 use crate::duties::Duties;
 use crate::identity::Node;
 use crate::platform::{Clients, Platform};
+use crate::ssh_name::SshName;
 use crate::{Error, core_services, node_removal, routes, tokens};
 
 /// The duties of the leader, with the time between two good runs: tokens change only when somebody rotates them, and EC2 is
@@ -24,6 +25,7 @@ const DUTIES: &[(&str, Duration)] = &[
     (ROUTES, Duration::ZERO),
     (REMOVAL, Duration::from_secs(10)),
     (RECORDS, Duration::from_secs(3600)),
+    (SSH_NAME, Duration::from_secs(30)),
 ];
 const TOKENS: &str = "join tokens";
 const LABELS: &str = "labels of nodes";
@@ -31,17 +33,20 @@ const CORE: &str = "core services";
 const ROUTES: &str = "routes";
 const REMOVAL: &str = "removal of dead nodes";
 const RECORDS: &str = "records of instances that are gone";
+const SSH_NAME: &str = "addresses of the name for SSH";
 
 pub(crate) struct Leader {
     node: Arc<Node>,
     files: Files,
     duties: Duties,
+    ssh_name: Arc<SshName>,
     leads: bool,
 }
 
 impl Leader {
     pub(crate) fn new(node: &Arc<Node>, files: Files) -> Self {
-        Self { node: Arc::clone(node), files, duties: Duties::new(DUTIES), leads: false }
+        let ssh_name = Arc::new(SshName::new(node));
+        Self { node: Arc::clone(node), files, duties: Duties::new(DUTIES), ssh_name, leads: false }
     }
 
     /// The duties that fail, in one line.
@@ -87,6 +92,11 @@ impl Leader {
                     let instances = clients.instances.clone();
                     self.duties
                         .start(duty, async move { node_removal::round(&engine, &store, &instances, &nodes).await });
+                }
+                SSH_NAME => {
+                    let (instances, dns) = (clients.instances.clone(), clients.dns.clone());
+                    let name = Arc::clone(&self.ssh_name);
+                    self.duties.start(duty, async move { name.keep(&dns, &instances, &nodes).await });
                 }
                 _ => {
                     let instances = clients.instances.clone();

@@ -6,9 +6,11 @@
 
 mod agent;
 mod aws;
+mod cli;
 mod clock;
 mod core_services;
 mod decide;
+mod disk;
 mod duties;
 pub mod engine_config;
 mod error;
@@ -26,6 +28,7 @@ mod rehearsal;
 mod routes;
 #[cfg(test)]
 mod simulation;
+mod ssh_name;
 mod supervision;
 mod tokens;
 mod way_in;
@@ -46,6 +49,7 @@ pub use notify::Notify;
 use platform::Clients;
 pub use platform::{Edge, Platform};
 pub use rehearsal::trust;
+pub use ssh_name::{Addresses, Dns, InstanceAddresses, Record, Zone};
 
 /// Where things are on the node.
 #[derive(Debug, Clone)]
@@ -86,6 +90,7 @@ pub async fn run<X: Edge>(
         edge: edge(engine.clone(), store.clone()),
         vault: KmsVault::new(&sdk),
         instances: aws_sdk_ec2::Client::new(&sdk),
+        dns: aws_sdk_route53::Client::new(&sdk),
         store,
         engine,
         metadata,
@@ -94,7 +99,11 @@ pub async fn run<X: Edge>(
     let (tasks, mut ends) = supervision::supervisor();
     let networks = firewall::first_networks(&node.config);
     tasks.spawn("the firewall", firewall::keep(clients.store.clone(), networks, options.files.clone()));
+    let (sender, disk) = tokio::sync::watch::channel(disk::State::default());
+    tasks.spawn("the disk", disk::keep(clients.engine.clone(), disk::ThisMachine, sender));
+    tasks.spawn("the command line for download", cli::keep(clients.store.clone(), options.files.clone()));
     let mut agent = Agent::new(node, clients, tasks, options.files);
+    agent.disk = Some(disk);
     tokio::select! {
         biased;
         // Whatever the loop is waiting for: it tells systemd nothing more.

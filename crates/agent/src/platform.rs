@@ -7,7 +7,7 @@ use futuswarm_swarm::Engine;
 use futuswarm_vault::Vault;
 use tokio::sync::watch;
 
-use crate::{Clock, Instances};
+use crate::{Clock, Dns, InstanceAddresses, Instances};
 
 /// The types of an agent's clients.
 pub trait Platform: 'static {
@@ -18,7 +18,9 @@ pub trait Platform: 'static {
     /// Where join tokens are sealed and opened.
     type Vault: Vault + Clone + 'static;
     /// Which instances live.
-    type Instances: Instances + Clone + 'static;
+    type Instances: Instances + InstanceAddresses + Clone + 'static;
+    /// The account's names.
+    type Dns: Dns + Clone + 'static;
     /// The instance metadata service.
     type Metadata: Metadata;
     /// The wall clock.
@@ -33,6 +35,7 @@ pub(crate) struct Clients<P: Platform> {
     pub(crate) engine: P::Engine,
     pub(crate) vault: P::Vault,
     pub(crate) instances: P::Instances,
+    pub(crate) dns: P::Dns,
     pub(crate) metadata: P::Metadata,
     pub(crate) clock: P::Clock,
     pub(crate) edge: P::Edge,

@@ -104,6 +104,7 @@ mod tests {
             name: "net".to_owned(),
             attachable: true,
             labels: HashMap::new(),
+            subnets: Vec::new(),
         };
         let overlays = HashMap::from([("n1".to_owned(), overlays)]);
         let service = facts(service, &overlays, 5);

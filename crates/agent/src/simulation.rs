@@ -30,6 +30,7 @@ struct Planted {
     takes_every_manager_for_ours: bool,
     ec2_forgets_everybody: bool,
     edges_are_not_stopped: bool,
+    names_are_not_changed: bool,
 }
 
 /// What a planted decision may go by beside what the agent has observed.
@@ -48,6 +49,7 @@ const NOTHING: Planted = Planted {
     takes_every_manager_for_ours: false,
     ec2_forgets_everybody: false,
     edges_are_not_stopped: false,
+    names_are_not_changed: false,
 };
 
 /// The image's list of containers, which the leader reads.
@@ -223,6 +225,12 @@ fn an_agent_that_hangs_once_it_is_ready_is_noticed() {
 fn a_founder_that_takes_a_refusal_for_a_loss_is_noticed() {
     let planted = Planted { takes_refusals_for_losses: true, ..NOTHING };
     assert_noticed(planted, &["left the cluster's Swarm"]);
+}
+
+#[test]
+fn a_name_that_is_not_changed_is_noticed() {
+    let planted = Planted { names_are_not_changed: true, ..NOTHING };
+    assert_noticed(planted, &["ssh.example.com leads to"]);
 }
 
 #[test]

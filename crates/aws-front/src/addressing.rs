@@ -5,13 +5,16 @@ use http::header::HOST;
 use http::request::Parts;
 
 /// What nodes ask, by the first label of its name.
-const SERVICES: [&str; 3] = ["ec2", "kms", "s3"];
+const SERVICES: [&str; 5] = ["ec2", "kms", "rds", "secretsmanager", "s3"];
+/// What nodes ask that is one for all regions.
+const GLOBAL: &str = "route53";
 /// What all names of the API end with, in the regions that the local cloud pretends to be.
 const DOMAIN: &str = "amazonaws.com";
 
-/// The names of what nodes ask; buckets have theirs below the last one.
+/// The names of what nodes ask; buckets have theirs below that of S3.
 pub fn names(region: &str) -> Vec<String> {
-    SERVICES.map(|service| format!("{service}.{region}.{DOMAIN}")).into()
+    let regional = SERVICES.map(|service| format!("{service}.{region}.{DOMAIN}"));
+    regional.into_iter().chain([format!("{GLOBAL}.{DOMAIN}")]).collect()
 }
 
 /// The names that a certificate for nodes must have, and all that it may have.
@@ -150,7 +153,10 @@ mod tests {
             [
                 "ec2.eu-west-1.amazonaws.com",
                 "kms.eu-west-1.amazonaws.com",
+                "rds.eu-west-1.amazonaws.com",
+                "secretsmanager.eu-west-1.amazonaws.com",
                 "s3.eu-west-1.amazonaws.com",
+                "route53.amazonaws.com",
                 "*.s3.eu-west-1.amazonaws.com"
             ]
         );

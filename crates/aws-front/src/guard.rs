@@ -1,9 +1,11 @@
-//! Whether a node may make a call to S3 or KMS. The emulator never matches a statement with a condition, knows no policy
-//! variables and checks KMS against the resource `*` only; so for nodes these two services are decided here, by the policies
-//! of the node's role, and what is allowed goes on in the owner's name. Everything else is decided by the emulator.
+//! Whether a node may make a call to S3, KMS or Route 53. The emulator never matches a statement with a condition, knows no policy
+//! variables and checks all services but S3 against the resource `*` only; so for nodes these three services are decided here, by the
+//! policies of the node's role, and what is allowed goes on in the owner's name. So are single calls of others, by whoever completes
+//! them: an instance of RDS and the secret of its master user. Everything else is decided by the emulator.
 
 mod kms;
 mod lookup;
+mod route53;
 mod s3;
 mod sse_kms;
 
@@ -51,7 +53,7 @@ pub enum Verdict {
     NotOurs,
 }
 
-/// The guard of the two services.
+/// The guard of these services.
 pub struct Guard {
     sessions: Sessions,
     lookup: Lookup,
@@ -63,6 +65,12 @@ impl Guard {
     /// A guard that knows what was issued. `inner` and `bypass` lead to the emulator past everything that the front does.
     pub fn new(sessions: Sessions, inner: Clients, bypass: SocketAddr, account: String, region: String) -> Self {
         Self { sessions, lookup: Lookup::new(inner, bypass), account, region }
+    }
+
+    /// The ARN of something in the account and the region.
+    #[must_use]
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account)
     }
 
     /// Invalidates what it has read of policies and buckets: they may have been changed.
@@ -129,6 +137,18 @@ impl Guard {
         self.decide(&node, &requests).await
     }
 
+    /// Whether a call to Route 53 is allowed.
+    ///
+    /// # Errors
+    /// With the reason when it is not.
+    pub async fn route53(&self, parts: &Parts, body: &[u8]) -> Result<Verdict, Denied> {
+        let node = self.node(parts)?;
+        let unknown = || denied("the local cloud does not know this call of Route 53");
+        let route53::Need { action, resource, context } = route53::need(parts, body).ok_or_else(unknown)?;
+        let request = Request { action: action.to_owned(), resource, context: self.context(&node, context) };
+        self.decide(&node, &[request]).await
+    }
+
     /// Whether a call to S3 is allowed. `body` is needed only where it names keys.
     ///
     /// # Errors
@@ -167,13 +187,13 @@ impl Guard {
         self.decide(&node, &requests).await
     }
 
-    /// Whether a node may do something that the emulator does not know.
+    /// Whether a node may do something that the emulator cannot decide on, with what is known of the resource.
     ///
     /// # Errors
     /// With the reason when it may not.
-    pub async fn permits(&self, parts: &Parts, action: &str, resource: &str) -> Result<(), Denied> {
+    pub async fn permits(&self, parts: &Parts, action: &str, resource: &str, known: Context) -> Result<(), Denied> {
         let node = self.node(parts)?;
-        let context = self.context(&node, Context::default());
+        let context = self.context(&node, known);
         let request = Request { action: action.to_owned(), resource: resource.to_owned(), context };
         self.decide(&node, &[request]).await.map(|_| ())
     }

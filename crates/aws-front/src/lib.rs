@@ -1,4 +1,4 @@
-//! The AWS API of the local cloud: a proxy in front of the emulator (moto) that completes its answers, decides on S3 and KMS for
+//! The AWS API of the local cloud: a proxy in front of the emulator (moto) that completes its answers, decides on S3, KMS and Route 53 for
 //! nodes, answers the EBS direct APIs and injects faults.
 
 pub mod addressing;

@@ -214,6 +214,12 @@ impl Front {
                 Err(denied) => return Ok(denied.answer(&scope.service, &parts.method)),
             }
         }
+        if scope.service == Service::Route53 && caller == Caller::Node {
+            match self.guard.route53(&parts, &bytes).await {
+                Ok(verdict) => trusted = verdict == Verdict::Allowed,
+                Err(denied) => return Ok(denied.answer(&scope.service, &parts.method)),
+            }
+        }
         let Some(call) = call else {
             return self.upstream.send(parts, &scope, full(bytes), trusted).await;
         };

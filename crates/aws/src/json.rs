@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::static_resolver::StaticAuthSchemeOptionResolver;
 use aws_smithy_runtime_api::client::auth::{AuthSchemeOptionResolverParams, SharedAuthScheme};
 use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, OrchestratorError, SensitiveOutput};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
 use aws_smithy_runtime_api::client::runtime_plugin::StaticRuntimePlugin;
 use aws_smithy_types::body::SdkBody;
@@ -43,6 +43,10 @@ pub struct Service {
 
 /// AWS Systems Manager (API version 2014-11-06): parameters.
 pub static SSM: Service = Service { id: "SSM", name: "ssm", target: "AmazonSSM" };
+
+/// AWS Secrets Manager (API version 2017-10-17): passwords that AWS makes and changes.
+pub static SECRETS_MANAGER: Service =
+    Service { id: "Secrets Manager", name: "secretsmanager", target: "secretsmanager" };
 
 /// A client of one such service.
 #[derive(Debug, Clone)]
@@ -124,6 +128,8 @@ impl Json {
             signing_options: SigningOptions::default(),
             ..SigV4OperationSigningConfig::default()
         });
+        // Some answers are passwords: no log of the runtime has any.
+        layer.store_put(SensitiveOutput);
         if let Some(name) = self.sdk.app_name() {
             layer.store_put(name.clone());
         }

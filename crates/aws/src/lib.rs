@@ -47,6 +47,12 @@ pub async fn config(region: Option<&str>) -> SdkConfig {
     direct(loader.load().await)
 }
 
+/// The same clients' configuration for another region.
+#[must_use]
+pub fn in_region(config: &SdkConfig, region: &str) -> SdkConfig {
+    config.clone().into_builder().region(Region::new(region.to_owned())).build()
+}
+
 /// A failed AWS operation in one line: operation, service code, message and request id. Never the request itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

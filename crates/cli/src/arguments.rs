@@ -10,7 +10,7 @@ mod options;
 mod verbs;
 
 pub use options::*;
-pub use verbs::Verb;
+pub use verbs::{AppVerb, DatabaseVerb, ImageVerb, NodeVerb, PeopleVerb, ValueVerb, Verb};
 
 /// Futuswarm: apps on a Swarm of your own.
 #[derive(Debug, Parser)]
@@ -25,9 +25,21 @@ pub struct Arguments {
     /// The cluster, when several are known
     #[arg(long, global = true, env = "FUTUSWARM_CLUSTER", hide_env_values = true, value_name = "NAME")]
     pub cluster: Option<String>,
+    /// Only `default`: there is no other one, and who does not name it means it.
+    #[arg(short = 'e', long = "env", global = true, hide = true, value_name = "ENV", value_parser = environment)]
+    pub environment: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+/// Options of the old command line are not ignored when they would have meant something.
+fn environment(text: &str) -> Result<String, String> {
+    match text {
+        "default" => Ok(text.to_owned()),
+        _ => Err("an app has one environment, `default`: make an app of its own for each other one, for example `hello-staging`"
+            .to_owned()),
+    }
 }
 
 const AFTER_HELP: &str = "\
@@ -35,7 +47,7 @@ Every command can be typed with spaces, too: `futuswarm app deploy` is `futuswar
 The app is named by the first word or by -a (also --app, -n, --name), else by FUTUSWARM_APP, else by `app` in ./app.toml.
 
 Exit codes: 0 done or unchanged, 1 failed or rolled back, 2 usage, 3 not allowed, 4 not found, 5 locked, 6 timed out,
-7 cannot reach the cluster, 8 versions do not fit. `run` and `shell` pass on the program's own.";
+7 cannot reach the cluster, 8 versions do not fit. `run`, `shell` and `db:psql` pass on the program's own.";
 
 /// Reads the arguments; the exit code when they cannot be used, or when help is all that was wanted.
 pub fn parse(argv: Vec<OsString>) -> Result<Arguments, u8> {

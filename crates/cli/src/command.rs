@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futuswarm_rpc::message::{Answer, Event, Request};
 
-use crate::arguments::{Arguments, Verb};
+use crate::arguments::{AppVerb, Arguments, DatabaseVerb, ImageVerb, NodeVerb, PeopleVerb, ValueVerb, Verb};
 use crate::connection::{Connection, Incoming, PATIENCE, Trust};
 use crate::failure::{Code, Failure, Result};
 use crate::home::{Cluster, Home};
@@ -15,17 +15,22 @@ use crate::reference;
 mod access;
 mod app_name;
 mod apps;
+mod collect;
 mod config;
+mod databases;
 mod deploy;
 mod doctor;
 mod images;
+mod links;
 mod login;
 mod logs;
 mod nodes;
 mod run;
+mod stats;
 mod tokens;
 mod users;
 mod values;
+mod version;
 
 /// What all commands are given.
 pub struct Context {
@@ -81,9 +86,9 @@ impl Context {
         let Some(app) = app_name::of(request).filter(|_| failure.code == Code::NotFound) else { return failure };
         let asked = self.connect().and_then(|connection| connection.ask(&Request::Apps, Some(PATIENCE), |_, _| Ok(())));
         let Ok(Answer::Apps(rows)) = asked else { return failure };
-        if rows.iter().any(|row| row.app == app) {
-            return failure;
-        }
+        let is_unknown = |name: &&str| !rows.iter().any(|row| row.app == *name);
+        let unknown = std::iter::once(app).chain(app_name::other(request)).find(is_unknown);
+        let Some(app) = unknown else { return failure };
         if let Some(nearest) = crate::suggest::nearest(app, rows.iter().map(|row| row.app.as_str())) {
             failure.message.push_str(&format!("; did you mean {nearest}?"));
         }
@@ -134,6 +139,21 @@ fn done(context: &Context, answer: Answer) -> Result<u8> {
     Ok(0)
 }
 
+/// Prints rows: as one document, or as a table with a line for each, and `none` in its place when there are none.
+fn table<T: serde::Serialize>(
+    context: &Context,
+    rows: &[T],
+    heads: &[&str],
+    none: &str,
+    cells: impl Fn(&T) -> Vec<String>,
+) -> Result<u8> {
+    match context.json {
+        true => output::json(&rows)?,
+        false => output::table(heads, &rows.iter().map(cells).collect::<Vec<_>>(), none),
+    }
+    Ok(0)
+}
+
 /// Asks on the terminal for the name of what is going to be changed for good.
 fn confirm(what: &str, name: &str, given: Option<&str>) -> Result<()> {
     use std::io::{BufRead as _, IsTerminal as _};
@@ -156,7 +176,7 @@ fn confirm(what: &str, name: &str, given: Option<&str>) -> Result<()> {
 
 /// Does what the arguments say, and returns the exit code.
 pub fn run(arguments: Arguments) -> Result<u8> {
-    let Arguments { json, quiet, cluster, verb } = arguments;
+    let Arguments { json, quiet, cluster, environment: _default, verb } = arguments;
     if let Verb::Completions { shell } = verb {
         return reference::completions(shell);
     }
@@ -167,60 +187,109 @@ pub fn run(arguments: Arguments) -> Result<u8> {
         Verb::Whoami => login::whoami(context),
         Verb::Clusters => login::clusters(context, &context.home),
         Verb::ClustersUse { name } => login::choose(&context.home, &name),
-        Verb::VersionCheck => login::version_check(context),
+        Verb::VersionCheck => version::version_check(context),
         Verb::Doctor(app) => doctor::doctor(context, &app),
-        Verb::Deploy(options) => deploy::deploy(context, &options),
-        Verb::Restart { app, waiting } => deploy::restart(context, &app, &waiting),
-        Verb::Scale { flag, words, waiting } => deploy::scale(context, &flag, &words, &waiting),
-        Verb::Rollback { flag, words, waiting } => deploy::rollback(context, &flag, &words, &waiting),
-        Verb::Watch { app, release } => deploy::watch(context, &app, release),
-        Verb::Cancel(app) => deploy::cancel(context, &app),
-        Verb::Apps(flag) => apps::list(context, &flag),
-        Verb::Inspect(app) => apps::inspect(context, &app),
-        Verb::Ps(app) => apps::ps(context, &app),
-        Verb::NodeLocation(app) => apps::location(context, &app),
-        Verb::Releases(latest) => apps::releases(context, &latest),
-        Verb::Why { app, release } => apps::why(context, &app, release),
-        Verb::Open { app, print } => apps::open(context, &app, print),
-        Verb::Remove { app, confirm } => apps::remove(context, &app, confirm.as_deref()),
-        Verb::Logs(options) => logs::logs(context, &options),
-        Verb::Run(options) => run::run(context, &options),
-        Verb::Shell(app) => run::shell(context, &app),
-        Verb::Config(list) => config::list(context, &list, config::CONFIG),
-        Verb::ConfigGet(get) => config::get(context, &get, config::CONFIG),
-        Verb::ConfigSet(set) => config::set(context, &set, config::CONFIG),
-        Verb::ConfigUnset(unset) => config::unset(context, &unset, config::CONFIG),
-        Verb::ConfigEdit(edit) => config::edit(context, &edit),
-        Verb::ConfigImport(import) => config::import(context, &import),
-        Verb::ConfigHistory(latest) => config::history(context, &latest, config::CONFIG),
-        Verb::ConfigDiff(diff) => config::diff(context, &diff),
-        Verb::Secret(list) => config::list(context, &list, config::SECRETS),
-        Verb::SecretGet(get) => config::get(context, &get, config::SECRETS),
-        Verb::SecretSet(set) => config::set(context, &set, config::SECRETS),
-        Verb::SecretUnset(unset) => config::unset(context, &unset, config::SECRETS),
-        Verb::SecretHistory(latest) => config::history(context, &latest, config::SECRETS),
-        Verb::ImagePush(push) => images::push(context, &context.home, &push),
-        Verb::ImageList(app) => images::list(context, &app),
-        Verb::AclList(app) => access::list(context, &app),
-        Verb::AclAdd(grant) => access::add(context, &grant),
-        Verb::AclRemove { principal, flag } => access::remove(context, &principal, &flag),
-        Verb::AclServices { name } => access::services(context, &name),
-        Verb::Tokens(app) => tokens::list(context, &app),
-        Verb::TokensCreate { name, flag, days } => tokens::create(context, &name, &flag, days),
-        Verb::TokensRevoke { name, flag } => tokens::revoke(context, &name, &flag),
-        Verb::Users => users::list(context, false),
-        Verb::Admins => users::list(context, true),
-        Verb::UserAdd { user, key, admin, group } => users::add(context, &user, &key, admin, group),
-        Verb::UserSet { user, admin, group, no_groups } => users::set(context, &user, admin, group, no_groups),
-        Verb::UserKey { user, key } => users::keys(context, &user, &key),
-        Verb::UserRemove(user) => users::remove(context, &user),
-        Verb::Audit { limit } => users::audit(context, limit),
-        Verb::RestartAll { yes } => nodes::restart_all(context, yes),
-        Verb::Nodes => nodes::list(context, false),
-        Verb::NodeJson => nodes::list(context, true),
-        Verb::LabelAdd { label, node } => nodes::label(context, &node, &label, true),
-        Verb::LabelRemove { label, node } => nodes::label(context, &node, &label, false),
+        Verb::App(verb) => app(context, verb),
+        Verb::Value(verb) => value(context, verb),
+        Verb::Database(verb) => database(context, verb),
+        Verb::Image(verb) => image(context, verb),
+        Verb::People(verb) => people(context, verb),
+        Verb::Node(verb) => node(context, verb),
         // Answered above, without a folder of our own.
         Verb::Completions { .. } => Ok(0),
+    }
+}
+
+fn app(context: &Context, verb: AppVerb) -> Result<u8> {
+    match verb {
+        AppVerb::Deploy(options) => deploy::deploy(context, &options),
+        AppVerb::Restart { app, waiting } => deploy::restart(context, &app, &waiting),
+        AppVerb::Scale { flag, words, waiting } => deploy::scale(context, &flag, &words, &waiting),
+        AppVerb::Rollback { flag, words, waiting } => deploy::rollback(context, &flag, &words, &waiting),
+        AppVerb::Watch { app, release } => deploy::watch(context, &app, release),
+        AppVerb::Cancel(app) => deploy::cancel(context, &app),
+        AppVerb::Apps(flag) => apps::list(context, &flag),
+        AppVerb::Inspect(app) => apps::inspect(context, &app),
+        AppVerb::Ps(app) => apps::ps(context, &app),
+        AppVerb::Releases(latest) => apps::releases(context, &latest),
+        AppVerb::Why { app, release } => apps::why(context, &app, release),
+        AppVerb::Open { app, print } => apps::open(context, &app, print),
+        AppVerb::Link(words) => links::change(context, &words, false),
+        AppVerb::Unlink(words) => links::change(context, &words, true),
+        AppVerb::Links(app) => links::list(context, &app),
+        AppVerb::Remove { app, confirm } => apps::remove(context, &app, confirm.as_deref()),
+        AppVerb::Logs(options) => logs::logs(context, &options),
+        AppVerb::Run(options) => run::run(context, &options),
+        AppVerb::Shell(app) => run::shell(context, &app),
+    }
+}
+
+fn value(context: &Context, verb: ValueVerb) -> Result<u8> {
+    match verb {
+        ValueVerb::Config(list) => config::list(context, &list, config::CONFIG),
+        ValueVerb::ConfigGet(get) => config::get(context, &get, config::CONFIG),
+        ValueVerb::ConfigSet(set) => config::set(context, &set, config::CONFIG),
+        ValueVerb::ConfigUnset(unset) => config::unset(context, &unset, config::CONFIG),
+        ValueVerb::ConfigEdit(edit) => config::edit(context, &edit),
+        ValueVerb::ConfigImport(import) => config::import(context, &import),
+        ValueVerb::ConfigHistory(latest) => config::history(context, &latest, config::CONFIG),
+        ValueVerb::ConfigDiff(diff) => config::diff(context, &diff),
+        ValueVerb::Secret(list) => config::list(context, &list, config::SECRETS),
+        ValueVerb::SecretGet(get) => config::get(context, &get, config::SECRETS),
+        ValueVerb::SecretSet(set) => config::set(context, &set, config::SECRETS),
+        ValueVerb::SecretUnset(unset) => config::unset(context, &unset, config::SECRETS),
+        ValueVerb::SecretHistory(latest) => config::history(context, &latest, config::SECRETS),
+    }
+}
+
+fn database(context: &Context, verb: DatabaseVerb) -> Result<u8> {
+    match verb {
+        DatabaseVerb::List(app) => databases::list(context, &app),
+        DatabaseVerb::Create { app, waiting } => databases::create(context, &app, &waiting),
+        DatabaseVerb::Psql { app, no_terminal } => run::psql(context, &app, no_terminal),
+        DatabaseVerb::Backup(app) => databases::backup(context, &app),
+        DatabaseVerb::Restore { app, backup, losing } => databases::restore(context, &app, backup, &losing),
+        DatabaseVerb::Rotate { app, waiting } => databases::rotate(context, &app, &waiting),
+        DatabaseVerb::Drop { app, losing } => databases::end(context, &app, &losing),
+    }
+}
+
+fn image(context: &Context, verb: ImageVerb) -> Result<u8> {
+    match verb {
+        ImageVerb::Push(push) => images::push(context, &context.home, &push),
+        ImageVerb::List(app) => images::list(context, &app),
+        ImageVerb::Gc { flag, keep, plan, wait } => collect::collect(context, &flag, keep, plan, wait),
+    }
+}
+
+fn people(context: &Context, verb: PeopleVerb) -> Result<u8> {
+    match verb {
+        PeopleVerb::AclList(app) => access::list(context, &app),
+        PeopleVerb::AclAdd(grant) => access::add(context, &grant),
+        PeopleVerb::AclRemove { principal, flag } => access::remove(context, &principal, &flag),
+        PeopleVerb::AclServices { name } => access::services(context, &name),
+        PeopleVerb::Tokens(app) => tokens::list(context, &app),
+        PeopleVerb::TokensCreate { name, flag, days } => tokens::create(context, &name, &flag, days),
+        PeopleVerb::TokensRevoke { name, flag } => tokens::revoke(context, &name, &flag),
+        PeopleVerb::Users => users::list(context, false),
+        PeopleVerb::Admins => users::list(context, true),
+        PeopleVerb::UserAdd { user, key, admin, group } => users::add(context, &user, &key, admin, group),
+        PeopleVerb::UserSet { user, admin, group, no_groups } => users::set(context, &user, admin, group, no_groups),
+        PeopleVerb::UserKey { user, key } => users::keys(context, &user, &key),
+        PeopleVerb::UserRemove(user) => users::remove(context, &user),
+        PeopleVerb::Audit { limit } => users::audit(context, limit),
+    }
+}
+
+fn node(context: &Context, verb: NodeVerb) -> Result<u8> {
+    match verb {
+        NodeVerb::NodeLocation(app) => apps::location(context, &app),
+        NodeVerb::RestartAll { yes } => nodes::restart_all(context, yes),
+        NodeVerb::Nodes => nodes::list(context, false),
+        NodeVerb::NodeJson => nodes::list(context, true),
+        NodeVerb::Stats => stats::stats(context),
+        NodeVerb::NetworkHealth(flag) => stats::networks(context, &flag),
+        NodeVerb::LabelAdd { label, node } => nodes::label(context, &node, &label, true),
+        NodeVerb::LabelRemove { label, node } => nodes::label(context, &node, &label, false),
     }
 }

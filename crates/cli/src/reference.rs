@@ -7,6 +7,8 @@ use crate::failure::Result;
 use crate::output;
 
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
 mod tests;
 
 /// Prints the script for a shell.

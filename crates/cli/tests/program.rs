@@ -5,12 +5,16 @@ mod fake;
 
 #[path = "program/answers.rs"]
 mod answers;
+#[path = "program/cluster.rs"]
+mod cluster;
 #[path = "program/config.rs"]
 mod config;
 #[path = "program/deploy.rs"]
 mod deploy;
 #[path = "program/faults.rs"]
 mod faults;
+#[path = "program/links.rs"]
+mod links;
 #[path = "program/login.rs"]
 mod login;
 #[path = "program/push.rs"]

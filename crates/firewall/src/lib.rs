@@ -24,6 +24,8 @@ pub struct Networks {
     pub vpc: Vec<Ipv4Net>,
     /// The subnets that nodes and load balancers are in.
     pub nodes: Vec<Ipv4Net>,
+    /// The subnets of databases and of endpoints of AWS's services, where no node is.
+    pub private: Vec<Ipv4Net>,
     /// From where people log in.
     pub ssh: Vec<Ipv4Net>,
     /// Whether the load balancer has addresses in the nodes' subnets only, so that containers must reach it there.
@@ -47,6 +49,7 @@ struct Specification {
 struct Network {
     cidr: Ipv4Net,
     public_subnets: Vec<Ipv4Net>,
+    private_subnets: Vec<Ipv4Net>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +72,7 @@ impl Networks {
         Ok(Self {
             vpc: vec![network.cidr],
             nodes: network.public_subnets,
+            private: network.private_subnets,
             ssh: ssh.allowed_cidrs,
             internal_balancer: load_balancer.internal,
         })
@@ -83,8 +87,13 @@ impl Networks {
         if !self.nodes.is_empty() {
             set(&mut text, "closed_networks", None);
         }
-        for (name, networks) in [("vpc", &self.vpc), ("node", &self.nodes), ("ssh", &self.ssh), ("closed", &self.nodes)]
-        {
+        for (name, networks) in [
+            ("vpc", &self.vpc),
+            ("node", &self.nodes),
+            ("private", &self.private),
+            ("ssh", &self.ssh),
+            ("closed", &self.nodes),
+        ] {
             // nftables refuses overlapping elements.
             let networks: Vec<String> = Ipv4Net::aggregate(networks).iter().map(ToString::to_string).collect();
             if !networks.is_empty() {

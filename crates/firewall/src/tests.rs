@@ -12,6 +12,7 @@ fn example() -> Networks {
     Networks {
         vpc: networks(&["10.42.0.0/16"]),
         nodes: networks(&["10.42.0.0/20", "10.42.16.0/20", "10.42.48.0/20"]),
+        private: networks(&["10.42.128.0/20", "10.42.144.0/20"]),
         ssh: networks(&["203.0.113.7/32", "10.0.0.0/8", "10.1.0.0/16"]),
         internal_balancer: false,
     }
@@ -45,7 +46,8 @@ fn the_elements_of_a_cluster() {
     insta::assert_snapshot!("cluster", example().elements());
     insta::assert_snapshot!("internal_balancer", Networks { internal_balancer: true, ..example() }.elements());
     // What the user data says, before the specification was read.
-    insta::assert_snapshot!("without_ssh", Networks { ssh: Vec::new(), ..example() }.elements());
+    let first = Networks { ssh: Vec::new(), private: Vec::new(), ..example() };
+    insta::assert_snapshot!("without_ssh", first.elements());
 }
 
 #[test]
@@ -77,13 +79,18 @@ fn a_specification_is_read_whole_or_not_at_all() {
     let expected = Networks {
         vpc: networks(&["10.42.0.0/16"]),
         nodes: networks(&["10.42.0.0/20"]),
+        private: networks(&["10.42.128.0/20"]),
         ssh: networks(&["203.0.113.7/32"]),
         internal_balancer: true,
     };
     assert_eq!(Networks::of_specification(document.clone()).unwrap(), expected);
-    for (table, key) in
-        [("network", "cidr"), ("network", "public_subnets"), ("ssh", "allowed_cidrs"), ("load_balancer", "internal")]
-    {
+    for (table, key) in [
+        ("network", "cidr"),
+        ("network", "public_subnets"),
+        ("network", "private_subnets"),
+        ("ssh", "allowed_cidrs"),
+        ("load_balancer", "internal"),
+    ] {
         let mut broken = document.clone();
         broken[table].as_object_mut().unwrap().remove(key);
         let said = Networks::of_specification(broken).unwrap_err().to_string();

@@ -20,12 +20,20 @@ pub const TOKENS: &str = "tokens/";
 pub const AUDIT: &str = "audit/";
 /// Images, as docker-registry's S3 driver lays them down.
 pub const REGISTRY: &str = "registry/";
-/// What was taken off to be put back.
+/// What was taken off to be put back: a folder for each app, and one in it for each life of the app.
 pub const BACKUPS: &str = "backup/";
+/// The command line for download. Every node reads it, and only who deploys the cluster writes it.
+pub const CLI: &str = "cli/";
+/// Which program is offered.
+pub const CLI_RELEASE: &str = "cli/current";
 /// All apps in one document, so that a list of them takes one request. It follows from the apps' own records.
 pub const APP_INDEX: &str = "cluster/apps";
 /// Apps with a release on its way, so that another manager finds what the one that died has left.
 pub const PENDING: &str = "cluster/pending/";
+/// Who collects images that nothing needs, if anybody does, and when that was done last.
+pub const COLLECTOR: &str = "cluster/registry/collector";
+/// Who pushes images, a document for each app. Images are not collected while one of them is good.
+pub const PUSHES: &str = "cluster/registry/pushes/";
 /// The environment of apps that have one, whose documents have no further name.
 pub const DEFAULT_ENVIRONMENT: &str = "default";
 /// What the edge of every node serves, written by the leader.
@@ -36,6 +44,12 @@ pub const ROUTES: &str = "cluster/edge/routes";
 pub const SSH_AUTHORITY_KEY: &str = "cluster/tokens/ssh-authority";
 /// The public key of the same, for whoever shows it to people.
 pub const SSH_AUTHORITY: &str = "cluster/ssh-authority";
+
+/// A program of the command line. Another build has another key, so that whoever has read which one is offered gets that one.
+#[must_use]
+pub fn cli_program(version: &str, sha256: &str) -> String {
+    format!("{CLI}{version}/{sha256}")
+}
 
 /// The sealed join token of a role. A worker's IAM role cannot read the manager's.
 #[must_use]
@@ -117,6 +131,25 @@ pub fn pending(app: &str) -> String {
     format!("{PENDING}{app}")
 }
 
+/// Who pushes images of the app.
+#[must_use]
+pub fn push(app: &str) -> String {
+    format!("{PUSHES}{app}")
+}
+
+/// What every backup of an app's database begins with, slash included. With the moment in which the app was made, in milliseconds since
+/// 1970: another app of the name is not shown the backups of the one before it.
+#[must_use]
+pub fn app_backups(app: &str, since: u64) -> String {
+    format!("{BACKUPS}{app}/{since}/")
+}
+
+/// A backup of an app's database, by its name.
+#[must_use]
+pub fn app_backup(app: &str, since: u64, name: &str) -> String {
+    format!("{}{name}.dump", app_backups(app, since))
+}
+
 /// A line of the audit, by its time in milliseconds since 1970 and a random part.
 #[must_use]
 pub fn audit(at: u64, random: &str) -> String {
@@ -177,5 +210,6 @@ mod tests {
         assert_eq!(keys[4], "apps/a/secrets/staging");
         assert!(keys[5] < keys[6]);
         assert_eq!(audit(0, "x"), "audit/1970-01-01/0-x");
+        assert_eq!(app_backup("a", 7, "9-x"), "backup/a/7/9-x.dump");
     }
 }

@@ -5,16 +5,27 @@
 mod access;
 mod app;
 mod app_record;
+mod cli_release;
 mod clock;
+mod import;
 pub mod keys;
 mod node;
+mod registry;
 mod release;
 mod swarm;
+mod value;
 
 pub use access::{AccessList, AppRole, LastOwner, NameError, Principal, User, app_name, person_name};
 pub use app::{Health, Hook, Settings, Timing, UpdateOrder};
-pub use app_record::{AppEntry, AppIndex, AppRecord, AppToken, AuditEntry, Deploying, TokenRecord};
+pub use app_record::{
+    AppDatabase, AppEntry, AppIndex, AppRecord, AppToken, AuditEntry, DatabaseLease, Deploying, Link, Reattach,
+    TokenRecord,
+};
+pub use cli_release::CliRelease;
 pub use clock::unix_millis;
-pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, Role};
+pub use import::ImportSource;
+pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, NodeUsage, Role};
+pub use registry::{Collector, PushShare};
 pub use release::{Failure, FailureClass, Outcome, Progress, Release};
-pub use swarm::{Genesis, ManagerRecord, SealedAuthority, SealedToken, SshAuthority};
+pub use swarm::{Genesis, ManagerRecord, SealedAuthority, SealedToken, SshAuthority, ssh_host};
+pub use value::{Value, Values};

@@ -92,12 +92,30 @@ pub struct NodeRecord {
     /// Swarm labels that its group gives it.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// What of the machine is used; `None` before it was measured, and from agents that do not say it.
+    #[serde(default)]
+    pub usage: Option<NodeUsage>,
     /// When the kernel started, in milliseconds since 1970.
     pub booted_at: u64,
     /// When it became Ready in this boot, in milliseconds since 1970.
     pub ready_at: Option<u64>,
     /// When this record was written, in milliseconds since 1970.
     pub updated_at: u64,
+}
+
+/// What of a node's machine is used, as its agent has measured it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUsage {
+    /// Size of the file system of Docker's images and containers, in bytes.
+    pub disk_bytes: u64,
+    /// What of it can still be written, in bytes.
+    pub disk_free_bytes: u64,
+    /// Size of the memory, in bytes.
+    pub memory_bytes: u64,
+    /// What of it a program could get without swapping, in bytes (`MemAvailable` of proc_meminfo(5)).
+    pub memory_available_bytes: u64,
+    /// Programs that run or wait for a processor or a disk, on average over the last minute, in thousandths (proc_loadavg(5)).
+    pub load_millis: u64,
 }
 
 fn yes() -> bool {

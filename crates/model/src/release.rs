@@ -24,7 +24,7 @@ pub struct Release {
     pub config: Option<String>,
     /// The version of the secrets that its tasks get; `None` for none.
     pub secrets: Option<String>,
-    /// The release that this one repeats, when it was made by a rollback.
+    /// The release that this one repeats: of a rollback, or after a change of links, which are no part of releases.
     pub of: Option<u64>,
     /// Who wanted it.
     pub by: String,
@@ -38,8 +38,24 @@ pub struct Release {
     /// Somebody wants it to end.
     #[serde(default)]
     pub cancelled: bool,
+    /// Somebody wants it to end because a later release is to take its place.
+    #[serde(default)]
+    pub superseded: bool,
     /// How far it is.
     pub progress: Progress,
+}
+
+impl Release {
+    /// Whether it says the same as another of what an app is: image, settings, config and secrets. Some of that no service shows: the
+    /// release hook, and whether the app is open.
+    #[must_use]
+    pub fn has_content_of(&self, other: &Self) -> bool {
+        fn content(release: &Release) -> (&str, Option<&str>, &Settings, Option<&str>, Option<&str>) {
+            let Release { image, digest, settings, config, secrets, .. } = release;
+            (image.as_str(), digest.as_deref(), settings, config.as_deref(), secrets.as_deref())
+        }
+        content(self) == content(other)
+    }
 }
 
 /// How far a release is: what has to be known to carry on with it, and cannot be observed.
@@ -101,6 +117,8 @@ pub enum FailureClass {
     ImagePlatform,
     /// The image cannot be pulled.
     Pull,
+    /// The disk of a node has no room for the image or the task.
+    DiskFull,
     /// The release hook failed.
     ReleaseHook,
     /// The program ends.
@@ -127,7 +145,7 @@ pub enum FailureClass {
 pub enum Outcome {
     /// Its tasks run and are healthy, and those of others are gone.
     Deployed,
-    /// Everything was as it should be before it began.
+    /// Nothing that runs had to be changed. What no service shows of it, such as the release hook, counts from then on.
     Unchanged,
     /// Its tasks failed, and those of the release before run again.
     RolledBack,
@@ -137,7 +155,7 @@ pub enum Outcome {
     TimedOut,
     /// Somebody ended it.
     Cancelled,
-    /// A later release took its place.
+    /// Somebody ended it so that a later release takes its place.
     Superseded,
 }
 

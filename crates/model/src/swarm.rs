@@ -61,6 +61,12 @@ pub struct SshAuthority {
     pub public: String,
 }
 
+/// The name by which people reach the managers over SSH. Its A records are the managers' addresses.
+#[must_use]
+pub fn ssh_host(domain: &str) -> String {
+    format!("ssh.{domain}")
+}
+
 /// A join token, readable only with the KMS key of its role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedToken {

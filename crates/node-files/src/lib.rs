@@ -1,5 +1,6 @@
 //! The files that the programs of a node write and find: the interface to the units and the containers of the image.
 
+mod download;
 mod logins;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ pub struct Files {
     pub containers: PathBuf,
     /// [`HOST_KEY`]: what sshd shows of itself.
     pub host_key: PathBuf,
+    /// [`DOWNLOAD`]: what the mainpage offers.
+    pub download: PathBuf,
     /// What systemd hands to the agent's unit alone, if anything.
     pub credentials: Option<PathBuf>,
 }
@@ -49,6 +52,7 @@ impl Default for Files {
             run: "/run/futuswarm".into(),
             containers: "/usr/share/futuswarm/containers".into(),
             host_key: HOST_KEY.into(),
+            download: DOWNLOAD.into(),
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         }
     }
@@ -64,6 +68,10 @@ pub const ACCOUNT: (&str, u32) = ("futuswarm", 1001);
 pub const CONTROL_SOCKET: &str = "/run/futuswarm/control.sock";
 /// The public key that sshd shows; `sshd-keygen.service` makes it anew at each start, since `/etc` is not kept.
 pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
+
+/// The folder of the command line for download. On the disk and not in `/run`, which is memory; tmpfiles makes it before the mainpage's
+/// tasks can want it, and `PlatformMount::downloads` shows it to them.
+pub const DOWNLOAD: &str = "/var/lib/futuswarm/cli";
 
 impl Files {
     /// The folder that is mounted into the edge container.

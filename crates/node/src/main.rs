@@ -52,6 +52,9 @@ enum Command {
         /// The token whose key it was, APP/NAME.
         #[arg(long)]
         token: Option<String>,
+        /// SHA-256 of that key, in hexadecimal digits.
+        #[arg(long)]
+        key: String,
     },
 }
 
@@ -66,7 +69,9 @@ fn main() -> anyhow::Result<ExitCode> {
     match &arguments.command {
         // These two start at each login and need neither a runtime nor a log of their own.
         Command::AuthorizedKeys { kind, key } => return Ok(way_in::authorized_keys(kind, key)),
-        Command::Session { user, token } => return Ok(way_in::session(user.as_deref(), token.as_deref())),
+        Command::Session { user, token, key } => {
+            return Ok(way_in::session(user.as_deref(), token.as_deref(), key));
+        }
         _ => {}
     }
     // One thread: the agent waits for others almost all of its life, and each worker thread would cost memory.

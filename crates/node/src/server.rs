@@ -5,10 +5,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futuswarm_agent::Notify;
 use futuswarm_node_files::{ACCOUNT, CONTROL_SOCKET, Files, LOGINS};
-use futuswarm_server::{Facts, Options};
+use futuswarm_server::{Facts, Options, Tools};
 
 /// The node's own registry.
 const REGISTRY: &str = "http://127.0.0.1:5000";
+/// The edge's part of the list of containers.
+const EDGE: &str = "edge";
 /// A third of the unit's watchdog.
 const ALIVE: Duration = Duration::from_secs(60);
 
@@ -19,7 +21,14 @@ pub async fn run(docker_socket: String) -> anyhow::Result<()> {
     let files = Files::default();
     let sdk = futuswarm_aws::config(Some(&node.config.region)).await;
     let sdk = futuswarm_agent::trust(sdk, files.credentials.as_deref())?;
+    // The edge's image has nothing of its own but a user and folders: the node's `/usr` is mounted into it. A node without it answers
+    // everything but what PostgreSQL's programs are needed for.
+    let edge = files.container_images().ok().and_then(|images| images.get(EDGE).cloned());
+    let tools = Tools { image: edge.unwrap_or_else(|| EDGE.to_owned()), archive: files.archive(EDGE) };
     let options = Options {
+        // As provisioning names it (`crates/provision/src/names.rs`).
+        database: format!("futuswarm-{}-db", node.config.cluster),
+        tools,
         facts: Facts {
             cluster: node.config.cluster,
             domain: node.config.domain,

@@ -24,9 +24,9 @@ pub fn authorized_keys(kind: &str, key: &str) -> ExitCode {
 }
 
 /// Passes the client on, and ends with the connection.
-pub fn session(user: Option<&str>, token: Option<&str>) -> ExitCode {
+pub fn session(user: Option<&str>, token: Option<&str>, key: &str) -> ExitCode {
     let connection = std::env::var("SSH_CONNECTION").ok();
-    let relayed = caller(user, token, connection.as_deref()).and_then(|caller| {
+    let relayed = caller(user, token, key, connection.as_deref()).and_then(|caller| {
         // Not the locked and buffered streams of the standard library: what is said must not wait for a line's end.
         let input = stream(&std::io::stdin())?;
         let output = stream(&std::io::stdout())?;

@@ -10,6 +10,8 @@ mod tests;
 
 /// Apps that every cluster has and that are the admins'.
 pub const CORE_APPS: [&str; 1] = ["mainpage"];
+/// Names below the domain that lead to no app: `ssh.DOMAIN` leads to the managers.
+const NO_APPS: [&str; 1] = ["ssh"];
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,12 +147,16 @@ verbs! {
     Remove = "app:remove": Role(Owner), token false, new false;
     /// Lets two apps reach each other; asked of both.
     Link = "app:link": Role(Owner), token false, new false;
+    /// The apps that it is linked with, and those that want to be.
+    ListLinks = "app:links": Role(Viewer), token false, new false;
     /// Names of its config keys, and when they were changed by whom.
     ListConfig = "config:history": Role(Viewer), token false, new false;
     /// Values of its config.
     ReadConfig = "config:get": Role(Deployer), token false, new false;
     /// Changes its config.
     WriteConfig = "config:set": Role(Deployer), token false, new true;
+    /// Takes config and secrets of the old tool's bucket: whose objects these are, only an admin can judge.
+    ImportConfig = "config:import": Admin, token false, new false;
     /// Names of its secrets, and when they were changed by whom.
     ListSecrets = "secret": Role(Viewer), token false, new false;
     /// Values of its secrets.
@@ -193,8 +199,12 @@ verbs! {
     ReadAudit = "admin:swarm:usage": Admin, token false, new false;
     /// Replaces the tasks of all apps.
     RestartAll = "admin:swarm:restart": Admin, token false, new false;
-    /// Deletes images that no release needs.
+    /// Deletes images that no release of any app needs.
     CollectImages = "image:gc": Admin, token false, new false;
+    /// Deletes images of the app that no release of it needs.
+    CollectAppImages = "image:gc -a": Role(Owner), token false, new false;
+    /// Networks of apps, and what is wrong with them.
+    NetworkHealth = "swarm:network:health": User, token false, new false;
 }
 
 /// Why something is not allowed, with who could allow it.
@@ -290,6 +300,9 @@ fn user(name: &str, groups: &BTreeSet<String>, verb: Verb, target: Target<'_>) -
 }
 
 fn new_app(verb: Verb, name: &str) -> Result<(), String> {
+    if NO_APPS.contains(&name) {
+        return Err(format!("no app can be called {name}: that name below the domain leads to the managers"));
+    }
     match verb.begins_an_app() {
         true => Ok(()),
         false => Err(format!("there is no app {name}")),

@@ -96,6 +96,14 @@ fn check(key: &str, value: &str) -> Result<(), ConfigError> {
     if value.contains('\0') {
         return Err(ConfigError::Nul(key.to_owned()));
     }
+    check_length(key, value)
+}
+
+/// Whether Linux takes a name and its value as one string of an environment.
+///
+/// # Errors
+/// When they are too long.
+pub(crate) fn check_length(key: &str, value: &str) -> Result<(), ConfigError> {
     match key.len() + 1 + value.len() {
         length if length < LONGEST_ENTRY => Ok(()),
         _ => Err(ConfigError::Long(key.to_owned(), value.len())),

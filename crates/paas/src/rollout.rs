@@ -17,8 +17,6 @@ mod tests;
 pub struct Observation {
     /// Milliseconds since 1970.
     pub now: u64,
-    /// A release of the app with a higher number exists.
-    pub superseded: bool,
     /// The image in the registry.
     pub image: Image,
     /// Nodes on which tasks of the app may run, and how far the image is there.
@@ -61,7 +59,19 @@ pub enum Pull {
     Failed {
         /// What the engine said.
         reason: String,
+        /// What room there was for it; `None` where nobody knows.
+        room: Option<Room>,
     },
+}
+
+/// The room on a node's disk against the size of an image, in bytes. The Swarm does not say that a disk was full: a task whose pull has
+/// failed for that reason says that there is no such image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What the node can still write, by its last heartbeat.
+    pub free: u64,
+    /// All layers as they are in the registry, packed.
+    pub image: u64,
 }
 
 /// How far a release hook is.
@@ -155,6 +165,8 @@ pub enum TaskState {
         code: Option<i64>,
         /// The kernel killed it because it used more memory than it may.
         out_of_memory: bool,
+        /// What its health check was answered last, when it was ended because of that; empty where nobody knows.
+        unhealthy: Option<String>,
     },
     /// The engine could not start it.
     Rejected,
@@ -245,11 +257,8 @@ pub fn next(release: &Release, observed: &Observation) -> Step {
 
 /// Before anything that runs is changed: what fails here, fails without a trace.
 fn prepare(release: &Release, observed: &Observation) -> Step {
-    if release.cancelled {
-        return end(Outcome::Cancelled);
-    }
-    if observed.superseded {
-        return end(Outcome::Superseded);
+    if let Some(outcome) = unwanted(release) {
+        return end(outcome);
     }
     if observed.now >= release.deadline {
         return fail(Outcome::TimedOut, failure::late(release, observed));
@@ -264,6 +273,10 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
     };
     if observed.service.as_ref().is_some_and(|service| is_unchanged(release, service)) {
         return end(Outcome::Unchanged);
+    }
+    // One that was found once: it was deleted since, and a node that has it still must not be the only one that ever will.
+    if observed.image == Image::Missing {
+        return fail(Outcome::Failed, failure::image_gone(&release.image));
     }
     if let Some(step) = pull(observed) {
         return step;
@@ -284,6 +297,16 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
     Step::NoteUpdate {
         base: service.map(|service| service.version),
         previous: service.and_then(|service| service.release),
+    }
+}
+
+/// What comes of a release that somebody wants to end. One that a later release takes the place of is put back, too: what the later one
+/// goes back to if it fails is what the service is when it begins, and that has to be something that ran.
+fn unwanted(release: &Release) -> Option<Outcome> {
+    match (release.cancelled, release.superseded) {
+        (true, _) => Some(Outcome::Cancelled),
+        (false, true) => Some(Outcome::Superseded),
+        (false, false) => None,
     }
 }
 
@@ -308,24 +331,22 @@ fn pull(observed: &Observation) -> Option<Step> {
     let done = observed.nodes.values().filter(|pull| **pull == Pull::Done).count();
     // A node that cannot pull is no reason to stop while others can: the Swarm places tasks elsewhere.
     let failed = observed.nodes.iter().find_map(|(node, pull)| match pull {
-        Pull::Failed { reason } => Some((node, reason)),
+        Pull::Failed { reason, room } => Some((node, reason, *room)),
         _ => None,
     });
     match (observed.nodes.values().any(|pull| *pull == Pull::Running), failed) {
         (true, _) => Some(wait(format!("the image is on {done} of {} nodes", observed.nodes.len()))),
-        (false, Some((node, reason))) if done == 0 => Some(fail(Outcome::Failed, failure::pull(node, reason))),
+        (false, Some((node, reason, room))) if done == 0 => {
+            Some(fail(Outcome::Failed, failure::pull(node, reason, room)))
+        }
         (false, _) => None,
     }
 }
 
 /// After the service may have been changed: it ends healthy, or as it was before.
 fn update(release: &Release, observed: &Observation, base: Option<u64>, previous: Option<u64>) -> Step {
-    // The later release finds the service as it is and changes it again: going back first would only cost time.
-    if observed.superseded {
-        return end(Outcome::Superseded);
-    }
-    let ended_early = match (release.cancelled, observed.now >= release.deadline) {
-        (true, _) => Some((Outcome::Cancelled, None)),
+    let ended_early = match (unwanted(release), observed.now >= release.deadline) {
+        (Some(outcome), _) => Some((outcome, None)),
         (_, true) => Some((Outcome::TimedOut, Some(failure::late(release, observed)))),
         _ => None,
     };

@@ -51,6 +51,11 @@ const CPU: RangeInclusive<u64> = 10..=64_000;
 /// Tasks of an app.
 pub const REPLICAS: RangeInclusive<u64> = 0..=200;
 const SECONDS: RangeInclusive<u64> = 1..=3600;
+/// The longest file in bytes. What it says becomes a part of the service's specification, which Swarm's managers send each other in one
+/// message of at most 4 MiB.
+pub const LONGEST_FILE: usize = 1 << 20;
+/// So many problems are told at once.
+pub const MOST_PROBLEMS: usize = 100;
 /// Why a key that Docker would know is refused: mounts and namespaces of the host are root on it.
 const NO_OPTIONS: &str = "an app has no other options of Docker: no mounts, no host network, no capabilities";
 
@@ -123,6 +128,10 @@ struct RawHook {
 /// # Errors
 /// Everything in it that cannot be used; one problem only where it is no TOML or has a key or a type that is none of an app's.
 pub fn parse(text: &str) -> Result<AppFile, Vec<Problem>> {
+    if text.len() > LONGEST_FILE {
+        let message = format!("the file is {} bytes long, and at most {LONGEST_FILE} are read", text.len());
+        return Err(vec![Problem { line: 1, message }]);
+    }
     let raw: Raw = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         let mut message = error.message().to_owned();
@@ -164,6 +173,10 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn problem(&mut self, at: usize, message: String) {
+        // Nobody reads more, and each costs a look through the text for its line.
+        if self.problems.len() == MOST_PROBLEMS {
+            return;
+        }
         self.problems.push(Problem { line: line_of(self.text, at), message });
     }
 
@@ -253,6 +266,7 @@ impl Reader<'_> {
         for (key, value) in &raw.env {
             self.checked(key, |key| config::check_key(key));
             self.checked(value, |value| no_nul(value));
+            self.checked(value, |value| config::check_length(key.get_ref(), value));
         }
         for (key, value) in raw.placement.iter().chain(&raw.edge) {
             self.checked(value, |value| no_nul(value));

@@ -5,9 +5,12 @@
 //! nobody but itself.
 #![expect(clippy::print_stdout, reason = "Docker keeps what a health check prints")]
 
+mod tell;
+
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -64,10 +67,17 @@ fn http(port: u16, path: &str, limit: Duration) -> ExitCode {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let address = own_address(&hosts, name.trim()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let verdict = ask(SocketAddr::new(address, port), path, limit);
-    println!("GET http://{address}:{port}{path}: {verdict}");
+    let answer = format!("GET http://{address}:{port}{path}: {verdict}");
+    println!("{answer}");
     match verdict {
-        Verdict::Healthy(_) => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+        Verdict::Healthy(_) => {
+            tell::good(Path::new(tell::SAID));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            tell::bad(&answer, Path::new(tell::OUTPUT), Path::new(tell::SAID));
+            ExitCode::FAILURE
+        }
     }
 }
 

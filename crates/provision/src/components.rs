@@ -3,6 +3,8 @@
 use futuswarm_spec::{Role, Spec};
 
 pub(crate) const BUCKET: &str = "bucket";
+/// The command line for download, where somebody asks for it.
+pub(crate) const CLI: &str = "cli";
 /// Its id is the key's ARN.
 pub(crate) const CLUSTER_KEY: &str = "cluster-key";
 pub(crate) const DATABASE: &str = "rds";
@@ -23,6 +25,8 @@ pub(crate) const SECURITY_BALANCER: &str = "security-load-balancer";
 pub(crate) const SECURITY_DATABASE: &str = "security-rds";
 pub(crate) const SECURITY_NODES: &str = "security-nodes";
 pub(crate) const SPEC: &str = "spec";
+/// Of the managers; its record is their leader's.
+pub(crate) const SSH_NAME: &str = "ssh-name";
 pub(crate) const TARGET_GROUP: &str = "target-group";
 pub(crate) const VPC: &str = "vpc";
 

@@ -59,6 +59,8 @@ pub enum Field {
     Swarm,
     /// By its dotted path.
     SpecValue(String),
+    /// What names a program: version, SHA-256 or length.
+    Program(&'static str),
 
     // The database.
     Class,

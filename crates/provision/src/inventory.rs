@@ -286,23 +286,7 @@ impl Inventory {
 
     /// Public hosted zones: id and name without the last dot.
     pub(crate) async fn zones(&self, aws: &Aws) -> Answer<'_, (String, String)> {
-        self.answers
-            .zones
-            .get_or_try_init(|| async {
-                let mut pages = aws.dns.list_hosted_zones().into_paginator().send();
-                let mut all = Vec::new();
-                while let Some(page) = pages.next().await {
-                    for zone in page.map_err(failed("ListHostedZones"))?.hosted_zones {
-                        if zone.config.as_ref().is_none_or(|config| !config.private_zone) {
-                            let id = zone.id.trim_start_matches("/hostedzone/").to_owned();
-                            all.push((id, zone.name.trim_end_matches('.').to_owned()));
-                        }
-                    }
-                }
-                Ok(all)
-            })
-            .await
-            .map(Vec::as_slice)
+        self.answers.zones.get_or_try_init(|| zones(aws)).await.map(Vec::as_slice)
     }
 
     /// Certificates that are issued or may yet be.
@@ -382,6 +366,21 @@ impl Inventory {
     ) -> Result<Option<String>, Error> {
         Ok(self.answers.images.get_or_try_init(|| ask).await?.get(architecture).cloned())
     }
+}
+
+/// Public hosted zones of the account: id and name without the last dot.
+pub(crate) async fn zones(aws: &Aws) -> Result<Vec<(String, String)>, Error> {
+    let mut pages = aws.dns.list_hosted_zones().into_paginator().send();
+    let mut all = Vec::new();
+    while let Some(page) = pages.next().await {
+        for zone in page.map_err(failed("ListHostedZones"))?.hosted_zones {
+            if zone.config.as_ref().is_none_or(|config| !config.private_zone) {
+                let id = zone.id.trim_start_matches("/hostedzone/").to_owned();
+                all.push((id, zone.name.trim_end_matches('.').to_owned()));
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// The cluster's instances that run or are about to.

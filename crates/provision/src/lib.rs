@@ -4,6 +4,7 @@
 //! machine can carry on where another one stopped, and a second run changes nothing.
 
 mod aws;
+mod cli_program;
 mod cluster;
 mod components;
 mod consistency;
@@ -23,6 +24,7 @@ pub mod users;
 pub mod wait;
 
 pub use aws::Aws;
+pub use cli_program::CliProgram;
 pub use cluster::Cluster;
 pub use error::Error;
 pub use futuswarm_converge::{Action, Change, Confirmed, Event, Listener, Mode, Report};

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use futuswarm_output::{eprint, eprintln, print, println};
 use futuswarm_provision::{
-    Aws, Cluster, Confirmed, Error, Listener, Mode, Overrides, Report, Run, resources, show, status, users, wait,
+    Aws, CliProgram, Cluster, Confirmed, Error, Listener, Mode, Overrides, Report, Run, resources, show, status, users,
+    wait,
 };
 use futuswarm_spec::Spec;
 
@@ -72,11 +74,13 @@ struct Place {
 }
 
 impl Place {
-    /// What is reached at another place than on AWS.
-    fn settle(&self, observed: &mut status::Status) {
+    /// What is reached at another place than on AWS, and on AWS what somebody has to do so that it is reached.
+    async fn settle(&self, aws: &Aws, cluster: &Cluster, observed: &mut status::Status) {
         // A local cloud of an earlier version says nothing.
         if let Some(ssh) = self.ssh.as_ref().filter(|ssh| !ssh.is_empty()) {
             observed.ssh.clone_from(ssh);
+        } else if let Err(error) = status::note_ssh_records(aws, cluster, observed).await {
+            eprintln!("note: whether {} has to be made by hand is not known: {error}", observed.ssh);
         }
     }
 }
@@ -104,6 +108,9 @@ struct Apply {
     /// SSH public key for the nodes, instead of the spec's.
     #[arg(long, env = "FUTUSWARM_SSH_PUBLIC_KEY", value_name = "FILE")]
     ssh_public_key: Option<PathBuf>,
+    /// Program of the command line to offer for download on the main page [default: what is offered stays].
+    #[arg(long, value_name = "FILE")]
+    cli: Option<PathBuf>,
     /// Do not wait for certificates and nodes.
     #[arg(long)]
     no_wait: bool,
@@ -253,9 +260,11 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let mut spec = load(&apply.spec)?;
     spec.ssh.allowed_cidrs.extend(apply.operator_network);
     let ssh_public_key = apply.ssh_public_key.as_deref().map(read_key).transpose()?;
+    let cli = apply.cli.as_deref().map(CliProgram::read).transpose()?.map(Arc::new);
     let overrides = Overrides {
         image: apply.image.clone(),
         ssh_public_key,
+        cli,
         adopt: apply.adopt.iter().cloned().collect::<BTreeMap<_, _>>(),
         wait_for_certificates: !apply.no_wait,
     };
@@ -335,12 +344,12 @@ async fn wait_and_show(
     .await;
     bar.finish_and_clear();
     let mut observed = observed?;
-    apply.place.settle(&mut observed);
+    apply.place.settle(aws, cluster, &mut observed).await;
     if apply.json {
         println!("{}", serde_json::to_string_pretty(&observed)?);
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", show::table(&observed));
+    print!("{}{}", show::table(&observed), show::ssh_records(&observed));
     let (nodes, seconds) = (observed.nodes.len(), started.elapsed().as_secs_f64());
     match page {
         Some(url) => println!("\n{url} answers; {nodes} nodes are Ready, {seconds:.0} s after the start"),
@@ -386,12 +395,12 @@ async fn run_status(path: &Path, json: bool, place: Place) -> anyhow::Result<()>
         None => status::url(&aws, &cluster).await?,
     };
     let mut observed = status::observe(&aws, &cluster, &url).await?;
-    place.settle(&mut observed);
+    place.settle(&aws, &cluster, &mut observed).await;
     if json {
         println!("{}", serde_json::to_string_pretty(&observed)?);
     } else {
         println!("{}  {}  ssh {}\n", observed.cluster, observed.url, observed.ssh);
-        print!("{}", show::table(&observed));
+        print!("{}{}", show::table(&observed), show::ssh_records(&observed));
     }
     Ok(())
 }

@@ -26,6 +26,11 @@ impl Names {
         }
     }
 
+    /// The ARN of something of a service in the account and the region.
+    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
+        format!("arn:{}:{service}:{}:{}:{resource}", self.partition(), self.region, self.account)
+    }
+
     /// The state bucket; bucket names are unique in all of AWS.
     pub(crate) fn bucket(&self) -> String {
         format!("futuswarm-{}-{}-{}", self.cluster, self.account, self.region)

@@ -4,7 +4,8 @@ pub(crate) mod balancer;
 mod bucket;
 mod certificate;
 mod classic;
-mod dns;
+mod cli_object;
+pub(crate) mod dns;
 mod fingerprint;
 mod genesis;
 mod group;
@@ -22,6 +23,7 @@ mod route_table;
 mod s3_endpoint;
 mod security_group;
 mod spec_object;
+mod ssh_name;
 mod subnet;
 mod tags;
 mod target_group;
@@ -85,6 +87,7 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
         step(rds::SubnetGroup { subnets: Tier::Private.subnets(spec), desired: spec.rds.is_some() }),
         step(rds::Rds(spec.rds.clone())),
     ];
+    steps.extend(run.overrides.cli.clone().map(|program| step(cli_object::CliObject(program))));
     steps.extend(key_pair::KeyPair::of(run).map(step));
     for role in [Role::Manager, Role::Worker] {
         steps.push(step(role::Role(role)));
@@ -101,6 +104,7 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
     }
     steps.extend(balancer(spec));
     steps.extend(dns::all(spec).into_iter().map(step));
+    steps.push(step(ssh_name::SshName));
     steps.extend(group::Group::all(spec).into_iter().map(step));
     steps
 }

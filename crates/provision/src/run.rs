@@ -7,7 +7,7 @@ use futuswarm_converge::{Confirmed, Context, Ledger, Listener, Mode};
 
 use crate::field::Field;
 use crate::inventory::Inventory;
-use crate::{Aws, Cluster, Error};
+use crate::{Aws, CliProgram, Cluster, Error};
 
 /// What the command line adds to the spec.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub struct Overrides {
     pub image: Option<String>,
     /// SSH public key for the nodes' `admin`, in OpenSSH's format; the spec's own when there is none.
     pub ssh_public_key: Option<String>,
+    /// The command line to offer for download; what is offered stays when there is none.
+    pub cli: Option<Arc<CliProgram>>,
     /// Existing EC2 resources that become components of the cluster: component → id.
     pub adopt: BTreeMap<String, String>,
     /// Whether certificates that nobody has validated yet are waited for.

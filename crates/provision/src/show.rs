@@ -122,6 +122,19 @@ pub fn summary(observed: &Status, page: bool) -> String {
     format!("{}; page {}", states.join(", "), if page { "answers" } else { "not yet" })
 }
 
+/// What somebody has to do so that people reach the managers.
+#[must_use]
+pub fn ssh_records(observed: &Status) -> String {
+    match observed.ssh_records.is_empty() {
+        true => String::new(),
+        false => format!(
+            "\nno hosted zone of this account serves {}: make these records where its DNS is, with a TTL of 30 s, and again when a manager is replaced\n    {}\n",
+            observed.ssh.trim_end_matches(":22"),
+            observed.ssh_records.join("\n    ")
+        ),
+    }
+}
+
 /// All nodes, one a line.
 #[must_use]
 pub fn table(observed: &Status) -> String {
@@ -164,6 +177,7 @@ impl Key for Field {
             Self::Policy(name) => return format!("policy {name}").into(),
             Self::Expiry(rule) => return format!("expiry {rule}").into(),
             Self::Listener(port) => return format!("listener {port}").into(),
+            Self::Program(word) => return (*word).into(),
             Self::Rule(text) | Self::SpecValue(text) | Self::DnsName(text) => return text.clone().into(),
             Self::Fingerprint(tag) => tag,
             Self::Action => "action",

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Instance, InstanceStateName};
 use futuswarm_edge::{Refusal, Routes};
-use futuswarm_model::{FRESH, NodeRecord, NodeState, SshAuthority, keys, unix_millis};
+use futuswarm_model::{FRESH, NodeRecord, NodeState, SshAuthority, keys, ssh_host, unix_millis};
 use futuswarm_spec::{PlainHttp, Role};
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::names::PART_TAG;
-use crate::resources::balancer;
+use crate::resources::{balancer, dns};
 use crate::{Aws, Cluster, components, inventory};
 
 /// A cluster's state; its JSON form is an interface.
@@ -26,6 +26,10 @@ pub struct Status {
     pub ssh: String,
     /// Public key of the authority that certifies the managers' host keys, `ssh-ed25519 BASE64`; absent until a manager has made it.
     pub ssh_host_ca: Option<String>,
+    /// A records of the name in `ssh` that somebody has to make, `NAME  A  ADDRESS`: where a hosted zone of the account serves the name,
+    /// the managers make them themselves, and there are none here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ssh_records: Vec<String>,
     /// The emulated AWS endpoint; absent on AWS.
     pub api_endpoint: Option<String>,
     /// Every instance of its groups that has not ended, also one that never said anything.
@@ -51,6 +55,9 @@ pub struct Node {
     pub serves: bool,
     /// Primary private address.
     pub address: String,
+    /// Where the world reaches it; absent in a subnet without such addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_address: Option<String>,
     /// Availability zone.
     pub zone: String,
     /// Image id.
@@ -106,12 +113,37 @@ pub async fn observe(aws: &Aws, cluster: &Cluster, url: &str) -> Result<Status, 
     Ok(Status {
         cluster: cluster.spec.cluster.clone(),
         url: url.to_owned(),
-        ssh: format!("ssh.{}:22", cluster.spec.domain),
+        ssh: format!("{}:22", ssh_host(&cluster.spec.domain)),
+        ssh_records: Vec::new(),
         ssh_host_ca: authority.map(|authority| authority.value.public),
         api_endpoint: aws.endpoint().map(str::to_owned),
         nodes,
         not_served: routes.map(|routes| routes.value.refused).unwrap_or_default(),
     })
+}
+
+/// Notes which records of the managers' name somebody has to make.
+///
+/// # Errors
+/// When Route 53 does not answer, or refuses.
+pub async fn note_ssh_records(aws: &Aws, cluster: &Cluster, observed: &mut Status) -> Result<(), Error> {
+    let name = ssh_host(&cluster.spec.domain);
+    observed.ssh_records = match dns::longest(&inventory::zones(aws).await?, &name) {
+        Some(_) => Vec::new(),
+        None => ssh_records(&name, &observed.nodes),
+    };
+    Ok(())
+}
+
+/// The same addresses as the managers' leader would take: public ones where there are some, and private ones where there is none.
+fn ssh_records(name: &str, nodes: &[Node]) -> Vec<String> {
+    let managers = || nodes.iter().filter(|node| node.role == Role::Manager);
+    let public: Vec<&str> = managers().filter_map(|node| node.public_address.as_deref()).collect();
+    let private = || -> Vec<&str> {
+        managers().map(|node| node.address.as_str()).filter(|address| !address.is_empty()).collect()
+    };
+    let addresses: Vec<&str> = if public.is_empty() { private() } else { public };
+    addresses.into_iter().map(|address| format!("{name}  A  {address}")).collect()
 }
 
 fn node(cluster: &Cluster, instance: &Instance, records: &BTreeMap<String, NodeRecord>, now: u64) -> Node {
@@ -140,6 +172,7 @@ fn node(cluster: &Cluster, instance: &Instance, records: &BTreeMap<String, NodeR
             && record.is_some_and(|record| record.state == NodeState::Ready && record.serves && fresh(record)),
         serves: record.is_some_and(|record| record.serves),
         address: instance.private_ip_address().unwrap_or_default().to_owned(),
+        public_address: instance.public_ip_address().map(str::to_owned),
         zone: instance.placement().and_then(|placement| placement.availability_zone()).unwrap_or_default().to_owned(),
         image: instance.image_id().unwrap_or_default().to_owned(),
         joined_seconds: record
@@ -169,4 +202,39 @@ pub async fn page(aws: &Aws, cluster: &Cluster) -> Result<Option<String>, Error>
 /// When AWS does not answer.
 pub async fn url(aws: &Aws, cluster: &Cluster) -> Result<String, Error> {
     Ok(page(aws, cluster).await?.unwrap_or_else(|| format!("https://{}", cluster.spec.domain)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(role: Role, address: &str, public: Option<&str>) -> Node {
+        Node {
+            instance: "i-1".to_owned(),
+            node: None,
+            role,
+            state: "ready".to_owned(),
+            ready: true,
+            serves: true,
+            address: address.to_owned(),
+            public_address: public.map(str::to_owned),
+            zone: "eu-west-1a".to_owned(),
+            image: "ami-1".to_owned(),
+            joined_seconds: None,
+            reason: None,
+            group: "managers".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_records_to_be_made_by_hand_are_those_that_the_leader_would_make() {
+        let (first, second) = ("10.42.0.4", "10.42.16.4");
+        let worker = || node(Role::Worker, "10.42.0.9", Some("203.0.113.9"));
+        let private = [node(Role::Manager, first, None), node(Role::Manager, second, None), worker()];
+        let name = "ssh.example.com";
+        assert_eq!(ssh_records(name, &private), ["ssh.example.com  A  10.42.0.4", "ssh.example.com  A  10.42.16.4"]);
+        let mixed = [node(Role::Manager, first, Some("203.0.113.4")), node(Role::Manager, second, None), worker()];
+        assert_eq!(ssh_records(name, &mixed), ["ssh.example.com  A  203.0.113.4"]);
+        assert_eq!(ssh_records(name, &[worker(), node(Role::Manager, "", None)]), Vec::<String>::new());
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// Versions of the protocol that this build speaks, the oldest and the newest. A change that an older peer would misread is a new version.
-pub const PROTOCOL: (u32, u32) = (1, 1);
+pub const PROTOCOL: (u32, u32) = (2, 2);
 
 /// The first message of both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,15 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use futuswarm_model::AuditEntry;
 use futuswarm_model::{AppRole, Failure, Outcome, Principal, Settings};
+pub use futuswarm_model::{AuditEntry, Value};
 use serde::{Deserialize, Serialize};
 
 mod answer;
-mod value;
+mod import;
+mod link;
+mod refusal;
 
 pub use answer::*;
-pub use value::Value;
+pub use import::{Import, ImportOutcome, Imported, ImportedObject};
+pub use link::*;
+pub use refusal::{Refusal, RefusalClass};
 
 /// Which of an app's two sealed documents is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,6 +140,8 @@ pub enum Request {
         #[serde(default)]
         wait: Wait,
     },
+    /// Takes config and secrets of the old tool out of its bucket. → [`Answer::Imported`]
+    Import(Import),
     /// Versions of a document, the newest first: who, when, and which keys changed. → [`Answer::History`]
     History {
         /// Its name.
@@ -286,10 +292,85 @@ pub enum Request {
         /// The manifest, byte for byte, as text.
         manifest: String,
     },
+    /// Says that an app wants to share a network with another one, or not any more. → [`Answer::Link`]
+    Link(Link),
+    /// Apps that an app is linked with, or may come to be. → [`Answer::Links`]
+    Links {
+        /// Its name.
+        app: String,
+    },
     /// Tags of the app's own repository. → [`Answer::Images`]
     Images {
         /// Its name.
         app: String,
+    },
+    /// Deletes images that nothing needs: of one app, or of all. → [`Answer::Collected`]
+    CollectImages {
+        /// Its name; `None` for all apps, which takes an admin.
+        app: Option<String>,
+        /// The images of so many releases stay that an app ran with last; `None` for the usual number.
+        keep: Option<u32>,
+        /// Only say what would go.
+        #[serde(default)]
+        plan: bool,
+        /// So many seconds for pushes, and for others who collect, to end first; `None` to be refused at once.
+        #[serde(default)]
+        wait: Option<u32>,
+    },
+    /// What nodes have, and what of it is reserved and used. → [`Answer::Stats`]
+    Stats,
+    /// Networks of apps, and what is wrong with them. → [`Answer::Networks`]
+    Networks,
+    /// The database of an app, and its backups. → [`Answer::Database`]
+    Database {
+        /// Its name.
+        app: String,
+    },
+    /// Makes a database, and a release with the way to it among its secrets. → [`Answer::Changed`]
+    CreateDatabase {
+        /// Its name.
+        app: String,
+        /// How the release is waited for.
+        #[serde(default)]
+        wait: Wait,
+    },
+    /// Gives the app another login with another password, and makes a release with it. → [`Answer::Changed`]
+    RotateDatabase {
+        /// Its name.
+        app: String,
+        /// How the release is waited for.
+        #[serde(default)]
+        wait: Wait,
+    },
+    /// Takes a backup. → [`Answer::Backup`]
+    BackUpDatabase {
+        /// Its name.
+        app: String,
+    },
+    /// Puts a backup in the place of what is there, after a backup of that. → [`Answer::Done`]
+    RestoreDatabase {
+        /// Its name.
+        app: String,
+        /// As [`Answer::Database`] names it; `None` for the latest.
+        backup: Option<String>,
+        /// Not even when what is there is lost.
+        #[serde(default)]
+        without_backup: bool,
+    },
+    /// Opens psql in the database as a role of the user's own, with input and output as for [`Request::Run`]. → [`Answer::Exited`]
+    OpenDatabase {
+        /// Its name.
+        app: String,
+        /// The terminal that psql gets; `None` for one that reads SQL from its input and ends at the first error.
+        terminal: Option<Terminal>,
+    },
+    /// Ends the database, after a last backup. → [`Answer::Done`]
+    DropDatabase {
+        /// Its name.
+        app: String,
+        /// Not even when what is there is lost.
+        #[serde(default)]
+        without_backup: bool,
     },
 }
 
@@ -302,6 +383,9 @@ pub struct Wait {
     /// So many seconds for another release of the app to end first; `None` to be refused at once.
     #[serde(default)]
     pub for_lock: Option<u32>,
+    /// Have another release of the app end and be put back, and take its place.
+    #[serde(default)]
+    pub supersede: bool,
 }
 
 /// A deployment.
@@ -401,50 +485,6 @@ pub enum Event {
     },
     /// It is not done.
     Failed(Refusal),
-}
-
-/// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// Its kind, which decides the exit code.
-    pub class: RefusalClass,
-    /// What happened, where, and what to do next.
-    pub message: String,
-}
-
-/// Kinds of refusals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalClass {
-    /// What was asked for makes no sense: a name, a key, a value, a file.
-    Usage,
-    /// The asker may not.
-    Denied,
-    /// There is no such app, release, key, user, token or node.
-    NotFound,
-    /// Somebody else is changing the same.
-    Locked,
-    /// It took too long.
-    TimedOut,
-    /// Something that the cluster needs for it does not answer.
-    Unavailable,
-    /// Everything else.
-    Failed,
-}
-
-impl RefusalClass {
-    /// The exit code of the command line (`docs/cli.md`).
-    #[must_use]
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Failed | Self::Unavailable => 1,
-            Self::Usage => 2,
-            Self::Denied => 3,
-            Self::NotFound => 4,
-            Self::Locked => 5,
-            Self::TimedOut => 6,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
-//! Requests about apps: which there are, how they are, what came of their releases; and their end.
+//! Requests about apps: which there are, how they are, and what came of their releases.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futuswarm_model::{AppEntry, AppRecord, Outcome, Progress, Release, keys, person_name};
+use futuswarm_model::{AppEntry, AppRecord, Outcome, Progress, Release, person_name};
 use futuswarm_paas::access::Actor;
 use futuswarm_rpc::message::{Answer, App, AppRow, ReleaseRow, TaskRow, Wait, Why};
-use futuswarm_swarm::{
-    APP_LABEL, NetworkApi as _, NodeApi as _, SecretApi as _, ServiceApi as _, Task, TaskApi as _, TaskState,
-};
+use futuswarm_swarm::{APP_LABEL, NodeApi as _, ServiceApi as _, Task, TaskApi as _, TaskState};
 
 use crate::client::Client;
-use crate::clock::Clock as _;
 use crate::refusal::Refused;
-use crate::{Control, Error, Platform, clock, deploy, desired};
+use crate::{Control, Error, Platform, clock, deploy};
 
 /// The most releases that are shown at once.
 const MOST_RELEASES: u32 = 200;
@@ -196,68 +193,6 @@ pub(crate) async fn why<P: Platform>(
     Ok(Answer::Why(Why { app, release: release.map(|release| release.number), outcome, failure }))
 }
 
-/// Removes an app: first from the Swarm, then its documents, so that what fails can be asked for again.
-pub(crate) async fn remove<P: Platform>(control: &Control<P>, app: &str) -> Result<Answer, Refused> {
-    if let Some(deploying) = control.existing(app).await?.deploying {
-        let number = deploying.release.number;
-        return Err(Refused::new(
-            futuswarm_rpc::message::RefusalClass::Locked,
-            format!("release {number} of {app} is on its way: end it with `futuswarm releases:cancel -a {app}` first"),
-        ));
-    }
-    // From here on there is no such app for anybody, and whoever finds it left so carries on.
-    let record = control.records.begin_removal(app, control.clock.unix_millis()).await.map_err(Error::from)?;
-    finish_removal(control, &record).await?;
-    Ok(Answer::Done(format!("{app} is removed, with its releases, config, secrets and images")))
-}
-
-/// Removes what an app has in the Swarm, in the registry and in the bucket, the record that says so last.
-pub(crate) async fn finish_removal<P: Platform>(control: &Control<P>, record: &AppRecord) -> Result<(), Refused> {
-    let (app, engine) = (&record.name, &control.engine);
-    engine.remove_service(app).await.map_err(Error::from)?;
-    for service in engine.list_services().await.map_err(Error::from)? {
-        if desired::job_of(&service.spec.name).is_some_and(|(of, _)| of == app) {
-            engine.remove_service(&service.spec.name).await.map_err(Error::from)?;
-        }
-    }
-    forget_images(control, app).await?;
-    leave_nothing(control, app).await;
-    Ok(control.records.finish_removal(record).await.map_err(Error::from)?)
-}
-
-/// Empties the app's repository, so that the next app of its name does not begin with its images. Layers that no repository names any
-/// more stay until they are collected.
-async fn forget_images<P: Platform>(control: &Control<P>, app: &str) -> Result<(), Refused> {
-    let store = control.records.store();
-    // As docker-registry lays a repository down (`registry/storage/paths.go`).
-    let folder = format!("{}docker/registry/v2/repositories/{app}/", keys::REGISTRY);
-    let keys = store.list(&folder).await.map_err(|error| Error::from(crate::records::Error::from(error)))?;
-    if keys.is_empty() {
-        return Ok(());
-    }
-    Ok(store.delete_all(&keys).await.map_err(|error| Error::from(crate::records::Error::from(error)))?)
-}
-
-/// Secrets and network can only go once the tasks that use them are gone, which takes as long as their grace. What is left then hurts
-/// nobody: a new app of the name takes the network over, and clears the secrets with its first release.
-async fn leave_nothing<P: Platform>(control: &Control<P>, app: &str) {
-    let engine = &control.engine;
-    let cleared = async {
-        for secret in engine.list_secrets(APP_LABEL, app).await? {
-            engine.remove_secret(&secret.id).await?;
-        }
-        let name = desired::network_name(app);
-        let networks = engine.list_networks(futuswarm_swarm::NetworkScope::Swarm, Some(&name)).await?;
-        for network in networks.into_iter().filter(|network| network.name == name) {
-            engine.remove_network(&network.id).await?;
-        }
-        Ok::<(), futuswarm_swarm::Error>(())
-    };
-    if let Err(error) = cleared.await {
-        tracing::info!(%error, app, "what an app leaves behind goes later");
-    }
-}
-
 /// Restarts all apps, one after the other, so that no two are at their weakest at once.
 pub(crate) async fn restart_all<P: Platform>(
     control: &Arc<Control<P>>,
@@ -267,9 +202,11 @@ pub(crate) async fn restart_all<P: Platform>(
     let apps: Vec<String> = control.records.apps().await.map_err(Error::from)?.into_keys().collect();
     let (mut restarted, mut failed) = (0, Vec::new());
     for (at, app) in apps.iter().enumerate() {
+        // Nobody waits for them any more: without that, all the rest would be at their weakest at once.
+        client.still_there()?;
         client.progress(format!("restarts {app}, {} of {}", at + 1, apps.len()), None);
         match deploy::restart(control, actor, app, &Wait::default(), client).await {
-            Ok(Answer::Deployment(deployment)) if deployment.outcome.is_some_and(Outcome::is_good) => restarted += 1,
+            Ok(deployment) if deployment.outcome.is_some_and(Outcome::is_good) => restarted += 1,
             Ok(_) => failed.push(app.clone()),
             Err(refused) => failed.push(format!("{app} ({refused})")),
         }

@@ -22,7 +22,7 @@ pub(crate) struct Audited {
 impl Audited {
     pub(crate) fn begin(verb: Option<Verb>, subject: Subject<'_>, caller: &Caller) -> Self {
         let app = match subject {
-            Subject::App(app) => Some(printable(app)),
+            Subject::App(app) | Subject::ForApp(app) => Some(printable(app)),
             Subject::Cluster => None,
         };
         let verb = verb.map_or("whoami", Verb::command);
@@ -32,6 +32,19 @@ impl Audited {
             verb,
             app,
             from,
+            outcome: "done",
+            reason: None,
+            milliseconds: 0,
+        }
+    }
+
+    /// What a request about one app has done to another one, whose people find it there.
+    pub(crate) fn of_other(actor: &Actor, verb: Verb, app: &str) -> Self {
+        Self {
+            who: actor.to_string(),
+            verb: verb.command(),
+            app: Some(printable(app)),
+            from: String::new(),
             outcome: "done",
             reason: None,
             milliseconds: 0,
@@ -81,7 +94,8 @@ mod tests {
 
     #[test]
     fn a_name_cannot_write_a_line_of_its_own() {
-        let caller = Caller { identity: Identity::User("jane\nroot: done\u{1b}[2J".to_owned()), from: None };
+        let identity = Identity::User("jane\nroot: done\u{1b}[2J".to_owned());
+        let caller = Caller { identity, key: None, from: None };
         let mut audited = Audited::begin(Some(Verb::Deploy), Subject::App("a\nb"), &caller);
         audited.end(Some(&Refused::usage("no")), 7);
         let row = audited.row(5);

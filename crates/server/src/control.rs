@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futuswarm_model::{AppRecord, Release, SshAuthority, app_name, keys};
+use futuswarm_database::Databases;
+use futuswarm_model::{AppRecord, CliRelease, Release, SshAuthority, app_name, keys};
 use futuswarm_paas::access::{self, Actor, Target, Verb};
-use futuswarm_rpc::message::{Answer, Kind, RefusalClass, Request, Whoami};
+use futuswarm_rpc::message::{Answer, CommandLine, Kind, Request, Whoami};
 use futuswarm_rpc::{Caller, Identity};
-use futuswarm_store::Bucket;
+use futuswarm_store::{Blobs, Bucket};
 use futuswarm_swarm::{Engine, Environment, NetworkApi as _};
 use futuswarm_vault::DataKeys;
 
@@ -15,25 +16,34 @@ use crate::audit::Audited;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::desired::{self, Content};
+use crate::import::{self, OldTool};
 use crate::records::Records;
 use crate::refusal::Refused;
 use crate::registry::Registry;
 use crate::rollout::Drives;
+use crate::serve::Connections;
 use crate::verbs::{self, Subject};
-use crate::{Error, apps, deploy, logs, nodes, people, push, records, rollout, run, values};
+use crate::{
+    Error, apps, collect, databases, deploy, links, logs, networks, nodes, people, push, records, removal, rollout,
+    run, standing, stats, values,
+};
 
 /// The types of a control service's clients.
 pub trait Platform: Send + Sync + Sized + 'static {
     /// The cluster's bucket.
-    type Bucket: Bucket + Clone + 'static;
+    type Bucket: Bucket + Blobs + Clone + 'static;
     /// What opens sealed documents.
     type Keys: DataKeys + Clone + 'static;
     /// The node's Docker Engine.
     type Engine: Engine;
     /// The node's image registry.
     type Registry: Registry;
+    /// The cluster's database server.
+    type Databases: Databases + 'static;
     /// The wall clock.
     type Clock: Clock;
+    /// Where the old tool's objects are.
+    type Old: OldTool;
 }
 
 /// What the service knows of its cluster and its node.
@@ -49,15 +59,30 @@ pub struct Facts {
     pub public: String,
 }
 
+/// The container image that programs of the node's own `/usr` run in, out of the node's image and not of a registry.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// Its name on the node.
+    pub image: String,
+    /// What it is loaded from when it is not there.
+    pub archive: std::path::PathBuf,
+}
+
 /// The control service.
 pub struct Control<P: Platform> {
     pub(crate) records: Records<P::Bucket, P::Keys>,
     pub(crate) engine: P::Engine,
     pub(crate) registry: P::Registry,
     pub(crate) clock: P::Clock,
+    pub(crate) old: P::Old,
     pub(crate) facts: Facts,
     pub(crate) drives: Drives,
     pub(crate) uploads: push::Uploads,
+    pub(crate) shares: collect::Shares,
+    pub(crate) databases: P::Databases,
+    /// What PostgreSQL's programs run in.
+    pub(crate) tools: Tools,
+    pub(crate) connections: Connections,
     /// Where the secrets of one-off programs are, in memory.
     pub(crate) programs: std::path::PathBuf,
     /// Where lines of the audit go; a task of its own writes them to the bucket.
@@ -72,20 +97,14 @@ impl<P: Platform> Control<P> {
 
     /// Who is calling, as their record says now: a connection may be older than its end.
     pub(crate) async fn actor(&self, caller: &Caller) -> Result<Actor, Refused> {
-        let unknown = |what: String| {
-            Refused::new(RefusalClass::Denied, format!("{what}; an admin can add you with `futuswarm admin:user:add`"))
-        };
         match &caller.identity {
             Identity::User(name) => {
                 let user = self.records.user(name).await.map_err(Error::from)?;
-                let user = user.ok_or_else(|| unknown(format!("there is no user {name} any more")))?;
-                Ok(Actor::User { name: user.name, admin: user.admin, groups: user.groups })
+                standing::person(caller, name, user.as_ref())
             }
             Identity::Token { app, name } => {
                 let record = self.records.app(app).await.map_err(Error::from)?;
-                let token = record.and_then(|record| record.tokens.get(name).cloned());
-                let token = token.ok_or_else(|| unknown(format!("there is no token {name} of {app} any more")))?;
-                Ok(Actor::Token { name: name.clone(), app: app.clone(), expires_at: token.expires_at })
+                standing::program(caller, app, name, record.as_ref())
             }
         }
     }
@@ -129,20 +148,28 @@ impl<P: Platform> Control<P> {
             Request::App { app } => apps::show(self, actor, self.existing_or(record, &app)?).await,
             Request::Releases { app, limit } => apps::releases(self, self.existing_or(record, &app)?, limit).await,
             Request::Why { app, release } => apps::why(self, self.existing_or(record, &app)?, release).await,
-            Request::Remove { app } => apps::remove(self, &app).await,
+            Request::Remove { app } => removal::remove(self, &app).await,
             Request::Deploy(request) => deploy::deploy(self, actor, request, client).await,
-            Request::Rollback { app, to, wait } => deploy::rollback(self, actor, &app, to, &wait, client).await,
-            Request::Scale { app, replicas, wait } => deploy::scale(self, actor, &app, replicas, &wait, client).await,
-            Request::Restart { app, wait } => deploy::restart(self, actor, &app, &wait, client).await,
+            Request::Rollback { app, to, wait } => {
+                deploy::rollback(self, actor, &app, to, &wait, client).await.map(Answer::Deployment)
+            }
+            Request::Scale { app, replicas, wait } => {
+                deploy::scale(self, actor, &app, replicas, &wait, client).await.map(Answer::Deployment)
+            }
+            Request::Restart { app, wait } => {
+                deploy::restart(self, actor, &app, &wait, client).await.map(Answer::Deployment)
+            }
             Request::Cancel { app } => deploy::cancel(self, &app).await,
             Request::Watch { app, release } => {
                 let record = self.existing_or(record, &app)?;
-                deploy::watch(self, &app, release.unwrap_or(record.latest), record.release, client).await
+                let number = release.unwrap_or(record.latest);
+                deploy::watch(self, &app, number, record.release, client).await.map(Answer::Deployment)
             }
             Request::Values { app, kind, show, key, version } => {
                 values::show(self, &app, kind, show, key.as_deref(), version.as_deref()).await
             }
             request @ Request::Change { .. } => values::change(self, actor, request, client).await,
+            Request::Import(request) => import::import(self, actor, request, client).await,
             Request::History { app, kind, limit } => values::history(self, &app, kind, limit).await,
             Request::CompareVersions { app, kind, from, to } => {
                 values::compare(self, &app, kind, &from, to.as_deref()).await
@@ -168,12 +195,42 @@ impl<P: Platform> Control<P> {
             Request::LabelNode { node, label, value } => nodes::label(self, &node, &label, value.as_deref()).await,
             Request::Audit { limit } => nodes::audit(self, limit).await,
             Request::RestartAll => apps::restart_all(self, actor, client).await,
-            Request::FindBlobs { app, digests } => push::find(self, &app, &digests).await,
-            Request::PutBlob { app, digest, length } => push::blob(self, &app, &digest, length, client).await,
+            // Nothing is there of an app that is not: its name may be that of one which is being removed.
+            Request::FindBlobs { app, digests } => push::find(self, record.is_some(), &app, &digests, client).await,
+            Request::PutBlob { app, digest, length } => {
+                // Who pushes first begins the app, so that nobody's bytes are kept for a name that nobody has.
+                if record.is_none() {
+                    self.create_unless_there(&app, actor, Verb::PushImage).await?;
+                }
+                push::blob(self, actor, &app, &digest, length, client).await
+            }
             Request::PutManifest { app, tag, media_type, manifest } => {
-                push::manifest(self, actor, &app, &tag, &media_type, manifest).await
+                push::manifest(self, actor, &app, push::Named { tag, media_type, manifest }, client).await
             }
             Request::Images { app } => push::images(self, &app).await,
+            Request::CollectImages { app, keep, plan, wait } => {
+                collect::collect(self, actor, collect::Wanted { app, keep, plan, wait }, client).await
+            }
+            Request::Stats => stats::stats(self).await,
+            Request::Networks => networks::networks(self, actor).await,
+            Request::Link(request) => links::change(self, actor, request, client).await,
+            Request::Links { app } => links::list(self, self.existing_or(record, &app)?).await,
+            Request::Database { app } => databases::show(self, self.existing_or(record, &app)?).await,
+            Request::CreateDatabase { app, wait } => databases::create(self, actor, &app, wait, client).await,
+            Request::RotateDatabase { app, wait } => databases::rotate(self, actor, &app, wait, client).await,
+            Request::BackUpDatabase { app } => {
+                databases::back_up(self, actor, &self.existing_or(record, &app)?, client).await
+            }
+            Request::RestoreDatabase { app, backup, without_backup } => {
+                let safely = !without_backup;
+                databases::restore(self, actor, &self.existing_or(record, &app)?, backup, safely, client).await
+            }
+            Request::OpenDatabase { app, terminal } => {
+                databases::open(self, actor, &self.existing_or(record, &app)?, terminal, client).await
+            }
+            Request::DropDatabase { app, without_backup } => {
+                databases::end(self, actor, &self.existing_or(record, &app)?, !without_backup, client).await
+            }
         }
     }
 
@@ -182,6 +239,7 @@ impl<P: Platform> Control<P> {
             Actor::User { name, admin, groups } => (name, None, admin, groups),
             Actor::Token { name, app, .. } => (name, Some(app), false, std::collections::BTreeSet::new()),
         };
+        let (host_ca, command_line) = tokio::join!(self.host_ca(), self.command_line());
         Ok(Answer::Whoami(Whoami {
             name,
             token_of,
@@ -191,8 +249,23 @@ impl<P: Platform> Control<P> {
             domain: self.facts.domain.clone(),
             node: self.facts.node.clone(),
             version: self.program().to_owned(),
-            host_ca: self.host_ca().await?,
+            host_ca: host_ca?,
+            command_line,
         }))
+    }
+
+    /// What the main page offers. Whoever asks who they are need not know it: what cannot be read is left out.
+    async fn command_line(&self) -> Option<CommandLine> {
+        let document = match self.records.store().peek::<CliRelease>(keys::CLI_RELEASE).await {
+            Ok(document) => document?.value,
+            Err(error) => {
+                tracing::warn!(%error, "which command line is offered is not known");
+                return None;
+            }
+        };
+        document.check().ok()?;
+        let CliRelease { version, sha256, bytes } = document;
+        Some(CommandLine { version, sha256, bytes, url: format!("{}/cli/futuswarm", self.at(&self.facts.domain)) })
     }
 
     /// The public half of the authority that signs host keys; empty before there is one.
@@ -214,13 +287,18 @@ impl<P: Platform> Control<P> {
 
     /// Where an app is served.
     pub(crate) fn url(&self, app: &str) -> String {
+        self.at(&desired::host(app, &self.facts.domain))
+    }
+
+    /// How visitors reach a host of the cluster.
+    fn at(&self, host: &str) -> String {
         let (scheme, port) = self.facts.public.split_once(':').unwrap_or((&self.facts.public, ""));
-        let host = desired::host(app, &self.facts.domain);
         if port.is_empty() { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
     }
 
-    /// What a release runs with, out of the bucket and the Swarm.
-    pub(crate) async fn content(&self, release: &Release) -> Result<Content, Error> {
+    /// What a release runs with, out of the bucket and the Swarm; on the networks that the app's `record` says, whatever it was on when
+    /// the release was made.
+    pub(crate) async fn content(&self, release: &Release, record: Option<&AppRecord>) -> Result<Content, Error> {
         let app = &release.app;
         let config = match &release.config {
             Some(version) => self.opened(app, Kind::Config, version).await?,
@@ -235,8 +313,12 @@ impl<P: Platform> Control<P> {
             }
             None => Vec::new(),
         };
-        let network = self.engine.ensure_overlay(&desired::network_name(app)).await?;
-        Ok(Content { config, secrets, networks: vec![network], domain: self.facts.domain.clone() })
+        // Its own network first: on that the edge reaches it.
+        let mut networks = vec![self.engine.ensure_overlay(&desired::network_name(app)).await?];
+        if let Some(record) = record {
+            networks.extend(links::ensured(self, record).await?);
+        }
+        Ok(Content { config, secrets, networks, domain: self.facts.domain.clone() })
     }
 
     /// Makes an app that nobody has: who begins it owns it.
@@ -246,12 +328,14 @@ impl<P: Platform> Control<P> {
             return self.allowed(actor, verb, &record);
         }
         let Actor::User { name, .. } = actor else { return Err(Refused::not_found(format!("there is no app {app}"))) };
-        match self.records.create_app(app, name, self.clock.unix_millis()).await {
-            // Whether they may do anything with it now is decided again with its access list.
-            Err(records::Error::AppExists(_)) => Err(Refused::new(
-                RefusalClass::Locked,
-                format!("somebody else made {app} at the same moment: look at `futuswarm app:list` and try again"),
-            )),
+        let mut made = self.records.create_app(app, name, self.clock.unix_millis()).await;
+        // Somebody has left the removal of the app before it: it is carried on with here, so that nothing of that app is this one's.
+        if matches!(made, Err(records::Error::BeingRemoved(_))) && removal::carry_on(self, app).await? {
+            made = self.records.create_app(app, name, self.clock.unix_millis()).await;
+        }
+        match made {
+            // At the same moment, perhaps by the same person: who owns it may go on.
+            Err(records::Error::AppExists(_)) => self.allowed(actor, verb, &self.existing(app).await?),
             made => made.map(|_| ()).map_err(|error| Error::from(error).into()),
         }
     }

@@ -20,7 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(900);
 /// Between two looks at a release that another manager drives.
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest that one release waits for another, in seconds.
-const LONGEST_WAIT: u32 = 3600;
+pub(crate) const LONGEST_WAIT: u32 = 3600;
+/// So long a release waits for the one whose place it takes, in seconds: longer than that is put back, and than a dead manager's lease.
+const SUPERSEDING: u32 = 600;
 /// Between two attempts to be the next release of an app.
 const LOCK: Duration = Duration::from_secs(1);
 
@@ -61,7 +63,7 @@ pub(crate) async fn deploy<P: Platform>(
         let wanted = wanted(control, &app, record.as_ref(), &recipe).await?;
         return Ok(Answer::Plan(plan(&app, before.as_ref(), &wanted)));
     }
-    release(control, actor, Verb::Deploy, &app, &recipe, &request.wait, client).await
+    release(control, actor, Verb::Deploy, &app, &recipe, &request.wait, client).await.map(Answer::Deployment)
 }
 
 /// Makes a release out of an earlier one.
@@ -72,7 +74,7 @@ pub(crate) async fn rollback<P: Platform>(
     to: Option<u64>,
     wait: &Wait,
     client: &mut Client,
-) -> Result<Answer, Refused> {
+) -> Result<Deployment, Refused> {
     release(control, actor, Verb::Rollback, app, &Recipe::Rollback { to }, wait, client).await
 }
 
@@ -84,7 +86,7 @@ pub(crate) async fn scale<P: Platform>(
     replicas: u32,
     wait: &Wait,
     client: &mut Client,
-) -> Result<Answer, Refused> {
+) -> Result<Deployment, Refused> {
     let (least, most) = (settings::REPLICAS.start(), settings::REPLICAS.end());
     if !settings::REPLICAS.contains(&u64::from(replicas)) {
         return Err(Refused::usage(format!("{replicas} tasks are not possible; {least} to {most} are")));
@@ -100,7 +102,7 @@ pub(crate) async fn restart<P: Platform>(
     app: &str,
     wait: &Wait,
     client: &mut Client,
-) -> Result<Answer, Refused> {
+) -> Result<Deployment, Refused> {
     let recipe = Recipe::Again { replicas: None, restart: true };
     release(control, actor, Verb::Restart, app, &recipe, wait, client).await
 }
@@ -113,7 +115,7 @@ pub(crate) async fn with_values<P: Platform>(
     app: &str,
     wait: &Wait,
     client: &mut Client,
-) -> Result<Answer, Refused> {
+) -> Result<Deployment, Refused> {
     let recipe = Recipe::Again { replicas: None, restart: false };
     release(control, actor, verb, app, &recipe, wait, client).await
 }
@@ -194,6 +196,26 @@ async fn earlier<P: Platform>(control: &Control<P>, record: &AppRecord, to: Opti
     })
 }
 
+/// Has a release end so that another takes its place, on the right to make that other one.
+pub(crate) async fn supersede<P: Platform>(
+    control: &Control<P>,
+    actor: &Actor,
+    verb: Verb,
+    app: &str,
+    number: u64,
+) -> Result<(), Refused> {
+    let superseded = control.records.change_app(app, |record: &mut AppRecord| {
+        control.allowed(actor, verb, record)?;
+        let goes_on =
+            |release: &&mut Release| release.number == number && !matches!(release.progress, Progress::Ended { .. });
+        if let Some(release) = record.deploying.as_mut().map(|deploying| &mut deploying.release).filter(goes_on) {
+            release.superseded = true;
+        }
+        Ok::<_, Refused>(())
+    });
+    superseded.await
+}
+
 /// Has the release that is on its way end.
 pub(crate) async fn cancel<P: Platform>(control: &Control<P>, app: &str) -> Result<Answer, Refused> {
     let cancelled = control.records.change_app(app, |record: &mut AppRecord| {
@@ -241,11 +263,27 @@ async fn before_current<P: Platform>(control: &Control<P>, record: &AppRecord) -
     // One that repeats another is not gone back to: the second `rollback` goes further back than the first.
     let now = releases.iter().find(|release| release.number == runs);
     let base = now.and_then(|release| release.of).unwrap_or(runs);
-    let ran = |release: &&Release| {
-        let good = matches!(&release.progress, Progress::Ended { outcome: Outcome::Deployed, .. });
-        release.number < base && good && release.of.is_none()
-    };
-    releases.iter().filter(ran).map(|release| release.number).max().ok_or_else(none)
+    let before = |release: &&Release| release.number < base && release.of.is_none();
+    counted(&releases).into_iter().filter(before).map(|release| release.number).max().ok_or_else(none)
+}
+
+/// The releases that the app has run with, out of those that have ended, newest first. Of those for which nothing had to be changed only
+/// such as say something else than the one before.
+fn counted(releases: &[Release]) -> Vec<&Release> {
+    let mut counted: Vec<&Release> = Vec::new();
+    for release in releases.iter().rev() {
+        let counts = match &release.progress {
+            Progress::Ended { outcome: Outcome::Deployed, .. } => true,
+            Progress::Ended { outcome: Outcome::Unchanged, .. } => {
+                counted.last().is_none_or(|before| !release.has_content_of(before))
+            }
+            _ => false,
+        };
+        if counts {
+            counted.push(release);
+        }
+    }
+    counted
 }
 
 fn plan(app: &str, before: Option<&Release>, wanted: &Wanted) -> Plan {
@@ -274,14 +312,16 @@ async fn release<P: Platform>(
     recipe: &Recipe,
     wait: &Wait,
     client: &mut Client,
-) -> Result<Answer, Refused> {
+) -> Result<Deployment, Refused> {
     let by = actor.to_string();
     // What makes no sense now makes no app.
     let record = control.records.app(app).await.map_err(Error::from)?;
     wanted(control, app, record.as_ref(), recipe).await?;
     control.create_unless_there(app, actor, verb).await?;
     let began = Instant::now();
-    let limit = Duration::from_secs(wait.for_lock.unwrap_or_default().min(LONGEST_WAIT).into());
+    let at_least = if wait.supersede { SUPERSEDING } else { 0 };
+    let limit = wait.for_lock.unwrap_or_default().clamp(at_least, LONGEST_WAIT);
+    let limit = Duration::from_secs(limit.into());
     let made = loop {
         let record = control.existing(app).await?;
         let now = control.clock.unix_millis();
@@ -291,12 +331,15 @@ async fn release<P: Platform>(
                 return Err(Refused::new(
                     RefusalClass::Locked,
                     format!(
-                        "release {} of {app} is on its way since {} s, by {}; wait for it with `--wait SECONDS`, or end it with `futuswarm cancel {app}`",
+                        "release {} of {app} is on its way since {} s, by {}; wait for it with `--wait SECONDS`, take its place with `--supersede`, or end it with `futuswarm cancel {app}`",
                         other.number,
                         now.saturating_sub(other.created_at) / 1000,
                         other.by
                     ),
                 ));
+            }
+            if wait.supersede && !other.superseded {
+                supersede(control, actor, verb, app, other.number).await?;
             }
             client.progress(format!("waits for release {} of {app}", other.number), Some(limit));
             tokio::select! {
@@ -328,6 +371,7 @@ async fn release<P: Platform>(
                 deadline: now + milliseconds(DEADLINE),
                 restart: wanted.restart,
                 cancelled: false,
+                superseded: false,
                 progress: Progress::Preparing,
             };
             record.deploying = Some(Deploying { release: release.clone(), holder: String::new(), epoch: 0, until: 0 });
@@ -340,8 +384,24 @@ async fn release<P: Platform>(
     let (release, previous) = made;
     rollout::drive(control, app);
     match wait.detach {
-        true => Ok(Answer::Deployment(deployment(control, &release, previous))),
+        true => Ok(deployment(control, &release, previous)),
         false => watch(control, app, release.number, previous, client).await,
+    }
+}
+
+/// A release that says the same as another one, after a change of what is no part of releases.
+pub(crate) fn repeated(release: &Release, number: u64, by: &str, now: u64) -> Release {
+    Release {
+        number,
+        of: Some(release.of.unwrap_or(release.number)),
+        by: by.to_owned(),
+        created_at: now,
+        deadline: now + milliseconds(DEADLINE),
+        restart: false,
+        cancelled: false,
+        superseded: false,
+        progress: Progress::Preparing,
+        ..release.clone()
     }
 }
 
@@ -352,7 +412,7 @@ pub(crate) async fn watch<P: Platform>(
     number: u64,
     previous: Option<u64>,
     client: &mut Client,
-) -> Result<Answer, Refused> {
+) -> Result<Deployment, Refused> {
     loop {
         let (said, is_ours) = match control.drives.state(app) {
             Some(mut state) => {
@@ -378,7 +438,7 @@ pub(crate) async fn watch<P: Platform>(
                 }
                 // It has ended, and the app is free for the next one.
                 _ => match control.records.release(app, number).await.map_err(Error::from)? {
-                    Some(release) => return Ok(Answer::Deployment(deployment(control, &release, previous))),
+                    Some(release) => return Ok(deployment(control, &release, previous)),
                     None => return Err(Refused::not_found(format!("{app} has no release {number}"))),
                 },
             }

@@ -33,7 +33,7 @@ pub(crate) struct Content {
     pub(crate) config: Environment,
     /// Its secrets, as the Swarm has them.
     pub(crate) secrets: Vec<SecretFile>,
-    /// Ids of its networks.
+    /// Ids of its networks, its own first: that is the one on which the edge reaches it.
     pub(crate) networks: Vec<String>,
     /// The cluster's domain.
     pub(crate) domain: String,
@@ -67,9 +67,12 @@ pub(crate) fn job_of(service: &str) -> Option<(&str, u64)> {
     matches!(kind, "hook" | "pull").then(|| Some((app, release.parse().ok()?)))?
 }
 
+/// What names of apps' networks begin with.
+pub(crate) const NETWORK: &str = "app-";
+
 /// The network of an app, on which it is alone with the edge.
 pub(crate) fn network_name(app: &str) -> String {
-    format!("app-{app}")
+    format!("{NETWORK}{app}")
 }
 
 /// The service of a release; `None` before its digest is known.

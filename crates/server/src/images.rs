@@ -72,7 +72,15 @@ pub(crate) fn is_tag(tag: &str) -> bool {
 struct Manifest {
     config: Option<Descriptor>,
     #[serde(default)]
+    layers: Vec<Layer>,
+    #[serde(default)]
     manifests: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    #[serde(default)]
+    size: u64,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +118,13 @@ pub(crate) async fn find<R: Registry>(registry: &R, app: &str, image: &str) -> R
     platforms.sort();
     platforms.dedup();
     Ok(Some(Found { digest: manifest.digest, platforms }))
+}
+
+/// What all layers of an image take as the registry has them, in bytes; zero where it does not say.
+pub(crate) async fn packed_size<R: Registry>(registry: &R, app: &str, digest: &str) -> Result<u64, Error> {
+    let manifest = registry.manifest(app, digest).await?;
+    let parsed = manifest.and_then(|manifest| serde_json::from_slice::<Manifest>(&manifest.body).ok());
+    Ok(parsed.map_or(0, |manifest| manifest.layers.iter().fold(0, |sum, layer| layer.size.saturating_add(sum))))
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn row(node: &Node, tasks: &HashMap<String, u32>) -> NodeRow {
     }
 }
 
-fn state(state: NodeState) -> &'static str {
+pub(crate) fn state(state: NodeState) -> &'static str {
     match state {
         NodeState::Unknown => "unknown",
         NodeState::Down => "down",
@@ -58,7 +58,7 @@ fn state(state: NodeState) -> &'static str {
     }
 }
 
-fn availability(availability: Availability) -> &'static str {
+pub(crate) fn availability(availability: Availability) -> &'static str {
     match availability {
         Availability::Active => "active",
         Availability::Pause => "pause",

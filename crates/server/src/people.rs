@@ -85,9 +85,13 @@ pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Re
     let keys = change.keys.as_deref().map(keys).transpose()?;
     if let Some(keys) = &keys {
         strangers(control, &change.name, keys).await?;
+        no_tokens(control, keys).await?;
     }
     let now = control.clock.unix_millis();
     let name = &change.name;
+    let lessens = change.admin == Some(false) || keys.as_ref().is_some_and(BTreeSet::is_empty);
+    let is_last = lessens && !others_govern(control, name).await?;
+    let mut lost = None;
     let changed = control.records.change_user(name, |user: Option<&User>| {
         let new = || User {
             name: name.clone(),
@@ -105,14 +109,59 @@ pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Re
                 )));
             }
         };
-        Ok(User {
+        let after = User {
             admin: change.admin.unwrap_or(user.admin),
-            groups: change.groups.clone().unwrap_or(user.groups),
-            keys: keys.clone().unwrap_or(user.keys),
-            ..user
-        })
+            groups: change.groups.clone().unwrap_or_else(|| user.groups.clone()),
+            keys: keys.clone().unwrap_or_else(|| user.keys.clone()),
+            ..user.clone()
+        };
+        lost = (governs(&user) && !governs(&after)).then_some(user);
+        if lost.is_some() && is_last {
+            return Err(last_admin(name));
+        }
+        Ok(after)
     });
-    Ok(Answer::User(row(changed.await?)))
+    let changed = changed.await?;
+    if let Some(before) = lost {
+        somebody_governs(control, &before).await?;
+    }
+    Ok(Answer::User(row(changed)))
+}
+
+/// Whether somebody is an admin who can log in.
+fn governs(user: &User) -> bool {
+    user.admin && !user.keys.is_empty()
+}
+
+/// Whether an admin is left without this one.
+async fn others_govern<P: Platform>(control: &Control<P>, name: &str) -> Result<bool, Refused> {
+    let users = control.records.users().await.map_err(Error::from)?;
+    Ok(users.iter().any(|user| user.name != name && governs(user)))
+}
+
+fn last_admin(name: &str) -> Refused {
+    Refused::usage(format!(
+        "{name} is the only admin who can log in, and a cluster without one cannot be changed any more: make another one first with `futuswarm admin:user:add`"
+    ))
+}
+
+/// Puts an admin back who was the last one after all: each user is an object of its own, so two admins who take the rights of each other
+/// at the same moment both find one left before. The later one of both finds none after, and takes it back.
+async fn somebody_governs<P: Platform>(control: &Control<P>, before: &User) -> Result<(), Refused> {
+    if others_govern(control, "").await? {
+        return Ok(());
+    }
+    let name = &before.name;
+    let back = control.records.change_user::<Error>(name, |there: Option<&User>| {
+        let there = there.unwrap_or(before);
+        let keys = if there.keys.is_empty() { &before.keys } else { &there.keys };
+        Ok(User { admin: true, keys: keys.clone(), ..there.clone() })
+    });
+    back.await?;
+    Err(Refused::new(
+        RefusalClass::Locked,
+        format!("no admin would be left, since another one was changed at the same moment: {name} stays an admin"),
+    ))
 }
 
 fn keys(lines: &[String]) -> Result<BTreeSet<String>, Refused> {
@@ -135,6 +184,17 @@ async fn strangers<P: Platform>(control: &Control<P>, name: &str, keys: &BTreeSe
     }
 }
 
+/// A key that is a token's would let its owner in as neither.
+async fn no_tokens<P: Platform>(control: &Control<P>, keys: &BTreeSet<String>) -> Result<(), Refused> {
+    for key in keys {
+        let hash = PublicKey::parse(key).map_err(Refused::usage)?.hash();
+        if let Some((token, _)) = control.records.token(&hash).await.map_err(Error::from)? {
+            return Err(Error::from(records::Error::KeyTaken { app: token.app, name: token.name }).into());
+        }
+    }
+    Ok(())
+}
+
 /// Removes a user, and their rows in access lists: the next user of that name must not have them. A row that is an app's only owner
 /// stays, which the answer says: the admins choose who has it then.
 pub(crate) async fn remove<P: Platform>(control: &Control<P>, actor: &Actor, name: &str) -> Result<Answer, Refused> {
@@ -142,12 +202,17 @@ pub(crate) async fn remove<P: Platform>(control: &Control<P>, actor: &Actor, nam
     if matches!(actor, Actor::User { name: own, .. } if own == name) {
         return Err(Refused::usage("another admin removes you: a cluster without one cannot be changed any more"));
     }
-    // Their rows first: when this fails in between, the user is still there to be removed again.
-    if control.records.user(name).await.map_err(Error::from)?.is_none() {
-        return Err(Refused::not_found(format!("there is no user {name}")));
+    let user = control.records.user(name).await.map_err(Error::from)?;
+    let user = user.ok_or_else(|| Refused::not_found(format!("there is no user {name}")))?;
+    if governs(&user) && !others_govern(control, name).await? {
+        return Err(last_admin(name));
     }
+    // Their rows first: when this fails in between, the user is still there to be removed again.
     let orphans = without_rows(control, &Principal::User(name.to_owned())).await?;
     control.records.remove_user(name).await.map_err(Error::from)?;
+    if governs(&user) {
+        somebody_governs(control, &user).await?;
+    }
     let mut said = format!("{name} is removed, and locked out within 30 s");
     if !orphans.is_empty() {
         said.push_str(&format!(

@@ -10,20 +10,22 @@ mod audit;
 mod documents;
 mod error;
 mod index;
+mod registry;
 mod releases;
+mod removals;
 mod sealed;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod users;
-mod value;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::Error;
-pub use sealed::{Document, Kind, Past, ValuesChange};
-pub use value::{Value, Values};
+pub use futuswarm_model::{Value, Values};
+pub use removals::Removal;
+pub use sealed::{Document, Kind, Past, ValuesChange, read_content, write_content};
 
 use documents::Documents;
 use futuswarm_store::{Bucket, Store};

@@ -42,6 +42,11 @@ impl Refused {
         Self::failed("the client is gone")
     }
 
+    /// The same, after what was done in spite of it.
+    pub(crate) fn after(self, done: &str) -> Self {
+        Self { message: format!("{done}: {}", self.message), ..self }
+    }
+
     /// The word of its class, for the audit.
     pub(crate) fn word(&self) -> &'static str {
         match self.class {

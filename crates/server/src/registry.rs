@@ -4,8 +4,7 @@
 //! reaches this registry but programs of the node.
 
 mod http;
-#[cfg(test)]
-pub(crate) mod memory;
+pub mod memory;
 #[cfg(test)]
 mod tests;
 

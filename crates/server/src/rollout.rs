@@ -8,17 +8,18 @@ mod act;
 mod observe;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futuswarm_model::{AppRecord, Deploying, Failure, FailureClass, Outcome, Progress, Release};
+use futuswarm_model::{AppRecord, AuditEntry, Deploying, Failure, FailureClass, Outcome, Progress, Release};
 use futuswarm_paas::rollout::{self, Step};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::Clock as _;
 use crate::desired::Content;
-use crate::{Control, Error, Platform, apps, records};
+use crate::links::{self, Settled};
+use crate::{Control, Error, Platform, collect, records, removal};
 pub(crate) use act::secrets;
 use observe::Memory;
 
@@ -30,6 +31,8 @@ const RENEW: Duration = Duration::from_secs(30);
 const ROUND: Duration = Duration::from_millis(500);
 /// Between two searches for releases that nobody drives.
 const SEARCH: Duration = Duration::from_secs(10);
+/// Between two looks for networks that apps have left.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// What people are told of a release on its way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,34 +43,52 @@ pub(crate) struct State {
     pub(crate) ended: bool,
 }
 
-/// Releases that this process drives, by app.
+/// Apps that this process drives: what is said of each, and whether there is more to do since its driver has looked.
 #[derive(Debug, Default)]
-pub(crate) struct Drives(Mutex<BTreeMap<String, watch::Receiver<State>>>);
+pub(crate) struct Drives(Mutex<BTreeMap<String, (watch::Receiver<State>, bool)>>);
 
 impl Drives {
     /// What is said of the app's release; `None` when this process does not drive one.
     pub(crate) fn state(&self, app: &str) -> Option<watch::Receiver<State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(app).cloned()
+        self.lock().get(app).map(|(state, _)| state.clone())
     }
 
-    /// Notes that this process drives a release of the app; `None` when it does already.
+    /// Notes that this process drives a release of the app; `None` when it does already, and then looks once more.
     fn begin(&self, app: &str) -> Option<watch::Sender<State>> {
-        let mut drives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if drives.contains_key(app) {
+        let mut drives = self.lock();
+        if let Some((_, more)) = drives.get_mut(app) {
+            *more = true;
             return None;
         }
         let (sender, receiver) = watch::channel(State::default());
-        drives.insert(app.to_owned(), receiver);
+        drives.insert(app.to_owned(), (receiver, false));
         Some(sender)
     }
 
-    fn end(&self, app: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
+    /// Whether the driver of an app may end: nobody has asked for more since it began, or it is of no use to go on.
+    fn end(&self, app: &str, useless: bool) -> bool {
+        let mut drives = self.lock();
+        match drives.get_mut(app) {
+            Some((_, more)) if *more && !useless => {
+                *more = false;
+                false
+            }
+            _ => {
+                drives.remove(app);
+                true
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (watch::Receiver<State>, bool)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Looks for releases that nobody drives, for as long as the process lives.
+/// Looks for releases that nobody drives, removals that somebody has left, and what apps and ended links leave behind, for as long as the
+/// process lives.
 pub(crate) async fn search<P: Platform>(control: Arc<Control<P>>) {
+    let mut swept = Instant::now();
     loop {
         match control.records.pending().await {
             Ok(pending) => {
@@ -77,20 +98,43 @@ pub(crate) async fn search<P: Platform>(control: Arc<Control<P>>) {
             }
             Err(error) => tracing::warn!(%error, "cannot look for releases on their way"),
         }
+        if swept.elapsed() >= SWEEP {
+            swept = Instant::now();
+            if let Err(error) = removal::sweep(&control).await {
+                tracing::warn!(%error, "cannot look for networks of removed apps");
+            }
+            if let Err(error) = links::sweep(&control).await {
+                tracing::warn!(%error, "cannot look for networks of ended links");
+            }
+        }
         sleep(SEARCH.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
     }
 }
 
-/// Drives the release of an app, in a task of its own, unless somebody does.
+/// Drives the release of an app, in a task of its own, unless somebody does; and then what follows from its links.
 pub(crate) fn drive<P: Platform>(control: &Arc<Control<P>>, app: &str) {
     let Some(state) = control.drives.begin(app) else { return };
     let (control, app) = (Arc::clone(control), app.to_owned());
     tokio::spawn(async move {
-        let run = Drive { control: &control, app: &app, memory: Memory::default(), content: None, state };
-        if let Err(error) = run.forever().await {
-            tracing::warn!(%error, app, "a release is left to whoever takes it over");
+        loop {
+            let run = Drive { control: &control, app: &app, memory: Memory::default(), content: None, state: &state };
+            let mut useless = false;
+            if let Err(error) = run.forever().await {
+                tracing::warn!(%error, app, "a release is left to whoever takes it over");
+                useless = true;
+            }
+            match links::settle(&control, &app).await {
+                Ok(Settled::Made(..)) if !useless => continue,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, app, "the networks of an app are looked at again later");
+                    useless = true;
+                }
+            }
+            if control.drives.end(&app, useless) {
+                return;
+            }
         }
-        control.drives.end(&app);
     });
 }
 
@@ -107,26 +151,29 @@ struct Drive<'a, P: Platform> {
     control: &'a Arc<Control<P>>,
     app: &'a str,
     memory: Memory,
-    /// What the release runs with: it never changes.
+    /// What the release runs with, until something about it fails.
     content: Option<Arc<Content>>,
-    state: watch::Sender<State>,
+    state: &'a watch::Sender<State>,
 }
 
 impl<P: Platform> Drive<'_, P> {
     async fn forever(mut self) -> Result<(), Error> {
         let Some(deploying) = self.take(self.control.clock.unix_millis()).await? else {
-            return self.finish_removal().await;
+            return removal::carry_on(self.control, self.app).await.map(drop);
         };
         let mut release = deploying.release;
         let epoch = deploying.epoch;
         tracing::info!(app = self.app, release = release.number, epoch, "drives a release");
+        if epoch > 1 {
+            self.tell_resumed(&release, epoch).await;
+        }
         let mut renewed = Instant::now();
         let mut failures = 0;
         loop {
             if renewed.elapsed() >= RENEW {
                 match self.note(release.number, epoch, |_| ()).await? {
                     Ok(noted) => release = noted,
-                    Err(stop) => return self.stopped(&stop),
+                    Err(stop) => return self.stopped(&stop, &release).await,
                 }
                 renewed = Instant::now();
             }
@@ -137,10 +184,12 @@ impl<P: Platform> Drive<'_, P> {
                     self.say(release.number, "done", true);
                     return Ok(());
                 }
-                Ok(Err(stop)) => return self.stopped(&stop),
+                Ok(Err(stop)) => return self.stopped(&stop, &release).await,
                 // The Swarm or the bucket does not answer: the lease says for how long it is tried.
                 Err(error) => {
                     failures += 1;
+                    // It may be about something that was there when the content was read: a network, a secret.
+                    self.content = None;
                     tracing::warn!(%error, app = self.app, release = release.number, failures, "a step failed");
                     self.say(release.number, &format!("waits: {error}"), false);
                     if let Some(noted) = self.give_up(&release, epoch, &error).await {
@@ -183,24 +232,16 @@ impl<P: Platform> Drive<'_, P> {
         self.note(release.number, epoch, |release| release.progress = progress.clone()).await.ok()?.ok()
     }
 
-    /// Carries on with a removal that somebody else has not ended.
-    async fn finish_removal(&self) -> Result<(), Error> {
-        let left = self.control.records.app_or_rest(self.app).await?;
-        let now = self.control.clock.unix_millis();
-        let is_old = |since: u64| now.saturating_sub(since) > crate::client::milliseconds(LEASE);
-        if let Some(record) = left.filter(|record| record.removing.is_some_and(is_old))
-            && let Err(refused) = apps::finish_removal(self.control, &record).await
-        {
-            tracing::warn!(%refused, app = self.app, "an app is not removed to the end yet");
+    /// What a driver does that goes no further. One that has lost its release may have begun a job of it just then, after whoever ended
+    /// it had cleared those away.
+    async fn stopped(&self, stop: &Stop, release: &Release) -> Result<(), Error> {
+        if matches!(stop, Stop::Nothing) {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn stopped(&self, stop: &Stop) -> Result<(), Error> {
-        if matches!(stop, Stop::Lost) {
-            tracing::info!(app = self.app, "another manager drives the release");
-        }
-        Ok(())
+        tracing::info!(app = self.app, release = release.number, "another manager drives the release, or has ended it");
+        let app = self.control.records.app(self.app).await?;
+        let goes_on = app.and_then(|app| app.deploying).is_some_and(|it| it.release.number == release.number);
+        if goes_on { Ok(()) } else { act::remove_jobs(&self.control.engine, release).await }
     }
 
     fn say(&self, release: u64, text: &str, ended: bool) {
@@ -218,20 +259,29 @@ impl<P: Platform> Drive<'_, P> {
             return Ok(self.finish(release, epoch).await?.map(|()| None));
         }
         let control = self.control;
-        if let Some(app) = control.records.app(self.app).await? {
-            let ours = |deploying: &Deploying| deploying.release.number == release.number && deploying.epoch == epoch;
-            let Some(deploying) = app.deploying.filter(ours) else { return Ok(Err(Stop::Lost)) };
-            let cancelled = deploying.release.cancelled;
+        let record = control.records.app(self.app).await?;
+        if let Some(app) = &record {
+            let ours = |deploying: &&Deploying| deploying.release.number == release.number && deploying.epoch == epoch;
+            let Some(deploying) = app.deploying.as_ref().filter(ours) else { return Ok(Err(Stop::Lost)) };
+            let (cancelled, superseded) = (deploying.release.cancelled, deploying.release.superseded);
             release.cancelled |= cancelled;
+            release.superseded |= superseded;
         }
         let now = control.clock.unix_millis();
         let content = match &self.content {
             Some(content) => Arc::clone(content),
-            None => Arc::clone(self.content.insert(Arc::new(control.content(release).await?))),
+            None => Arc::clone(self.content.insert(Arc::new(control.content(release, record.as_ref()).await?))),
         };
-        let observed = observe::observe(&control.engine, release, &content, &mut self.memory, now).await?;
+        let mut observed = observe::observe(&control.engine, release, &content, &mut self.memory, now).await?;
+        observe::measure(control, release, &mut observed, &mut self.memory).await;
         let step = rollout::next(release, &observed);
         tracing::debug!(app = self.app, release = release.number, ?step, "next");
+        // The release is in the app's record: who begins to collect images from now on keeps what it names. Who has begun before may be
+        // deleting just that, and then it is looked for afterwards.
+        if matches!(step, Step::FindImage | Step::Pull { .. }) && collect::collects(control).await?.is_some() {
+            self.say(release.number, "waits until images that nothing needs are deleted", false);
+            return Ok(Ok(Some(())));
+        }
         let progress = match step {
             Step::Wait { why } => {
                 self.say(release.number, &why, false);
@@ -313,7 +363,8 @@ impl<P: Platform> Drive<'_, P> {
 
     /// Records a release that has ended, once, and lets the app go.
     async fn finish(&self, release: &Release, epoch: u64) -> Result<Result<(), Stop>, Error> {
-        let control = self.control;
+        let (control, app) = (self.control, self.app);
+        let Progress::Ended { outcome, at, .. } = release.progress else { return Ok(Err(Stop::Nothing)) };
         match control.records.put_release(release).await {
             // What is recorded of a release stays: the one before us has written it, and we only tidy up.
             Err(records::Error::ReleaseExists { .. }) => {}
@@ -321,16 +372,24 @@ impl<P: Platform> Drive<'_, P> {
         }
         // Before the app is let go: afterwards nobody would look for what is left.
         act::clean(control, release).await?;
-        let Progress::Ended { outcome, .. } = &release.progress else { return Ok(Err(Stop::Nothing)) };
-        let runs = outcome.is_good();
-        // Something else may run after a release that was superseded while its service was changed.
-        let let_go = control.records.change_app(self.app, |app: &mut AppRecord| {
+        let line = self.line(release, outcome.to_string(), at);
+        control.records.audit_once(&line, &format!("{app}-{}", release.number)).await?;
+        let counts = match outcome {
+            Outcome::Deployed => true,
+            Outcome::Unchanged => self.says_something_new(release).await?,
+            _ => false,
+        };
+        let (runs, now) = (outcome.is_good(), control.clock.unix_millis());
+        let let_go = control.records.change_app(app, |app: &mut AppRecord| {
             let ours = |deploying: &Deploying| deploying.epoch == epoch && deploying.release.number == release.number;
             if !app.deploying.as_ref().is_some_and(ours) {
                 return Ok(false);
             }
             app.deploying = None;
-            if runs && (app.release.is_none() || *outcome != Outcome::Unchanged) {
+            if !runs {
+                links::put_off(app, now);
+            }
+            if counts {
                 app.release = Some(release.number);
             }
             Ok::<_, Error>(true)
@@ -338,7 +397,40 @@ impl<P: Platform> Drive<'_, P> {
         if !let_go.await? {
             return Ok(Err(Stop::Lost));
         }
-        tracing::info!(app = self.app, release = release.number, %outcome, "a release has ended");
+        tracing::info!(app, release = release.number, %outcome, "a release has ended");
         Ok(Ok(()))
+    }
+
+    /// Whether a release for which nothing had to be changed is what the app is from now on: by its release hook, for example, which no
+    /// service shows. What is the same in everything leaves the app with the release that it has.
+    async fn says_something_new(&self, release: &Release) -> Result<bool, Error> {
+        // Nobody else changes what the app runs with while this release is on its way.
+        let current = self.control.records.app(self.app).await?.and_then(|app| app.release);
+        let Some(current) = current else { return Ok(true) };
+        let current = self.control.records.release(self.app, current).await?;
+        Ok(current.is_none_or(|current| !release.has_content_of(&current)))
+    }
+
+    /// Notes that somebody else has begun this release. Nothing depends on that line.
+    async fn tell_resumed(&self, release: &Release, epoch: u64) {
+        let at = self.control.clock.unix_millis();
+        let line = self.line(release, "resumed".to_owned(), at);
+        let what = format!("{}-{}-{epoch}", self.app, release.number);
+        if let Err(error) = self.control.records.audit_once(&line, &what).await {
+            tracing::warn!(%error, app = self.app, "that a release was taken over is in the journal only");
+        }
+    }
+
+    /// A line of the audit that tells what came of a release. Its request has a line of its own, unless its manager has died.
+    fn line(&self, release: &Release, outcome: String, at: u64) -> AuditEntry {
+        AuditEntry {
+            at,
+            who: release.by.clone(),
+            verb: format!("release {}", release.number),
+            app: Some(self.app.to_owned()),
+            outcome,
+            milliseconds: at.saturating_sub(release.created_at),
+            from: self.control.facts.node.clone(),
+        }
     }
 }

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::client::{Client, Input};
 use crate::desired::{self, Content};
+use crate::limits::What;
 use crate::refusal::Refused;
 use crate::{Control, Error, Platform, deploy};
 
@@ -42,19 +43,23 @@ pub(crate) async fn run<P: Platform>(
     client: &mut Client,
 ) -> Result<Answer, Refused> {
     check(&argv)?;
+    let _place = control.connections.limits.take(What::Program, actor)?;
     let Some(release) = deploy::current(control, Some(&record)).await? else {
         return Err(Refused::failed(format!("{} has no release yet: deploy it first", record.name)));
     };
-    let content = control.content(&release).await?;
+    let content = control.content(&release, Some(&record)).await?;
     let Some(service) = desired::service(&release, &content) else {
         return Err(Refused::failed(format!("release {} of {} has no image", release.number, record.name)));
     };
     client.progress("pulls the image", None);
     control.engine.pull_image(&service.image, &mut |_| ()).await.map_err(Error::from)?;
+    // The pull may have taken minutes, in which somebody lost the right to run anything.
+    client.still_there()?;
     let name = format!("run-{}-{:08x}", record.name, fastrand::u32(..));
     let secrets = Secrets::write(control, &release, &name).await?;
     let spec = spec(&name, &service, &content, argv, terminal.as_ref(), secrets.as_ref(), actor)?;
-    let mut guard = Guard { control: Arc::clone(control), name: Some(name.clone()), secrets };
+    let mut guard = Guard::of(control, &name);
+    guard.secrets = secrets;
     let ended = program(control, &spec, terminal.as_ref(), client).await;
     guard.clear().await;
     ended.map(Answer::Exited)
@@ -105,8 +110,8 @@ fn spec(
     })
 }
 
-/// From its start to its end.
-async fn program<P: Platform>(
+/// A program whose input and output are the client's, from its start to its end.
+pub(crate) async fn program<P: Platform>(
     control: &Control<P>,
     spec: &ProgramSpec,
     terminal: Option<&Terminal>,
@@ -252,14 +257,19 @@ impl Drop for Secrets {
 }
 
 /// Ends a program and takes its container away, also when the request was given up.
-struct Guard<P: Platform> {
+pub(crate) struct Guard<P: Platform> {
     control: Arc<Control<P>>,
     name: Option<String>,
     secrets: Option<Secrets>,
 }
 
 impl<P: Platform> Guard<P> {
-    async fn clear(&mut self) {
+    /// For a program of this name without secrets.
+    pub(crate) fn of(control: &Arc<Control<P>>, name: &str) -> Self {
+        Self { control: Arc::clone(control), name: Some(name.to_owned()), secrets: None }
+    }
+
+    pub(crate) async fn clear(&mut self) {
         if let Some(name) = self.name.take() {
             end(&self.control, &name).await;
         }

@@ -9,25 +9,74 @@ use futuswarm_rpc::{Caller, Frame, Hello, agree};
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::audit::Audited;
-use crate::client::{Client, Input, Reading, milliseconds};
+use crate::client::{Client, Ends, Input, Reading, milliseconds};
+use crate::limits::{Limits, Place, What};
 use crate::refusal::Refused;
+use crate::standing::{self, Standing};
+use crate::verbs::Subject;
 use crate::wire::{self, Incoming, Outgoing};
 use crate::{Control, Platform, verbs};
 
 /// So many connections at once: more than a team has, fewer than would hurt the manager.
 const CONNECTIONS: usize = 256;
+/// So many more are told that there are too many.
+const TURNED_AWAY: usize = 16;
 /// From the connection to the request. A person may have to touch a key, but before SSH lets them in.
 const GREETING_DEADLINE: Duration = Duration::from_secs(30);
+/// As [`GREETING_DEADLINE`], for who is only to be told why there is no room.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(5);
+/// What is said last to a client whose request was ended, or to one while the service stops, is not waited for longer.
+const LAST_WORD: Duration = Duration::from_secs(5);
+/// So long requests are given to end when the service stops: the grace of a program, and a little.
+const STOP: Duration = Duration::from_secs(20);
 
-/// Accepts connections until the process ends. Only these users of the node may connect: the session's and root.
-pub(crate) async fn accept<P: Platform>(control: Arc<Control<P>>, listener: UnixListener, uids: Vec<u32>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+/// What all connections of a service share.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pub(crate) limits: Limits,
+    pub(crate) standing: Standing,
+    stopping: watch::Sender<bool>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { limits: Limits::default(), standing: Standing::default(), stopping: watch::Sender::new(false) }
+    }
+}
+
+impl Connections {
+    /// Ends when the service stops, and never before.
+    async fn stopping(&self) {
+        let mut stopping = self.stopping.subscribe();
+        if stopping.wait_for(|stopping| *stopping).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Accepts connections until `stop` ends, and then ends the requests that go on. Only these users of the node may connect: the session's
+/// and root.
+pub(crate) async fn accept<P: Platform>(
+    control: Arc<Control<P>>,
+    listener: UnixListener,
+    uids: Vec<u32>,
+    stop: impl Future<Output = ()>,
+) {
+    let (places, told) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(TURNED_AWAY)));
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_ended) = connections.join_next() => continue,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Too many open files, for example: it passes.
@@ -47,71 +96,148 @@ pub(crate) async fn accept<P: Platform>(control: Arc<Control<P>>, listener: Unix
                 continue;
             }
         }
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(connections = CONNECTIONS, "refused a connection: there are too many");
-            continue;
-        };
         let control = Arc::clone(&control);
-        tokio::spawn(async move {
-            if let Err(error) = connection(&control, stream).await {
-                tracing::info!(%error, "a connection ended early");
-            }
-            drop(place);
-        });
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            connections.spawn(async move {
+                if let Err(error) = connection(&control, stream).await {
+                    tracing::info!(%error, "a connection ended early");
+                }
+                drop(place);
+            });
+            continue;
+        }
+        tracing::warn!(connections = CONNECTIONS, "refused a connection: there are too many");
+        if let Ok(place) = Arc::clone(&told).try_acquire_owned() {
+            connections.spawn(async move {
+                let _nobody = turn_away(&control, stream).await;
+                drop(place);
+            });
+        }
+    }
+    drop(listener);
+    tracing::info!(connections = connections.len(), "ends the requests that go on");
+    control.connections.stopping.send_replace(true);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(STOP, ended).await.is_err() {
+        tracing::warn!("not all requests have ended in time");
     }
 }
 
+/// One connection, from its beginning to its end.
 pub(crate) async fn connection<P: Platform>(control: &Arc<Control<P>>, stream: UnixStream) -> Result<(), wire::Error> {
     let (reader, writer) = stream.into_split();
     let (mut incoming, mut outgoing) = (Incoming::new(reader), Outgoing::new(writer));
-    let greeting = greet(control, &mut incoming, &mut outgoing);
-    let late = |_| wire::Error::Ended(format!("no request within {} s", GREETING_DEADLINE.as_secs()));
-    let Some((caller, request)) = timeout(GREETING_DEADLINE, greeting).await.map_err(late)?? else { return Ok(()) };
+    let late = |limit: Duration| wire::Error::Ended(format!("no request within {} s", limit.as_secs()));
+    let began = Instant::now();
+    let caller: Caller =
+        timeout(GREETING_DEADLINE, incoming.message()).await.map_err(|_| late(GREETING_DEADLINE))??;
+    // Before anything is waited for: who only connects takes places, too.
+    let (limit, place) = match control.connections.limits.take(What::Connection, &caller.identity) {
+        Ok(place) => (GREETING_DEADLINE.saturating_sub(began.elapsed()), Ok(place)),
+        Err(refused) => (REFUSAL_DEADLINE, Err(refused)),
+    };
+    let greeting = greet(control, place, &mut incoming, &mut outgoing);
+    let greeted = tokio::select! {
+        greeted = timeout(limit, greeting) => greeted.map_err(|_| late(limit))??,
+        () = control.connections.stopping() => None,
+    };
+    let Some((request, _place)) = greeted else { return Ok(()) };
 
     let began = Instant::now();
-    let (mut client, events, input) = Client::new();
-    let writing = tokio::spawn(write(events, outgoing));
+    let (mut client, Ends { outgoing: events, reading: input, ending }) = Client::new();
+    let mut writing = tokio::spawn(write(events, outgoing));
     let reading = tokio::spawn(read(incoming, input));
     let (verb, subject) = verbs::verb(&request);
     let mut audited = Audited::begin(verb, subject, &caller);
-    let outcome = answer(control, &caller, request, &mut client, &mut audited).await;
+    let app = match subject {
+        Subject::App(app) => Some(app.to_owned()),
+        // What is asked of the cluster for the sake of an app is the cluster's to allow.
+        Subject::Cluster | Subject::ForApp(_) => None,
+    };
+    let subject = app.as_deref().map_or(Subject::Cluster, Subject::App);
+    let stopping = async {
+        control.connections.stopping().await;
+        ending.end(Refused::unavailable(
+            "the control service of this manager stops; a release goes on by itself: ask again in a minute",
+        ));
+        std::future::pending::<std::convert::Infallible>().await
+    };
+    let mut outcome = tokio::select! {
+        outcome = answer(control, &caller, request, &mut client, &mut audited) => outcome,
+        never = standing::watch(control, &caller, (verb, subject), &ending) => match never {},
+        never = stopping => match never {},
+    };
+    let ended = client.ended();
+    // A request that was ended says only that its client is gone.
+    if let (Err(_), Some(reason)) = (&outcome, &ended) {
+        outcome = Err(reason.clone());
+    }
     audited.end(outcome.as_ref().err(), milliseconds(began.elapsed()));
     control.audit(audited);
     let event = match outcome {
         Ok(answer) => Event::Done { answer: Box::new(answer) },
         Err(refused) => Event::Failed(refused.into()),
     };
-    let _gone = client.send(&event).await;
     // Its writer ends once everything has been sent, or nobody takes it.
-    drop(client);
-    let sent = writing.await;
+    let last = async {
+        let _gone = client.finish(&event).await;
+        drop(client);
+        (&mut writing).await.unwrap_or_else(|error| Err(wire::Error::Ended(error.to_string())))
+    };
+    let sent = match ended {
+        None => last.await,
+        Some(reason) => {
+            let late = |_| Err(wire::Error::Ended(format!("its client did not read why it was ended: {reason}")));
+            timeout(LAST_WORD, last).await.unwrap_or_else(late)
+        }
+    };
     reading.abort();
-    sent.unwrap_or_else(|error| Err(wire::Error::Ended(error.to_string())))
+    writing.abort();
+    sent
 }
 
-/// Greets, and reads the request; `None` when both programs do not understand each other, which the client says to its user.
+/// Tells a client that there is no room.
+async fn turn_away<P: Platform>(control: &Control<P>, stream: UnixStream) -> Result<(), wire::Error> {
+    let (reader, writer) = stream.into_split();
+    let (mut incoming, mut outgoing) = (Incoming::new(reader), Outgoing::new(writer));
+    let told = async {
+        let _caller: Caller = incoming.message().await?;
+        let refused = Refused::unavailable(format!(
+            "this manager has {CONNECTIONS} requests open already, which is as many as it takes: try again in a minute"
+        ));
+        greet(control, Err(refused), &mut incoming, &mut outgoing).await
+    };
+    timeout(REFUSAL_DEADLINE, told).await.map_err(|_| wire::Error::Ended("no request".to_owned()))??;
+    Ok(())
+}
+
+/// Greets, and reads the request; `None` when there is no place for it, or both programs do not understand each other, which the client
+/// says to its user.
 async fn greet<P: Platform>(
     control: &Control<P>,
+    place: Result<Place, Refused>,
     incoming: &mut Incoming<OwnedReadHalf>,
     outgoing: &mut Outgoing<OwnedWriteHalf>,
-) -> Result<Option<(Caller, Request)>, wire::Error> {
-    let caller: Caller = incoming.message().await?;
+) -> Result<Option<(Request, Place)>, wire::Error> {
     let ours = Hello::of(control.program());
     outgoing.message(&ours).await?;
     let theirs: Hello = incoming.message().await?;
     if agree(&theirs, &ours).is_err() {
         return Ok(None);
     }
-    match incoming.message().await {
-        Ok(request) => Ok(Some((caller, request))),
+    let request = incoming.message().await;
+    let refused = match (request, place) {
+        (Ok(request), Ok(place)) => return Ok(Some((request, place))),
+        (_, Err(refused)) => refused,
         // A request of a later version, or one that makes no sense: said as a refusal, since both sides can read that.
-        Err(error @ wire::Error::Message(_)) => {
-            let refused = Refused::usage(format!("the cluster does not understand the request: {error}"));
-            outgoing.message(&Event::Failed(refused.into())).await?;
-            Ok(None)
+        (Err(error @ wire::Error::Message(_)), _) => {
+            Refused::usage(format!("the cluster does not understand the request: {error}"))
         }
-        Err(error) => Err(error),
-    }
+        (Err(error), _) => return Err(error),
+    };
+    tracing::info!(%refused, "refused a request");
+    outgoing.message(&Event::Failed(refused.into())).await?;
+    Ok(None)
 }
 
 async fn answer<P: Platform>(

@@ -7,25 +7,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futuswarm_aws::SdkConfig;
+use futuswarm_database::{Rds, Server};
 use futuswarm_store::S3Bucket;
 use futuswarm_swarm::{DockerEngine, LocalState, SwarmApi as _};
 use futuswarm_vault::KmsVault;
 use tokio::net::UnixListener;
-use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
 
 use crate::audit::Audited;
-use crate::control::Facts;
+use crate::control::{Facts, Tools};
+use crate::import::OldBuckets;
 use crate::records::Records;
 use crate::registry::HttpRegistry;
-use crate::{Clock, Control, Error, Platform, SystemClock, logins, rollout, run as programs, serve};
+use crate::{Clock, Control, Error, Platform, SystemClock, collect, logins, rollout, run as programs, serve};
 
 /// Between two looks whether the node manages its Swarm already.
 const LOOK: Duration = Duration::from_secs(3);
 /// So many lines of the audit wait for the bucket.
-const AUDITS: usize = 1000;
+pub(crate) const AUDITS: usize = 1000;
 /// So many times a line is tried to be written, with its own retries each time.
 const AUDIT_ATTEMPTS: u32 = 10;
+/// When the service stops, what requests have left behind is cleared for so long, and lines of the audit are written for so long. With
+/// the end of requests it is less than the unit's `TimeoutStopSec`.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Where things are on the node, and which cluster's it is.
 #[derive(Debug, Clone)]
@@ -36,6 +42,10 @@ pub struct Options {
     pub bucket: String,
     /// KMS key (alias) for what only managers may open.
     pub manager_key: String,
+    /// Identifier of the cluster's RDS instance, whether there is one or not.
+    pub database: String,
+    /// What PostgreSQL's programs run in.
+    pub tools: Tools,
     /// The engine's socket.
     pub docker_socket: String,
     /// The node's registry, as in `http://127.0.0.1:5000`.
@@ -60,10 +70,13 @@ impl Platform for Aws {
     type Keys = KmsVault;
     type Engine = DockerEngine;
     type Registry = HttpRegistry;
+    type Databases = Server<Rds>;
     type Clock = SystemClock;
+    type Old = OldBuckets;
 }
 
-/// Runs the service until its process ends. `ready` is called once its socket is there.
+/// Runs the service until it is told to stop (SIGTERM), or the node is no manager any more; requests that go on are ended in order then.
+/// `ready` is called once its socket is there.
 ///
 /// # Errors
 /// When its socket cannot be made; everything else is tried again.
@@ -83,24 +96,46 @@ pub async fn run(options: Options, sdk: &SdkConfig, ready: impl FnOnce()) -> Res
         engine,
         registry: HttpRegistry::new(&options.registry),
         clock: SystemClock,
+        old: OldBuckets::new(sdk.clone()),
         facts: options.facts,
         drives: rollout::Drives::default(),
         uploads: Default::default(),
+        shares: Default::default(),
+        databases: Server::new(Rds::new(sdk, &options.database)),
+        tools: options.tools,
+        connections: Default::default(),
         audits,
         programs: options.programs,
     });
     if let Err(error) = programs::clear(&control, &control.programs).await {
         tracing::warn!(%error, "programs of a service before this one are still there");
     }
+    let failed = |error: std::io::Error| Error::Start { what: "the handler of SIGTERM", reason: error.to_string() };
+    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let listener = listen(&options.socket)?;
-    tokio::spawn(audit(Arc::clone(&control), lines));
+    let (no_more, last) = oneshot::channel();
+    let auditing = tokio::spawn(audit(Arc::clone(&control), lines, last));
     tokio::spawn(logins::keep(Arc::clone(&control), options.logins));
     tokio::spawn(rollout::search(Arc::clone(&control)));
+    tokio::spawn(collect::daily(Arc::clone(&control)));
     ready();
     tracing::info!(version = control.program(), "answers requests");
-    tokio::select! {
-        () = serve::accept(control, listener, options.uids) => {}
-        () = gone(&options.mark) => tracing::info!("this node is no manager any more"),
+    let stop = async {
+        tokio::select! {
+            _signal = terminated.recv() => tracing::info!("is told to stop"),
+            () = gone(&options.mark) => tracing::info!("this node is no manager any more"),
+        }
+    };
+    serve::accept(Arc::clone(&control), listener, options.uids, stop).await;
+    // Programs whose request did not end in time.
+    match timeout(LAST, programs::clear(&control, &control.programs)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "programs may be left, which the next start removes"),
+        Err(_) => tracing::warn!("programs may be left, which the next start removes: the engine takes too long"),
+    }
+    let _gone = no_more.send(());
+    if timeout(LAST, auditing).await.is_err() {
+        tracing::warn!("some lines of the audit are in the journal only: the bucket takes too long");
     }
     Ok(())
 }
@@ -132,9 +167,19 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
     Ok(listener)
 }
 
-/// Writes the audit to the bucket, line by line.
-async fn audit<P: Platform>(control: Arc<Control<P>>, mut lines: mpsc::Receiver<Audited>) {
-    while let Some(line) = lines.recv().await {
+/// Writes the audit to the bucket, line by line; once there is to be no more, until none waits.
+pub(crate) async fn audit<P: Platform>(
+    control: Arc<Control<P>>,
+    mut lines: mpsc::Receiver<Audited>,
+    mut last: oneshot::Receiver<()>,
+) {
+    loop {
+        let line = tokio::select! {
+            biased;
+            line = lines.recv() => line,
+            _no_more = &mut last => None,
+        };
+        let Some(line) = line else { return };
         let entry = line.row(control.clock.unix_millis());
         for attempt in 0..AUDIT_ATTEMPTS {
             match control.records.audit(&entry).await {

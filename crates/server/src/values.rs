@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futuswarm_model::keys;
 use futuswarm_paas::access::{Actor, Verb};
 use futuswarm_paas::config::{self, dotenv};
-use futuswarm_rpc::message::{Answer, Changed, Kind, Request, Value, Values, Version, Wait};
+use futuswarm_rpc::message::{Answer, Changed, Deployment, Kind, Request, Value, Values, Version, Wait};
 
 use crate::client::Client;
 use crate::clock::Clock as _;
@@ -24,7 +24,8 @@ const LARGEST_SECRETS: usize = 8 << 20;
 /// The most versions that are shown at once.
 const MOST_VERSIONS: u32 = 200;
 
-type Content = BTreeMap<String, Vec<u8>>;
+/// Values of a document by their keys, opened.
+pub(crate) type Content = BTreeMap<String, Vec<u8>>;
 
 impl From<Kind> for records::Kind {
     fn from(kind: Kind) -> Self {
@@ -85,14 +86,48 @@ pub(crate) async fn change<P: Platform>(
     if change.set.is_empty() && change.unset.is_empty() && !change.replace {
         return Err(Refused::usage("nothing was said to be set or removed"));
     }
-    let (by, now) = (actor.to_string(), control.clock.unix_millis());
     let verb = match kind {
         Kind::Config => Verb::WriteConfig,
         Kind::Secrets => Verb::WriteSecrets,
     };
     control.create_unless_there(&app, actor, verb).await?;
-    let changed = control.records.change_values(&app, keys::DEFAULT_ENVIRONMENT, kind.into(), &by, now, |before| {
-        let after = changed(kind, &bytes(before), &change)?;
+    let Written { version, keys } = write(control, actor, &app, kind, &change).await?;
+    let deployment = match stage || keys.is_empty() {
+        true => None,
+        false => release(control, actor, verb, &app, wait, client).await?,
+    };
+    Ok(Answer::Changed(Changed { app, kind, version, keys, deployment }))
+}
+
+/// What a change of a document has come to.
+pub(crate) struct Written {
+    /// The version that counts now.
+    pub(crate) version: Option<String>,
+    /// Keys and how they changed.
+    pub(crate) keys: BTreeMap<String, String>,
+}
+
+/// Sets values of an app that is there, all of them or none, and leaves its other values as they are.
+pub(crate) async fn set<P: Platform>(
+    control: &Control<P>,
+    actor: &Actor,
+    app: &str,
+    kind: Kind,
+    set: Content,
+) -> Result<Written, Refused> {
+    write(control, actor, app, kind, &Change { set, unset: BTreeSet::new(), replace: false }).await
+}
+
+async fn write<P: Platform>(
+    control: &Control<P>,
+    actor: &Actor,
+    app: &str,
+    kind: Kind,
+    change: &Change,
+) -> Result<Written, Refused> {
+    let (by, now) = (actor.to_string(), control.clock.unix_millis());
+    let changed = control.records.change_values(app, keys::DEFAULT_ENVIRONMENT, kind.into(), &by, now, |before| {
+        let after = changed(kind, &bytes(before), change)?;
         Ok::<_, Refused>(after.into_iter().map(|(key, value)| (key, value.into())).collect())
     });
     let changed = changed.await?;
@@ -100,19 +135,23 @@ pub(crate) async fn change<P: Platform>(
         Some(document) => (Some(document.version), bytes(&document.values)),
         None => (None, Content::new()),
     };
-    let keys = differences(&bytes(&changed.before), &after);
-    let record = control.existing(&app).await?;
-    let deployment = match (stage || keys.is_empty(), record.release) {
-        (false, Some(_)) => {
-            let wait = Wait { for_lock: wait.for_lock.or(Some(PATIENCE)), ..wait };
-            match deploy::with_values(control, actor, verb, &app, &wait, client).await? {
-                Answer::Deployment(deployment) => Some(deployment),
-                _ => None,
-            }
-        }
-        _ => None,
-    };
-    Ok(Answer::Changed(Changed { app, kind, version, keys, deployment }))
+    Ok(Written { version, keys: differences(&bytes(&changed.before), &after) })
+}
+
+/// A release of what the app runs with and the values that count now; `None` for an app that has no release yet.
+pub(crate) async fn release<P: Platform>(
+    control: &Arc<Control<P>>,
+    actor: &Actor,
+    verb: Verb,
+    app: &str,
+    wait: Wait,
+    client: &mut Client,
+) -> Result<Option<Deployment>, Refused> {
+    if control.existing(app).await?.release.is_none() {
+        return Ok(None);
+    }
+    let wait = Wait { for_lock: wait.for_lock.or(Some(PATIENCE)), ..wait };
+    deploy::with_values(control, actor, verb, app, &wait, client).await.map(Some)
 }
 
 /// A change is made already when its release has to wait for another: so many seconds, since nobody wants to say it again.
@@ -146,6 +185,17 @@ fn changed(kind: Kind, before: &Content, change: &Change) -> Result<Content, Ref
     Ok(after)
 }
 
+/// What a document would be with these values set, if it may be that.
+pub(crate) fn with(kind: Kind, before: &Content, set: &Content) -> Result<Content, Refused> {
+    changed(kind, before, &Change { set: set.clone(), unset: BTreeSet::new(), replace: false })
+}
+
+/// Why a value cannot be set, in words that it is not in.
+pub(crate) fn problem(kind: Kind, key: &str, value: &[u8]) -> Option<String> {
+    let one = Content::from([(key.to_owned(), value.to_vec())]);
+    with(kind, &Content::new(), &one).err().map(|refused| refused.to_string())
+}
+
 fn check_config(set: &Content, after: &Content) -> Result<(), Refused> {
     for (key, value) in set {
         config::check_key(key).map_err(Refused::usage)?;
@@ -164,7 +214,7 @@ fn check_config(set: &Content, after: &Content) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_secrets(set: &Content, after: &Content) -> Result<(), Refused> {
+pub(crate) fn check_secrets(set: &Content, after: &Content) -> Result<(), Refused> {
     for (key, value) in set {
         config::check_key(key).map_err(Refused::usage)?;
         if value.is_empty() {
@@ -188,7 +238,7 @@ fn check_secrets(set: &Content, after: &Content) -> Result<(), Refused> {
     }
 }
 
-fn differences(before: &Content, after: &Content) -> BTreeMap<String, String> {
+pub(crate) fn differences(before: &Content, after: &Content) -> BTreeMap<String, String> {
     let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let difference = |key: &String| match (before.get(key), after.get(key)) {
         (None, Some(_)) => Some("added"),
@@ -260,6 +310,6 @@ impl<P: Platform> Control<P> {
     }
 }
 
-fn bytes(values: &records::Values) -> Content {
+pub(crate) fn bytes(values: &records::Values) -> Content {
     values.iter().map(|(key, value)| (key.clone(), value.bytes().to_vec())).collect()
 }

@@ -10,6 +10,8 @@ pub(crate) enum Subject<'a> {
     Cluster,
     /// One app, which may not exist yet.
     App(&'a str),
+    /// The cluster as a whole, for the sake of an app: it is the admins' to decide, and the audit names the app.
+    ForApp(&'a str),
 }
 
 /// The verb of a request; `None` for what everybody who has logged in may ask, and what shows nothing but themselves.
@@ -30,6 +32,7 @@ pub(crate) fn verb(request: &Request) -> (Option<Verb>, Subject<'_>) {
         Request::Values { app, kind, show, .. } => (values(*kind, *show), App(app)),
         Request::Change { app, kind: Kind::Config, .. } => (Verb::WriteConfig, App(app)),
         Request::Change { app, kind: Kind::Secrets, .. } => (Verb::WriteSecrets, App(app)),
+        Request::Import(import) => (Verb::ImportConfig, Subject::ForApp(&import.app)),
         Request::History { app, kind, .. } | Request::CompareVersions { app, kind, .. } => {
             (values(*kind, false), App(app))
         }
@@ -54,6 +57,19 @@ pub(crate) fn verb(request: &Request) -> (Option<Verb>, Subject<'_>) {
             (Verb::PushImage, App(app))
         }
         Request::Images { app } => (Verb::ListImages, App(app)),
+        Request::CollectImages { app: None, .. } => (Verb::CollectImages, Cluster),
+        Request::CollectImages { app: Some(app), .. } => (Verb::CollectAppImages, App(app)),
+        Request::Stats => (Verb::Usage, Cluster),
+        Request::Networks => (Verb::NetworkHealth, Cluster),
+        Request::Link(link) => (Verb::Link, App(&link.app)),
+        Request::Links { app } => (Verb::ListLinks, App(app)),
+        Request::Database { app } => (Verb::ListDatabases, App(app)),
+        Request::CreateDatabase { app, .. } => (Verb::CreateDatabase, App(app)),
+        Request::RotateDatabase { app, .. } => (Verb::RotateDatabase, App(app)),
+        Request::BackUpDatabase { app } => (Verb::BackUpDatabase, App(app)),
+        Request::RestoreDatabase { app, .. } => (Verb::RestoreDatabase, App(app)),
+        Request::OpenDatabase { app, .. } => (Verb::OpenDatabase, App(app)),
+        Request::DropDatabase { app, .. } => (Verb::DropDatabase, App(app)),
     };
     (Some(verb), subject)
 }

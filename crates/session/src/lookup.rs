@@ -54,7 +54,8 @@ pub fn line(logins: &Logins, kind: &str, key: &str, now: u64) -> Result<Option<S
             return Err(Refusal::Ambiguous { fingerprint: key.fingerprint(), first, second });
         }
     };
-    let argument = argument(owner)?;
+    // The service is told which key it was: a connection that it opened goes on after the key was taken away.
+    let argument = format!("{} --key {}", argument(owner)?, key.hash());
     if token.is_some_and(|token| token.expires_at <= now) {
         return Err(Refusal::Expired { token: owner.to_string() });
     }
@@ -62,7 +63,7 @@ pub fn line(logins: &Logins, kind: &str, key: &str, now: u64) -> Result<Option<S
     Ok(Some(format!("restrict,command=\"{PROGRAM} session {argument}\" {}", key.line())))
 }
 
-/// The session's argument. The names were checked when they were written; this is the last place before a shell.
+/// Who the session's is, as its argument. The names were checked when they were written; this is the last place before a shell.
 fn argument(owner: &Identity) -> Result<String, Refusal> {
     let wrong = |error: futuswarm_model::NameError| Refusal::Name(error.to_string());
     match owner {

@@ -47,7 +47,12 @@ pub enum SessionError {
 ///
 /// # Errors
 /// When the arguments are not those of [`crate::line`].
-pub fn caller(user: Option<&str>, token: Option<&str>, connection: Option<&str>) -> Result<Caller, SessionError> {
+pub fn caller(
+    user: Option<&str>,
+    token: Option<&str>,
+    key: &str,
+    connection: Option<&str>,
+) -> Result<Caller, SessionError> {
     let wrong = |error: futuswarm_model::NameError| SessionError::Arguments(error.to_string());
     let identity = match (user, token.map(|token| token.split_once('/'))) {
         (Some(name), None) => Identity::User(person_name(name).map_err(wrong)?.to_owned()),
@@ -57,8 +62,14 @@ pub fn caller(user: Option<&str>, token: Option<&str>, connection: Option<&str>)
         },
         _ => return Err(SessionError::Arguments("either --user NAME or --token APP/NAME is needed".to_owned())),
     };
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if key.len() != 64 || !key.bytes().all(is_digit) {
+        return Err(SessionError::Arguments(
+            "--key is the SHA-256 of a public key in 64 hexadecimal digits".to_owned(),
+        ));
+    }
     let from = connection.and_then(|connection| connection.split(' ').next()).and_then(|address| address.parse().ok());
-    Ok(Caller { identity, from })
+    Ok(Caller { identity, key: Some(key.to_owned()), from })
 }
 
 /// Passes bytes both ways until one side ends: a client that has closed its side is gone, and gets what is still said for a moment.

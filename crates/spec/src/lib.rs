@@ -10,7 +10,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
-pub use futuswarm_model::Role;
+pub use futuswarm_model::{ImportSource, Role};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,9 @@ pub struct Spec {
     /// Other VPCs, by a name of their own.
     #[serde(default)]
     pub peering: BTreeMap<String, Peering>,
+    /// Where the config and secrets of the old tool are.
+    #[serde(default)]
+    pub import: Option<ImportSource>,
     /// How long things are kept in the bucket.
     pub retention: Retention,
     /// Tags on everything that is made.

@@ -7,7 +7,8 @@ use ipnet::Ipv4Net;
 use crate::instance_type::{Architecture, is_instance_type};
 use crate::reader::Table;
 use crate::{
-    BalancerKind, Group, Ldap, LoadBalancer, Local, Network, Peering, PlainHttp, Rds, Retention, Role, Spec, Ssh, Swarm,
+    BalancerKind, Group, ImportSource, Ldap, LoadBalancer, Local, Network, Peering, PlainHttp, Rds, Retention, Role,
+    Spec, Ssh, Swarm,
 };
 
 /// EC2's smallest root volume that holds the image and leaves room for containers, in GiB.
@@ -34,6 +35,7 @@ pub(crate) struct Draft {
     pub(crate) rds: Option<Option<Rds>>,
     pub(crate) ldap: Option<Option<Ldap>>,
     pub(crate) peering: Option<std::collections::BTreeMap<String, Peering>>,
+    pub(crate) import: Option<Option<ImportSource>>,
     pub(crate) retention: Option<Retention>,
     pub(crate) tags: Option<std::collections::BTreeMap<String, String>>,
     pub(crate) local: Option<Local>,
@@ -56,6 +58,7 @@ impl Draft {
             rds: self.rds?,
             ldap: self.ldap?,
             peering: self.peering?,
+            import: self.import?,
             retention: self.retention?,
             tags: self.tags?,
             local: self.local?,
@@ -106,6 +109,7 @@ pub(crate) fn draft(root: &mut Table) -> Draft {
         Some(Ldap { uri: uri?, base_dn: base_dn? })
     });
     let peering = root.tables("peering", false, "peering.office", |_, table| peering(table));
+    let import = root.optional_table("import", import);
     let retention = root.table("retention", |table| {
         let versions = table.integer("versions_days", Some(90), 1..=3650);
         let backup = table.integer("backup_days", Some(30), 1..=3650);
@@ -128,6 +132,7 @@ pub(crate) fn draft(root: &mut Table) -> Draft {
         rds,
         ldap,
         peering,
+        import,
         retention,
         tags,
         local,
@@ -327,6 +332,37 @@ fn peering(table: &mut Table) -> Option<Peering> {
     });
     let ldap = table.flag("ldap", false);
     Some(Peering { vpc: vpc?, cidr: cidr?, account: account?, region: region?, role_arn: role_arn?, ldap: ldap? })
+}
+
+fn import(table: &mut Table) -> Option<ImportSource> {
+    // <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+    let bucket = table.string("bucket", None, |name| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        let end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let good = (3..=63).contains(&name.len())
+            && name.bytes().all(plain)
+            && end(name.bytes().next())
+            && end(name.bytes().last())
+            && !name.contains("..");
+        good.then_some(()).ok_or("the name of an S3 bucket such as \"com.futuswarm.app.secrets\"")
+    });
+    // An alias is no resource that IAM knows.
+    let key = table.string("key", None, |arn| {
+        let parts: Vec<&str> = arn.split(':').collect();
+        let good = match &parts[..] {
+            ["arn", partition, "kms", region, account, key] => {
+                partition.starts_with("aws")
+                    && self::region(region).is_ok()
+                    && account_id(account).is_ok()
+                    && key.strip_prefix("key/").is_some_and(|id| {
+                        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                    })
+            }
+            _ => false,
+        };
+        good.then_some(()).ok_or("the ARN of a KMS key such as \"arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef\" and no alias")
+    });
+    Some(ImportSource { bucket: bucket?, key: key? })
 }
 
 fn local(table: &mut Table) -> Option<Local> {

@@ -256,6 +256,18 @@ fn what_does_not_fit_together_is_refused() {
             "[peering.office]\nvpc = \"vpc-1\"\ncidr = \"192.168.0.0/24\"\nldap = true\n[local]",
             "there is no [ldap] table",
         ),
+        (
+            "[local]",
+            "[import]\nbucket = \"Old_Bucket\"\nkey = \"arn:aws:kms:eu-west-1:123456789012:key/1\"\n[local]",
+            "the name of an S3 bucket such as",
+        ),
+        ("[local]", "[import]\nbucket = \"old\"\nkey = \"alias/old\"\n[local]", "the ARN of a KMS key such as"),
+        (
+            "[local]",
+            "[import]\nbucket = \"old\"\nkey = \"arn:aws:kms:eu-west-1:123456789012:alias/old\"\n[local]",
+            "the ARN of a KMS key such as",
+        ),
+        ("[local]", "[import]\nbucket = \"old\"\n[local]", "import.key: this key is missing"),
         ("role = \"worker\"", "role = \"worker\"\nmin = 1", "give either `count`"),
         ("role = \"worker\"", "role = \"worker\"\nzones = [\"eu-west-1d\"]", "is not one of network.zones"),
         ("role = \"manager\"", "role = \"manager\"\nspot = true", "never run on spot capacity"),

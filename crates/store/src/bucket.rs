@@ -43,6 +43,10 @@ pub struct Entry {
     pub key: String,
     /// Differs when the content does, so that a listing tells what has to be read again.
     pub etag: String,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was written by S3's clock, in milliseconds since 1970; S3 tells whole seconds.
+    pub modified: u64,
 }
 
 /// One of the states that an object has had.
@@ -154,6 +158,19 @@ impl Error {
 pub trait Bucket: Send + Sync {
     /// Reads one object.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, Error>> + Send;
+    /// Reads one object piece by piece, so that a large one is never in memory as a whole; `false` when there is none. `take` says
+    /// whether it wants more. After an error it has had a part.
+    fn get_in_pieces(
+        &self,
+        key: &str,
+        take: &mut (dyn FnMut(&[u8]) -> bool + Send),
+    ) -> impl Future<Output = Result<bool, Error>> + Send {
+        async move {
+            let Some(object) = self.get(key).await? else { return Ok(false) };
+            take(&object.body);
+            Ok(true)
+        }
+    }
     /// Reads one object as it was; `None` for a version that it never had, or that is gone.
     fn get_version(&self, key: &str, version: &str) -> impl Future<Output = Result<Option<Object>, Error>> + Send;
     /// Writes one object if `condition` holds.

@@ -2,10 +2,12 @@
 //!
 //! S3 is the only place where configuration lives. [`Store`] speaks JSON documents and versions; [`Bucket`] is the narrow
 //! boundary underneath, with S3 ([`S3Bucket`]) and memory ([`MemoryBucket`]) behind it, and failures around either
-//! ([`FaultyBucket`]).
+//! ([`FaultyBucket`]). What is longer than memory goes by [`Blobs`] of the same.
 
+mod blobs;
 mod bucket;
 mod faults;
+mod foreign;
 mod memory;
 mod nodes;
 mod s3;
@@ -16,8 +18,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use blobs::{Blob, Blobs, Part, Upload};
 pub use bucket::{Bucket, Condition, Entry, Error, Object, Put, Revision, UNVERSIONED, Version};
 pub use faults::FaultyBucket;
+pub use foreign::{ForeignBucket, Listed, Page, Reading};
 pub use memory::MemoryBucket;
 pub use nodes::{forget_nodes, node_records, recorded_instances};
 pub use s3::S3Bucket;

@@ -1,12 +1,18 @@
 //! A bucket in memory with the same conditional writes as S3, and its failures, for tests of the rules above it.
 
+mod blobs;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::bucket::{Bucket, Condition, Entry, Error, Object, Put, Revision, Version, newest_first};
+use crate::foreign::{ForeignBucket, Listed, Page, Reading};
 
 /// So many writes have the same time: S3 tells whole seconds, so that what came first in one is not told.
 const WRITES_PER_SECOND: u64 = 4;
+/// Keys in a page of a listing, as in S3's.
+const PAGE: usize = 1000;
 
 /// Clones share one content, as clients of one bucket do.
 #[derive(Debug, Clone, Default)]
@@ -25,9 +31,13 @@ struct Past {
 struct State {
     /// What was written and deleted under each key, oldest first.
     past: BTreeMap<String, Vec<Past>>,
+    /// Uploads that go on: their parts by number, each with its ETag.
+    uploads: BTreeMap<String, BTreeMap<u32, (String, bytes::Bytes)>>,
     writes: u64,
     /// Writes and deletions so far.
     changes: u64,
+    /// What is added to the time of each of them, in milliseconds.
+    passed: u64,
     failures: Vec<Error>,
     /// Writes whose answer will be lost.
     lost: u32,
@@ -54,7 +64,7 @@ impl State {
             Some((body, etag)) => (Some(Object { body, etag: etag.clone(), version: version.clone() }), etag),
             None => (None, String::new()),
         };
-        let modified = self.changes / WRITES_PER_SECOND * 1000;
+        let modified = self.passed + self.changes / WRITES_PER_SECOND * 1000;
         let version = Version { version, etag, modified, deleted: object.is_none() };
         let name = version.version.clone();
         self.past.entry(key.to_owned()).or_default().push(Past { version, object });
@@ -100,6 +110,11 @@ impl MemoryBucket {
     /// enabled (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html>); 0 for none.
     pub fn deny_every(&self, reads: u32) {
         self.lock().absent_every = reads;
+    }
+
+    /// Lets time pass: what is written from now on is younger by so much. Time begins with the bucket, at zero.
+    pub fn advance(&self, time: Duration) {
+        self.lock().passed += u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     }
 
     /// How many writes were applied.
@@ -171,7 +186,12 @@ impl Bucket for MemoryBucket {
 
     async fn list_entries(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
         let state = self.checked()?;
-        let entry = |(key, object): (&String, &Object)| Entry { key: key.clone(), etag: object.etag.clone() };
+        let entry = |(key, object): (&String, &Object)| Entry {
+            key: key.clone(),
+            etag: object.etag.clone(),
+            bytes: object.body.len() as u64,
+            modified: state.past.get(key).and_then(|past| past.last()).map_or(0, |past| past.version.modified),
+        };
         Ok(state.present(prefix).map(entry).collect())
     }
 
@@ -192,5 +212,30 @@ impl Bucket for MemoryBucket {
         let mut state = self.checked()?;
         keys.iter().for_each(|key| state.delete(key));
         Ok(())
+    }
+}
+
+/// The bucket as somebody reads it whose it is not. The mark of a page is the last key of the one before.
+impl ForeignBucket for MemoryBucket {
+    async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Page, Error> {
+        let state = self.checked()?;
+        let listed = |(key, object): (&String, &Object)| Listed {
+            key: key.clone(),
+            length: u64::try_from(object.body.len()).unwrap_or(u64::MAX),
+        };
+        let rest = state.present(prefix).filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+        let mut objects: Vec<Listed> = rest.map(listed).take(PAGE + 1).collect();
+        let is_last = objects.len() <= PAGE;
+        objects.truncate(PAGE);
+        let next = objects.last().filter(|_| !is_last).map(|last| last.key.clone());
+        Ok(Page { objects, next })
+    }
+
+    async fn read_at_most(&self, key: &str, most: u64) -> Result<Reading, Error> {
+        let Some(object) = self.get(key).await? else { return Ok(Reading::Absent) };
+        match u64::try_from(object.body.len()).unwrap_or(u64::MAX) {
+            length if length > most => Ok(Reading::TooLong(length)),
+            _ => Ok(Reading::Whole(object.body)),
+        }
     }
 }

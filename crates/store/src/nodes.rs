@@ -86,6 +86,7 @@ mod tests {
             instance_type: "t3.small".to_owned(),
             group: "workers".to_owned(),
             labels: Default::default(),
+            usage: None,
             booted_at: unix_millis(),
             ready_at: None,
             updated_at: unix_millis(),

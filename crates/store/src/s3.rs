@@ -1,5 +1,7 @@
 //! The bucket on S3.
 
+mod blobs;
+
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -9,6 +11,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use futuswarm_aws::SdkConfig;
 
 use crate::bucket::{Bucket, Condition, Entry, Error, Object, Put, Revision, UNVERSIONED, Version, newest_first};
+use crate::foreign::{ForeignBucket, Listed, Page, Reading};
 
 /// DeleteObjects takes so many keys
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>).
@@ -39,17 +42,19 @@ impl S3Bucket {
 
     async fn read(&self, key: &str, answer: GetObjectOutput) -> Result<Object, Error> {
         let (etag, version) = (or_empty(answer.e_tag()), or_unversioned(answer.version_id()));
-        let body = answer.body.collect().await.map_err(|error| {
-            let cut_off = futuswarm_aws::Failure {
-                operation: "GetObject",
-                code: None,
-                message: format!("the body was cut off: {error}"),
-                request_id: None,
-                status: None,
-            };
-            self.error(key, cut_off.into())
-        })?;
+        let body = answer.body.collect().await.map_err(|error| self.cut_off(key, &error))?;
         Ok(Object { body: body.to_vec(), etag, version })
+    }
+
+    fn cut_off(&self, key: &str, error: &impl std::fmt::Display) -> Error {
+        let cut_off = futuswarm_aws::Failure {
+            operation: "GetObject",
+            code: None,
+            message: format!("the body was cut off: {error}"),
+            request_id: None,
+            status: None,
+        };
+        self.error(key, cut_off.into())
     }
 
     fn listing(&self, prefix: &str) -> ListObjectsV2FluentBuilder {
@@ -77,6 +82,21 @@ impl Bucket for S3Bucket {
             Err(error) if error.is(&["NoSuchKey"]) => Ok(None),
             Err(error) => Err(self.error(key, error)),
         }
+    }
+
+    async fn get_in_pieces(&self, key: &str, take: &mut (dyn FnMut(&[u8]) -> bool + Send)) -> Result<bool, Error> {
+        let answer = self.client.get_object().bucket(&self.name).key(key).send().await;
+        let mut answer = match answer.map_err(|error| futuswarm_aws::Error::new("GetObject", error)) {
+            Ok(answer) => answer,
+            Err(error) if error.is(&["NoSuchKey"]) => return Ok(false),
+            Err(error) => return Err(self.error(key, error)),
+        };
+        while let Some(piece) = answer.body.try_next().await.map_err(|error| self.cut_off(key, &error))? {
+            if !take(&piece) {
+                break;
+            }
+        }
+        Ok(true)
     }
 
     async fn get_version(&self, key: &str, version: &str) -> Result<Option<Object>, Error> {
@@ -159,7 +179,12 @@ impl Bucket for S3Bucket {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.error(prefix, futuswarm_aws::Error::new("ListObjectsV2", error)))?;
             let entry = |object: &aws_sdk_s3::types::Object| {
-                Some(Entry { key: object.key()?.to_owned(), etag: or_empty(object.e_tag()) })
+                Some(Entry {
+                    key: object.key()?.to_owned(),
+                    etag: or_empty(object.e_tag()),
+                    bytes: object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+                    modified: millis(object.last_modified()),
+                })
             };
             entries.extend(page.contents().iter().filter_map(entry));
         }
@@ -207,5 +232,33 @@ impl Bucket for S3Bucket {
             }
         }
         Ok(())
+    }
+}
+
+impl ForeignBucket for S3Bucket {
+    async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Page, Error> {
+        let page = self.listing(prefix).set_continuation_token(after.map(str::to_owned)).send().await;
+        let page = page.map_err(|error| self.error(prefix, futuswarm_aws::Error::new("ListObjectsV2", error)))?;
+        let listed = |object: &aws_sdk_s3::types::Object| {
+            let length = object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+            Some(Listed { key: object.key()?.to_owned(), length })
+        };
+        let objects = page.contents().iter().filter_map(listed).collect();
+        Ok(Page { objects, next: page.next_continuation_token().map(str::to_owned) })
+    }
+
+    async fn read_at_most(&self, key: &str, most: u64) -> Result<Reading, Error> {
+        let answer = self.client.get_object().bucket(&self.name).key(key).send().await;
+        match answer.map_err(|error| futuswarm_aws::Error::new("GetObject", error)) {
+            Ok(answer) => {
+                let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
+                match length.filter(|length| *length > most) {
+                    Some(length) => Ok(Reading::TooLong(length)),
+                    None => Ok(Reading::Whole(self.read(key, answer).await?.body)),
+                }
+            }
+            Err(error) if error.is(&["NoSuchKey"]) => Ok(Reading::Absent),
+            Err(error) => Err(self.error(key, error)),
+        }
     }
 }

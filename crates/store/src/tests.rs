@@ -136,7 +136,7 @@ async fn what_was_written_can_be_read_again_and_deletions_are_told() {
 
 #[tokio::test]
 async fn listings_tell_what_has_changed_and_which_folders_there_are() {
-    let (_, store) = store();
+    let (bucket, store) = store();
     for key in ["apps/a/app", "apps/a/releases/1", "apps/b/app", "apps/stray", "users/jane"] {
         store.put(key, &1).await.unwrap();
     }
@@ -145,8 +145,13 @@ async fn listings_tell_what_has_changed_and_which_folders_there_are() {
     let changed = store.put("apps/a/app", &2).await.unwrap();
     let after = store.list_entries("apps/a/").await.unwrap();
     assert_eq!(before[1], after[1]);
-    assert_eq!(after[0], Entry { key: "apps/a/app".to_owned(), etag: changed.etag });
+    assert_eq!((after[0].key.as_str(), &after[0].etag, after[0].bytes), ("apps/a/app", &changed.etag, 1));
     assert_ne!(before[0], after[0]);
+    bucket.advance(Duration::from_secs(86_400));
+    store.put("users/joe", &12).await.unwrap();
+    let users = store.list_entries("users/").await.unwrap();
+    let age = users[1].modified - users[0].modified;
+    assert!((86_400_000..86_402_000).contains(&age) && users.iter().all(|user| user.bytes > 0), "{users:?}");
 }
 
 #[tokio::test]
@@ -158,4 +163,34 @@ async fn a_forgetful_store_takes_a_deletion_by_others_for_one() {
     other.delete("k").await.unwrap();
     assert_eq!(store.get::<i32>("k").await.unwrap(), None);
     assert_eq!(store.swap("k", &2, Some(&written.etag)).await.unwrap(), Swap::Refused(None));
+}
+
+#[tokio::test]
+async fn a_foreign_bucket_is_read_page_by_page_and_up_to_a_length() {
+    let bucket = MemoryBucket::default();
+    for index in 0..2500 {
+        bucket.put(&format!("shop/default/K{index:04}"), vec![b'x'; index % 7], Condition::None).await.unwrap();
+    }
+    bucket.put("shop/other", b"12345".to_vec(), Condition::None).await.unwrap();
+    let (mut keys, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = bucket.page("shop/default/", after.as_deref()).await.unwrap();
+        pages += 1;
+        assert!(page.objects.iter().all(|object| object.length < 7));
+        keys.extend(page.objects.into_iter().map(|object| object.key));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((pages, keys.len(), keys.is_sorted()), (3, 2500, true));
+    assert_eq!(bucket.page("nothing/", None).await.unwrap(), Page::default());
+    assert_eq!(bucket.read_at_most("shop/other", 5).await.unwrap(), Reading::Whole(b"12345".to_vec()));
+    assert_eq!(bucket.read_at_most("shop/other", 4).await.unwrap(), Reading::TooLong(5));
+    assert_eq!(bucket.read_at_most("shop/gone", 4).await.unwrap(), Reading::Absent);
+    let faulty = FaultyBucket::new(bucket.clone(), Faults::script([Fault::Fail, Fault::Absent, Fault::Fail]));
+    assert!(faulty.page("shop/", None).await.unwrap_err().is_transient());
+    assert_eq!(faulty.read_at_most("shop/other", 5).await.unwrap(), Reading::Absent);
+    assert!(faulty.read_at_most("shop/other", 5).await.unwrap_err().is_transient());
+    assert_eq!(bucket.writes(), 2501, "nothing was written by reading");
 }

@@ -1,6 +1,6 @@
 //! Any engine with failures around its calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -8,10 +8,10 @@ use futuswarm_faults::Faults;
 use futuswarm_secret::Secret;
 
 use crate::{
-    Attached, CheckResult, Container, ContainerApi, ContainerConfig, Error, Image, ImageApi, InitOptions, JoinTokens,
-    LogApi, LogOptions, LogSource, LogStream, Membership, Network, NetworkApi, NetworkDriver, NetworkScope, Node,
-    NodeApi, NodeSpec, Program, ProgramApi, ProgramSpec, PullProgress, SecretApi, Service, ServiceApi, ServiceSpec,
-    SwarmApi, SwarmSecret, Task, TaskApi,
+    Attached, Attachment, CheckResult, Container, ContainerApi, ContainerConfig, Error, Image, ImageApi, InitOptions,
+    JoinTokens, LocalImage, LogApi, LogOptions, LogSource, LogStream, Membership, Network, NetworkApi, NetworkDriver,
+    NetworkScope, Node, NodeApi, NodeSpec, Program, ProgramApi, ProgramSpec, PullProgress, SecretApi, Service,
+    ServiceApi, ServiceSpec, SwarmApi, SwarmSecret, Task, TaskApi,
 };
 
 /// An engine whose calls fail as its [`Faults`] say.
@@ -77,6 +77,10 @@ impl<E: NetworkApi> NetworkApi for FaultyEngine<E> {
         self.call("network ls", |engine| engine.list_networks(scope, name)).await
     }
 
+    async fn network_peers(&self, id: &str) -> Result<Option<Vec<String>>, Error> {
+        self.call("network inspect", |engine| engine.network_peers(id)).await
+    }
+
     async fn network_exists(&self, name: &str) -> Result<bool, Error> {
         self.call("network inspect", |engine| engine.network_exists(name)).await
     }
@@ -132,6 +136,10 @@ impl<E: TaskApi> TaskApi for FaultyEngine<E> {
     async fn list_tasks(&self, service: Option<&str>) -> Result<Vec<Task>, Error> {
         self.call("service ps", |engine| engine.list_tasks(service)).await
     }
+
+    async fn list_attachments(&self) -> Result<Vec<Attachment>, Error> {
+        self.call("service ps", |engine| engine.list_attachments()).await
+    }
 }
 
 impl<E: SecretApi> SecretApi for FaultyEngine<E> {
@@ -169,6 +177,18 @@ impl<E: ImageApi> ImageApi for FaultyEngine<E> {
 
     async fn inspect_image(&self, reference: &str) -> Result<Option<Image>, Error> {
         self.call("image inspect", |engine| engine.inspect_image(reference)).await
+    }
+
+    async fn list_images(&self) -> Result<Vec<LocalImage>, Error> {
+        self.call("image ls", |engine| engine.list_images()).await
+    }
+
+    async fn images_in_use(&self) -> Result<BTreeSet<String>, Error> {
+        self.call("container ls", |engine| engine.images_in_use()).await
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), Error> {
+        self.call("image rm", |engine| engine.remove_image(reference)).await
     }
 }
 

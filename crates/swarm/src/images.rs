@@ -1,5 +1,7 @@
 //! Images on one node.
 
+use std::collections::BTreeSet;
+
 use crate::Error;
 
 /// What an image says of itself.
@@ -38,7 +40,20 @@ pub struct PullProgress {
     pub bytes: Option<(u64, u64)>,
 }
 
-/// `docker pull` and `docker image inspect`.
+/// An image in the list of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalImage {
+    /// Digest of its config.
+    pub id: String,
+    /// All names by which it can be removed, tags and digests, as in `127.0.0.1:5000/app@sha256:…`; empty for one without a name.
+    pub references: Vec<String>,
+    /// When it was built, in seconds since 1970: an engine does not say when it was pulled.
+    pub created_at: i64,
+    /// Its size unpacked, in bytes; what it shares with others is in it.
+    pub bytes: u64,
+}
+
+/// `docker pull` and `docker image`.
 pub trait ImageApi: Send + Sync {
     /// Pulls an image by its reference with a digest, as in `127.0.0.1:5000/app@sha256:…`. What the engine has already is not
     /// fetched again.
@@ -56,4 +71,24 @@ pub trait ImageApi: Send + Sync {
     /// # Errors
     /// When the engine does not answer.
     fn inspect_image(&self, reference: &str) -> impl Future<Output = Result<Option<Image>, Error>> + Send;
+
+    /// All images of this node that are no part of another one.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn list_images(&self) -> impl Future<Output = Result<Vec<LocalImage>, Error>> + Send;
+
+    /// Ids of the images that containers of this node are made of, whether they run or not: also those of tasks that are over, as far as
+    /// the Swarm keeps them.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    fn images_in_use(&self) -> impl Future<Output = Result<BTreeSet<String>, Error>> + Send;
+
+    /// Takes a name off an image, and removes the image with its last one; no error when there is none. Nothing is forced: what a
+    /// container is made of stays.
+    ///
+    /// # Errors
+    /// When a container is made of it ([`Error::is_conflict`]), or the engine does not answer.
+    fn remove_image(&self, reference: &str) -> impl Future<Output = Result<(), Error>> + Send;
 }

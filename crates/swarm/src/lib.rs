@@ -22,7 +22,7 @@ mod tasks;
 pub use containers::{Container, ContainerApi, ContainerConfig};
 pub use docker::DockerEngine;
 pub use error::Error;
-pub use images::{Image, ImageApi, PullProgress};
+pub use images::{Image, ImageApi, LocalImage, PullProgress};
 pub use logs::{LogApi, LogItem, LogLine, LogOptions, LogSource, LogStream, SILENCE};
 pub use membership::{InitOptions, JoinTokens, LocalState, Membership, SwarmApi};
 pub use networks::{Network, NetworkApi, NetworkDriver, NetworkScope};
@@ -34,7 +34,7 @@ pub use services::{
     RELEASE_LABEL, Resources, RestartPolicy, SecretFile, Service, ServiceApi, ServiceSpec, UpdatePolicy, UpdateState,
     UpdateStatus, ZONE_LABEL, release_of,
 };
-pub use tasks::{Task, TaskApi, TaskState};
+pub use tasks::{Attachment, Task, TaskApi, TaskState};
 
 pub use futuswarm_secret::Secret;
 

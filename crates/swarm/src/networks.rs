@@ -33,6 +33,8 @@ pub struct Network {
     pub attachable: bool,
     /// Labels, which tell whose it is.
     pub labels: HashMap<String, String>,
+    /// Where its addresses come from, as in `10.128.3.0/24`; empty where the engine does not say.
+    pub subnets: Vec<String>,
 }
 
 /// `docker network`.
@@ -46,6 +48,13 @@ pub trait NetworkApi: Send + Sync {
         scope: NetworkScope,
         name: Option<&str>,
     ) -> impl Future<Output = Result<Vec<Network>, Error>> + Send;
+
+    /// Addresses of the nodes that this one exchanges packets of an overlay with, itself among them; `None` when this node has no task
+    /// or container on it, and so knows none.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or there is no such network ([`Error::is_not_found`]).
+    fn network_peers(&self, id: &str) -> impl Future<Output = Result<Option<Vec<String>>, Error>> + Send;
 
     /// Whether this node knows a network of this name.
     ///

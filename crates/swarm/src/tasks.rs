@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::{Error, release_of};
+use crate::{Error, Resources, release_of};
 
 /// What a task does, in Swarm's words and in their order: it never goes back to an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +97,25 @@ pub struct Task {
     pub image: String,
     /// Labels of its container by its own spec.
     pub container_labels: HashMap<String, String>,
+    /// Limits and reservations of its own spec.
+    pub resources: Resources,
+}
+
+/// A place of a task on a network. Containers that are no tasks, such as the edge, have one too when they join an overlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The Swarm's id of the task, or of what stands for a container that is none.
+    pub task: String,
+    /// Id of the service; `None` for a container that is no task.
+    pub service: Option<String>,
+    /// Swarm id of the node; `None` before it has one.
+    pub node: Option<String>,
+    /// What the task does.
+    pub state: TaskState,
+    /// Id of the network.
+    pub network: String,
+    /// Its addresses there, each with the length of its prefix, as in `10.128.3.7/24`; empty before managers gave it any.
+    pub addresses: Vec<String>,
 }
 
 impl Task {
@@ -130,4 +149,10 @@ pub trait TaskApi: Send + Sync {
     /// # Errors
     /// When this node is no manager or there is no leader.
     fn list_tasks(&self, service: Option<&str>) -> impl Future<Output = Result<Vec<Task>, Error>> + Send;
+
+    /// Which tasks are on which networks, and under which addresses; in no order. A task on several has one for each.
+    ///
+    /// # Errors
+    /// When this node is no manager or there is no leader.
+    fn list_attachments(&self) -> impl Future<Output = Result<Vec<Attachment>, Error>> + Send;
 }

@@ -2,6 +2,7 @@
 
 pub mod document;
 mod kms;
+mod legacy;
 mod memory;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 pub use document::{DataKey, DataKeys, DocumentContext, Head, SealedDocument};
 use futuswarm_aws::SdkConfig;
 pub use futuswarm_secret::Secret;
+pub use legacy::{LegacyError, LegacyKey, LegacyKeys, LegacyObject};
 pub use memory::MemoryVault;
 
 /// What a sealed value is for. KMS refuses to open it under any other context.

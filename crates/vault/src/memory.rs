@@ -4,7 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futuswarm_faults::Faults;
 
-use crate::{Context, DataKey, DataKeys, DocumentContext, Error, Secret, Vault, damaged, damaged_document, service};
+use crate::kms::legacy_failed;
+use crate::{
+    Context, DataKey, DataKeys, DocumentContext, Error, LegacyKey, LegacyKeys, Secret, Vault, damaged,
+    damaged_document, service,
+};
 
 /// Keys are their names: every vault in memory has the same. It hides nothing.
 #[derive(Debug, Clone)]
@@ -60,6 +64,19 @@ impl DataKeys for MemoryVault {
             bytes.strip_prefix(lid.as_bytes()).and_then(DataKey::from_bytes).ok_or_else(refused)
         };
         let failed = |reason: &str| document_failed(key, context, failure("Decrypt", None, reason));
+        self.faults.around(self.faults.draw(), open, failed).await
+    }
+}
+
+impl LegacyKeys for MemoryVault {
+    /// A wrapped key is the key's ARN, a line's end, and the bytes.
+    async fn open_legacy_key(&self, key: &str, wrapped: &[u8]) -> Result<LegacyKey, Error> {
+        let open = || async {
+            let refused = || legacy_failed(key, failure("Decrypt", Some("InvalidCiphertextException"), "no"));
+            let bytes = wrapped.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"));
+            bytes.and_then(LegacyKey::from_bytes).ok_or_else(refused)
+        };
+        let failed = |reason: &str| legacy_failed(key, failure("Decrypt", None, reason));
         self.faults.around(self.faults.draw(), open, failed).await
     }
 }

@@ -64,6 +64,7 @@ const FLOORS: &[(&str, &[Row])] = &[
             aws("store", &["aws", "faults", "model", "retry"]),
             aws("vault", &["aws", "faults", "secret"]),
             pure("swarm", &["faults", "model", "secret"]),
+            aws("database", &["aws", "faults", "retry", "secret"]),
         ],
     ),
     (
@@ -113,7 +114,20 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("session", &["model", "node-files", "rpc", "ssh-keys"]),
             aws(
                 "server",
-                &["aws", "model", "node-files", "paas", "retry", "rpc", "ssh-keys", "store", "swarm", "vault"],
+                &[
+                    "aws",
+                    "database",
+                    "model",
+                    "node-files",
+                    "paas",
+                    "retry",
+                    "rpc",
+                    "secret",
+                    "ssh-keys",
+                    "store",
+                    "swarm",
+                    "vault",
+                ],
             ),
             aws(
                 "node",
@@ -138,6 +152,14 @@ const FLOORS: &[(&str, &[Row])] = &[
         &[
             aws("aws-front", &["aws", "iam", "local-api", "secret"]),
             aws("local", &["aws", "aws-front", "local-api", "output", "paths", "secret", "spec", "tools"]),
+            aws(
+                "bench",
+                &[
+                    "aws", "database", "faults", "model", "output", "paas", "rpc", "server", "session", "store",
+                    "swarm", "vault",
+                ],
+            ),
+            aws("fuzz-targets", &["cli", "faults", "model", "paas", "rpc", "server", "vault"]),
             pure("testkit", &["image-format", "local-api", "paths"]),
             pure("e2e", &[]),
             pure("xtask", &["image-format", "local-api", "output", "paths", "tools"]),

@@ -2,6 +2,8 @@
 //! peers (Bottlerocket, Terraform) were taken elsewhere and are shown to compare with, not to be held against a bar.
 
 mod account;
+mod apps;
+mod developers;
 mod provision;
 mod publish;
 
@@ -23,7 +25,8 @@ use crate::{host, preconditions, process};
 /// Measure speed and size; fails when a bar is missed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  cargo xtask bench                       everything; about twenty minutes
+  cargo xtask bench                       everything; about forty minutes
+  cargo xtask bench config cli push dispatch list    what developers of apps wait for, without virtual machines
   cargo xtask bench payload reproducible  only these
   cargo xtask bench --json > bench.json")]
 pub struct Bench {
@@ -54,6 +57,26 @@ enum What {
     Delta,
     /// Building `cargo xtask` from nothing.
     Help,
+    /// 100 config keys out of S3 and KMS, against an object and a data key for each of them, in series.
+    Config,
+    /// Start and size of the developers' command line.
+    Cli,
+    /// A push of an image of which one layer has changed.
+    Push,
+    /// Authorisation and dispatch of a request by the control service.
+    Dispatch,
+    /// `app:list` of 1,000 apps with five releases each, over a simulated S3.
+    List,
+    /// An app in a cluster of virtual machines: a redeployment against Docker's own, `futuswarm ps` against a bare SSH session, and a
+    /// manager's memory with 200 apps.
+    Apps,
+}
+
+impl What {
+    /// Whether it boots or sends the baked image, or bakes another one.
+    fn needs_image(self) -> bool {
+        !matches!(self, Self::Help | Self::Config | Self::Cli | Self::Push | Self::Dispatch | Self::List)
+    }
 }
 
 /// A line of the table: what was measured, and what it has to reach.
@@ -77,7 +100,9 @@ impl Bench {
         host::prepare(true)?;
         let all = What::value_variants();
         let what = if self.what.is_empty() { all } else { &self.what };
-        bake::bake(&workspace, &["--allow-newer".into()])?;
+        if what.iter().any(|what| what.needs_image()) {
+            bake::bake(&workspace, &["--allow-newer".into()])?;
+        }
         let mut figures = Vec::new();
         for measure in what {
             eprintln!(
@@ -94,6 +119,12 @@ impl Bench {
                 What::Upload => figures.push(publish::upload(&workspace)?),
                 What::Delta => figures.push(publish::delta(&workspace)?),
                 What::Help => figures.push(help(&workspace)?),
+                What::Config => figures.extend(developers::config(&workspace)?),
+                What::Cli => figures.extend(developers::cli(&workspace)?),
+                What::Push => figures.push(developers::push(&workspace)?),
+                What::Dispatch => figures.push(developers::dispatch(&workspace)?),
+                What::List => figures.extend(developers::list(&workspace)?),
+                What::Apps => figures.extend(apps::apps(&workspace)?),
             }
         }
         if self.json {
@@ -251,14 +282,17 @@ fn payload(workspace: &Workspace) -> anyhow::Result<Figure> {
     })
 }
 
+/// This program again, for a verb about the local cluster of a spec.
+fn xtask(workspace: &Workspace, spec: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| OsString::from("xtask").into()));
+    command.args(words).arg("--local").arg("--spec").arg(spec).env("FUTUSWARM_WORKSPACE", &workspace.root);
+    command
+}
+
 fn boot(workspace: &Workspace) -> anyhow::Result<Vec<Figure>> {
     // Of its own: a cloud that somebody uses is neither destroyed nor measured.
     let spec = workspace.root.join("e2e/specs/local-bench.toml");
-    let xtask = |words: &[&str]| {
-        let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| OsString::from("xtask").into()));
-        command.args(words).arg("--local").arg("--spec").arg(&spec).env("FUTUSWARM_WORKSPACE", &workspace.root);
-        command
-    };
+    let xtask = |words: &[&str]| xtask(workspace, &spec, words);
     process::run(&mut xtask(&["destroy-cluster"]))?;
     workspace.build(&["futuswarm-local"])?;
     let floor = process::capture(workspace.command("futuswarm-local").args(["naive-join", "--spec"]).arg(&spec))?;

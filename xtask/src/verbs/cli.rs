@@ -23,10 +23,30 @@ pub struct Cli {
     output: Option<PathBuf>,
 }
 
+/// The program to offer for download: built when it is wanted, and brought up to date when it was built here before, since whoever built
+/// it wants the one of this clone. `None` otherwise: it takes a minute that a first deployment does not have.
+///
+/// # Errors
+/// When it does not compile.
+pub fn to_offer(workspace: &Workspace, wanted: bool) -> anyhow::Result<Option<PathBuf>> {
+    if !wanted && !workspace.static_program(PROGRAM).exists() {
+        return Ok(None);
+    }
+    build(workspace).map(Some)
+}
+
+/// Builds the program and returns where it is.
+///
+/// # Errors
+/// When it does not compile.
+pub fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    workspace.build_static_program(PACKAGE, PROGRAM)
+}
+
 impl Cli {
     /// Runs the verb.
     pub fn run(self) -> anyhow::Result<()> {
-        let built = Workspace::find()?.build_static_program(PACKAGE, PROGRAM)?;
+        let built = build(&Workspace::find()?)?;
         let path = match &self.output {
             None => built,
             Some(dir) => {

@@ -21,6 +21,7 @@ use crate::{host, process, verbs};
   cargo xtask deploy-cluster --local clusters/local-three.toml
   cargo xtask deploy-cluster prod.toml --plan           on AWS: what would be made or changed, and how
   cargo xtask deploy-cluster prod.toml                  show the plan, ask, and do it, with the promoted image
+  cargo xtask deploy-cluster prod.toml --cli            also offer the developers' command line on the main page
   cargo xtask deploy-cluster prod.toml --adopt vpc=vpc-0123456789abcdef0     use a VPC that is there")]
 pub struct Deploy {
     /// Cluster spec.
@@ -45,6 +46,10 @@ pub struct Deploy {
     /// Make an existing EC2 resource a part of the cluster; parts are in `--plan --json`.
     #[arg(long, value_name = "PART=ID")]
     adopt: Vec<String>,
+    /// Build the developers' command line and offer it for download on the main page [default: offer it when it was built here before,
+    /// with `cargo xtask cli` or this; what is offered already stays].
+    #[arg(long)]
+    cli: bool,
     /// Do not wait for certificates and nodes.
     #[arg(long)]
     no_wait: bool,
@@ -65,6 +70,7 @@ impl Deploy {
             apply.arg("apply").arg(&spec);
             apply.args(self.image.iter().flat_map(|image| ["--image", image]));
             apply.args(self.yes.then_some("--yes"));
+            self.offer_cli(&workspace, &mut apply)?;
             return process::run(self.options(&mut apply));
         }
         workspace.announce()?;
@@ -96,6 +102,7 @@ impl Deploy {
         let name = self.image.clone().or(baked.map(|(_, name)| name)).context("an image")?;
         let mut apply = local_provision(&workspace, &spec)?;
         apply.arg("apply").arg(&spec).args(["--image", &name, "--yes"]);
+        self.offer_cli(&workspace, &mut apply)?;
         process::run(self.options(&mut apply))?;
         if !self.plan {
             eprintln!("from the command to here: {:.0} s", started.elapsed().as_secs_f64());
@@ -113,6 +120,17 @@ fn baked(workspace: &Workspace) -> anyhow::Result<(PathBuf, String)> {
 }
 
 impl Deploy {
+    /// Takes the command line along, if there is one.
+    fn offer_cli(&self, workspace: &Workspace, apply: &mut std::process::Command) -> anyhow::Result<()> {
+        match verbs::cli::to_offer(workspace, self.cli)? {
+            Some(program) => {
+                apply.arg("--cli").arg(program);
+            }
+            None => eprintln!("the main page gets no command line to download: --cli builds it and takes it along"),
+        }
+        Ok(())
+    }
+
     /// What is the same on AWS and in the local cloud.
     fn options<'a>(&self, apply: &'a mut std::process::Command) -> &'a mut std::process::Command {
         apply.args(self.adopt.iter().flat_map(|pair| ["--adopt", pair]));

@@ -29,6 +29,7 @@ pub const ACCOUNTS: &[&str] = &[
     "answers_beyond_the_emulator",
     "refused_before_anything_is_made",
     "sealing",
+    "command_line",
     "requests_match_service_models",
     "least_privilege",
 ];

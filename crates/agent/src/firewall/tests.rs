@@ -53,7 +53,7 @@ impl Node {
 
     async fn deploy(&self, ssh: &str) {
         let specification = serde_json::json!({
-            "network": { "cidr": "10.42.0.0/16", "public_subnets": ["10.42.0.0/20"] },
+            "network": { "cidr": "10.42.0.0/16", "public_subnets": ["10.42.0.0/20"], "private_subnets": ["10.42.128.0/20"] },
             "ssh": { "allowed_cidrs": [ssh] },
             "load_balancer": { "internal": false },
         });

@@ -1,6 +1,7 @@
 //! What must hold in the end: one Swarm with everybody in it, or, when its majority was killed, nobody in another one.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futuswarm_edge::Routes;
@@ -65,6 +66,7 @@ impl Cluster {
             [service] if service.spec.name == "mainpage" => {}
             other => return Err(format!("the core services are {other:?}")),
         }
+        self.name_of_managers()?;
         let routes = Store::new(self.bucket.clone()).get::<Routes>(keys::ROUTES).await.unwrap();
         match routes.as_ref().map(|routes| routes.value.routes.as_slice()) {
             Some([route]) if route.service == "mainpage" => Ok(()),
@@ -128,6 +130,17 @@ impl Cluster {
             (true, true) => Ok(()),
             (false, _) => Err(format!("{instance} has no certificate of {authority}: {certificate:?}")),
             (_, false) => Err(format!("{instance} does not say that it is a manager")),
+        }
+    }
+
+    /// Whether the name for SSH leads to the managers that live, and to nobody else.
+    fn name_of_managers(&self) -> Result<(), String> {
+        let name = futuswarm_model::ssh_host("example.com");
+        let managers = self.living().filter(|machine| machine.node.config.role == Role::Manager);
+        let wanted: BTreeSet<Ipv4Addr> = managers.map(|machine| machine.node.address).collect();
+        match self.records.lock().unwrap().get(&name) {
+            Some(record) if record.addresses == wanted => Ok(()),
+            other => Err(format!("{name} leads to {other:?}, and the managers are {wanted:?}")),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The clients of a simulated node: a bucket, an engine, a vault, EC2, a clock and an edge in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use super::Planted;
 use super::iam::{Principal, WatchedVault};
 use super::log::Entry;
-use crate::{Clock, Edge, Error, Instances, Platform};
+use crate::{Addresses, Clock, Dns, Edge, Error, InstanceAddresses, Instances, Platform, Record, Zone};
 
 pub(super) struct Simulated;
 
@@ -28,6 +29,7 @@ impl Platform for Simulated {
     type Engine = FaultyEngine<FakeEngine>;
     type Vault = WatchedVault;
     type Instances = FakeInstances;
+    type Dns = FakeDns;
     type Metadata = FakeMetadata;
     type Clock = JumpyClock;
     type Edge = IdleEdge;
@@ -135,6 +137,8 @@ impl Bucket for WatchedBucket {
 #[derive(Debug, Clone)]
 pub(super) struct FakeInstances {
     pub(super) living: Arc<Mutex<BTreeSet<String>>>,
+    /// Of all instances that ever were.
+    pub(super) addresses: Arc<Mutex<BTreeMap<String, Ipv4Addr>>>,
     pub(super) faults: Faults,
     /// A planted defect: it says that nobody lives.
     pub(super) forgets_everybody: bool,
@@ -155,6 +159,64 @@ impl Instances for FakeInstances {
             futuswarm_aws::Error::from(failure).into()
         };
         self.faults.around(self.faults.draw(), ask, failed).await
+    }
+}
+
+impl InstanceAddresses for FakeInstances {
+    async fn addresses(&self, instances: &[String]) -> Result<BTreeMap<String, Addresses>, Error> {
+        let alive = self.alive(instances).await?;
+        let addresses = self.addresses.lock().unwrap();
+        let address = |name: String| {
+            let private = *addresses.get(&name)?;
+            Some((name, Addresses { private, public: None }))
+        };
+        Ok(alive.into_iter().filter_map(address).collect())
+    }
+}
+
+/// Route 53, with one zone that serves the cluster's domain, and the records that all nodes share.
+#[derive(Debug, Clone)]
+pub(super) struct FakeDns {
+    pub(super) records: Arc<Mutex<BTreeMap<String, Record>>>,
+    pub(super) faults: Faults,
+    /// A planted defect: it says that it has changed what it has not.
+    pub(super) forgets: bool,
+    pub(super) principal: Principal,
+}
+
+impl FakeDns {
+    async fn call<T>(&self, operation: &'static str, call: impl Fn() -> T) -> Result<T, Error> {
+        self.principal.asks_for_names();
+        let failed = |reason: &str| {
+            let message = reason.to_owned();
+            let failure = futuswarm_aws::Failure { operation, code: None, message, request_id: None, status: None };
+            futuswarm_aws::Error::from(failure).into()
+        };
+        self.faults.around(self.faults.draw(), || async { Ok(call()) }, failed).await
+    }
+}
+
+impl Dns for FakeDns {
+    async fn zones(&self) -> Result<Vec<Zone>, Error> {
+        let zone = || Zone { id: "Z1".to_owned(), name: "example.com".to_owned() };
+        self.call("ListHostedZones", || vec![zone()]).await
+    }
+
+    async fn record(&self, _: &str, name: &str) -> Result<Option<Record>, Error> {
+        self.call("ListResourceRecordSets", || self.records.lock().unwrap().get(name).cloned()).await
+    }
+
+    async fn put(&self, _: &str, name: &str, record: &Record) -> Result<(), Error> {
+        let put = || {
+            if self.forgets {
+                return;
+            }
+            let mut hasher = DefaultHasher::new();
+            record.addresses.hash(&mut hasher);
+            self.principal.log.add(Entry::Written { key: name.to_owned(), digest: hasher.finish() });
+            self.records.lock().unwrap().insert(name.to_owned(), record.clone());
+        };
+        self.call("ChangeResourceRecordSets", put).await
     }
 }
 

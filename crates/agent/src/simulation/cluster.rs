@@ -19,7 +19,7 @@ use futuswarm_vault::MemoryVault;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::clients::{FakeInstances, FakeMetadata, IdleEdge, JumpyClock, Simulated, WatchedBucket};
+use super::clients::{FakeDns, FakeInstances, FakeMetadata, IdleEdge, JumpyClock, Simulated, WatchedBucket};
 use super::iam::{Principal, WatchedVault};
 use super::log::{Entry, Log, STRANGER};
 use super::plan::{Plan, Service};
@@ -27,7 +27,7 @@ use super::run::HANGS;
 use super::{Planted, Surroundings};
 use crate::agent::Agent;
 use crate::platform::Clients;
-use crate::{Clock as _, Node, supervision};
+use crate::{Clock as _, Node, Record, supervision};
 
 /// An instance and what is on it.
 pub(super) struct Machine {
@@ -45,6 +45,7 @@ struct MachineFaults {
     engine: Faults,
     vault: Faults,
     ec2: Faults,
+    dns: Faults,
 }
 
 /// The cluster of a run.
@@ -54,6 +55,10 @@ pub(super) struct Cluster {
     pub(super) log: Log,
     pub(super) machines: Vec<Machine>,
     living: Arc<Mutex<BTreeSet<String>>>,
+    /// Of all instances that ever were.
+    addresses: Arc<Mutex<BTreeMap<String, Ipv4Addr>>>,
+    /// What names lead to.
+    pub(super) records: Arc<Mutex<BTreeMap<String, Record>>>,
     start: Instant,
     rng: Rng,
     plan: Arc<Plan>,
@@ -77,6 +82,8 @@ impl Cluster {
             log,
             machines: Vec::new(),
             living: Arc::default(),
+            addresses: Arc::default(),
+            records: Arc::default(),
             start: Instant::now(),
             rng,
             plan,
@@ -104,9 +111,11 @@ impl Cluster {
         node.booted_at = 0;
         node.config.manager_key = (role == Role::Manager).then(|| "alias/futuswarm/prod/manager".to_owned());
         let mut faults = || Faults::seeded(self.rng.u64(..), Rates::default());
-        let faults = MachineFaults { bucket: faults(), engine: faults(), vault: faults(), ec2: faults() };
+        let faults =
+            MachineFaults { bucket: faults(), engine: faults(), vault: faults(), ec2: faults(), dns: faults() };
         let engine = self.swarm.machine(&instance, &address.to_string());
         self.living.lock().unwrap().insert(instance.clone());
+        self.addresses.lock().unwrap().insert(instance.clone(), address);
         self.say(format!("launch {instance} {role} at {address}"));
         let clock = JumpyClock { start: self.start, offset: Arc::default() };
         let files = self.files_of(&instance);
@@ -127,7 +136,7 @@ impl Cluster {
         let host_key = run.join("host_key.pub");
         let seed = [u8::try_from(self.machines.len() % 256).unwrap_or_default(); 32];
         std::fs::write(&host_key, futuswarm_ssh_keys::Authority::from_seed(&seed, "a host").public().unwrap()).unwrap();
-        Files { run, containers: self.files.clone(), host_key, credentials: None }
+        Files { download: run.join("cli"), run, containers: self.files.clone(), host_key, credentials: None }
     }
 
     /// Starts the process of a node's agent.
@@ -144,8 +153,15 @@ impl Cluster {
             store: Store::new(FaultyBucket::new(watched, machine.faults.bucket.clone())),
             engine: FaultyEngine::new(machine.engine.clone(), machine.faults.engine.clone()),
             vault: WatchedVault { vault: MemoryVault::new(machine.faults.vault.clone()), principal: principal.clone() },
+            dns: FakeDns {
+                records: Arc::clone(&self.records),
+                faults: machine.faults.dns.clone(),
+                forgets: self.planted.names_are_not_changed,
+                principal: principal.clone(),
+            },
             instances: FakeInstances {
                 living: Arc::clone(&self.living),
+                addresses: Arc::clone(&self.addresses),
                 faults: machine.faults.ec2.clone(),
                 forgets_everybody: self.planted.ec2_forgets_everybody,
                 principal: principal.clone(),
@@ -269,7 +285,9 @@ impl Cluster {
         };
         faults.bucket.set(rates(Service::S3, self.plan.bucket));
         faults.vault.set(rates(Service::Kms, Rates { absent: 0, ..self.plan.services }));
-        faults.ec2.set(rates(Service::Ec2, Rates { absent: 0, ..self.plan.services }));
+        let services = Rates { absent: 0, ..self.plan.services };
+        faults.ec2.set(rates(Service::Ec2, services));
+        faults.dns.set(if self.faults_over { Rates::default() } else { services });
         faults.engine.set(if self.faults_over { Rates::default() } else { self.plan.engine });
     }
 

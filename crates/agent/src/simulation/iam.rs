@@ -67,6 +67,10 @@ impl Principal {
         self.check(self.role == Role::Manager, || "ask EC2 for instances".to_owned());
     }
 
+    pub(super) fn asks_for_names(&self) {
+        self.check(self.role == Role::Manager, || "ask Route 53 for names".to_owned());
+    }
+
     fn seals(&self, key: &str, context: &Context) {
         self.check(self.role == Role::Manager && self.knows(key), || format!("seal the {context} with {key}"));
     }

@@ -3,6 +3,8 @@
 
 use aws_sdk_rds::types::DbInstance;
 use futuswarm_aws::Error as AwsError;
+use futuswarm_iam::Context;
+use futuswarm_local_api::faults::Caller;
 use http::Response;
 use serde_json::{Value, json};
 
@@ -134,12 +136,21 @@ impl DatabaseCalls {
         Ok(Some(whole(head, body)))
     }
 
-    /// Completes the instances that are listed.
+    /// Completes the instances that are listed. A node is asked about the one that it names: the emulator would look for a right to all.
     ///
     /// # Errors
     /// As [`Self::create`].
     pub async fn describe(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        request.completed(|answer| self.complete(answer)).await.map(Some)
+        if request.caller != Caller::Node {
+            return request.completed(|answer| self.complete(answer)).await.map(Some);
+        }
+        let name = Some(id(&request.call.form)).filter(|name| !name.is_empty()).unwrap_or("*");
+        if let Err(refused) = request.authorise(&request.guard.arn("rds", &format!("db:{name}"))).await {
+            return Ok(Some(refused));
+        }
+        let (head, body) = request.forward_as_owner().await?;
+        let body = if head.status.is_success() { xml::change(body, |answer| self.complete(answer)) } else { body };
+        Ok(Some(whole(head, body)))
     }
 
     fn remember(&self, id: &str, password: Option<&str>) {
@@ -166,8 +177,16 @@ impl DatabaseCalls {
     /// # Errors
     /// When the emulator does not answer.
     pub async fn secret(&self, request: &OperationRequest<'_>) -> Outcome<Option<Response<Body>>> {
-        // Whether the caller may read it is for the emulator to decide.
-        let (head, body) = request.forward_unchanged().await?;
+        // Of a node that is decided here, by the instance that the secret is of: the emulator knows neither resources nor conditions.
+        let (head, body) = match request.caller {
+            Caller::Node => {
+                if let Err(refused) = self.may_read(request).await? {
+                    return Ok(Some(refused));
+                }
+                request.forward_as_owner().await?
+            }
+            _ => request.forward_unchanged().await?,
+        };
         let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else { return Ok(Some(whole(head, body))) };
         if let Some(arn) = answer["ARN"].as_str().filter(|_| head.status.is_success())
             && let Some(instance) = self.owner(arn).await?
@@ -178,6 +197,23 @@ impl DatabaseCalls {
             answer["SecretString"] = secret.to_string().into();
         }
         Ok(Some(whole(head, answer.to_string())))
+    }
+
+    /// Whether a node may read the secret that it names; with the refusal otherwise.
+    async fn may_read(&self, request: &OperationRequest<'_>) -> Outcome<Result<(), Response<Body>>> {
+        let asked: Value = serde_json::from_slice(request.body).unwrap_or_default();
+        let named = asked["SecretId"].as_str().unwrap_or_default();
+        let mut known = Context::default();
+        // One that is named otherwise than by its whole ARN is nobody's here, and what a policy allows of it is decided by the name.
+        let resource = match named.starts_with("arn:") {
+            true => named.to_owned(),
+            false => request.guard.arn("secretsmanager", &format!("secret:{named}")),
+        };
+        if let Some(instance) = self.owner(named).await?.and_then(|instance| instance.db_instance_arn) {
+            // The tag that RDS gives to it.
+            known.set("aws:ResourceTag/aws:rds:primaryDBInstanceArn", instance);
+        }
+        Ok(request.authorise_in(&resource, known).await)
     }
 
     /// The instance whose master password is in a secret.

@@ -1,6 +1,7 @@
 //! One call on its way through the operations, and the answers that they give.
 
 use bytes::Bytes;
+use futuswarm_iam::Context;
 use futuswarm_local_api::faults::Caller;
 use http::request::Parts;
 use http::{Response, StatusCode, response};
@@ -73,6 +74,11 @@ impl OperationRequest<'_> {
         self.forward(self.body.clone()).await
     }
 
+    /// The emulator's answer to the call as it came, in the owner's name: for who was allowed here what the emulator cannot decide on.
+    pub async fn forward_as_owner(&self) -> Outcome<(response::Parts, Bytes)> {
+        self.upstream.pass_on(self.parts.clone(), self.scope, self.body.clone(), true).await
+    }
+
     /// The emulator's answer to the call as it came, with a change if it is a success.
     pub async fn completed(&self, change: impl FnOnce(&mut Element)) -> Outcome<Response<Body>> {
         let (head, body) = self.forward_unchanged().await?;
@@ -90,8 +96,16 @@ impl OperationRequest<'_> {
     /// # Errors
     /// With the refusal.
     pub async fn authorise(&self, resource: &str) -> Result<(), Response<Body>> {
+        self.authorise_in(resource, Context::default()).await
+    }
+
+    /// [`Self::authorise`] with what is known of the resource.
+    ///
+    /// # Errors
+    /// With the refusal.
+    pub async fn authorise_in(&self, resource: &str, known: Context) -> Result<(), Response<Body>> {
         let action = format!("{}:{}", self.call.service.name(), self.call.action);
-        let permitted = self.guard.permits(self.parts, &action, resource).await;
+        let permitted = self.guard.permits(self.parts, &action, resource, known).await;
         permitted.map_err(|denied| denied.answer(&self.call.service, &self.parts.method))
     }
 }

@@ -1,5 +1,6 @@
 //! Which image is in an archive: its config, its layers, and its manifest if it has one of its own.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Seek};
 
 use serde::{Deserialize, Serialize};
@@ -195,6 +196,7 @@ fn layout<R: Read + Seek>(
 ) -> Result<Image, ArchiveError> {
     let place = archive.place("index.json")?;
     let index: Index = parse(&archive.document(place, "index.json")?, "index.json")?;
+    check_length(&index)?;
     let named = |descriptor: &Descriptor, key: &str| {
         descriptor.annotations.get(key).and_then(|name| name.as_str()).map(str::to_owned)
     };
@@ -214,11 +216,11 @@ fn layout<R: Read + Seek>(
     // One image under several names is one image.
     candidates.sort_by(|a, b| a.digest.cmp(&b.digest));
     candidates.dedup_by(|a, b| a.digest == b.digest);
-    let mut found = Vec::new();
-    let mut others = Vec::new();
+    let mut search = Search { platform, found: Vec::new(), others: Vec::new(), seen: BTreeSet::new() };
     for candidate in candidates {
-        manifests(archive, candidate, platform, 0, &mut found, &mut others)?;
+        search.manifests(archive, candidate, 0)?;
     }
+    let Search { found, mut others, .. } = search;
     let descriptor = match &found[..] {
         [one] => one.clone(),
         [] if others.is_empty() => return Err(ArchiveError::Image("there is no image in the archive".to_owned())),
@@ -241,44 +243,61 @@ fn layout<R: Read + Seek>(
 }
 
 /// Collects the manifests for a platform, and the platforms of others.
-fn manifests<R: Read + Seek>(
-    archive: &mut Archive<R>,
-    descriptor: Descriptor,
-    platform: &str,
-    depth: usize,
-    found: &mut Vec<Descriptor>,
-    others: &mut Vec<String>,
-) -> Result<(), ArchiveError> {
-    let is_index = descriptor.media_type.contains("image.index") || descriptor.media_type.contains("manifest.list");
-    if !is_index {
-        // What proves how an image was built is listed as if it were one.
-        let is_attestation = descriptor.annotations.contains_key("vnd.docker.reference.type");
-        match &descriptor.platform {
-            _ if is_attestation => {}
-            Some(other) if other.text() != platform => others.push(other.text()),
-            _ if found.iter().any(|known| known.digest == descriptor.digest) => {}
-            _ => found.push(descriptor),
+struct Search<'a> {
+    platform: &'a str,
+    found: Vec<Descriptor>,
+    others: Vec<String>,
+    /// Digests of indexes that were looked into: one that is named a thousand times, in one that is named a thousand times, would be read
+    /// a million times.
+    seen: BTreeSet<String>,
+}
+
+impl Search<'_> {
+    fn manifests<R: Read + Seek>(
+        &mut self,
+        archive: &mut Archive<R>,
+        descriptor: Descriptor,
+        depth: usize,
+    ) -> Result<(), ArchiveError> {
+        let is_index = descriptor.media_type.contains("image.index") || descriptor.media_type.contains("manifest.list");
+        if !is_index {
+            // What proves how an image was built is listed as if it were one.
+            let is_attestation = descriptor.annotations.contains_key("vnd.docker.reference.type");
+            match &descriptor.platform {
+                _ if is_attestation => {}
+                Some(other) if other.text() != self.platform => self.others.push(other.text()),
+                _ if self.found.iter().any(|known| known.digest == descriptor.digest) => {}
+                _ => self.found.push(descriptor),
+            }
+            return Ok(());
         }
-        return Ok(());
-    }
-    if depth >= DEEPEST_INDEX {
-        return Err(ArchiveError::Image("the archive has indexes within indexes, which no image has".to_owned()));
-    }
-    let bytes = blob(archive, &descriptor, "an index")?;
-    let index: Index = parse(&bytes, "an index")?;
-    if index.manifests.len() > MOST_LAYERS {
-        return Err(ArchiveError::Image("an index has too many images".to_owned()));
-    }
-    for inner in index.manifests {
-        // Archives made for one platform leave the blobs of others out, and still name them.
-        let there = archive.has(&format!("blobs/sha256/{}", digits(&inner.digest)?));
-        let fits = inner.platform.as_ref().is_none_or(|its| its.text() == platform);
-        match (there, fits) {
-            (false, false) => others.extend(inner.platform.as_ref().map(Platform::text)),
-            _ => manifests(archive, inner, platform, depth + 1, found, others)?,
+        if depth >= DEEPEST_INDEX {
+            return Err(ArchiveError::Image("the archive has indexes within indexes, which no image has".to_owned()));
         }
+        if !self.seen.insert(descriptor.digest.clone()) {
+            return Ok(());
+        }
+        let bytes = blob(archive, &descriptor, "an index")?;
+        let index: Index = parse(&bytes, "an index")?;
+        check_length(&index)?;
+        for inner in index.manifests {
+            // Archives made for one platform leave the blobs of others out, and still name them.
+            let there = archive.has(&format!("blobs/sha256/{}", digits(&inner.digest)?));
+            let fits = inner.platform.as_ref().is_none_or(|its| its.text() == self.platform);
+            match (there, fits) {
+                (false, false) => self.others.extend(inner.platform.as_ref().map(Platform::text)),
+                _ => self.manifests(archive, inner, depth + 1)?,
+            }
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+fn check_length(index: &Index) -> Result<(), ArchiveError> {
+    match index.manifests.len() > MOST_LAYERS {
+        true => Err(ArchiveError::Image("an index has too many images".to_owned())),
+        false => Ok(()),
+    }
 }
 
 fn from_manifest<R: Read + Seek>(

@@ -156,6 +156,46 @@ fn of_several_platforms_ours_is_taken_or_theirs_are_told() {
     assert!(refused(saved("arm64", &[b"x"])).contains("linux/arm64"));
 }
 
+/// Counts what is read.
+struct Counted {
+    inner: Cursor<Vec<u8>>,
+    read: std::rc::Rc<std::cell::Cell<usize>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.read.set(self.read.get() + length);
+        Ok(length)
+    }
+}
+
+impl Seek for Counted {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+#[test]
+fn an_index_that_is_named_a_thousand_times_is_read_once() {
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let mut layout = Layout::new();
+    let mut inner = layout.image("amd64", &[b"packed"], GZIP_LAYER);
+    for _ in 0..2 {
+        let many: Vec<_> = std::iter::repeat_n(inner, 1000).collect();
+        let index = serde_json::json!({ "schemaVersion": 2, "manifests": many }).to_string().into_bytes();
+        inner = layout.blob(media_type, &index);
+    }
+    layout.manifests = vec![inner.clone()];
+    let bytes = layout.tar();
+    let (length, read) = (bytes.len(), std::rc::Rc::default());
+    let mut archive = Archive::open(Counted { inner: Cursor::new(bytes), read: std::rc::Rc::clone(&read) }).unwrap();
+    assert_eq!(archive.image(None, PLATFORM).unwrap().layers[0].digest, Some(digest(b"packed")));
+    assert!(read.get() < 2 * length, "{} bytes of {length}", read.get());
+    layout.manifests = vec![inner; MOST_LAYERS + 1];
+    assert!(refused(layout.tar()).contains("too many images"));
+}
+
 #[test]
 fn lies_about_digests_and_sizes_are_found() {
     let mut layout = Layout::new();

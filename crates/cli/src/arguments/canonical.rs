@@ -23,7 +23,7 @@ pub enum Canonical {
 }
 
 /// Options before the command that have a value of their own.
-const WITH_VALUE: [&str; 1] = ["--cluster"];
+const WITH_VALUE: [&str; 3] = ["--cluster", "--env", "-e"];
 /// The most words of a command: `swarm node label add`.
 const MOST_WORDS: usize = 4;
 
@@ -98,6 +98,8 @@ mod tests {
             ("--json app deploy hello", "--json app:deploy hello"),
             ("--cluster app app deploy", "--cluster app app:deploy"),
             ("--cluster=app app deploy", "--cluster=app app:deploy"),
+            ("-e default app deploy", "-e default app:deploy"),
+            ("--env app app deploy", "--env app app:deploy"),
             ("acl user add jane", "acl:user:add jane"),
             ("acl user:add jane", "acl:user:add jane"),
             ("swarm node label add x", "swarm:node:label:add x"),

@@ -33,6 +33,9 @@ pub struct Waiting {
     /// Let another release of the app end first, for so long at most
     #[arg(long, value_name = "SECONDS")]
     pub wait: Option<u32>,
+    /// End another release of the app that is on its way, and take its place
+    #[arg(long)]
+    pub supersede: bool,
 }
 
 /// Of `app:deploy`.
@@ -69,6 +72,18 @@ pub struct Deploy {
     pub action: Option<String>,
     #[arg(long, hide = true, allow_hyphen_values = true, help = "Not any more")]
     pub extra: Option<String>,
+}
+
+/// Of `app:link` and `app:unlink`.
+#[derive(Debug, Args)]
+pub struct Link {
+    #[command(flatten)]
+    pub flag: AppFlag,
+    /// The app, when no flag names it, and the other one
+    #[arg(value_name = "[APP] OTHER", required = true, num_args = 1..=2)]
+    pub words: Vec<String>,
+    #[command(flatten)]
+    pub waiting: Waiting,
 }
 
 /// Of `app:logs`.
@@ -188,17 +203,47 @@ pub struct Edit {
 pub struct Import {
     #[command(flatten)]
     pub flag: AppFlag,
-    /// The app, when no flag names it, and a dotenv file; `-` is standard input
-    #[arg(value_name = "[APP] FILE|-", required = true, num_args = 1..=2)]
+    /// The app, when no flag names it, and a dotenv file; `-` is standard input. With --bucket only the app
+    #[arg(value_name = "[APP] FILE|-", required_unless_present = "bucket", num_args = 1..=2)]
     pub words: Vec<String>,
     /// Remove the keys that the file does not name
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bucket")]
     pub replace: bool,
+    /// Take config and secrets of the old tool out of this bucket, which the cluster's specification has to name; for admins
+    #[arg(long, value_name = "BUCKET")]
+    pub bucket: Option<String>,
+    /// The old service, whose objects are PREFIX/ENV/KEY; the app's name without one
+    #[arg(long, value_name = "PREFIX", requires = "bucket")]
+    pub prefix: Option<String>,
+    /// The old environment, with --bucket; `default` without one. Docker secrets are found beside it
+    // Of the same name as the option that all commands have, in whose place it is here.
+    #[arg(short = 'e', long = "env", value_name = "ENV")]
+    pub environment: Option<String>,
+    /// The KMS key that opens the objects; the one of the cluster's specification without one
+    #[arg(long, value_name = "ARN", requires = "bucket")]
+    pub key_arn: Option<String>,
+    /// Show what would be taken, and change nothing
+    #[arg(long, requires = "bucket")]
+    pub plan: bool,
     /// Keep the running tasks as they are until the next release
     #[arg(long)]
     pub stage: bool,
     #[command(flatten)]
     pub waiting: Waiting,
+}
+
+/// Of `db:restore` and `db:drop`.
+#[derive(Debug, Args)]
+pub struct Losing {
+    /// The app's name again; asked for on a terminal
+    #[arg(long, value_name = "APP")]
+    pub confirm: Option<String>,
+    /// Take no backup of what is there
+    #[arg(long)]
+    pub without_backup: bool,
+    /// The password that the old command line asked for.
+    #[arg(long, hide = true, value_name = "TEXT", help = "Not any more: your role in the app counts")]
+    pub password: Option<String>,
 }
 
 /// Of `config:history`, `secret:history` and `releases`.

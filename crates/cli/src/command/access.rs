@@ -3,24 +3,18 @@
 use futuswarm_model::Principal;
 use futuswarm_rpc::message::{AccessRow, Request};
 
-use super::{Context, app_name, apps, content};
+use super::{Context, app_name, apps, content, table};
 use crate::arguments::{App, AppFlag, Grant};
 use crate::failure::{Failure, Result};
-use crate::output;
 
 fn principal(text: &str) -> Result<Principal> {
     text.parse().map_err(|error: futuswarm_model::NameError| Failure::usage(error.to_string()))
 }
 
 fn print(context: &Context, rows: &[AccessRow]) -> Result<u8> {
-    if context.json {
-        output::json(&rows)?;
-        return Ok(0);
-    }
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| vec![row.principal.to_string(), row.role.to_string()]).collect();
-    output::table(&["WHO", "ROLE"], &cells, "Only admins may.");
-    Ok(0)
+    table(context, rows, &["WHO", "ROLE"], "Only admins may.", |row| {
+        vec![row.principal.to_string(), row.role.to_string()]
+    })
 }
 
 /// `acl:user:list`.

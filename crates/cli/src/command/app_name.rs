@@ -26,8 +26,13 @@ pub fn chosen(word: Option<&str>, flag: &AppFlag) -> Result<String> {
         (Some(name), _) | (None, Some(name)) => name.to_owned(),
         (None, None) => around(std::env::var("FUTUSWARM_APP").ok().as_deref(), Path::new(APP_FILE))?,
     };
-    futuswarm_model::app_name(&name).map_err(|error| Failure::usage(format!("the app: {error}")))?;
-    Ok(name)
+    checked(&name)
+}
+
+/// A name that an app may have.
+pub fn checked(name: &str) -> Result<String> {
+    let name = futuswarm_model::app_name(name).map_err(|error| Failure::usage(format!("the app: {error}")))?;
+    Ok(name.to_owned())
 }
 
 fn around(set: Option<&str>, file: &Path) -> Result<String> {
@@ -80,9 +85,27 @@ pub fn of(request: &Request) -> Option<&str> {
         | Request::Tokens { app }
         | Request::CreateToken { app, .. }
         | Request::RevokeToken { app, .. }
-        | Request::Images { app } => Some(app),
+        | Request::Images { app }
+        | Request::Database { app }
+        | Request::CreateDatabase { app, .. }
+        | Request::RotateDatabase { app, .. }
+        | Request::BackUpDatabase { app }
+        | Request::RestoreDatabase { app, .. }
+        | Request::OpenDatabase { app, .. }
+        | Request::DropDatabase { app, .. }
+        | Request::CollectImages { app: Some(app), .. } => Some(app),
+        Request::Links { app } => Some(app),
+        Request::Link(link) => Some(&link.app),
         Request::Deploy(deploy) => Some(&deploy.app),
         Request::Logs(logs) => Some(&logs.app),
+        _ => None,
+    }
+}
+
+/// The second app that a request is about.
+pub fn other(request: &Request) -> Option<&str> {
+    match request {
+        Request::Link(link) => Some(&link.other),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use futuswarm_output::println;
 use futuswarm_rpc::message::{App as AppAnswer, AppRow, Request};
 
-use super::{Context, app_name, confirm, content, done};
+use super::{Context, app_name, confirm, content, done, table};
 use crate::arguments::{App, AppFlag, Latest};
 use crate::failure::Result;
 use crate::output::{self, moment, or_dash};
@@ -22,11 +22,8 @@ pub fn list(context: &Context, flag: &AppFlag) -> Result<u8> {
 
 /// Prints rows of apps.
 pub fn print(context: &Context, rows: &[AppRow]) -> Result<u8> {
-    if context.json {
-        output::json(&rows)?;
-        return Ok(0);
-    }
-    let cells = rows.iter().map(|row| {
+    let heads = ["APP", "RELEASE", "TASKS", "STATE", "ROLE", "IMAGE", "URL"];
+    table(context, rows, &heads, "No apps.", |row| {
         let state = match row.deploying {
             Some(release) => format!("release {release} is on its way"),
             None if row.release.is_none() => "never deployed".to_owned(),
@@ -42,10 +39,7 @@ pub fn print(context: &Context, rows: &[AppRow]) -> Result<u8> {
             or_dash(row.image.as_ref()),
             row.url.clone(),
         ]
-    });
-    let cells: Vec<Vec<String>> = cells.collect();
-    output::table(&["APP", "RELEASE", "TASKS", "STATE", "ROLE", "IMAGE", "URL"], &cells, "No apps.");
-    Ok(0)
+    })
 }
 
 fn fetch(context: &Context, app: &App) -> Result<AppAnswer> {
@@ -124,43 +118,28 @@ pub fn ps(context: &Context, app: &App) -> Result<u8> {
 pub fn location(context: &Context, app: &App) -> Result<u8> {
     let app = fetch(context, app)?;
     let running: Vec<_> = app.tasks.iter().filter(|task| task.state == "running").collect();
-    if context.json {
-        output::json(&running)?;
-        return Ok(0);
-    }
-    let rows: Vec<Vec<String>> = running
-        .iter()
-        .map(|task| vec![format!("{}.{}", app.row.app, task.slot), or_dash(task.node.as_ref()), task.id.clone()])
-        .collect();
-    output::table(&["TASK", "NODE", "ID"], &rows, "No task runs.");
-    Ok(0)
+    table(context, &running, &["TASK", "NODE", "ID"], "No task runs.", |task| {
+        vec![format!("{}.{}", app.row.app, task.slot), or_dash(task.node.as_ref()), task.id.clone()]
+    })
 }
 
 /// `app:releases`: a star marks the one that runs.
 pub fn releases(context: &Context, latest: &Latest) -> Result<u8> {
     let request = Request::Releases { app: app_name::app(&latest.app)?, limit: latest.limit };
     let releases = content!(context.ask(&request)?, Releases);
-    if context.json {
-        output::json(&releases)?;
-        return Ok(0);
-    }
-    let rows: Vec<Vec<String>> = releases
-        .iter()
-        .map(|row| {
-            let current = if row.current { "*" } else { "" };
-            let of = row.of.map(|of| format!(" (of {of})")).unwrap_or_default();
-            vec![
-                format!("{}{current}", row.release),
-                row.outcome.map_or_else(|| "on its way".to_owned(), |outcome| outcome.to_string()),
-                moment(row.created_at),
-                row.by.clone(),
-                format!("{}{of}", row.image),
-                row.reason.clone().unwrap_or_default(),
-            ]
-        })
-        .collect();
-    output::table(&["RELEASE", "OUTCOME", "WHEN", "BY", "IMAGE", "REASON"], &rows, "No releases.");
-    Ok(0)
+    let heads = ["RELEASE", "OUTCOME", "WHEN", "BY", "IMAGE", "REASON"];
+    table(context, &releases, &heads, "No releases.", |row| {
+        let current = if row.current { "*" } else { "" };
+        let of = row.of.map(|of| format!(" (of {of})")).unwrap_or_default();
+        vec![
+            format!("{}{current}", row.release),
+            row.outcome.map_or_else(|| "on its way".to_owned(), |outcome| outcome.to_string()),
+            moment(row.created_at),
+            row.by.clone(),
+            format!("{}{of}", row.image),
+            row.reason.clone().unwrap_or_default(),
+        ]
+    })
 }
 
 /// `app:why`: evidence and remedy of what failed.

@@ -6,13 +6,14 @@ use std::process::Command;
 
 use futuswarm_output::{eprintln, println, to_stdout};
 use futuswarm_paas::config::dotenv;
-use futuswarm_rpc::message::{Kind, Request, Value, Values, Wait};
+use futuswarm_rpc::message::{Changed, Kind, Request, Value, Values, Wait};
 
-use super::{Context, app_name, content, deploy, values};
+use super::{Context, app_name, content, deploy, table, values};
 use crate::arguments::{AppFlag, Diff, Edit, Get, Import, Latest, List, Set, Unset, Waiting};
 use crate::failure::{Failure, Result};
 use crate::output::{self, moment};
 
+mod old_bucket;
 #[cfg(test)]
 mod tests;
 
@@ -112,9 +113,13 @@ fn change(
         }
         false => failure,
     });
-    let changed = content!(answer?, Changed);
+    show_changed(context, &content!(answer?, Changed))
+}
+
+/// What a change has done, and the exit code of its release.
+pub fn show_changed(context: &Context, changed: &Changed) -> Result<u8> {
     if context.json {
-        output::json(&changed)?;
+        output::json(changed)?;
     } else if changed.keys.is_empty() {
         eprintln!("nothing has changed");
     } else {
@@ -154,6 +159,12 @@ pub fn unset(context: &Context, options: &Unset, kind: Kind) -> Result<u8> {
 
 /// `config:import`.
 pub fn import(context: &Context, options: &Import) -> Result<u8> {
+    if let Some(bucket) = &options.bucket {
+        return old_bucket::import(context, options, bucket);
+    }
+    if let Some(environment) = options.environment.as_deref().filter(|environment| *environment != "default") {
+        return Err(Failure::usage(format!("an app has one environment, `default`, and not {environment:?}")));
+    }
     let (word, file) = app_and_last(&options.words)?;
     let app = app_name::chosen(word, &options.flag)?;
     let text = match file {
@@ -240,18 +251,9 @@ fn difference(found: &Values, after: &str) -> std::result::Result<Change, String
 pub fn history(context: &Context, latest: &Latest, kind: Kind) -> Result<u8> {
     let request = Request::History { app: app_name::app(&latest.app)?, kind, limit: latest.limit };
     let versions = content!(context.ask(&request)?, History);
-    if context.json {
-        output::json(&versions)?;
-        return Ok(0);
-    }
-    let rows: Vec<Vec<String>> = versions
-        .iter()
-        .map(|version| {
-            vec![version.number.to_string(), moment(version.at), version.by.clone(), version.version.clone()]
-        })
-        .collect();
-    output::table(&["NUMBER", "WHEN", "BY", "VERSION"], &rows, "No versions.");
-    Ok(0)
+    table(context, &versions, &["NUMBER", "WHEN", "BY", "VERSION"], "No versions.", |version| {
+        vec![version.number.to_string(), moment(version.at), version.by.clone(), version.version.clone()]
+    })
 }
 
 /// `config:diff`.

@@ -30,7 +30,7 @@ struct Document<'a> {
 
 impl From<&Waiting> for Wait {
     fn from(waiting: &Waiting) -> Self {
-        Self { detach: waiting.detach, for_lock: waiting.wait }
+        Self { detach: waiting.detach, for_lock: waiting.wait, supersede: waiting.supersede }
     }
 }
 
@@ -246,7 +246,7 @@ pub fn finish(context: &Context, deployment: &Deployment, rollback: bool) -> Res
                 eprintln!("{undo}");
             }
         }
-        Some(Outcome::Unchanged) => eprintln!("{app}: nothing has changed"),
+        Some(Outcome::Unchanged) => eprintln!("{app}: nothing that runs had to be changed"),
         Some(outcome) => {
             eprintln!("{app}: {release}: {outcome} ({} s)", deployment.seconds);
             explain(deployment, outcome);
@@ -258,7 +258,8 @@ pub fn finish(context: &Context, deployment: &Deployment, rollback: bool) -> Res
     Ok(code)
 }
 
-fn explain(deployment: &Deployment, outcome: Outcome) {
+/// Says on standard error why a release failed, and what became of the app.
+pub fn explain(deployment: &Deployment, outcome: Outcome) {
     if let Some(failure) = &deployment.failure {
         eprintln!("{}", output::plain(&failure.reason));
         if !failure.log.is_empty() {
@@ -305,7 +306,7 @@ fn name(outcome: Outcome) -> &'static str {
 }
 
 /// What somebody waited for decides the exit code.
-fn code(outcome: Option<Outcome>) -> u8 {
+pub fn code(outcome: Option<Outcome>) -> u8 {
     match outcome {
         None | Some(Outcome::Deployed | Outcome::Unchanged) => 0,
         Some(Outcome::RolledBack | Outcome::Failed | Outcome::Cancelled | Outcome::Superseded) => Code::Failed.number(),

@@ -65,7 +65,12 @@ pub fn doctor(context: &Context, app: &App) -> Result<u8> {
                         true => ok("version", ours),
                         false => warn(
                             "version",
-                            format!("{ours} here, {} there: https://{} has theirs", known.version, known.domain),
+                            match &known.command_line {
+                                Some(theirs) => {
+                                    format!("{ours} here, {} there: {} has theirs", known.version, theirs.url)
+                                }
+                                None => format!("{ours} here, {} there: whoever runs it has theirs", known.version),
+                            },
                         ),
                     });
                     checks.extend(the_app(context, app));

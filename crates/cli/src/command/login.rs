@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use futuswarm_output::{eprintln, println};
-use futuswarm_rpc::PROTOCOL;
+use futuswarm_output::eprintln;
 use futuswarm_rpc::message::{Request, Whoami};
 
 use super::{Context, content};
@@ -192,28 +191,6 @@ pub fn choose(home: &Home, name: &str) -> Result<u8> {
     let cluster = home.cluster(Some(name))?;
     home.set_current(&cluster.name)?;
     eprintln!("{} is the current cluster now", cluster.name);
-    Ok(0)
-}
-
-/// `cli:version-check`: that the greetings fit is what counts.
-pub fn version_check(context: &Context) -> Result<u8> {
-    let ours = env!("CARGO_PKG_VERSION");
-    let known = content!(context.ask(&Request::Whoami)?, Whoami);
-    if context.json {
-        output::json(&serde_json::json!({
-            "version": ours, "protocol": { "oldest": PROTOCOL.0, "newest": PROTOCOL.1 }, "cluster_version": known.version, "fits": true,
-        }))?;
-        return Ok(0);
-    }
-    match known.version == ours {
-        true => println!("futuswarm {ours} is the version of {}", known.cluster),
-        false => println!(
-            "futuswarm {ours} fits {}, which has {}: https://{} has its command line",
-            known.cluster,
-            output::plain(&known.version),
-            output::plain(&known.domain)
-        ),
-    }
     Ok(0)
 }
 

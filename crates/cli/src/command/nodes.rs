@@ -2,38 +2,26 @@
 
 use futuswarm_rpc::message::{NodeRow, Request};
 
-use super::{Context, confirm, content, done};
+use super::{Context, confirm, content, done, table};
 use crate::failure::{Failure, Result};
 use crate::output;
 
 fn print(context: &Context, rows: &[NodeRow]) -> Result<u8> {
-    if context.json {
-        output::json(&rows)?;
-        return Ok(0);
-    }
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            let labels: Vec<String> = row.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
-            let role = if row.leader { format!("{} (leader)", row.role) } else { row.role.clone() };
-            vec![
-                row.name.clone(),
-                role,
-                row.state.clone(),
-                row.availability.clone(),
-                row.tasks.to_string(),
-                row.address.clone(),
-                row.engine.clone(),
-                labels.join(","),
-            ]
-        })
-        .collect();
-    output::table(
-        &["NAME", "ROLE", "STATE", "AVAILABILITY", "TASKS", "ADDRESS", "ENGINE", "LABELS"],
-        &cells,
-        "No nodes.",
-    );
-    Ok(0)
+    let heads = ["NAME", "ROLE", "STATE", "AVAILABILITY", "TASKS", "ADDRESS", "ENGINE", "LABELS"];
+    table(context, rows, &heads, "No nodes.", |row| {
+        let labels: Vec<String> = row.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+        let role = if row.leader { format!("{} (leader)", row.role) } else { row.role.clone() };
+        vec![
+            row.name.clone(),
+            role,
+            row.state.clone(),
+            row.availability.clone(),
+            row.tasks.to_string(),
+            row.address.clone(),
+            row.engine.clone(),
+            labels.join(","),
+        ]
+    })
 }
 
 /// `swarm:nodes`, and `node:json` with a document for each line.

@@ -26,22 +26,34 @@ pub fn run(context: &Context, options: &Run) -> Result<u8> {
     if argv.is_empty() {
         return Err(Failure::usage("which program? `futuswarm run -a APP -- PROGRAM ARGUMENTS`"));
     }
-    execute(context, app_name::app(&options.app)?, argv, terminal::is_here() && !options.no_terminal)
+    program(context, app_name::app(&options.app)?, argv, terminal::is_here() && !options.no_terminal)
 }
 
 /// `app:shell`: without a terminal it reads commands from standard input, as a shell does.
 pub fn shell(context: &Context, app: &App) -> Result<u8> {
-    execute(context, app_name::app(app)?, vec!["sh".to_owned()], terminal::is_here())
+    program(context, app_name::app(app)?, vec!["sh".to_owned()], terminal::is_here())
 }
 
-fn execute(context: &Context, app: String, argv: Vec<String>, with_terminal: bool) -> Result<u8> {
+/// `db:psql`: without a terminal it reads SQL from standard input, and ends at the first error.
+pub fn psql(context: &Context, app: &App, no_terminal: bool) -> Result<u8> {
+    let with_terminal = terminal::is_here() && !no_terminal;
+    let (app, terminal) = (app_name::app(app)?, with_terminal.then(terminal::describe));
+    execute(context, &Request::OpenDatabase { app, terminal }, with_terminal)
+}
+
+fn program(context: &Context, app: String, argv: Vec<String>, with_terminal: bool) -> Result<u8> {
     let request = Request::Run { app, argv, terminal: with_terminal.then(terminal::describe) };
+    execute(context, &request, with_terminal)
+}
+
+/// Asks for a program, and is its input, its output and its terminal.
+fn execute(context: &Context, request: &Request, with_terminal: bool) -> Result<u8> {
     // What `ssh` may ask comes before the terminal is the program's.
     let connection = context.connect()?;
     signals(connection.sender(), with_terminal);
     let mut raw = None;
     let mut progress = Progress::new(context.quiet);
-    let answer = connection.ask(&request, None, |incoming, sender| match incoming {
+    let answer = connection.ask(request, None, |incoming, sender| match incoming {
         Incoming::Event(event) => {
             match *event {
                 Event::Ready { .. } => {
@@ -89,7 +101,7 @@ fn execute(context: &Context, app: String, argv: Vec<String>, with_terminal: boo
         }
         // The same key that ended the program has ended `ssh`.
         Err(failure) if failure.cut && signal != 0 => Ok(u8::try_from(128 + signal).unwrap_or(1)),
-        Err(failure) => Err(context.with_suggestion(&request, failure)),
+        Err(failure) => Err(context.with_suggestion(request, failure)),
     }
 }
 

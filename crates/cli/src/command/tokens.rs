@@ -5,22 +5,15 @@ use std::process::{Command, Stdio};
 use futuswarm_output::{eprintln, print};
 use futuswarm_rpc::message::{Request, TokenRow};
 
-use super::{Context, app_name, content};
+use super::{Context, app_name, content, table};
 use crate::arguments::{App, AppFlag};
 use crate::failure::{Failure, Result};
 use crate::output::{self, moment};
 
 fn show(context: &Context, rows: &[TokenRow]) -> Result<u8> {
-    if context.json {
-        output::json(&rows)?;
-        return Ok(0);
-    }
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| vec![row.name.clone(), moment(row.expires_at), row.by.clone(), row.key.clone()])
-        .collect();
-    output::table(&["TOKEN", "GOOD UNTIL", "BY", "KEY"], &cells, "No tokens.");
-    Ok(0)
+    table(context, rows, &["TOKEN", "GOOD UNTIL", "BY", "KEY"], "No tokens.", |row| {
+        vec![row.name.clone(), moment(row.expires_at), row.by.clone(), row.key.clone()]
+    })
 }
 
 /// `tokens`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use futuswarm_rpc::message::{Request, UserRow};
 
-use super::{Context, content, done};
+use super::{Context, content, done, table};
 use crate::arguments::UserName;
 use crate::failure::{Failure, Result};
 use crate::output::{self, moment};
@@ -119,20 +119,12 @@ pub fn remove(context: &Context, user: &UserName) -> Result<u8> {
 /// `admin:swarm:usage`.
 pub fn audit(context: &Context, limit: u32) -> Result<u8> {
     let rows = content!(context.ask(&Request::Audit { limit })?, Audit);
-    if context.json {
-        output::json(&rows)?;
-        return Ok(0);
-    }
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            let app = row.app.clone().unwrap_or_default();
-            let took = format!("{} ms", row.milliseconds);
-            vec![moment(row.at), row.who.clone(), row.verb.clone(), app, row.outcome.clone(), took, row.from.clone()]
-        })
-        .collect();
-    output::table(&["WHEN", "WHO", "COMMAND", "APP", "OUTCOME", "TOOK", "FROM"], &cells, "Nothing was asked for.");
-    Ok(0)
+    let heads = ["WHEN", "WHO", "COMMAND", "APP", "OUTCOME", "TOOK", "FROM"];
+    table(context, &rows, &heads, "Nothing was asked for.", |row| {
+        let app = row.app.clone().unwrap_or_default();
+        let took = format!("{} ms", row.milliseconds);
+        vec![moment(row.at), row.who.clone(), row.verb.clone(), app, row.outcome.clone(), took, row.from.clone()]
+    })
 }
 
 #[cfg(test)]

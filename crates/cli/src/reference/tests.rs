@@ -17,6 +17,9 @@ are typed all day have a short name: `futuswarm deploy`.
 **The app** is named by the first word or by `-a` (also `--app`, `-n`, `--name`), else by `FUTUSWARM_APP`, else by `app` in `app.toml` in
 the folder. **The cluster** is the one named by `--cluster` or `FUTUSWARM_CLUSTER`, else the current one (`clusters:use`), else the only one.
 
+**The environment** of the old command line (`-e`, `--env`) may be named when it is `default`, and any other is refused: an app has one
+environment. For each other one make an app of its own, for example `hello-staging`, with config, secrets, owners and a host name of its own.
+
 **Data** is on standard output, and everything else on standard error. `--json` prints the answer as one JSON document, whose fields keep
 their names and their meaning; `logs` and `node:json` print one for each line. Without a terminal there is no changing line of progress,
 and nothing is asked for. Colours are on a terminal only, and `NO_COLOR` turns them off.
@@ -40,7 +43,7 @@ and never written.
 | 8 | the versions of the command line and the cluster do not fit |
 | 141 | who read the output has gone (`futuswarm logs hello \\| head`) |
 
-`run` and `shell` pass on the program's own exit code.
+`run`, `shell` and `db:psql` pass on the program's own exit code.
 
 ## What `--json` prints
 

@@ -1,4 +1,4 @@
-//! Samples of what a cluster answers, and what every command makes of them.
+//! Samples of what a cluster answers, and what commands make of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,11 @@ use futuswarm_model::{AppRole, Failure, FailureClass, Outcome};
 use futuswarm_rpc::message::*;
 
 use crate::fake::Fake;
+
+#[path = "answers/commands.rs"]
+mod commands;
+#[path = "answers/words.rs"]
+mod words;
 
 pub fn deployment(outcome: Option<Outcome>) -> Deployment {
     let good = outcome.is_none_or(Outcome::is_good);
@@ -54,6 +59,12 @@ pub fn whoami(name: &str) -> Whoami {
         node: "i-1".to_owned(),
         version: "0.1.0".to_owned(),
         host_ca: "ssh-ed25519 AAAAC3Nz cluster".to_owned(),
+        command_line: Some(CommandLine {
+            version: "0.1.0".to_owned(),
+            sha256: "0a".repeat(32),
+            bytes: 6 << 20,
+            url: "https://apps.example.com/cli/futuswarm".to_owned(),
+        }),
     }
 }
 
@@ -65,6 +76,32 @@ pub fn values(show: bool, pairs: &[(&str, &[u8])]) -> Values {
         version: Some("v1".to_owned()),
         values: pairs.iter().map(|(key, bytes)| ((*key).to_owned(), value(bytes))).collect(),
     }
+}
+
+pub fn imported(plan: bool, last: ImportOutcome) -> Imported {
+    let object = |kind, folder: &str, key: &str, outcome, reason: Option<&str>| ImportedObject {
+        object: format!("shop/{folder}/{key}"),
+        kind,
+        key: key.to_owned(),
+        outcome,
+        reason: reason.map(str::to_owned),
+    };
+    Imported {
+        app: "hello".to_owned(),
+        bucket: "old".to_owned(),
+        plan,
+        objects: vec![
+            object(Kind::Config, "default", "LOG_LEVEL", ImportOutcome::Unchanged, None),
+            object(Kind::Secrets, "docker-secret", "KEY", last, Some("its \u{1b}[2JHMAC")),
+        ],
+        config: Some("v2".to_owned()),
+        secrets: Some("v1".to_owned()),
+        deployment: None,
+    }
+}
+
+fn backup() -> Backup {
+    Backup { backup: "1796000000000-1f2e3d4c".to_owned(), at: 1_796_000_000_000, bytes: 4711 }
 }
 
 /// What a whole cluster would answer.
@@ -146,6 +183,7 @@ pub fn answer(request: &Request) -> Answer {
             keys: BTreeMap::from([("A".to_owned(), "changed".to_owned())]),
             deployment: Some(deployment(Some(Outcome::Deployed))),
         }),
+        Request::Import(import) => Answer::Imported(imported(import.plan, ImportOutcome::Added)),
         Request::History { .. } => {
             Answer::History(vec![Version { number: 2, version: "v2".to_owned(), by: "jane".to_owned(), at: 0 }])
         }
@@ -185,218 +223,52 @@ pub fn answer(request: &Request) -> Answer {
         Request::FindBlobs { .. } => Answer::Blobs(BTreeSet::new()),
         Request::PutBlob { .. } => Answer::Done(String::new()),
         Request::PutManifest { manifest, .. } => Answer::Pushed(futuswarm_cli::archive::digest(manifest.as_bytes())),
+        Request::Link(link) => Answer::Link(LinkChange {
+            app: link.app.clone(),
+            other: link.other.clone(),
+            state: if link.end { LinkState::Ended } else { LinkState::Linked },
+            attached: !link.end,
+            owners: Vec::new(),
+            deployment: Some(deployment(Some(Outcome::Deployed))),
+        }),
+        Request::Links { .. } => Answer::Links(vec![
+            LinkRow {
+                other: "shop".to_owned(),
+                state: LinkState::Waiting,
+                attached: false,
+                by: Some("jane".to_owned()),
+                at: Some(0),
+            },
+            LinkRow { other: "blog".to_owned(), state: LinkState::Asked, attached: false, by: None, at: None },
+        ]),
         Request::Images { .. } => Answer::Images(BTreeMap::from([("1".to_owned(), "sha256:aa".to_owned())])),
+        Request::CollectImages { plan, .. } => Answer::Collected(crate::cluster::collected(*plan)),
+        Request::Stats => Answer::Stats(vec![crate::cluster::stats()]),
+        Request::Networks => Answer::Networks(vec![crate::cluster::network(&[])]),
+        Request::Database { .. } => Answer::Database(Database {
+            app: "hello".to_owned(),
+            database: Some("hello".to_owned()),
+            server: Some("db.example.internal:5432".to_owned()),
+            bytes: Some(7_500_000),
+            login: Some("hello_b".to_owned()),
+            logins: vec!["hello_a".to_owned(), "hello_b".to_owned()],
+            created_by: Some("jane".to_owned()),
+            created_at: Some(0),
+            backups: vec![backup()],
+        }),
+        Request::CreateDatabase { .. } | Request::RotateDatabase { .. } => Answer::Changed(Changed {
+            app: "hello".to_owned(),
+            kind: Kind::Secrets,
+            version: Some("v2".to_owned()),
+            keys: BTreeMap::from([("DATABASE_URL".to_owned(), "added".to_owned())]),
+            deployment: Some(deployment(Some(Outcome::Deployed))),
+        }),
+        Request::BackUpDatabase { .. } => Answer::Backup(backup()),
+        Request::RestoreDatabase { .. } | Request::DropDatabase { .. } => Answer::Done("it is done".to_owned()),
+        Request::OpenDatabase { .. } => Answer::Exited(0),
     }
 }
 
-fn cluster() -> Fake {
+pub fn cluster() -> Fake {
     Fake::answering(|request| Ok(answer(request)))
-}
-
-/// Every command that asks one thing: what it asks, as JSON names it, and words of what it prints for people.
-const COMMANDS: &[(&str, &str, &str)] = &[
-    ("whoami", "whoami", "apps.example.com"),
-    ("cli version-check", "whoami", "is the version"),
-    ("app list", "apps", "not all tasks run"),
-    ("acl:user:services joe", "apps-of", "hello"),
-    ("app:inspect hello", "app", "sha256:aa"),
-    ("ps hello", "app", "hello.1"),
-    ("swarm node location -n hello", "app", "i-1"),
-    ("open hello", "app", "https://hello.apps.example.com"),
-    ("deploy hello -i hello:1 --plan", "deploy", "8000"),
-    ("deploy hello -i hello:1", "deploy", "https://hello.apps.example.com"),
-    ("app restart hello", "restart", "https://hello.apps.example.com"),
-    ("scale hello 3", "scale", "https://hello.apps.example.com"),
-    ("rollback hello", "rollback", "https://hello.apps.example.com"),
-    ("watch hello", "watch", "https://hello.apps.example.com"),
-    ("cancel hello", "cancel", "it is done"),
-    ("app:remove hello --confirm hello", "remove", "it is done"),
-    ("releases hello", "releases", "(of 5)"),
-    ("why hello", "why", "look at its last lines"),
-    ("config hello", "values", "KEY"),
-    ("config hello --show", "values", "B=\"x \\\"\\n= 🦀\""),
-    ("config:get hello A", "values", "a value \"🦀\""),
-    ("config:set hello A=1", "change", "changed"),
-    ("config:unset -a hello A", "change", "changed"),
-    ("config:history hello", "history", "v2"),
-    ("config:diff -a hello v1", "compare-versions", "removed"),
-    ("secret hello", "values", "KEY"),
-    ("secret:set hello A=1", "change", "changed"),
-    ("secret:unset -a hello A", "change", "changed"),
-    ("secret:history hello", "history", "v2"),
-    ("acl user list -a hello", "access", "@ops"),
-    ("acl:user:add joe -a hello --role viewer", "grant", "@ops"),
-    ("acl:user:rm @ops -a hello", "revoke", "@ops"),
-    ("tokens hello", "tokens", "ci"),
-    ("tokens:revoke ci -a hello", "revoke-token", "ci"),
-    ("users", "users", "SHA256:abc"),
-    ("admin:list", "users", "SHA256:abc"),
-    ("admin:user:set joe --admin true", "put-user", "SHA256:abc"),
-    ("admin:user:rm joe", "remove-user", "it is done"),
-    ("admin:swarm:usage", "audit", "198.51.100.7"),
-    ("admin:swarm:restart --yes", "restart-all", "it is done"),
-    ("swarm:nodes", "nodes", "manager (leader)"),
-    ("swarm:node:label:add disk=ssd --node i-1", "label-node", "disk=ssd"),
-    ("swarm:node:label:rm disk --node i-1", "label-node", "disk=ssd"),
-    ("image:list hello", "images", "sha256:aa"),
-];
-
-#[test]
-fn every_command_asks_for_what_it_says_and_shows_the_answer() {
-    for (line, asked, part) in COMMANDS {
-        let fake = cluster();
-        let words: Vec<&str> = line.split(' ').collect();
-        let said = fake.run(&words).ended(0);
-        assert!(said.text().contains(part), "{line}: {part:?} is not in {said:?}");
-        assert!(!said.text().contains('\u{1b}'), "{line}: {said:?}");
-        let requests = fake.requests();
-        assert_eq!(requests.len(), 1, "{line}: {requests:?}");
-        assert_eq!(serde_json::to_value(&requests[0]).unwrap()["request"], *asked, "{line}");
-    }
-}
-
-#[test]
-fn every_command_prints_one_document_when_asked_to() {
-    for (line, ..) in COMMANDS {
-        let fake = cluster();
-        let mut words = vec!["--json"];
-        words.extend(line.split(' '));
-        let said = fake.run(&words).ended(0);
-        let document = said.json();
-        // What is not made of several answers is the answer's own document.
-        let wanted = serde_json::to_value(answer(&fake.requests()[0])).unwrap();
-        if document != wanted["content"] {
-            let own = [
-                "deploy hello -i hello:1",
-                "app restart",
-                "scale",
-                "rollback",
-                "watch",
-                "why",
-                "open",
-                "ps",
-                "swarm node",
-                "cli",
-                "cancel",
-                "app:remove",
-                "admin:user:rm",
-                "admin:swarm:restart",
-            ];
-            assert!(own.iter().any(|own| line.starts_with(own)), "{line}: {document} is not {wanted}");
-        }
-    }
-}
-
-#[test]
-fn a_node_is_a_line_of_json() {
-    let said = cluster().run(&["node", "json"]).ended(0);
-    let lines: Vec<&str> = said.text().lines().collect();
-    assert_eq!(lines.len(), 1);
-    assert_eq!(serde_json::from_str::<serde_json::Value>(lines[0]).unwrap()["name"], "i-1");
-}
-
-#[test]
-fn each_class_of_refusal_has_its_exit_code() {
-    for (class, code) in [
-        (RefusalClass::Failed, 1),
-        (RefusalClass::Unavailable, 1),
-        (RefusalClass::Usage, 2),
-        (RefusalClass::Denied, 3),
-        (RefusalClass::NotFound, 4),
-        (RefusalClass::Locked, 5),
-        (RefusalClass::TimedOut, 6),
-    ] {
-        let fake = Fake::answering(move |request| match request {
-            Request::Apps => Ok(answer(request)),
-            _ => Err((class, "no: \u{1b}[2J look elsewhere")),
-        });
-        let said = fake.run(&["releases", "hello"]).ended(code).says("error: no: \u{fffd}[2J look elsewhere");
-        assert!(said.stdout.is_empty());
-    }
-}
-
-#[test]
-fn a_name_that_is_not_there_is_told_with_the_one_that_was_meant() {
-    let fake = Fake::answering(|request| match request {
-        Request::Apps => Ok(answer(request)),
-        _ => Err((RefusalClass::NotFound, "there is no app helo")),
-    });
-    fake.run(&["ps", "helo"]).ended(4).says("there is no app helo; did you mean hello?");
-    fake.run(&["app", "delpoy", "hello"]).ended(2).says("app:deploy");
-    fake.run(&["delpoy", "hello"]).ended(2).says("deploy");
-    fake.run(&["app"]).ended(2).says("app:deploy");
-    let help = fake.run(&["app", "--help"]).ended(0);
-    assert!(help.text().contains("app:inspect"));
-    fake.run(&[]).ended(2);
-}
-
-#[test]
-fn the_app_comes_from_the_environment_or_the_folder() {
-    let fake = cluster();
-    fake.run(&["ps"]).ended(2).says("which app?");
-    std::fs::write(fake.work().join("app.toml"), "app = \"shop\"\nport = 80\n").unwrap();
-    fake.run(&["ps"]).ended(0);
-    let mut command = fake.command(&["ps"]);
-    command.env("FUTUSWARM_APP", "hello");
-    crate::fake::finish(command, b"").ended(0);
-    fake.run(&["deploy", "-i", "shop:2"]).ended(0);
-    fake.run(&["deploy", "other", "-i", "x"]).ended(0).says("does not name other");
-    let requests = fake.requests();
-    assert_eq!(requests[..2], [Request::App { app: "shop".to_owned() }, Request::App { app: "hello".to_owned() }]);
-    let files: Vec<Option<&str>> = requests[2..]
-        .iter()
-        .map(|request| match request {
-            Request::Deploy(deploy) => deploy.app_file.as_deref(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(files, [Some("app = \"shop\"\nport = 80\n"), None]);
-}
-
-#[test]
-fn what_cannot_be_undone_is_not_done_without_its_name() {
-    let fake = cluster();
-    fake.run(&["app:remove", "hello"]).ended(2).says("--confirm hello");
-    fake.run(&["app:remove", "hello", "--confirm", "shop"]).ended(2).says("nothing was done");
-    fake.run(&["admin:swarm:restart"]).ended(2);
-    assert!(fake.requests().is_empty());
-}
-
-#[test]
-fn a_token_is_a_key_pair_whose_private_half_stays_here() {
-    let fake = cluster();
-    let folder = fake.work();
-    let said = fake.run(&["tokens:create", "ci", "-a", "hello", "--days", "30"]).ended(0).says("shown once");
-    assert!(said.text().starts_with("-----BEGIN OPENSSH PRIVATE KEY-----\n"), "{said:?}");
-    match &fake.requests()[..] {
-        [Request::CreateToken { app, name, key, days: 30 }] => {
-            assert_eq!((app.as_str(), name.as_str()), ("hello", "ci"));
-            assert!(key.starts_with("ssh-ed25519 ") && key.lines().count() == 1, "{key}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "no key is left behind");
-    let document = fake.run(&["tokens:create", "ci", "-a", "hello", "--json"]).ended(0).json();
-    assert_eq!((&document["app"], &document["expires_at"]), (&"hello".into(), &1_800_000_000_000_u64.into()));
-    fake.run(&["tokens:create", "-a", "hello", "a b"]).ended(2);
-}
-
-#[test]
-fn users_are_made_with_their_public_keys() {
-    let fake = cluster();
-    std::fs::write(fake.work().join("joe.pub"), "ssh-ed25519 AAAA joe\n").unwrap();
-    std::fs::write(fake.work().join("joe"), "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
-    fake.run(&["admin", "user", "add", "joe", "--key", "joe.pub", "--group", "dev", "--admin"]).ended(0);
-    // As the old command line has it.
-    fake.run(&["admin:user:key:set", "--user", "joe", "--key", "joe.pub"]).ended(0);
-    fake.run(&["admin:user:add", "joe", "--key", "joe"]).ended(2).says("private key");
-    fake.run(&["admin:user:add", "Joe!", "--key", "joe.pub"]).ended(2);
-    let keys = Some(vec!["ssh-ed25519 AAAA joe".to_owned()]);
-    let name = "joe".to_owned();
-    let groups = Some(BTreeSet::from(["dev".to_owned()]));
-    let expected = [
-        Request::PutUser { name: name.clone(), create: true, keys: keys.clone(), admin: Some(true), groups },
-        Request::PutUser { name, create: false, keys, admin: None, groups: None },
-    ];
-    assert_eq!(fake.requests(), expected);
 }

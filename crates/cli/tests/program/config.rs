@@ -138,3 +138,41 @@ fn a_change_whose_release_fails_says_that_the_values_stay() {
     fake.run(&["config:set", "hello", "A=1"]).ended(1).says("ends with code 3").says("new values are kept");
     assert_eq!(fake.run(&["config:set", "hello", "A=1", "--json"]).ended(1).json()["keys"]["A"], "changed");
 }
+
+#[test]
+fn the_old_bucket_is_the_clusters_to_read_and_what_was_not_taken_is_a_failure() {
+    let fake = cluster();
+    let said =
+        fake.run(&["config", "import", "hello", "--bucket", "old", "--prefix", "shop", "-e", "staging"]).ended(0);
+    assert!(said.text().contains("shop/default/LOG_LEVEL") && said.text().contains("unchanged"), "{said:?}");
+    said.says("1 added, 1 unchanged");
+    fake.run(&["config:import", "--bucket", "old", "-a", "hello", "--plan", "--key-arn", "arn:x"])
+        .ended(0)
+        .says("nothing was changed, since this is a plan");
+    let requests = fake.requests();
+    match &requests[..] {
+        [Request::Import(first), Request::Import(second)] => {
+            assert_eq!((first.app.as_str(), first.bucket.as_str(), first.plan), ("hello", "old", false));
+            assert_eq!((first.prefix.as_deref(), first.environment.as_deref()), (Some("shop"), Some("staging")));
+            assert_eq!((second.key_arn.as_deref(), second.plan), (Some("arn:x"), true));
+        }
+        other => panic!("{other:?}"),
+    }
+    let fake = Fake::answering(|request| match request {
+        Request::Import(_) => Ok(Answer::Imported(crate::answers::imported(false, ImportOutcome::NotTaken))),
+        _ => Ok(answer(request)),
+    });
+    let said = fake.run(&["config:import", "hello", "--bucket", "old"]).ended(1).says("1 unchanged, 1 not taken");
+    assert!(said.text().contains("its \u{fffd}[2JHMAC"), "{said:?}");
+    // A file and a bucket are two commands.
+    for words in [
+        &["config:import", "hello", ".env", "--bucket", "old"][..],
+        &["config:import", "hello", "--bucket", "old", "--replace"],
+        &["config:import", "hello", ".env", "--prefix", "shop"],
+        &["config:import", "hello", ".env", "-e", "staging"],
+        &["config:import"],
+    ] {
+        fake.run(words).ended(2);
+    }
+    assert_eq!(fake.requests().len(), 1);
+}

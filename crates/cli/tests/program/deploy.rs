@@ -69,7 +69,7 @@ fn what_is_typed_is_what_is_asked_for() {
     ] {
         fake.run(line).ended(0);
     }
-    let wait = |detach, for_lock| Wait { detach, for_lock };
+    let wait = |detach, for_lock| Wait { detach, for_lock, supersede: false };
     let deploy = |image: &str, app_file: Option<&str>, wait| {
         let (image, app_file) = (Some(image.to_owned()), app_file.map(str::to_owned));
         Request::Deploy(Deploy { app: "hello".to_owned(), image, app_file, plan: false, wait })

@@ -67,6 +67,23 @@ fn the_program_and_its_arguments_are_words() {
 }
 
 #[test]
+fn psql_reads_sql_from_standard_input_where_there_is_no_terminal() {
+    let fake = Fake::new(|mut peer| {
+        if let Some(Request::OpenDatabase { app, terminal }) = peer.request() {
+            assert_eq!((app.as_str(), terminal), ("hello", None));
+            peer.send(&Event::Ready { offset: 0 });
+            let Some(Frame::Chunk(Channel::Input, sql)) = peer.next() else { panic!() };
+            peer.chunk(Channel::Output, &sql);
+            peer.done(Answer::Exited(3));
+        }
+    });
+    let mut child = fake.command(&["db:psql", "hello"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"select 1;").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b"select 1;"[..]), "{output:?}");
+}
+
+#[test]
 fn signals_pass_and_the_second_one_ends_the_program_here() {
     let fake = Fake::new(|mut peer| {
         peer.request();

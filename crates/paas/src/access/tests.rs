@@ -79,6 +79,15 @@ fn an_app_without_rows_is_nobodys_and_not_everybodys() {
 }
 
 #[test]
+fn no_app_takes_the_name_of_the_managers() {
+    for actor in [person("joe", false, &[]), person("admin", true, &[])] {
+        let denied = decide(&actor, Verb::Deploy, Target::NewApp { name: "ssh" }, NOW).unwrap_err().to_string();
+        assert!(denied.contains("leads to the managers"), "{denied}");
+        assert!(decide(&actor, Verb::Deploy, Target::NewApp { name: "ssh2" }, NOW).is_ok());
+    }
+}
+
+#[test]
 fn a_token_does_nothing_that_a_deployer_may_not_and_reads_no_value() {
     let access = list();
     let target = Target::App { name: "hello", access: &access };

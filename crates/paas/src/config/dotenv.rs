@@ -4,7 +4,12 @@
 
 use std::fmt;
 
-use super::{Values, check_key};
+use super::{ConfigError, Values, check_key};
+
+/// So many lines that cannot be read are told at once. A file may have millions of them, and nobody reads more.
+pub const MOST_ERRORS: usize = 100;
+/// So much of a name is shown, in characters.
+const LONGEST_SHOWN: usize = 64;
 
 /// A line that cannot be read. It says nothing of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,18 +35,19 @@ impl std::error::Error for DotenvError {}
 /// that is there twice is an error, since only one of both can be meant.
 ///
 /// # Errors
-/// All lines that cannot be read.
+/// All lines that cannot be read, [`MOST_ERRORS`] at most.
 pub fn parse(text: &str) -> Result<Values, Vec<DotenvError>> {
     let (mut values, mut errors) = (Values::new(), Vec::new());
     let mut rest = Rest { text: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
-    while !rest.text.is_empty() {
+    while !rest.text.is_empty() && errors.len() < MOST_ERRORS {
         let line = rest.line;
         match rest.entry() {
             Ok(None) => {}
             Ok(Some((key, value))) => match check_key(&key) {
-                Err(error) => errors.push(DotenvError { line, reason: error.to_string() }),
+                Err(error) => errors.push(DotenvError { line, reason: reason(&error) }),
                 Ok(()) if values.contains_key(&key) => {
-                    errors.push(DotenvError { line, reason: format!("{key} is there already, in a line above") });
+                    let reason = format!("{} is there already, in a line above", shown(&key));
+                    errors.push(DotenvError { line, reason });
                 }
                 Ok(()) => {
                     values.insert(key, value);
@@ -53,6 +59,26 @@ pub fn parse(text: &str) -> Result<Values, Vec<DotenvError>> {
     match errors.is_empty() {
         true => Ok(values),
         false => Err(errors),
+    }
+}
+
+/// What is wrong with a name. One that cannot be any is not shown: it may be a line of a value that somebody forgot to quote, such as the
+/// last one of a private key, which ends with `=`.
+fn reason(error: &ConfigError) -> String {
+    match error {
+        ConfigError::Key(_) => {
+            "what stands before the '=' is no name of an environment variable: letters, digits and '_', not beginning with a digit; a value of several lines stands between quotes".to_owned()
+        }
+        ConfigError::Reserved(key) => ConfigError::Reserved(shown(key)).to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A name, or the beginning of one that nobody would read to its end.
+fn shown(key: &str) -> String {
+    match key.char_indices().nth(LONGEST_SHOWN) {
+        Some((end, _)) => format!("{}…", &key[..end]),
+        None => key.to_owned(),
     }
 }
 

@@ -98,6 +98,26 @@ fn every_line_that_cannot_be_read_is_named_without_its_value() {
 }
 
 #[test]
+fn a_line_of_a_value_without_quotes_is_not_shown() {
+    let text = "KEY=-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHh+hunter2/==\n";
+    let errors = parse(text).unwrap_err();
+    assert_eq!(errors.len(), 1);
+    let said = errors[0].to_string();
+    assert!(said.starts_with("line 2: ") && said.contains("between quotes") && !said.contains("hunter2"), "{said}");
+    let long = "A".repeat(10_000);
+    for text in [format!("{long}=1\n{long}=2\n"), format!("FUTUSWARM_{long}=1\n")] {
+        let said = parse(&text).unwrap_err()[0].to_string();
+        assert!(said.len() < 200 && said.contains("A…"), "{said}");
+    }
+}
+
+#[test]
+fn of_many_lines_that_cannot_be_read_the_first_are_told() {
+    let errors = parse(&"x\n".repeat(1_000_000)).unwrap_err();
+    assert_eq!((errors.len(), errors[99].line), (super::dotenv::MOST_ERRORS, 100));
+}
+
+#[test]
 fn whatever_is_written_is_read_back() {
     let alphabet: Vec<char> = "aB0_ =#'\"\\$\n\r\t\u{feff}ä🦀`@/".chars().collect();
     for seed in 0..5_000 {

@@ -2,7 +2,7 @@
 
 use futuswarm_model::{Failure, FailureClass as Class, Release};
 
-use super::{HookRun, Observation, Service, Task, TaskState};
+use super::{HookRun, Observation, Pull, Room, Service, Task, TaskState};
 
 fn new(class: Class, reason: impl Into<String>, remedy: impl Into<String>) -> Failure {
     Failure { class, reason: reason.into(), remedy: remedy.into(), log: Vec::new() }
@@ -16,14 +16,39 @@ pub(super) fn image_missing(image: &str) -> Failure {
     new(Class::ImageMissing, format!("there is no image {image}"), "push it with `futuswarm image:push`")
 }
 
+pub(super) fn image_gone(image: &str) -> Failure {
+    let remedy = "push it again with `futuswarm image:push` and deploy it; `futuswarm image:gc` keeps the images of the latest releases only";
+    new(Class::ImageMissing, format!("the image {image} of this release is not in the registry any more"), remedy)
+}
+
 pub(super) fn image_platform(image: &str, has: &str) -> Failure {
     let remedy = "build it for linux/amd64, for example with `docker build --platform linux/amd64`";
     new(Class::ImagePlatform, format!("the image {image} is for {has}, and the nodes are linux/amd64"), remedy)
 }
 
-pub(super) fn pull(node: &str, reason: &str) -> Failure {
-    let remedy = "push the image again; if that does not help, the node's disk may be full: `futuswarm swarm:nodes`";
+pub(super) fn pull(node: &str, reason: &str, room: Option<Room>) -> Failure {
+    if let Some(full) = disk_full(&format!("the node {node} cannot pull the image"), reason, room) {
+        return full;
+    }
+    let remedy = "push the image again; `futuswarm swarm:stats` shows how much room the node's disk has";
     new(Class::Pull, format!("the node {node} cannot pull the image: {reason}"), remedy)
+}
+
+/// Of a disk that has no room, if that is what it is. An image needs room for itself as it comes and as it is unpacked, which is more.
+fn disk_full(what: &str, reason: &str, room: Option<Room>) -> Option<Failure> {
+    let is_said = ["no space left on device", "disk quota exceeded"].iter().any(|words| reason.contains(words));
+    let is_small = room.filter(|room| room.image > 0 && room.free < room.image.saturating_mul(2));
+    let reason = match (is_said, is_small) {
+        (false, None) => return None,
+        (true, None) => format!("{what}, because its disk is full: {reason}"),
+        (_, Some(Room { free, image })) => format!(
+            "{what}, because its disk has no room for it: {} MiB are free, and it takes {} MiB packed and more unpacked ({reason})",
+            free >> 20,
+            image >> 20
+        ),
+    };
+    let remedy = "deploy again when there is room (`futuswarm swarm:stats`): nodes remove images that nothing uses by themselves; otherwise make the image smaller, or have `disk_gib` raised in the cluster's specification";
+    Some(new(Class::DiskFull, reason, remedy))
 }
 
 pub(super) fn hook_failed(code: i64, log: &[String]) -> Failure {
@@ -37,6 +62,9 @@ pub(super) fn hook_late(seconds: u32) -> Failure {
 }
 
 pub(super) fn rejected(reason: &str, what: &str) -> Failure {
+    if let Some(full) = disk_full(&format!("the engine cannot start {what}"), reason, None) {
+        return full;
+    }
     let remedy = "the command may be missing in the image: see `command` in app.toml";
     new(Class::Rejected, format!("the engine refuses to start {what}: {reason}"), remedy)
 }
@@ -68,6 +96,7 @@ fn of_end(release: &Release, task: &Task) -> Option<Failure> {
             let remedy = "give it more with `memory` in app.toml, or let it use less";
             Some(with_log(new(Class::OutOfMemory, reason, remedy), &task.log))
         }
+        TaskState::Ended { unhealthy: Some(answer), .. } => Some(with_log(unhealthy(release, answer), &task.log)),
         TaskState::Ended { code: Some(code), .. } if *code != 0 || !task.error.is_empty() => {
             let reason = format!("the program ended with the code {code}");
             Some(with_log(new(Class::Exits, reason, "see its last lines"), &task.log))
@@ -92,17 +121,27 @@ fn of_life(release: &Release, task: &Task) -> Option<Failure> {
             Some(new(Class::NoNode, format!("no node can run a task: {}", task.error), remedy))
         }
         TaskState::Running { healthy: Some(false) | None, answer, .. } if answer.contains("refused") => {
-            let reason = format!("nothing listens on the port {}: {answer}", release.settings.port);
-            let remedy =
-                "let the program listen on all addresses at the port that app.toml says, or say another `port`";
-            Some(with_log(new(Class::Port, reason, remedy), &task.log))
+            Some(with_log(unhealthy(release, answer), &task.log))
         }
         TaskState::Running { healthy: Some(false), answer, .. } => {
-            let reason = format!("the program runs, and its health check says: {answer}");
-            Some(with_log(new(Class::Unhealthy, reason, "see its last lines"), &task.log))
+            Some(with_log(unhealthy(release, answer), &task.log))
         }
         _ => None,
     }
+}
+
+/// The program runs, and its health check says no.
+fn unhealthy(release: &Release, answer: &str) -> Failure {
+    if answer.contains("refused") {
+        let reason = format!("nothing listens on the port {}: {answer}", release.settings.port);
+        let remedy = "let the program listen on all addresses at the port that app.toml says, or say another `port`";
+        return new(Class::Port, reason, remedy);
+    }
+    let reason = match answer {
+        "" => "the program runs, and its health check says no".to_owned(),
+        answer => format!("the program runs, and its health check says: {answer}"),
+    };
+    new(Class::Unhealthy, reason, "see its last lines")
 }
 
 /// It took too long: with the reason, if anything tells it.
@@ -112,7 +151,7 @@ pub(super) fn late(release: &Release, observed: &Observation) -> Failure {
     let (class, why, remedy, log) = match told {
         Some(failure) => (failure.class, failure.reason, failure.remedy, failure.log),
         None => {
-            let why = match (&observed.hook, observed.nodes.values().any(|pull| *pull == super::Pull::Running)) {
+            let why = match (&observed.hook, observed.nodes.values().any(|pull| *pull == Pull::Running)) {
                 (_, true) => "the image was still being pulled",
                 (HookRun::Running { .. }, _) => "the release hook still ran",
                 _ => "nothing says what it waited for",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futuswarm_model::{Health, Hook, Outcome, Progress, Release, Timing};
+use futuswarm_model::{FailureClass, Health, Hook, Outcome, Progress, Release, Timing};
 
 use super::*;
 use crate::settings::defaults;
@@ -36,6 +36,7 @@ fn release(number: u64, behaviour: Behaviour) -> Release {
         deadline: START + 300_000,
         restart: false,
         cancelled: false,
+        superseded: false,
         progress: Progress::Preparing,
     }
 }
@@ -143,7 +144,7 @@ const CASES: [(Behaviour, Outcome, Outcome, &str); 13] = [
         Behaviour::PullFails,
         Outcome::Failed,
         Outcome::Failed,
-        "Pull: the node a cannot pull the image: no space left on device",
+        "DiskFull: the node a cannot pull the image, because its disk is full: no space left on device",
     ),
 ];
 
@@ -227,7 +228,7 @@ fn what_is_already_so_is_unchanged_and_a_cancelled_or_superseded_release_ends() 
             while !matches!(release.progress, Progress::Ended { .. }) {
                 if steps == after {
                     release.cancelled = cancelled;
-                    world.superseded = !cancelled;
+                    release.superseded = !cancelled;
                 }
                 steps += 1;
                 match next(&release, &world.observe(&release)) {
@@ -236,8 +237,10 @@ fn what_is_already_so_is_unchanged_and_a_cancelled_or_superseded_release_ends() 
                 }
             }
             match (outcome(&release).0, cancelled) {
-                (Outcome::Cancelled, true) => assert_eq!(world.running(), [1; 3], "after {after}"),
-                (Outcome::Superseded, false) => {}
+                // Also before a later release: it must not go back to one that was never healthy.
+                (Outcome::Cancelled, true) | (Outcome::Superseded, false) => {
+                    assert_eq!(world.running(), [1; 3], "after {after}");
+                }
                 (other, _) => assert!(after > 5 && other == Outcome::Deployed, "after {after}: {other}"),
             }
         }
@@ -316,4 +319,90 @@ fn a_release_is_deployed_only_when_every_task_is_its_own_and_healthy_and_the_swa
     for service in not {
         assert!(!settled(&service), "{service:?}");
     }
+}
+
+#[test]
+fn a_disk_without_room_is_told_from_an_image_that_is_not_there() {
+    let said = "No such image: 127.0.0.1:5000/hello@sha256:1";
+    let class = |reason: &str, room| failure::pull("a", reason, room).class;
+    let room = |free: u64, image: u64| Some(Room { free: free << 20, image: image << 20 });
+    assert_eq!(class(said, None), FailureClass::Pull);
+    assert_eq!(class(said, room(5000, 100)), FailureClass::Pull);
+    assert_eq!(class(said, room(0, 0)), FailureClass::Pull, "an image of unknown size");
+    assert_eq!(class(said, room(199, 100)), FailureClass::DiskFull);
+    assert_eq!(class("write /var/lib/docker/tmp/x: no space left on device", None), FailureClass::DiskFull);
+    let full = failure::pull("a", said, room(150, 100));
+    assert!(
+        full.reason.contains("150 MiB are free, and it takes 100 MiB packed") && full.reason.contains(said),
+        "{full:?}"
+    );
+    let task = failure::rejected("mkdir /var/lib/docker/overlay2/x: no space left on device", "a task");
+    assert_eq!(task.class, FailureClass::DiskFull);
+    assert_eq!(failure::rejected("exec: \"x\": not found", "a task").class, FailureClass::Rejected);
+}
+
+#[test]
+fn an_image_that_was_deleted_since_its_digest_was_noted_fails_before_anything_is_pulled() {
+    let mut world = world(false, Behaviour::Good);
+    let mut release = release(2, Behaviour::Good);
+    release.digest = Some("sha256:1".to_owned());
+    let observed = Observation { image: Image::Missing, ..world.observe(&release) };
+    let Step::End { outcome: Outcome::Failed, failure: Some(failure) } = next(&release, &observed) else { panic!() };
+    assert!(failure.class == FailureClass::ImageMissing && failure.reason.contains("any more"), "{failure:?}");
+}
+
+#[test]
+fn a_task_that_was_ended_by_its_check_tells_what_the_check_was_answered() {
+    let release = release(2, Behaviour::Good);
+    let ended = |unhealthy: Option<&str>| Task {
+        release: Some(2),
+        state: TaskState::Ended { code: Some(143), out_of_memory: false, unhealthy: unhealthy.map(str::to_owned) },
+        is_wanted: false,
+        error: "task: non-zero exit (143): dockerexec: unhealthy container".to_owned(),
+        log: vec!["started".to_owned()],
+    };
+    for (unhealthy, class, reason) in [
+        (Some("answered 503"), "Unhealthy", "the program runs, and its health check says: answered 503"),
+        (Some("connection refused: x"), "Port", "nothing listens on the port 8000: connection refused: x"),
+        (Some(""), "Unhealthy", "the program runs, and its health check says no"),
+        (None, "Exits", "the program ended with the code 143"),
+    ] {
+        let tasks = vec![ended(unhealthy)];
+        let service = Service { version: 1, release: Some(2), is_as_wanted: true, update: Update::Idle, tasks };
+        let failure = failure::of_tasks(&release, &service).unwrap();
+        assert_eq!((format!("{:?}", failure.class).as_str(), failure.reason.as_str()), (class, reason));
+        assert_eq!(failure.log, ["started"]);
+    }
+}
+
+#[test]
+fn the_way_back_is_tried_as_long_as_it_is_given_and_no_longer() {
+    let until = START + 60_000;
+    let (to, outcome) = (Some(1), Outcome::TimedOut);
+    let release =
+        Release { progress: Progress::GoingBack { to, outcome, failure: None, until }, ..release(2, Behaviour::Good) };
+    let step = |now, service: Option<(u64, Update)>| {
+        let service = service.map(|(of, update)| Service {
+            version: 7,
+            release: Some(of),
+            is_as_wanted: false,
+            update,
+            tasks: Vec::new(),
+        });
+        let (nodes, image, hook) = (BTreeMap::new(), Image::Unknown, HookRun::Absent);
+        next(&release, &Observation { now, image, nodes, hook, service })
+    };
+    let (early, ended) = (until - 1, Step::End { outcome, failure: None });
+    // Ours is put back, or is what is left when there is no time any more.
+    assert_eq!(step(early, Some((2, Update::Paused))), Step::RollBack { to });
+    assert_eq!(step(until, Some((2, Update::Paused))), ended);
+    // The one before is waited for while its tasks are being replaced, and not for ever.
+    for update in [Update::RollingBack, Update::Updating] {
+        assert!(matches!(step(early, Some((1, update.clone()))), Step::Wait { .. }), "{update:?}");
+        assert_eq!(step(until, Some((1, update))), ended);
+    }
+    assert_eq!(step(early, Some((1, Update::Idle))), ended);
+    // What is somebody else's, or gone, is not ours to touch.
+    assert_eq!(step(early, Some((3, Update::Updating))), ended);
+    assert_eq!(step(early, None), ended);
 }

@@ -1,5 +1,7 @@
 //! What a deployment changes of an app, field by field, for people to read before it does.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futuswarm_model::{Health, Settings, UpdateOrder};
 
 /// A setting that differs.
@@ -17,24 +19,20 @@ pub struct Difference {
 #[must_use]
 pub fn differences(before: &Settings, after: &Settings) -> Vec<Difference> {
     let (before, after) = (fields(before), fields(after));
-    let mut names: Vec<&String> = before.iter().map(|(name, _)| name).collect();
-    for (at, (name, _)) in after.iter().enumerate() {
-        if !names.contains(&name) {
-            names.insert(at.min(names.len()), name);
-        }
-    }
-    let value = |fields: &[(String, String)], name: &String| {
-        fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone()).unwrap_or_default()
-    };
-    names
-        .into_iter()
-        .map(|name| Difference { name: name.clone(), before: value(&before, name), after: value(&after, name) })
+    // By their places and not by looking for each: a file may have a hundred thousand variables.
+    let all: BTreeSet<&Place> = before.keys().chain(after.keys()).collect();
+    let value = |fields: &BTreeMap<Place, String>, place: &Place| fields.get(place).cloned().unwrap_or_default();
+    all.into_iter()
+        .map(|place| Difference { name: place.1.clone(), before: value(&before, place), after: value(&after, place) })
         .filter(|difference| difference.before != difference.after)
         .collect()
 }
 
+/// Where a setting stands in the documentation, and its name.
+type Place = (usize, String);
+
 /// Every setting as text. A new field of [`Settings`] does not compile until it is named here.
-fn fields(settings: &Settings) -> Vec<(String, String)> {
+fn fields(settings: &Settings) -> BTreeMap<Place, String> {
     let Settings {
         command,
         port,
@@ -81,10 +79,14 @@ fn fields(settings: &Settings) -> Vec<(String, String)> {
         ("read_only", read_only.to_string()),
     ]
     .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect::<Vec<_>>();
-    for (section, map) in [("env", env), ("placement", placement), ("edge", edge_labels)] {
-        fields.extend(map.iter().map(|(key, value)| (format!("{section}.{key}"), format!("{value:?}"))));
+    .enumerate()
+    .map(|(place, (name, value))| ((place, name.to_owned()), value))
+    .collect::<BTreeMap<Place, String>>();
+    let count = fields.len();
+    for (at, (section, map)) in [("env", env), ("placement", placement), ("edge", edge_labels)].into_iter().enumerate()
+    {
+        let place = |key: &String| (count + at, format!("{section}.{key}"));
+        fields.extend(map.iter().map(|(key, value)| (place(key), format!("{value:?}"))));
     }
     fields
 }

@@ -102,3 +102,26 @@ fn whatever_a_file_says_is_read_or_refused() {
         }
     }
 }
+
+#[test]
+fn a_file_that_no_service_could_hold_is_refused() {
+    let long = problems(&format!("[env]\nA = \"{}\"\n", "x".repeat(crate::config::LONGEST_ENTRY)));
+    assert!(long.len() == 1 && long[0].starts_with("line 2: A: "), "{long:?}");
+    let whole = problems(&"#".repeat(LONGEST_FILE + 1));
+    assert!(whole.len() == 1 && whole[0].contains("bytes long"), "{whole:?}");
+    parse(&"#".repeat(LONGEST_FILE)).unwrap();
+}
+
+#[test]
+fn many_variables_are_compared_and_many_problems_told_in_no_time() {
+    let began = std::time::Instant::now();
+    let file = |first: u32| -> String {
+        "[env]\n".to_owned() + &(first..first + 50_000).map(|key| format!("A{key} = ''\n")).collect::<String>()
+    };
+    let (one, other) = (parse(&file(0)).unwrap().settings, parse(&file(50_000)).unwrap().settings);
+    assert_eq!(differences(&one, &other).len(), 100_000);
+    let wrong = "[env]\n".to_owned() + &(0..50_000).map(|key| format!("{key} = ''\n")).collect::<String>();
+    assert_eq!(problems(&wrong).len(), MOST_PROBLEMS);
+    // Each with each would take minutes.
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}

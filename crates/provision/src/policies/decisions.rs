@@ -2,13 +2,15 @@
 
 use futuswarm_iam::{Context, Decision, Request, decide};
 use futuswarm_model::keys;
-use futuswarm_spec::Role;
+use futuswarm_spec::{ImportSource, Role};
 
 use crate::names::Names;
-use crate::policies;
+use crate::policies::{self, Grants};
 
 const CLUSTER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/cluster";
 const MANAGER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/managers";
+const OLD_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/old";
+const GRANTS: Grants<'static> = Grants { domain: "apps.example.com", import: None };
 const ME: &str = "AROAEXAMPLE:i-0123456789abcdef0";
 
 fn names() -> Names {
@@ -26,7 +28,7 @@ fn ask(role: Role, action: &str, resource: &str, context: &[(&str, &str)]) -> De
         known.set(key, *value);
     }
     let request = Request { action: action.to_owned(), resource: resource.to_owned(), context: known };
-    decide(&[policies::node(&names(), role, CLUSTER_KEY, MANAGER_KEY)], &request)
+    decide(&[policies::node(&names(), role, CLUSTER_KEY, MANAGER_KEY, GRANTS)], &request)
 }
 
 /// Under the context that the agent seals with.
@@ -85,7 +87,7 @@ fn a_manager_has_the_clusters_state_and_both_keys_under_the_clusters_context_onl
     for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
         let token = keys::token(Role::Manager);
         assert_eq!(ask(Role::Manager, action, &object(&token), &[]), Decision::Allowed, "{action}");
-        assert_eq!(ask(Role::Manager, action, &object("backup/db"), &[]), Decision::NotAllowed, "{action}");
+        assert_eq!(ask(Role::Manager, action, &object("elsewhere/db"), &[]), Decision::NotAllowed, "{action}");
         let other = "arn:aws:s3:::futuswarm-staging-123456789012-eu-west-1/cluster/spec";
         assert_eq!(ask(Role::Manager, action, other, &[]), Decision::NotAllowed, "{action}");
     }
@@ -160,6 +162,74 @@ fn managers_push_images_and_every_node_pulls_them() {
 }
 
 #[test]
+fn managers_delete_images_that_nothing_needs_and_older_versions_stay() {
+    let link = object("registry/docker/registry/v2/repositories/hello/_manifests/tags/1/current/link");
+    let blob = object("registry/docker/registry/v2/blobs/sha256/e3/e3b0c442/data");
+    let (collector, push) = (object(keys::COLLECTOR), object(&keys::push("hello")));
+    for key in [&link, &blob, &collector, &push] {
+        for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+            assert_eq!(ask(Role::Manager, action, key, &[]), Decision::Allowed, "{action} {key}");
+            if action != "s3:GetObject" {
+                assert_eq!(ask(Role::Worker, action, key, &[]), Decision::NotAllowed, "{action} {key}");
+            }
+        }
+        for role in [Role::Manager, Role::Worker] {
+            assert_eq!(ask(role, "s3:DeleteObjectVersion", key, &[]), Decision::NotAllowed, "{role} {key}");
+        }
+    }
+    for key in [&collector, &push] {
+        assert_eq!(ask(Role::Worker, "s3:GetObject", key, &[]), Decision::NotAllowed, "{key}");
+    }
+}
+
+#[test]
+fn managers_alone_take_backups_of_databases_and_nobody_deletes_one() {
+    let backup = object("backup/hello/1796000000000/1796000000001-1f.dump");
+    for action in
+        ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"]
+    {
+        let manager = ask(Role::Manager, action, &backup, &[]) == Decision::Allowed;
+        assert_eq!(manager, !action.starts_with("s3:Delete"), "{action}");
+        assert_eq!(ask(Role::Worker, action, &backup, &[]), Decision::NotAllowed, "{action}");
+    }
+}
+
+#[test]
+fn every_node_brings_the_command_line_and_none_replaces_it() {
+    for role in [Role::Manager, Role::Worker] {
+        for key in [keys::CLI_RELEASE, &keys::cli_program("0.1.0", &"0a".repeat(32))] {
+            assert_eq!(ask(role, "s3:GetObject", &object(key), &[]), Decision::Allowed, "{role} {key}");
+            for action in ["s3:PutObject", "s3:DeleteObject", "s3:PutObjectAcl", "s3:DeleteObjectVersion"] {
+                assert_eq!(ask(role, action, &object(key), &[]), Decision::NotAllowed, "{role} {action} {key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn managers_alone_read_the_password_of_their_own_database_and_no_other() {
+    let tag = "aws:ResourceTag/aws:rds:primaryDBInstanceArn";
+    let arn = |cluster: &str| format!("arn:aws:rds:eu-west-1:123456789012:db:futuswarm-{cluster}-db");
+    let secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-0f1e-Ab12Cd";
+    let (ours, theirs, read) = (arn("prod"), arn("staging"), "secretsmanager:GetSecretValue");
+    for (role, action, resource, context, decision) in [
+        (Role::Manager, "rds:DescribeDBInstances", ours.as_str(), &[][..], Decision::Allowed),
+        (Role::Manager, "rds:DescribeDBInstances", &theirs, &[], Decision::NotAllowed),
+        (Role::Manager, "rds:DescribeDBInstances", "*", &[], Decision::NotAllowed),
+        (Role::Manager, "rds:ModifyDBInstance", &ours, &[], Decision::NotAllowed),
+        (Role::Worker, "rds:DescribeDBInstances", &ours, &[], Decision::NotAllowed),
+        (Role::Manager, read, secret, &[(tag, ours.as_str())], Decision::Allowed),
+        (Role::Manager, read, secret, &[(tag, &theirs)], Decision::NotAllowed),
+        (Role::Manager, read, secret, &[], Decision::NotAllowed),
+        (Role::Manager, read, &secret.replace("rds!db-", "apps-"), &[(tag, &ours)], Decision::NotAllowed),
+        (Role::Manager, "secretsmanager:PutSecretValue", secret, &[(tag, &ours)], Decision::NotAllowed),
+        (Role::Worker, read, secret, &[(tag, &ours)], Decision::NotAllowed),
+    ] {
+        assert_eq!(ask(role, action, resource, context), decision, "{role} {action} {resource} {context:?}");
+    }
+}
+
+#[test]
 fn the_bucket_is_closed_to_whoever_comes_without_tls() {
     let policy = policies::bucket(&names());
     for (tls, expected) in [("false", true), ("true", false)] {
@@ -167,5 +237,91 @@ fn the_bucket_is_closed_to_whoever_comes_without_tls() {
         context.set("aws:SecureTransport", tls);
         let request = Request { action: "s3:GetObject".to_owned(), resource: object(keys::SPEC), context };
         assert_eq!(futuswarm_iam::forbids(&policy, &request, &["arn:aws:iam::123456789012:root"]), expected, "{tls}");
+    }
+}
+
+/// A change of record sets: name, type and action of each.
+fn changes(zone: &str, sets: &[(&str, &str, &str)]) -> Request {
+    let mut context = Context::default();
+    for (name, kind, action) in sets {
+        context.add("route53:ChangeResourceRecordSetsNormalizedRecordNames", *name);
+        context.add("route53:ChangeResourceRecordSetsRecordTypes", *kind);
+        context.add("route53:ChangeResourceRecordSetsActions", *action);
+    }
+    let resource = format!("arn:aws:route53:::hostedzone/{zone}");
+    Request { action: "route53:ChangeResourceRecordSets".to_owned(), resource, context }
+}
+
+#[test]
+fn managers_keep_their_own_name_and_change_no_other() {
+    let own = ("ssh.apps.example.com", "A", "UPSERT");
+    for (sets, expected) in [
+        (vec![own], Decision::Allowed),
+        (vec![own, own], Decision::Allowed),
+        (vec![("apps.example.com", "A", "UPSERT")], Decision::NotAllowed),
+        (vec![("\\052.apps.example.com", "A", "UPSERT")], Decision::NotAllowed),
+        (vec![("x.ssh.apps.example.com", "A", "UPSERT")], Decision::NotAllowed),
+        (vec![("ssh.apps.example.com", "CNAME", "UPSERT")], Decision::NotAllowed),
+        (vec![("ssh.apps.example.com", "A", "DELETE")], Decision::NotAllowed),
+        (vec![("ssh.apps.example.com", "A", "CREATE")], Decision::NotAllowed),
+        (vec![own, ("apps.example.com", "A", "UPSERT")], Decision::NotAllowed),
+        (vec![own, ("ssh.apps.example.com", "TXT", "UPSERT")], Decision::NotAllowed),
+        // A condition on all values of none holds, so that there are some is asked, too.
+        (vec![], Decision::NotAllowed),
+    ] {
+        let ask = |role| {
+            let policy = policies::node(&names(), role, CLUSTER_KEY, MANAGER_KEY, GRANTS);
+            decide(&[policy], &changes("Z0123456789", &sets))
+        };
+        assert_eq!(ask(Role::Manager), expected, "{sets:?}");
+        assert_eq!(ask(Role::Worker), Decision::NotAllowed, "{sets:?}");
+    }
+    let zone = "arn:aws:route53:::hostedzone/Z0123456789";
+    for (action, resource) in [("route53:ListHostedZones", "*"), ("route53:ListResourceRecordSets", zone)] {
+        assert_eq!(ask(Role::Manager, action, resource, &[]), Decision::Allowed, "{action}");
+        assert_eq!(ask(Role::Worker, action, resource, &[]), Decision::NotAllowed, "{action}");
+    }
+    for action in ["route53:DeleteHostedZone", "route53:CreateHostedZone", "route53:ChangeTagsForResource"] {
+        assert_eq!(ask(Role::Manager, action, zone, &[]), Decision::NotAllowed, "{action}");
+    }
+}
+
+#[test]
+fn the_old_tools_bucket_and_key_are_the_managers_to_read_while_the_spec_says_so() {
+    let source = ImportSource { bucket: "old".to_owned(), key: OLD_KEY.to_owned() };
+    let ask = |role, import, action: &str, resource: &str, sealed_under: Option<&str>| {
+        let mut context = Context::default();
+        context.set("aws:userid", ME);
+        if let Some(key) = sealed_under {
+            context.set(&format!("kms:EncryptionContext:{key}"), "x");
+            context.add("kms:EncryptionContextKeys", key);
+        }
+        let request = Request { action: action.to_owned(), resource: resource.to_owned(), context };
+        let grants = Grants { import, ..GRANTS };
+        decide(&[policies::node(&names(), role, CLUSTER_KEY, MANAGER_KEY, grants)], &request)
+    };
+    for (action, resource) in [
+        ("s3:ListBucket", "arn:aws:s3:::old"),
+        ("s3:GetObject", "arn:aws:s3:::old/hello/default/KEY"),
+        ("kms:Decrypt", OLD_KEY),
+    ] {
+        assert_eq!(ask(Role::Manager, Some(&source), action, resource, None), Decision::Allowed, "{action}");
+        assert_eq!(ask(Role::Manager, None, action, resource, None), Decision::NotAllowed, "{action}");
+        assert_eq!(ask(Role::Worker, Some(&source), action, resource, None), Decision::NotAllowed, "{action}");
+    }
+    for (action, resource, sealed_under) in [
+        ("s3:PutObject", "arn:aws:s3:::old/hello/default/KEY", None),
+        ("s3:DeleteObject", "arn:aws:s3:::old/hello/default/KEY", None),
+        ("s3:GetObject", "arn:aws:s3:::older/hello/default/KEY", None),
+        ("s3:GetObjectVersion", "arn:aws:s3:::old/hello/default/KEY", None),
+        ("s3:ListBucketVersions", "arn:aws:s3:::old", None),
+        ("kms:Encrypt", OLD_KEY, None),
+        ("kms:GenerateDataKey", OLD_KEY, None),
+        // What another program has sealed with the same key.
+        ("kms:Decrypt", OLD_KEY, Some("purpose")),
+        ("kms:Decrypt", "arn:aws:kms:eu-west-1:123456789012:key/other", None),
+    ] {
+        let decision = ask(Role::Manager, Some(&source), action, resource, sealed_under);
+        assert_eq!(decision, Decision::NotAllowed, "{action} {resource} {sealed_under:?}");
     }
 }

@@ -33,7 +33,8 @@ pub(crate) async fn zone(aws: &Aws, run: &Run, domain: &str) -> Result<Option<St
     Ok(longest(run.inventory.zones(aws).await?, domain).map(|(id, _)| id.clone()))
 }
 
-fn longest<'a>(zones: &'a [(String, String)], domain: &str) -> Option<&'a (String, String)> {
+/// The zone that serves a name: the longest that it ends with.
+pub(crate) fn longest<'a>(zones: &'a [(String, String)], domain: &str) -> Option<&'a (String, String)> {
     let serves = |name: &str| domain == name || domain.ends_with(&format!(".{name}"));
     zones.iter().filter(|(_, name)| serves(name)).max_by_key(|(_, name)| name.len())
 }
@@ -104,9 +105,19 @@ pub(crate) async fn upsert(aws: &Aws, zone: &str, name: &str, kind: RrType, valu
 
 /// Removes the records of a name and type, if there are any.
 pub(crate) async fn remove(aws: &Aws, zone: &str, name: &str, kind: RrType) -> Result<(), Error> {
-    let observed = records(aws, zone, name, 1).await?;
-    let exact = |set: &ResourceRecordSet| normal(set.name()) == normal(name) && *set.r#type() == kind;
-    change(aws, zone, observed.into_iter().filter(exact).collect(), Vec::new()).await
+    change(aws, zone, exact(aws, zone, name, &kind).await?, Vec::new()).await
+}
+
+/// Whether there are records of a name and type.
+pub(super) async fn exists(aws: &Aws, zone: &str, name: &str, kind: RrType) -> Result<bool, Error> {
+    Ok(!exact(aws, zone, name, &kind).await?.is_empty())
+}
+
+/// The records of a name and type. A name has a dozen types at most, which the zone's order has together.
+async fn exact(aws: &Aws, zone: &str, name: &str, kind: &RrType) -> Result<Vec<ResourceRecordSet>, Error> {
+    let mut observed = records(aws, zone, name, 20).await?;
+    observed.retain(|set| normal(set.name()) == normal(name) && set.r#type() == kind);
+    Ok(observed)
 }
 
 /// Where a record leads, as names are compared.

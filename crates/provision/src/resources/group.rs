@@ -127,6 +127,10 @@ impl Resource<Run> for Group {
         let mut depends_on = vec![components::template(&self.name), self.attachment.to_owned()];
         depends_on.extend([components::SPEC.to_owned(), components::EPOCH.to_owned()]);
         depends_on.extend(group.zones.iter().map(|zone| Tier::Public.subnet(zone)));
+        if group.role == Role::Manager {
+            // Backwards: the name goes when no leader is left who would make it again.
+            depends_on.push(components::SSH_NAME.to_owned());
+        }
         depends_on
     }
 

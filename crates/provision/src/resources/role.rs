@@ -21,7 +21,10 @@ pub(crate) struct Role(pub(crate) NodeRole);
 impl Role {
     fn policy(&self, run: &Run) -> Value {
         let key = |component: &str| run.id_or_unknown(component);
-        policies::node(&run.cluster.names, self.0, &key(components::CLUSTER_KEY), &key(components::MANAGER_KEY))
+        let (cluster_key, manager_key) = (key(components::CLUSTER_KEY), key(components::MANAGER_KEY));
+        let spec = &run.cluster.spec;
+        let grants = policies::Grants { domain: &spec.domain, import: spec.import.as_ref() };
+        policies::node(&run.cluster.names, self.0, &cluster_key, &manager_key, grants)
     }
 
     async fn put_policy(&self, aws: &Aws, run: &Run) -> Result<(), Error> {

@@ -1,8 +1,13 @@
 //! What comes back. These are the documents that `--json` prints, so a field keeps its name and its meaning.
 
 use super::{
-    AppRole, AuditEntry, BTreeMap, BTreeSet, Deserialize, Failure, Kind, Outcome, Principal, Serialize, Settings, Value,
+    AppRole, AuditEntry, BTreeMap, BTreeSet, Deserialize, Failure, Imported, Kind, LinkChange, LinkRow, Outcome,
+    Principal, Serialize, Settings, Value,
 };
+
+mod cluster;
+
+pub use cluster::{Collected, CollectedRepository, Measured, NetworkRow, NodeStats};
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +33,8 @@ pub enum Answer {
     Values(Values),
     /// What a change of a document has done.
     Changed(Changed),
+    /// What was found in the old tool's bucket, and what became of it.
+    Imported(Imported),
     /// The newest first.
     History(Vec<Version>),
     /// Keys and how they differ: `added`, `changed` or `removed`.
@@ -52,8 +59,22 @@ pub enum Answer {
     Blobs(BTreeSet<String>),
     /// Digest of a manifest, as the registry knows it now.
     Pushed(String),
+    /// What was done about a link.
+    Link(LinkChange),
+    /// Links in the order of the other apps' names.
+    Links(Vec<LinkRow>),
     /// Tags in their order, each with the digest that it names.
     Images(BTreeMap<String, String>),
+    /// Images that nothing needed.
+    Collected(Collected),
+    /// Nodes in the order of their names.
+    Stats(Vec<NodeStats>),
+    /// Networks in the order of their names.
+    Networks(Vec<NetworkRow>),
+    /// The database of an app.
+    Database(Database),
+    /// A backup that was taken.
+    Backup(Backup),
 }
 
 /// Who is asking, and whom.
@@ -77,6 +98,22 @@ pub struct Whoami {
     pub version: String,
     /// Public key of the authority that signs the managers' host keys, as in `authorized_keys`.
     pub host_ca: String,
+    /// The command line that the cluster's main page offers; `None` for none.
+    #[serde(default)]
+    pub command_line: Option<CommandLine>,
+}
+
+/// A program of the command line that can be downloaded: static, for Linux on x86-64.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// As `futuswarm --version` says it.
+    pub version: String,
+    /// Of the program, in hexadecimal digits.
+    pub sha256: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Where it is.
+    pub url: String,
 }
 
 /// One line of the list of apps.
@@ -349,4 +386,38 @@ pub struct NodeRow {
     pub engine: String,
     /// Tasks of apps that run on it.
     pub tasks: u32,
+}
+
+/// The database of an app, and its backups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Database {
+    /// Whose it is.
+    pub app: String,
+    /// Its name on the server; `None` when the app has none, or it is not made to its end.
+    pub database: Option<String>,
+    /// Where the server answers, as in `HOST:PORT`; `None` when there is none.
+    pub server: Option<String>,
+    /// What it takes on the server's disk.
+    pub bytes: Option<u64>,
+    /// The login in the app's secrets.
+    pub login: Option<String>,
+    /// All logins of the app that there are.
+    pub logins: Vec<String>,
+    /// Who wanted it.
+    pub created_by: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub created_at: Option<u64>,
+    /// The newest first; also those of a database that was dropped.
+    pub backups: Vec<Backup>,
+}
+
+/// A backup of a database, in PostgreSQL's custom format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// For `db:restore`.
+    pub backup: String,
+    /// When it was begun, in milliseconds since 1970; what was written later is not in it.
+    pub at: u64,
+    /// Its length.
+    pub bytes: u64,
 }

@@ -21,6 +21,7 @@ fn release() -> Release {
         deadline: 2,
         restart: false,
         cancelled: false,
+        superseded: false,
         progress: Progress::Preparing,
     }
 }
@@ -112,6 +113,20 @@ fn a_hook_is_a_job_with_everything_of_the_app_but_its_place_at_the_edge() {
     assert_eq!(hook.networks.len(), 1);
     assert_eq!(hook.resources.memory_bytes, 64 << 20);
     assert!(futuswarm_model::app_name(&hook.name).is_err(), "no app can be called so");
+}
+
+#[test]
+fn nobody_is_found_on_a_network_by_a_name_that_an_app_could_choose() {
+    let mut release = release();
+    release.settings.release_hook = Some(Hook { command: vec!["migrate".to_owned()], timeout: 60 });
+    let content = Content { networks: ["own", "shared"].map(str::to_owned).to_vec(), ..content() };
+    // A service is found by its own name and by `tasks.` before it, and only an alias could be the name of somebody else. The edge takes
+    // the first network.
+    let expected = ["own", "shared"].map(NetworkAttachment::new);
+    assert!(expected.iter().all(|attachment| attachment.aliases.is_empty()));
+    assert_eq!(service(&release, &content).unwrap().networks, expected);
+    assert_eq!(hook(&release, &content).unwrap().networks, expected);
+    assert_eq!(pull(&release).unwrap().networks, [], "what pulls an image reaches nobody");
 }
 
 #[test]

@@ -1,21 +1,12 @@
-//! Records of apps: made, changed and removed with everything that is theirs.
+//! Records of apps: made and changed.
 
-use std::time::Duration;
-
-use futuswarm_model::{AccessList, AppEntry, AppRecord, app_name, keys, person_name};
+use futuswarm_model::{AppEntry, AppRecord, app_name, keys, person_name};
 use futuswarm_store::{Bucket, Versioned};
 use futuswarm_vault::DataKeys;
-use tokio::time::Instant;
 
 use super::documents::{Next, Turn, Writing};
+use super::removals::new;
 use super::{Error, Records, random};
-
-/// So long somebody else does not go on with a removal, in milliseconds.
-const REMOVAL_MILLIS: u64 = 60_000;
-/// After so long whoever began a removal deletes nothing more, because somebody else may have ended it and made the app again.
-const REMOVAL: Duration = Duration::from_secs(30);
-/// So often it is looked whether the folder of an app that is removed is empty.
-const SWEEPS: u32 = 5;
 
 impl<B: Bucket, K: DataKeys> Records<B, K> {
     /// The record of an app; `None` where there is none, or it is being removed.
@@ -43,32 +34,21 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
         self.app(name).await?.ok_or_else(|| Error::NoApp(name.to_owned()))
     }
 
-    /// Makes an app, which `by` owns. What is left of one of the same name that was not removed to the end goes first.
+    /// Makes an app, which `by` owns. One of the same name that is not removed to the end goes first, by whoever does it
+    /// ([`Records::take_removal`]): it has more than documents.
     ///
     /// # Errors
-    /// When the name is none or taken, or the bucket does not answer.
+    /// When the name is none, taken, or not free yet, or the bucket does not answer.
     pub async fn create_app(&self, name: &str, by: &str, now: u64) -> Result<AppRecord, Error> {
         person_name(by)?;
-        match self.record(name).await?.map(|record| record.value) {
-            Some(AppRecord { removing: None, .. }) => return Err(Error::AppExists(name.to_owned())),
-            Some(AppRecord { removing: Some(since), .. }) if since.saturating_add(REMOVAL_MILLIS) > now => {
-                return Err(Error::BeingRemoved(name.to_owned()));
-            }
-            Some(rest) => self.finish_removal(&rest).await?,
-            None => self.documents.delete_all(&self.documents.list(&keys::app_folder(name)).await?).await?,
+        match self.app_or_rest(name).await?.map(|record| record.removing) {
+            Some(None) => return Err(Error::AppExists(name.to_owned())),
+            Some(Some(_)) => return Err(Error::BeingRemoved(name.to_owned())),
+            None if self.documents.list(&keys::app_folder(app_name(name)?)).await?.is_empty() => {}
+            // Somebody wrote a document just when its app was removed, and did not live to take it back.
+            None => self.clear_rest(name, by, now).await?,
         }
-        let record = AppRecord {
-            name: name.to_owned(),
-            created_by: by.to_owned(),
-            created_at: now,
-            access: AccessList::owned_by(by),
-            latest: 0,
-            release: None,
-            deploying: None,
-            tokens: Default::default(),
-            removing: None,
-            stamp: random(),
-        };
+        let record = new(name, by, now);
         let create = |there: Option<&AppRecord>| match there {
             Some(_) => Err(Error::AppExists(name.to_owned())),
             None => Ok(Next::Write(record.clone(), ())),
@@ -79,8 +59,8 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
     }
 
     /// Changes the record of an app. `change` is asked again, with the record as it is then, when somebody else was faster; what it
-    /// refuses is not changed, and what it leaves as it is is not written. The row in the index and the marker of a release on its way
-    /// follow.
+    /// refuses is not changed, and what it leaves as it is is not written. The row in the index and the marker of an app for which
+    /// there is something to do follow.
     ///
     /// # Errors
     /// What `change` returns; when there is no such app, or the bucket does not answer.
@@ -107,8 +87,8 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
                 return Ok(result);
             }
             record.stamp = random();
-            // The marker is there before the release is, and goes after it: without one nobody would look for what was left.
-            if record.deploying.is_some() && base.value.deploying.is_none() {
+            // The marker is there before what there is to do, and goes after it: without one nobody would look for what was left.
+            if record.is_pending() && !base.value.is_pending() {
                 self.mark_pending(name).await.map_err(|error| writing.in_doubt(error))?;
             }
             let before = base.value.clone();
@@ -120,80 +100,10 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
         if entry(&before, None) != entry(&written.value, None) {
             self.follow(name).await;
         }
-        if before.deploying.is_some() && written.value.deploying.is_none() {
+        if before.is_pending() && !written.value.is_pending() {
             self.unmark_pending(name).await;
         }
         Ok(result)
-    }
-
-    /// Removes an app with all its documents, tokens and its row in the index. A new one of its name starts with nothing of it.
-    ///
-    /// # Errors
-    /// When there is no such app, or the bucket does not answer; then it may be removed in part, and is called again.
-    pub async fn remove_app(&self, name: &str, now: u64) -> Result<(), Error> {
-        let record = self.begin_removal(name, now).await?;
-        self.finish_removal(&record).await.map_err(|error| {
-            tracing::warn!(app = name, %error, "a removal is not finished");
-            Error::RemovalUnfinished(name.to_owned())
-        })
-    }
-
-    /// From now on there is no such app for anybody, and its name is not free yet. Marked as pending, so that another manager finds it
-    /// when this one dies; for who has things to remove elsewhere before [`Records::finish_removal`].
-    ///
-    /// # Errors
-    /// When there is no such app, or the bucket does not answer.
-    pub async fn begin_removal(&self, name: &str, now: u64) -> Result<AppRecord, Error> {
-        let key = keys::app(app_name(name)?);
-        self.need_rest(name).await?;
-        self.mark_pending(name).await?;
-        let remove = |there: Option<&AppRecord>| {
-            let record = there.ok_or_else(|| Error::NoApp(name.to_owned()))?;
-            let record = AppRecord { removing: Some(now), stamp: random(), ..record.clone() };
-            Ok::<_, Error>(Next::Write(record.clone(), record))
-        };
-        let record = self.documents.change(&key, remove).await?;
-        self.follow(name).await;
-        Ok(record)
-    }
-
-    async fn need_rest(&self, name: &str) -> Result<AppRecord, Error> {
-        self.app_or_rest(name).await?.ok_or_else(|| Error::NoApp(name.to_owned()))
-    }
-
-    /// Deletes what an app has left: `record` as [`Records::begin_removal`] returned it.
-    ///
-    /// # Errors
-    /// When the bucket does not answer, or it took so long that somebody else may be at it.
-    pub async fn finish_removal(&self, record: &AppRecord) -> Result<(), Error> {
-        let (name, began) = (&record.name, Instant::now());
-        let key = keys::app(name);
-        // Nobody else has taken it over, nor will have when the next request arrives.
-        let still_ours = || async {
-            match self.record(name).await?.map(|there| there.value) {
-                Some(there) if there.stamp == record.stamp && began.elapsed() < REMOVAL => Ok(()),
-                _ => Err(Error::RemovalUnfinished(name.clone())),
-            }
-        };
-        let mut tokens: Vec<String> = record.tokens.values().map(|token| keys::app_token(&token.hash)).collect();
-        for sweep in 0.. {
-            let mut left = self.documents.list(&keys::app_folder(name)).await?;
-            left.retain(|left| *left != key);
-            left.append(&mut tokens);
-            if left.is_empty() {
-                break;
-            }
-            if sweep == SWEEPS {
-                return Err(Error::RemovalUnfinished(name.clone()));
-            }
-            still_ours().await?;
-            self.documents.delete_all(&left).await?;
-        }
-        still_ours().await?;
-        self.documents.delete(&key).await?;
-        self.follow(name).await;
-        self.unmark_pending(name).await;
-        Ok(())
     }
 }
 
@@ -205,5 +115,6 @@ pub(super) fn entry(record: &AppRecord, image: Option<String>) -> AppEntry {
         release: record.release,
         image,
         deploying: record.deploying.as_ref().map(|deploying| deploying.release.number),
+        links: record.links.iter().map(|(name, link)| (name.clone(), link.life)).collect(),
     }
 }

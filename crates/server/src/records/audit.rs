@@ -16,6 +16,16 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
         Ok(())
     }
 
+    /// Adds the line of something that is told once, whoever tells it and however often: `what` names it, and the line is the same
+    /// each time but for who tells it.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub async fn audit_once(&self, entry: &AuditEntry, what: &str) -> Result<(), Error> {
+        self.documents.put(&keys::audit(entry.at, what), entry).await?;
+        Ok(())
+    }
+
     /// The newest lines, newest first, so many at most: a request for the list of days, one for each day, and one for each line.
     ///
     /// # Errors

@@ -44,13 +44,23 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
+    again_as(what, CALLS, call).await
+}
+
+/// [`again`], with another patience.
+pub(super) async fn again_as<T, E, F, Fut>(what: &str, policy: Policy, call: F) -> Result<T, Error>
+where
+    E: Into<Error>,
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
     let attempt = || async {
         call().await.map_err(|error| {
             let error = error.into();
             if error.is_transient() { Failure::Transient(error) } else { Failure::Permanent(error) }
         })
     };
-    Ok(retry(what, CALLS, attempt).await?)
+    Ok(retry(what, policy, attempt).await?)
 }
 
 /// What no answer means once something was written: perhaps it was.

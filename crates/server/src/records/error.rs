@@ -17,9 +17,20 @@ pub enum Error {
     /// The name is not free yet.
     #[error("{0} is being removed: try again in a minute")]
     BeingRemoved(String),
+    /// An app whose data nobody has said that they may go.
+    #[error("{0} has a database: end that first with `futuswarm db:drop {0}`, which takes a last backup")]
+    HasDatabase(String),
     /// A removal that took so long that somebody else may go on with it.
-    #[error("{0} is not removed completely: remove it again")]
+    #[error("{0} is not removed completely yet: a manager goes on with it by itself within two minutes")]
     RemovalUnfinished(String),
+    /// An app whose release is on its way is not removed.
+    #[error("release {number} of {app} is on its way: end it with `futuswarm cancel {app}` first")]
+    OnItsWay {
+        /// Whose it is.
+        app: String,
+        /// The release's number.
+        number: u64,
+    },
     /// A version that the document never had, or that was another app's of the same name.
     #[error("the {what} has no version {version:?}: its history has those that it has")]
     NoVersion {
@@ -61,6 +72,14 @@ pub enum Error {
         app: String,
         /// As in the record of that app.
         name: String,
+    },
+    /// So many blobs that no clean-up could go through them.
+    #[error("pushes of {app} have announced more than {most} layers within a day: push again tomorrow")]
+    TooManyBlobs {
+        /// Whose they are.
+        app: String,
+        /// So many are possible.
+        most: usize,
     },
     /// A document that another version of the program wrote, or somebody by hand.
     #[error(

@@ -118,8 +118,8 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
         Ok(entry(record, release.map(|release| release.value.image)))
     }
 
-    /// Apps that somebody is at: with a release on its way, or being removed. A name may be there without reason, if whoever was at it
-    /// has just ended; the app's record says so.
+    /// Apps that somebody is at: with a release on its way, with networks to be looked at, or being removed. A name may be there without
+    /// reason, if whoever was at it has just ended; the app's record says so.
     ///
     /// # Errors
     /// When the bucket does not answer.
@@ -142,9 +142,7 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
         let unmarked = async {
             self.documents.delete(&keys::pending(name)).await?;
             match self.app_or_rest(name).await? {
-                Some(record) if record.deploying.is_some() || record.removing.is_some() => {
-                    self.mark_pending(name).await
-                }
+                Some(record) if record.is_pending() || record.removing.is_some() => self.mark_pending(name).await,
                 _ => Ok(()),
             }
         };

@@ -29,6 +29,22 @@ struct Content {
     values: Values,
 }
 
+/// What is sealed of these values, as bytes.
+///
+/// # Errors
+/// When they are no JSON, which no values are.
+pub fn write_content(values: &Values) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Content { format: FORMAT, values: values.clone() })
+}
+
+/// The values in what [`write_content`] has written, and in every document that was opened.
+///
+/// # Errors
+/// When it is something else.
+pub fn read_content(bytes: &[u8]) -> Result<Values, serde_json::Error> {
+    Ok(serde_json::from_slice::<Content>(bytes)?.values)
+}
+
 /// Which of an app's documents is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {

@@ -74,6 +74,7 @@ fn release(app: &str, number: u64) -> Release {
         deadline: NOW + 600_000,
         restart: false,
         cancelled: false,
+        superseded: false,
         progress: Progress::Ended { outcome: Outcome::Deployed, failure: None::<Failure>, at: NOW },
     }
 }

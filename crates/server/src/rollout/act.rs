@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::observe::Memory;
 use crate::desired::{self, Content};
+use crate::registry::Registry as _;
 use crate::{Control, Error, Platform, images};
 
 /// How long the way back is waited for.
@@ -42,7 +43,10 @@ pub(super) async fn act<P: Platform>(
     let engine = &control.engine;
     match step {
         Step::FindImage => memory.image = find(control, release).await?,
-        Step::Pull { .. } => create(engine, desired::pull(release)).await?,
+        Step::Pull { .. } => match is_there(control, release).await? {
+            true => create(engine, desired::pull(release)).await?,
+            false => memory.image = Image::Missing,
+        },
         Step::RunHook => create(engine, desired::hook(release, content)).await?,
         Step::Apply { base } => apply(engine, *base, desired::service(release, content)).await?,
         Step::RollBack { to } => back(control, release, *to).await?,
@@ -62,6 +66,13 @@ async fn find<P: Platform>(control: &Control<P>, release: &Release) -> Result<Im
         Some(found) if found.runs_here() => Image::Present { digest: found.digest.as_str().to_owned() },
         Some(found) => Image::OtherPlatform { has: found.platforms.join(", ") },
     })
+}
+
+/// Whether the registry has what a release runs. A digest that was noted long ago may be that of an image which was deleted since: a node
+/// that has it still would run it, and no other node ever could.
+async fn is_there<P: Platform>(control: &Control<P>, release: &Release) -> Result<bool, Error> {
+    let Some(digest) = &release.digest else { return Ok(true) };
+    Ok(control.registry.manifest(&release.app, digest).await?.is_some())
 }
 
 /// Makes a service unless it is there: by an earlier attempt, whose answer was lost.
@@ -97,16 +108,24 @@ async fn back<P: Platform>(control: &Control<P>, release: &Release, to: Option<u
     let Some(earlier) = control.records.release(app, to).await? else {
         return Err(Error::Missing(format!("release {to} of {app}")));
     };
-    let content = control.content(&earlier).await?;
+    // With the links that there are now: one that has ended since does not come back.
+    let record = control.records.app(app).await?;
+    let content = control.content(&earlier, record.as_ref()).await?;
     apply(&control.engine, Some(service.version), desired::service(&earlier, &content)).await
+}
+
+/// Removes the jobs of a release that has ended.
+pub(super) async fn remove_jobs(engine: &impl futuswarm_swarm::ServiceApi, release: &Release) -> Result<(), Error> {
+    for job in [desired::pull_name(&release.app, release.number), desired::hook_name(&release.app, release.number)] {
+        engine.remove_service(&job).await?;
+    }
+    Ok(())
 }
 
 /// Removes the jobs of a release that has ended, and secrets that no service names any more.
 pub(super) async fn clean<P: Platform>(control: &Control<P>, release: &Release) -> Result<(), Error> {
     let engine = &control.engine;
-    for job in [desired::pull_name(&release.app, release.number), desired::hook_name(&release.app, release.number)] {
-        engine.remove_service(&job).await?;
-    }
+    remove_jobs(engine, release).await?;
     let used: HashSet<String> = match engine.inspect_service(&release.app).await? {
         Some(service) => service.spec.secrets.into_iter().map(|secret| secret.id).collect(),
         None => HashSet::new(),

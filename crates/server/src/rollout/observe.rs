@@ -4,31 +4,65 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::StreamExt as _;
 use futuswarm_model::{Health, Release};
-use futuswarm_paas::rollout::{HookRun, Image, Observation, Pull, Service, Task, TaskState, Update};
+use futuswarm_paas::rollout::{HookRun, Image, Observation, Pull, Room, Service, Task, TaskState, Update};
 use futuswarm_swarm::{
     Availability, Engine, LogItem, LogOptions, LogSource, Node, NodeState, Task as SwarmTask, TaskState as SwarmState,
     UpdateState, UpdateStatus,
 };
 
 use crate::desired::{self, Content};
-use crate::{Error, clock};
+use crate::{Control, Error, Platform, clock, images, records};
 
 /// So many lines of a task that failed.
 const LAST_LINES: u32 = 20;
 /// And so many bytes of each.
 const LONGEST_LINE: usize = 500;
+/// So many lines are looked through for what the check of a task was answered, which it says only when that changes.
+const LINES_OF_CHECK: u32 = 500;
+/// Between two looks for what the check of a task that starts is answered, in milliseconds.
+const LOOK_FOR_ANSWER: u64 = 10_000;
+/// With this the platform's probe begins the line in a task's log that says what it was answered (`crates/probe/src/tell.rs`).
+const PROBE: &str = "futuswarm-probe: ";
 
 /// What a run remembers between two observations: what cannot change any more, or costs too much to ask for each time.
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) image: Image,
-    /// Last lines by task, once it is over.
-    logs: HashMap<String, Vec<String>>,
+    /// What a task has said, once it is over.
+    said: HashMap<String, Said>,
+    /// What the check of a task that starts was answered, and when that was looked for, in milliseconds since 1970.
+    answers: HashMap<String, (u64, Option<String>)>,
+    /// The room on nodes that could not pull the image, by their host names; empty before anybody has looked.
+    rooms: HashMap<String, Option<Room>>,
+}
+
+/// What is in the log of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Said {
+    /// The last lines of its program.
+    log: Vec<String>,
+    /// What its check was answered last, as far as that was not good.
+    answer: Option<String>,
+}
+
+impl Said {
+    /// Tells lines of the program from those of the platform's probe.
+    fn of(lines: impl IntoIterator<Item = String>) -> Self {
+        let (mut log, mut answer) = (Vec::new(), None);
+        for line in lines {
+            match line.strip_prefix(PROBE) {
+                Some(said) => answer = Some(said.to_owned()),
+                None => log.push(line),
+            }
+        }
+        let first = log.len().saturating_sub(LAST_LINES as usize);
+        Self { log: log.split_off(first), answer }
+    }
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { image: Image::Unknown, logs: HashMap::new() }
+        Self { image: Image::Unknown, said: HashMap::new(), answers: HashMap::new(), rooms: HashMap::new() }
     }
 }
 
@@ -47,7 +81,7 @@ pub(super) async fn observe<E: Engine>(
     };
     let hook = match engine.inspect_service(&desired::hook_name(&release.app, release.number)).await? {
         None => HookRun::Absent,
-        Some(job) => hook(engine, &engine.list_tasks(Some(&job.id)).await?, memory).await?,
+        Some(job) => hook(engine, &engine.list_tasks(Some(&job.id)).await?, memory).await,
     };
     let service = match engine.inspect_service(&release.app).await? {
         None => None,
@@ -60,11 +94,46 @@ pub(super) async fn observe<E: Engine>(
                 release: service.release(),
                 is_as_wanted,
                 update: update(service.update.as_ref(), service.release(), release.number),
-                tasks: tasks_of(engine, release, tasks, memory).await?,
+                tasks: tasks_of(engine, release, tasks, memory, now).await,
             })
         }
     };
-    Ok(Observation { now, superseded: false, image: memory.image.clone(), nodes: pulls, hook, service })
+    Ok(Observation { now, image: memory.image.clone(), nodes: pulls, hook, service })
+}
+
+/// Finds out what room nodes have that could not pull the image: the Swarm only says that it is not there. That it cannot be found out is
+/// no reason to fail anything.
+pub(super) async fn measure<P: Platform>(
+    control: &Control<P>,
+    release: &Release,
+    observed: &mut Observation,
+    memory: &mut Memory,
+) {
+    let failed = observed.nodes.iter().filter(|(_, pull)| matches!(pull, Pull::Failed { .. })).map(|(node, _)| node);
+    let new: Vec<String> = failed.filter(|node| !memory.rooms.contains_key(*node)).cloned().collect();
+    if !new.is_empty() {
+        let rooms = rooms(control, release).await.unwrap_or_else(|error| {
+            tracing::info!(%error, app = release.app, "not known whether the disks of nodes are full");
+            HashMap::new()
+        });
+        memory.rooms.extend(new.into_iter().map(|node| (node.clone(), rooms.get(&node).copied())));
+    }
+    for (node, pull) in &mut observed.nodes {
+        if let Pull::Failed { room, .. } = pull {
+            *room = memory.rooms.get(node).copied().flatten();
+        }
+    }
+}
+
+async fn rooms<P: Platform>(control: &Control<P>, release: &Release) -> Result<HashMap<String, Room>, Error> {
+    let Some(digest) = &release.digest else { return Ok(HashMap::new()) };
+    let image = images::packed_size(&control.registry, &release.app, digest).await?;
+    let records = futuswarm_store::node_records(control.records.store()).await.map_err(records::Error::from)?;
+    let room = |record: futuswarm_model::NodeRecord| {
+        let free = record.usage?.disk_free_bytes;
+        Some((record.instance, Room { free, image }))
+    };
+    Ok(records.into_iter().filter_map(room).collect())
 }
 
 /// Nodes on which tasks of the release may run now.
@@ -86,7 +155,7 @@ fn pulls(nodes: &[Node], release: &Release, tasks: &[SwarmTask]) -> BTreeMap<Str
             // The Swarm gives a node that has just come a task of its own.
             None => Pull::Running,
             Some((SwarmState::Complete, _)) => Pull::Done,
-            Some((state, task)) if state.is_over() => Pull::Failed { reason: reason(task) },
+            Some((state, task)) if state.is_over() => Pull::Failed { reason: reason(task), room: None },
             Some(_) => Pull::Running,
         };
         (node.hostname.clone(), pull)
@@ -98,19 +167,19 @@ fn reason(task: &SwarmTask) -> String {
     if task.error.is_empty() { task.message.clone() } else { task.error.clone() }
 }
 
-async fn hook<E: Engine>(engine: &E, tasks: &[SwarmTask], memory: &mut Memory) -> Result<HookRun, Error> {
+async fn hook<E: Engine>(engine: &E, tasks: &[SwarmTask], memory: &mut Memory) -> HookRun {
     let Some(task) = tasks.iter().max_by_key(|task| &task.created_at) else {
         // It was made, and the Swarm has not got to it yet.
-        return Ok(HookRun::Running { since: u64::MAX });
+        return HookRun::Running { since: u64::MAX };
     };
-    Ok(match task.state {
-        SwarmState::Complete => HookRun::Ended { code: 0, log: last_lines(engine, task, memory).await },
+    match task.state {
+        SwarmState::Complete => HookRun::Ended { code: 0, log: said(engine, task, memory).await.log },
         SwarmState::Failed => {
-            HookRun::Ended { code: task.exit_code.unwrap_or(-1), log: last_lines(engine, task, memory).await }
+            HookRun::Ended { code: task.exit_code.unwrap_or(-1), log: said(engine, task, memory).await.log }
         }
         state if state.is_over() => HookRun::Rejected { reason: reason(task) },
         _ => HookRun::Running { since: clock::milliseconds(&task.created_at) },
-    })
+    }
 }
 
 /// What the last update does. The status of an update before ours says nothing, except where there is none of ours yet.
@@ -139,26 +208,40 @@ async fn tasks_of<E: Engine>(
     release: &Release,
     tasks: Vec<SwarmTask>,
     memory: &mut Memory,
-) -> Result<Vec<Task>, Error> {
+    now: u64,
+) -> Vec<Task> {
     let mut observed = Vec::new();
     for task in tasks {
-        let is_ours = task.release() == Some(release.number);
-        let failed = matches!(task.state, SwarmState::Failed | SwarmState::Rejected | SwarmState::Complete);
-        let log = if is_ours && failed { last_lines(engine, &task, memory).await } else { Vec::new() };
+        let said = match task.release() == Some(release.number) {
+            true if matches!(task.state, SwarmState::Failed | SwarmState::Rejected | SwarmState::Complete) => {
+                said(engine, &task, memory).await
+            }
+            true if task.state == SwarmState::Starting && matches!(release.settings.health, Health::Http { .. }) => {
+                let answer = answer_so_far(engine, &task, memory, now).await;
+                Said { answer, ..Said::default() }
+            }
+            _ => Said::default(),
+        };
         observed.push(Task {
             release: task.release(),
-            state: state(release, &task),
+            state: state(release, &task, said.answer),
             is_wanted: task.is_wanted(),
             error: task.error.clone(),
-            log,
+            log: said.log,
         });
     }
-    Ok(observed)
+    observed
 }
 
-fn state(release: &Release, task: &SwarmTask) -> TaskState {
+/// What a task does. `answer` is what its check was answered last, as far as that was not good.
+fn state(release: &Release, task: &SwarmTask, answer: Option<String>) -> TaskState {
+    let since = clock::milliseconds(&task.since);
     match task.state {
         SwarmState::New | SwarmState::Pending => TaskState::Pending,
+        // Its program runs, and its check has not said yes yet.
+        SwarmState::Starting if answer.is_some() => {
+            TaskState::Running { since, healthy: Some(false), answer: answer.unwrap_or_default() }
+        }
         SwarmState::Assigned
         | SwarmState::Accepted
         | SwarmState::Preparing
@@ -170,23 +253,57 @@ fn state(release: &Release, task: &SwarmTask) -> TaskState {
                 Health::Http { .. } | Health::Image => Some(true),
                 Health::Runs { .. } => None,
             };
-            TaskState::Running { since: clock::milliseconds(&task.since), healthy, answer: String::new() }
+            TaskState::Running { since, healthy, answer: String::new() }
         }
         SwarmState::Rejected => TaskState::Rejected,
         SwarmState::Complete
         | SwarmState::Shutdown
         | SwarmState::Failed
         | SwarmState::Remove
-        | SwarmState::Orphaned => TaskState::Ended { code: task.exit_code, out_of_memory: task.looks_out_of_memory() },
+        | SwarmState::Orphaned => TaskState::Ended {
+            code: task.exit_code,
+            out_of_memory: task.looks_out_of_memory(),
+            unhealthy: is_unhealthy(task).then(|| answer.unwrap_or_default()),
+        },
     }
 }
 
-/// The last lines of a task that is over. That they cannot be had is no reason to fail anything.
-async fn last_lines<E: Engine>(engine: &E, task: &SwarmTask, memory: &mut Memory) -> Vec<String> {
-    if let Some(lines) = memory.logs.get(&task.id) {
-        return lines.clone();
+/// Whether the engine has ended a task because its check said no too often.
+fn is_unhealthy(task: &SwarmTask) -> bool {
+    task.state == SwarmState::Failed && task.error.contains("unhealthy")
+}
+
+/// What the check of a task that starts is answered. The log is asked for it from time to time only.
+async fn answer_so_far<E: Engine>(engine: &E, task: &SwarmTask, memory: &mut Memory, now: u64) -> Option<String> {
+    let (looked, known) =
+        memory.answers.entry(task.id.clone()).or_insert_with(|| (clock::milliseconds(&task.since), None));
+    if now.saturating_sub(*looked) < LOOK_FOR_ANSWER {
+        return known.clone();
     }
-    let options = LogOptions { tail: Some(LAST_LINES), ..LogOptions::default() };
+    let lines = lines(engine, task, LINES_OF_CHECK).await.unwrap_or_default();
+    let answer = Said::of(lines).answer;
+    memory.answers.insert(task.id.clone(), (now, answer.clone()));
+    answer
+}
+
+/// What a task that is over has said. That it cannot be had is no reason to fail anything.
+async fn said<E: Engine>(engine: &E, task: &SwarmTask, memory: &mut Memory) -> Said {
+    if let Some(said) = memory.said.get(&task.id) {
+        return said.clone();
+    }
+    let tail = if is_unhealthy(task) { LINES_OF_CHECK } else { LAST_LINES };
+    let Some(lines) = lines(engine, task, tail).await else { return Said::default() };
+    let said = Said::of(lines);
+    // What is empty may only be late: the node sends lines after it has told of the end.
+    if said != Said::default() {
+        memory.said.insert(task.id.clone(), said.clone());
+    }
+    said
+}
+
+/// The last lines of a task's log in the order of their times; `None` when they cannot be had.
+async fn lines<E: Engine>(engine: &E, task: &SwarmTask, tail: u32) -> Option<Vec<String>> {
+    let options = LogOptions { tail: Some(tail), ..LogOptions::default() };
     let mut lines = Vec::new();
     match engine.logs(LogSource::Task(&task.id), options).await {
         Ok(mut stream) => {
@@ -198,17 +315,34 @@ async fn last_lines<E: Engine>(engine: &E, task: &SwarmTask, memory: &mut Memory
             }
         }
         Err(error) => {
-            tracing::info!(%error, task = task.id, "no log of a task that failed");
-            return Vec::new();
+            tracing::info!(%error, task = task.id, "no log of a task that is not as it should be");
+            return None;
         }
     }
     // Stable: lines of the same moment stay in the order in which they came.
     lines.sort_by(|one: &(String, String), other| one.0.cmp(&other.0));
-    let first = lines.len().saturating_sub(LAST_LINES as usize);
-    let lines: Vec<String> = lines.drain(first..).map(|(_, line)| line).collect();
-    // What is empty may only be late: the node sends lines after it has told of the end.
-    if !lines.is_empty() {
-        memory.logs.insert(task.id.clone(), lines.clone());
+    Some(lines.into_iter().map(|(_, line)| line).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_probes_lines_are_told_from_those_of_the_program() {
+        let line = |number: u32| format!("line {number}");
+        let lines = [
+            "futuswarm-probe: connection refused".to_owned(),
+            "futuswarm-probe: answered 503".to_owned(),
+            "said futuswarm-probe: nothing".to_owned(),
+        ];
+        let said = Said::of(lines.into_iter().chain((0..30).map(line)));
+        assert_eq!(said.answer.as_deref(), Some("answered 503"));
+        assert_eq!((said.log.len(), said.log[0].as_str(), said.log[19].as_str()), (20, "line 10", "line 29"));
+        let probe = include_str!("../../../probe/src/tell.rs");
+        assert!(
+            probe.contains(&format!("pub const PREFIX: &str = {PROBE:?};")),
+            "the probe begins with something else"
+        );
     }
-    lines
 }

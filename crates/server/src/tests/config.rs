@@ -1,32 +1,12 @@
 //! Config and secrets on their way to the tasks, and back with a rollback.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use futuswarm_model::Outcome;
-use futuswarm_rpc::message::{Answer, Changed, Kind, RefusalClass, Request, Value, Wait};
+use futuswarm_model::{AppRole, Outcome};
+use futuswarm_rpc::message::{Answer, Kind, RefusalClass, Request, Wait};
 use futuswarm_swarm::ServiceApi as _;
 
 use super::world::*;
-
-fn set(app: &str, kind: Kind, entries: &[(&str, &str)]) -> Request {
-    Request::Change {
-        app: app.to_owned(),
-        kind,
-        set: entries.iter().map(|(key, value)| ((*key).to_owned(), Value::from((*value).to_owned()))).collect(),
-        unset: BTreeSet::new(),
-        dotenv: None,
-        replace: false,
-        stage: false,
-        wait: Wait::default(),
-    }
-}
-
-fn changed(heard: &Heard) -> Changed {
-    match heard.end().unwrap() {
-        Answer::Changed(changed) => changed,
-        other => panic!("{other:?}"),
-    }
-}
 
 async fn environment(world: &World) -> BTreeMap<String, String> {
     let service = world.engine.inspect_service("hello").await.unwrap().unwrap();
@@ -38,12 +18,11 @@ async fn environment(world: &World) -> BTreeMap<String, String> {
 async fn config_reaches_the_tasks_and_goes_back_with_the_code() {
     let world = World::new().await;
     let control = world.manager("i-1");
-    world.image("hello", "1", good());
     world.image("hello", "2", good());
     // Before the first deployment it only waits for one.
     let first = changed(&ask(&control, "jane", &set("hello", Kind::Config, &[("COLOUR", "red")])).await);
     assert_eq!((first.deployment, first.keys["COLOUR"].as_str()), (None, "added"));
-    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
+    world.first_release(&control, "jane", "hello").await;
     assert_eq!(environment(&world).await["COLOUR"], "red");
     let value = "@/etc/passwd \"quoted\"\nemoji 🦀 a=b";
     let second = changed(&ask(&control, "jane", &set("hello", Kind::Config, &[("COLOUR", value)])).await);
@@ -63,16 +42,8 @@ async fn config_reaches_the_tasks_and_goes_back_with_the_code() {
 
 #[tokio::test(start_paused = true)]
 async fn secrets_are_files_that_only_owners_read() {
-    let world = World::new().await;
-    let control = world.manager("i-1");
-    world.image("hello", "1", good());
-    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
-    let grant = Request::Grant {
-        app: "hello".to_owned(),
-        principal: "joe".parse().unwrap(),
-        role: futuswarm_model::AppRole::Deployer,
-    };
-    ask(&control, "jane", &grant).await.end().unwrap();
+    let (world, control) = World::with_hello().await;
+    ask(&control, "jane", &grant("hello", "joe", AppRole::Deployer)).await.end().unwrap();
     let secret = changed(&ask(&control, "joe", &set("hello", Kind::Secrets, &[("KEY", "hush"), ("OTHER", "x")])).await);
     assert_eq!(secret.deployment.unwrap().outcome, Some(Outcome::Deployed));
     let service = world.engine.inspect_service("hello").await.unwrap().unwrap();

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use futuswarm_faults::{Fault, Faults};
 use futuswarm_model::{Outcome, Progress};
+use futuswarm_swarm::ServiceApi as _;
 use futuswarm_swarm::fake::Behaviour;
-use futuswarm_swarm::{ServiceApi as _, TaskApi as _, TaskState};
 
 use super::world::*;
 
 /// Longer than any test.
-const FOR_EVER: Duration = Duration::from_secs(10_000_000);
+pub(super) const FOR_EVER: Duration = Duration::from_secs(10_000_000);
 const FILE: &str = "replicas = 2\nmemory = \"64 MiB\"\n";
 
 /// `calls` good calls, and then none is ever answered.
-fn dies_after(calls: usize, last: Fault) -> Faults {
+pub(super) fn dies_after(calls: usize, last: Fault) -> Faults {
     let rest = iter::once(last).chain(iter::repeat_n(Fault::Hang(FOR_EVER), 100_000));
     Faults::script(iter::repeat_n(Fault::None, calls).chain(rest))
 }
@@ -58,15 +58,16 @@ async fn dies(calls: usize, last: Fault, second: Behaviour, expected: Outcome) -
         return died;
     }
     assert_eq!(ended, [(2, expected), (1, Outcome::Deployed)], "after {calls} calls");
+    let audit = records.audits(100).await.unwrap();
+    let told: Vec<&str> = audit
+        .iter()
+        .filter(|line| line.verb == "release 2" && line.outcome != "resumed")
+        .map(|line| line.outcome.as_str())
+        .collect();
+    assert_eq!(told, [expected.to_string()], "after {calls} calls: the audit says once what came of it");
     let runs = if expected == Outcome::Deployed { 2 } else { 1 };
     assert_eq!((app.release, service.release()), (Some(runs), Some(runs)), "after {calls} calls");
-    let tasks = world.engine.list_tasks(Some("hello")).await.unwrap();
-    let running: Vec<Option<u64>> = tasks
-        .iter()
-        .filter(|task| task.state == TaskState::Running && task.is_wanted())
-        .map(|task| task.release())
-        .collect();
-    assert_eq!(running, [Some(runs); 2], "after {calls} calls");
+    assert_eq!(world.running().await, [Some(runs); 2], "after {calls} calls");
     let services: Vec<String> =
         world.engine.list_services().await.unwrap().into_iter().map(|service| service.spec.name).collect();
     assert_eq!(services, ["hello"], "after {calls} calls: no orphan is left");

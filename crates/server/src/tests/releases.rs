@@ -1,9 +1,9 @@
 //! Releases from the request to the tasks, with everything that can become of them.
 
-use futuswarm_model::{FailureClass, Outcome};
+use futuswarm_model::{AppRole, FailureClass, Outcome};
 use futuswarm_rpc::message::{Answer, Event, RefusalClass, Request, Wait};
 use futuswarm_swarm::fake::Behaviour;
-use futuswarm_swarm::{ServiceApi as _, TaskApi as _, TaskState};
+use futuswarm_swarm::{ServiceApi as _, TaskApi as _};
 
 use super::world::*;
 
@@ -53,25 +53,16 @@ async fn the_same_again_is_unchanged_and_a_restart_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_is_put_back_with_the_reason_and_the_last_lines() {
-    let world = World::new().await;
-    let control = world.manager("i-1");
-    world.image("hello", "1", good());
+    let (world, control) = World::with_hello().await;
     let bad = Behaviour::exits(std::time::Duration::from_secs(1), 3).with_log(["no database", "giving up"]);
     world.image("hello", "2", bad);
-    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
     let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:2", None)).await);
     assert_eq!((failed.outcome, failed.previous), (Some(Outcome::RolledBack), Some(1)));
     let failure = failed.failure.unwrap();
     assert_eq!(failure.class, FailureClass::Exits, "{failure:?}");
     assert_eq!(failure.log, ["no database", "giving up"]);
     seconds(30).await;
-    let tasks = world.engine.list_tasks(Some("hello")).await.unwrap();
-    let running: Vec<Option<u64>> = tasks
-        .iter()
-        .filter(|task| task.state == TaskState::Running && task.is_wanted())
-        .map(|task| task.release())
-        .collect();
-    assert_eq!(running, [Some(1)]);
+    assert_eq!(world.running().await, [Some(1)]);
     let why = Request::Why { app: "hello".to_owned(), release: None };
     let Answer::Why(why) = ask(&control, "jane", &why).await.end().unwrap() else { panic!() };
     assert_eq!((why.release, why.failure.unwrap().class), (Some(2), FailureClass::Exits));
@@ -83,11 +74,8 @@ async fn what_fails_is_put_back_with_the_reason_and_the_last_lines() {
 
 #[tokio::test(start_paused = true)]
 async fn an_image_that_is_not_there_or_for_something_else_changes_nothing() {
-    let world = World::new().await;
-    let control = world.manager("i-1");
-    world.image("hello", "1", good());
+    let (world, control) = World::with_hello().await;
     world.registry.push("hello", "arm", "arm64");
-    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
     for (image, class) in [("hello:9", FailureClass::ImageMissing), ("hello:arm", FailureClass::ImagePlatform)] {
         let failed = deployment(&ask(&control, "jane", &deploy("hello", image, None)).await);
         assert_eq!(failed.outcome, Some(Outcome::Failed), "{image}");
@@ -138,16 +126,8 @@ async fn a_release_that_is_cancelled_is_put_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_removed_app_leaves_nothing_to_the_next_of_its_name() {
-    let world = World::new().await;
-    let control = world.manager("i-1");
-    world.image("hello", "1", good());
-    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
-    let grant = Request::Grant {
-        app: "hello".to_owned(),
-        principal: "joe".parse().unwrap(),
-        role: futuswarm_model::AppRole::Owner,
-    };
-    ask(&control, "jane", &grant).await.end().unwrap();
+    let (world, control) = World::with_hello().await;
+    ask(&control, "jane", &grant("hello", "joe", AppRole::Owner)).await.end().unwrap();
     ask(&control, "joe", &Request::Remove { app: "hello".to_owned() }).await.end().unwrap();
     assert_eq!(world.engine.inspect_service("hello").await.unwrap(), None);
     let gone = ask(&control, "jane", &Request::App { app: "hello".to_owned() }).await.end().unwrap_err();
@@ -160,18 +140,9 @@ async fn a_removed_app_leaves_nothing_to_the_next_of_its_name() {
 
 #[tokio::test(start_paused = true)]
 async fn a_user_who_is_removed_leaves_no_rights_to_the_next_of_their_name() {
-    let world = World::new().await;
-    let control = world.manager("i-1");
-    world.image("hello", "1", good());
-    world.image("other", "1", good());
-    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
-    ask(&control, "joe", &deploy("other", "other:1", None)).await.end().unwrap();
-    let grant = |app: &str, user: &str| Request::Grant {
-        app: app.to_owned(),
-        principal: user.parse().unwrap(),
-        role: futuswarm_model::AppRole::Owner,
-    };
-    ask(&control, "jane", &grant("hello", "joe")).await.end().unwrap();
+    let (world, control) = World::with_hello().await;
+    world.first_release(&control, "joe", "other").await;
+    ask(&control, "jane", &grant("hello", "joe", AppRole::Owner)).await.end().unwrap();
     let removed = ask(&control, "root", &Request::RemoveUser { name: "joe".to_owned() }).await.end().unwrap();
     let Answer::Done(said) = removed else { panic!() };
     assert!(said.contains("the only owner of other"), "{said}");

@@ -26,10 +26,12 @@ fn ask(logins: &Logins, key: &str, now: u64) -> Result<Option<String>, Refusal> 
 #[test]
 fn a_key_gets_the_session_of_its_owner_and_nothing_else() {
     let logins = logins("jane.doe", "hello", "ci-1");
-    let jane = ask(&logins, JANE, NOW).unwrap().unwrap();
-    assert_eq!(jane, format!("restrict,command=\"/usr/bin/futuswarm-node session --user jane.doe\" {JANE}"));
-    let ci = ask(&logins, CI, NOW).unwrap().unwrap();
-    assert_eq!(ci, format!("restrict,command=\"/usr/bin/futuswarm-node session --token hello/ci-1\" {CI}"));
+    let session = |argument: &str, key: &str| {
+        let hash = PublicKey::parse(key).unwrap().hash();
+        format!("restrict,command=\"/usr/bin/futuswarm-node session {argument} --key {hash}\" {key}")
+    };
+    assert_eq!(ask(&logins, JANE, NOW).unwrap().unwrap(), session("--user jane.doe", JANE));
+    assert_eq!(ask(&logins, CI, NOW).unwrap().unwrap(), session("--token hello/ci-1", CI));
     assert_eq!(ask(&Logins::default(), JANE, NOW), Ok(None), "nobody's");
 }
 

@@ -37,8 +37,10 @@ struct Session {
     end: mpsc::Receiver<Result<(), String>>,
 }
 
+const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 fn jane() -> Caller {
-    caller(Some("jane"), None, Some("203.0.113.7 50000 10.42.0.4 22")).unwrap()
+    caller(Some("jane"), None, KEY, Some("203.0.113.7 50000 10.42.0.4 22")).unwrap()
 }
 
 /// Starts a session at a socket.
@@ -168,7 +170,7 @@ fn without_a_control_service_there_is_a_reason_and_what_to_do() {
 #[test]
 fn arguments_are_checked_again_and_the_address_is_sshds() {
     let identity =
-        |user, token| caller(user, token, None).map(|caller| caller.identity).map_err(|error| error.to_string());
+        |user, token| caller(user, token, KEY, None).map(|caller| caller.identity).map_err(|error| error.to_string());
     assert_eq!(identity(Some("jane"), None), Ok(Identity::User("jane".to_owned())));
     let token = Identity::Token { app: "hello".to_owned(), name: "ci".to_owned() };
     assert_eq!(identity(None, Some("hello/ci")), Ok(token));
@@ -183,6 +185,10 @@ fn arguments_are_checked_again_and_the_address_is_sshds() {
     ] {
         assert!(identity(user, token).is_err(), "{user:?} {token:?}");
     }
+    assert_eq!(jane().key.as_deref(), Some(KEY));
+    for key in ["", "00ff", &KEY.to_uppercase(), &format!("{KEY}0"), &KEY.replace('0', "g")] {
+        assert!(caller(Some("jane"), None, key, None).is_err(), "{key:?}");
+    }
     for (connection, from) in [
         (Some("203.0.113.7 50000 10.42.0.4 22"), Some("203.0.113.7")),
         (Some("2001:db8::7 50000 2001:db8::1 22"), Some("2001:db8::7")),
@@ -190,7 +196,7 @@ fn arguments_are_checked_again_and_the_address_is_sshds() {
         (Some(""), None),
         (None, None),
     ] {
-        let caller = caller(Some("jane"), None, connection).unwrap();
+        let caller = caller(Some("jane"), None, KEY, connection).unwrap();
         assert_eq!(caller.from.map(|from| from.to_string()).as_deref(), from, "{connection:?}");
     }
 }

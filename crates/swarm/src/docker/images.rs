@@ -1,14 +1,17 @@
 //! `docker pull` and `docker image inspect` on the engine.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bollard::models;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions, RemoveImageOptionsBuilder,
+};
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
 use super::DockerEngine;
-use crate::{Error, Image, ImageApi, PullProgress};
+use crate::{Error, Image, ImageApi, LocalImage, PullProgress};
 
 /// So long a pull may say nothing: an engine that unpacks a large layer on a slow disk is silent for a while.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -36,6 +39,43 @@ impl ImageApi for DockerEngine {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn list_images(&self) -> Result<Vec<LocalImage>, Error> {
+        let images = self.docker().await?.list_images(None::<ListImagesOptions>).await;
+        let images = images.map_err(|error| Error::call("image ls", error))?;
+        Ok(images.into_iter().map(local).collect())
+    }
+
+    async fn images_in_use(&self) -> Result<BTreeSet<String>, Error> {
+        let operation = "container ls";
+        let options = ListContainersOptionsBuilder::default().all(true).build();
+        let containers = self.docker().await?.list_containers(Some(options)).await;
+        let containers = containers.map_err(|error| Error::call(operation, error))?;
+        let image = |container: models::ContainerSummary| container.image_id.filter(|id| !id.is_empty());
+        // One whose image is not told could be of any: nothing is concluded from such a list.
+        let images: Option<BTreeSet<String>> = containers.into_iter().map(image).collect();
+        images.ok_or(Error::Incomplete { operation, field: "ImageID" })
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), Error> {
+        let options = RemoveImageOptionsBuilder::default().force(false).noprune(false).build();
+        let removed = self.docker().await?.remove_image(reference, Some(options), None).await;
+        match removed.map_err(|error| Error::call("image rm", error)) {
+            Err(error) if error.is_not_found() => Ok(()),
+            removed => removed.map(|_| ()),
+        }
+    }
+}
+
+fn local(told: models::ImageSummary) -> LocalImage {
+    // What has no name is told as `<none>:<none>` and `<none>@<none>` by engines of before 2023.
+    let names = told.repo_tags.into_iter().chain(told.repo_digests);
+    LocalImage {
+        id: told.id,
+        references: names.filter(|name| !name.contains("<none>")).collect(),
+        created_at: told.created,
+        bytes: u64::try_from(told.size).unwrap_or_default(),
     }
 }
 
@@ -157,5 +197,45 @@ mod tests {
         assert_eq!(engine.inspect_image(REFERENCE).await.unwrap(), None);
         let error = engine.inspect_image(REFERENCE).await.unwrap_err();
         assert!(error.to_string().contains("no Architecture"), "{error}");
+    }
+    #[tokio::test]
+    async fn images_are_listed_with_all_their_names_and_removed_by_one() {
+        let listed = r#"[{"Id":"sha256:c0","ParentId":"","RepoTags":[],"RepoDigests":["127.0.0.1:5000/hello@sha256:01"],
+              "Created":1796000000,"Size":4096,"SharedSize":-1,"VirtualSize":4096,"Labels":null,"Containers":-1},
+            {"Id":"sha256:c1","ParentId":"","RepoTags":["futuswarm/edge:1"],"RepoDigests":null,
+              "Created":1796000001,"Size":1,"SharedSize":-1,"Labels":{},"Containers":-1}]"#;
+        let containers =
+            r#"[{"Id":"a","ImageID":"sha256:c1","State":"running"},{"Id":"b","ImageID":"sha256:c1","State":"exited"}]"#;
+        let used = r#"{"message":"conflict: unable to remove repository reference \"x\" (must force) - container a is using its referenced image c1"}"#;
+        let answers = vec![
+            Answer::json(200, listed),
+            Answer::json(200, containers),
+            Answer::json(200, r#"[{"Id":"a","State":"running"}]"#),
+            Answer::json(200, r#"[{"Untagged":"127.0.0.1:5000/hello@sha256:01"},{"Deleted":"sha256:c0"}]"#),
+            Answer::json(404, r#"{"message":"No such image"}"#),
+            Answer::json(409, used),
+        ];
+        let (engine, told, _folder) = engine(answers);
+        let images = engine.list_images().await.unwrap();
+        assert_eq!(images.len(), 2);
+        assert_eq!(
+            (images[0].references.as_slice(), images[0].bytes),
+            (&["127.0.0.1:5000/hello@sha256:01".to_owned()][..], 4096)
+        );
+        assert_eq!(images[1].references, ["futuswarm/edge:1"]);
+        assert_eq!(engine.images_in_use().await.unwrap(), BTreeSet::from(["sha256:c1".to_owned()]));
+        assert!(told.iter().nth(1).unwrap().contains("all=true"));
+        assert!(engine.images_in_use().await.unwrap_err().to_string().contains("no ImageID"));
+        for _ in 0..2 {
+            engine.remove_image(&images[0].references[0]).await.unwrap();
+        }
+        let asked = told.iter().nth(1).unwrap();
+        assert!(
+            asked.starts_with("DELETE /")
+                && asked.contains("127.0.0.1:5000/hello@sha256:01")
+                && asked.contains("force=false"),
+            "{asked}"
+        );
+        assert!(engine.remove_image("futuswarm/edge:1").await.unwrap_err().is_conflict());
     }
 }

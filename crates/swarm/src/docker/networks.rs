@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bollard::models::{NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
 use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder};
 
-use super::DockerEngine;
+use super::{DockerEngine, raw};
 use crate::{Error, Network, NetworkApi, NetworkDriver, NetworkScope};
 
 impl NetworkApi for DockerEngine {
@@ -22,9 +22,21 @@ impl NetworkApi for DockerEngine {
         let network = |network: bollard::models::Network| {
             let attachable = network.attachable.unwrap_or(false);
             let labels = network.labels.unwrap_or_default();
-            Some(Network { id: network.id?, name: network.name?, attachable, labels })
+            let pools = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+            let subnets =
+                pools.into_iter().filter_map(|pool| pool.subnet.filter(|subnet| !subnet.is_empty())).collect();
+            Some(Network { id: network.id?, name: network.name?, attachable, labels, subnets })
         };
         Ok(networks.into_iter().filter_map(network).collect())
+    }
+
+    async fn network_peers(&self, id: &str) -> Result<Option<Vec<String>>, Error> {
+        let told = self.get_json("network inspect", &format!("/networks/{}", raw::encode(id))).await?;
+        let peers = told["Peers"].as_array().map(|peers| {
+            let addresses = peers.iter().filter_map(|peer| peer["IP"].as_str()).map(str::to_owned);
+            addresses.collect::<Vec<_>>()
+        });
+        Ok(peers.filter(|peers| !peers.is_empty()))
     }
 
     async fn network_exists(&self, name: &str) -> Result<bool, Error> {
@@ -124,5 +136,26 @@ mod tests {
         for _ in 0..2 {
             assert!(engine.remove_network("n1").await.unwrap_err().is_in_use());
         }
+    }
+    #[tokio::test]
+    async fn a_network_has_its_subnet_and_tells_its_peers_where_it_is_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let listed = r#"[{"Id":"n1","Name":"app-hello","Attachable":true,"IPAM":{"Config":[{"Subnet":"10.128.3.0/24","Gateway":"10.128.3.1"}]}},
+            {"Id":"n2","Name":"app-new","IPAM":{"Driver":"default","Config":null}}]"#;
+        let used = r#"{"Id":"n1","Peers":[{"Name":"a1b2","IP":"10.42.0.4"},{"Name":"c3d4","IP":"10.42.1.9"}]}"#;
+        let answers = vec![
+            Answer::json(200, listed),
+            Answer::json(200, used),
+            Answer::json(200, r#"{"Id":"n2"}"#),
+            Answer::json(404, r#"{"message":"network n3 not found"}"#),
+        ];
+        let _told = on_socket(&socket, answers);
+        let engine = DockerEngine::at_default_version(socket.to_str().unwrap());
+        let networks = engine.list_networks(NetworkScope::Swarm, None).await.unwrap();
+        assert_eq!((networks[0].subnets.as_slice(), networks[1].subnets.len()), (&["10.128.3.0/24".to_owned()][..], 0));
+        assert_eq!(engine.network_peers("n1").await.unwrap().unwrap(), ["10.42.0.4", "10.42.1.9"]);
+        assert_eq!(engine.network_peers("n2").await.unwrap(), None);
+        assert!(engine.network_peers("n3").await.unwrap_err().is_not_found());
     }
 }

@@ -58,7 +58,7 @@ pub struct Behaviour {
     pub stops: Duration,
     /// What it writes when it starts.
     pub log: Vec<String>,
-    /// What its health check prints as long as it does not say yes.
+    /// What its health check prints as long as it does not say yes; the platform's probe says it in the log, too.
     pub answer: String,
 }
 
@@ -100,6 +100,13 @@ impl Behaviour {
     #[must_use]
     pub fn rejected(reason: &str) -> Self {
         Self { rejected: Some(reason.to_owned()), ..Self::default() }
+    }
+
+    /// Its health check prints this as long as it does not say yes.
+    #[must_use]
+    pub fn with_answer(mut self, answer: &str) -> Self {
+        answer.clone_into(&mut self.answer);
+        self
     }
 
     /// Writes these lines when it starts.

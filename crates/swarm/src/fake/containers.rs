@@ -9,6 +9,7 @@ use crate::{Container, ContainerApi, ContainerConfig, Error};
 #[derive(Debug)]
 pub(super) struct FakeContainer {
     definition: String,
+    pub(super) image: String,
     running: bool,
     pub(super) networks: BTreeSet<String>,
 }
@@ -44,7 +45,8 @@ impl ContainerApi for FakeEngine {
             return Err(refused("container create", 409, message));
         }
         let networks = BTreeSet::from([config.network.clone()]);
-        let container = FakeContainer { definition: config.definition(), running: false, networks };
+        let (definition, image) = (config.definition(), config.image.clone());
+        let container = FakeContainer { definition, image, running: false, networks };
         machine.containers.insert(config.name.clone(), container);
         Ok(())
     }

@@ -1,9 +1,12 @@
-//! `docker pull` and `docker image inspect` of an engine in memory.
+//! `docker pull` and `docker image` of an engine in memory.
+
+use std::collections::BTreeSet;
 
 use super::behaviour::FakeImage;
 use super::orchestrator::REGISTRY;
+use super::world::World;
 use super::{FakeEngine, refused};
-use crate::{Error, Image, ImageApi, PullProgress};
+use crate::{Error, Image, ImageApi, LocalImage, PullProgress};
 
 /// Of every layer, in bytes.
 const LAYER: u64 = 1 << 20;
@@ -51,7 +54,52 @@ impl ImageApi for FakeEngine {
             return Ok(None);
         }
         let FakeImage { architecture, has_health_check, exposed_ports, .. } = image.unwrap_or_default();
-        let (id, os) = (format!("sha256:{reference}"), "linux".to_owned());
+        let (id, os) = (id(reference), "linux".to_owned());
         Ok(Some(Image { id, os, architecture, has_health_check, exposed_ports, bytes: LAYER }))
     }
+
+    async fn list_images(&self) -> Result<Vec<LocalImage>, Error> {
+        let world = self.world("image ls")?;
+        let image = |reference: &String| LocalImage {
+            id: id(reference),
+            references: vec![reference.clone()],
+            created_at: 0,
+            bytes: LAYER,
+        };
+        Ok(world.machines[&self.hostname].images.iter().map(image).collect())
+    }
+
+    async fn images_in_use(&self) -> Result<BTreeSet<String>, Error> {
+        let world = self.world("container ls")?;
+        Ok(used(&world, &self.hostname).iter().map(|reference| id(reference)).collect())
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<(), Error> {
+        let operation = "image rm";
+        let mut world = self.world(operation)?;
+        if used(&world, &self.hostname).contains(reference) {
+            let message = "conflict: unable to remove repository reference (must force) - container is using its image";
+            return Err(refused(operation, 409, message));
+        }
+        if let Some(machine) = world.machines.get_mut(&self.hostname) {
+            machine.images.remove(reference);
+        }
+        Ok(())
+    }
+}
+
+fn id(reference: &str) -> String {
+    format!("sha256:{reference}")
+}
+
+/// Images of a machine that containers are made of, those of tasks that are over included.
+fn used(world: &World, hostname: &str) -> BTreeSet<String> {
+    let machine = &world.machines[hostname];
+    let containers = machine.containers.values().map(|container| container.image.clone());
+    let programs = machine.programs.values().map(|program| program.image().to_owned());
+    let tasks = world.member(hostname).into_iter().flat_map(|(swarm, node)| {
+        let tasks = world.clusters.get(swarm).into_iter().flat_map(|cluster| cluster.tasks.values());
+        tasks.filter(move |task| task.node.as_deref() == Some(node) && task.container().is_some())
+    });
+    containers.chain(programs).chain(tasks.map(|task| task.spec.image.clone())).collect()
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::try_unfold;
 
+use super::behaviour::FakeImage;
+use super::tasks::FakeTask;
 use super::{FakeEngine, clock, refused};
-use crate::{Error, LogApi, LogItem, LogLine, LogOptions, LogSource, LogStream};
+use crate::{Error, HealthCheck, LogApi, LogItem, LogLine, LogOptions, LogSource, LogStream};
 
 const OPERATION: &str = "service logs";
 /// How often one that follows looks for new lines.
@@ -93,7 +95,7 @@ impl Reading {
             if self.options.since.is_some_and(|since| at < since) {
                 continue;
             }
-            let lines = &task.image.behaviour.log;
+            let lines = said(task);
             let skipped = self.options.tail.map_or(0, |tail| lines.len().saturating_sub(tail as usize));
             self.ready.extend(lines.iter().skip(skipped).map(|line| {
                 LogItem::Line(LogLine {
@@ -117,4 +119,12 @@ impl Reading {
         }
         Ok(())
     }
+}
+
+/// What a task writes: its program, and then the platform's probe for a check that never says yes.
+fn said(task: &FakeTask) -> Vec<String> {
+    let FakeImage { behaviour, .. } = &task.image;
+    let is_probed = matches!(task.spec.health, HealthCheck::Program(_)) && behaviour.healthy.is_none();
+    let probe = (is_probed && !behaviour.answer.is_empty()).then(|| format!("futuswarm-probe: {}", behaviour.answer));
+    behaviour.log.iter().cloned().chain(probe).collect()
 }

@@ -1,10 +1,11 @@
 //! `docker network` of an engine in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::containers::FakeContainer;
+use super::tasks::FakeTask;
 use super::{FakeEngine, refused};
-use crate::{Error, Network, NetworkApi, NetworkDriver, NetworkScope, ServiceSpec};
+use crate::{Error, Network, NetworkApi, NetworkDriver, NetworkScope, ServiceSpec, TaskState};
 
 impl NetworkApi for FakeEngine {
     async fn list_networks(&self, scope: NetworkScope, name: Option<&str>) -> Result<Vec<Network>, Error> {
@@ -16,6 +17,7 @@ impl NetworkApi for FakeEngine {
                 name: name.clone(),
                 attachable: false,
                 labels: HashMap::new(),
+                subnets: Vec::new(),
             };
             return Ok(world.machines[&self.hostname].bridges.iter().map(bridge).filter(is_listed).collect());
         }
@@ -23,6 +25,22 @@ impl NetworkApi for FakeEngine {
         let cluster = world.controlled(&self.hostname, "network ls");
         let networks = cluster.map(|cluster| cluster.networks.values().filter(|one| is_listed(one)).cloned().collect());
         Ok(networks.unwrap_or_default())
+    }
+
+    async fn network_peers(&self, id: &str) -> Result<Option<Vec<String>>, Error> {
+        let operation = "network inspect";
+        let mut world = self.world(operation)?;
+        let here = world.member(&self.hostname).map(|(_, node)| node.to_owned());
+        let cluster = world.controlled(&self.hostname, operation)?;
+        if !cluster.networks.contains_key(id) {
+            return Err(refused(operation, 404, format!("network {id} not found")));
+        }
+        let is_on = |spec: &ServiceSpec| spec.networks.iter().any(|one| one.network == id);
+        let runs = |task: &&FakeTask| task.state == TaskState::Running && is_on(&task.spec);
+        let nodes: BTreeSet<&String> =
+            cluster.tasks.values().filter(runs).filter_map(|task| task.node.as_ref()).collect();
+        let peers = nodes.iter().filter_map(|node| Some(cluster.members.get(*node)?.address.clone())).collect();
+        Ok(here.is_some_and(|here| nodes.contains(&here)).then_some(peers))
     }
 
     async fn network_exists(&self, name: &str) -> Result<bool, Error> {
@@ -50,7 +68,10 @@ impl NetworkApi for FakeEngine {
         if cluster.networks.values().any(|network| network.name == name) {
             return Err(exists(name));
         }
-        let network = Network { id: id.clone(), name: name.to_owned(), attachable: true, labels: labels.clone() };
+        // As of the pool and the size that tests found their Swarms with.
+        let subnets = vec![format!("10.128.{}.0/24", cluster.networks.len())];
+        let (name, labels) = (name.to_owned(), labels.clone());
+        let network = Network { id: id.clone(), name, attachable: true, labels, subnets };
         cluster.networks.insert(id.clone(), network);
         Ok(id)
     }

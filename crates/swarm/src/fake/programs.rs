@@ -53,6 +53,10 @@ impl FakeProgram {
         ProgramView { spec, sizes, signals, code: *self.ended.borrow() }
     }
 
+    pub(super) fn image(&self) -> &str {
+        &self.spec.image
+    }
+
     fn runs(&self) -> bool {
         self.started && self.ended.borrow().is_none()
     }

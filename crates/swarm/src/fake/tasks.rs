@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::behaviour::{Behaviour, FakeImage};
 use super::{FakeEngine, clock};
-use crate::{Error, HealthCheck, ServiceSpec, Task, TaskApi, TaskState};
+use crate::{Attachment, Error, HealthCheck, ServiceSpec, Task, TaskApi, TaskState};
 
 /// What the health check of an image is taken for: three times thirty seconds.
 const IMAGE_CHECK: Duration = Duration::from_secs(90);
@@ -223,6 +223,7 @@ impl FakeTask {
             exit_code: self.exit_code,
             image: self.spec.image.clone(),
             container_labels: self.spec.container_labels.clone(),
+            resources: self.spec.resources,
         }
     }
 }
@@ -238,5 +239,26 @@ impl TaskApi for FakeEngine {
             })
         };
         Ok(cluster.tasks.values().filter(of).map(|task| task.told(began)).collect())
+    }
+
+    async fn list_attachments(&self) -> Result<Vec<Attachment>, Error> {
+        let mut world = self.world("service ps")?;
+        let cluster = world.controlled(&self.hostname, "service ps")?;
+        let mut attachments = Vec::new();
+        for (number, task) in cluster.tasks.values().enumerate() {
+            for network in task.spec.networks.iter().filter_map(|one| cluster.networks.get(&one.network)) {
+                // The second address of a subnet is the first that is not its gateway's.
+                let address = |subnet: &String| subnet.replace(".0/", &format!(".{}/", 2 + number % 250));
+                attachments.push(Attachment {
+                    task: task.id.clone(),
+                    service: Some(task.service.clone()),
+                    node: task.node.clone(),
+                    state: task.state,
+                    network: network.id.clone(),
+                    addresses: network.subnets.iter().map(address).collect(),
+                });
+            }
+        }
+        Ok(attachments)
     }
 }

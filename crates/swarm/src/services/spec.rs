@@ -151,12 +151,20 @@ pub struct PlatformMount {
 
 impl PlatformMount {
     const PROBE: (&'static str, &'static str) = ("/usr/lib/futuswarm/probe", "/.futuswarm-probe");
+    const DOWNLOADS: (&'static str, &'static str) = ("/var/lib/futuswarm/cli", "/cli");
     const PROGRAM_SECRETS: (&'static str, &'static str) = ("/run/futuswarm/programs/", "/run/secrets");
+    const NODE_PROGRAMS: &'static str = "/usr";
 
     /// The static program that asks a task over HTTP how it is; images need not have one.
     #[must_use]
     pub fn health_probe() -> Self {
         Self { source: Self::PROBE.0.to_owned(), target: Self::PROBE.1 }
+    }
+
+    /// The command line that the agent of each node has brought, for the mainpage.
+    #[must_use]
+    pub fn downloads() -> Self {
+        Self { source: Self::DOWNLOADS.0.to_owned(), target: Self::DOWNLOADS.1 }
     }
 
     /// The folder with the secrets of a one-off program, which cannot have those of the Swarm; `None` for a name that could lead
@@ -169,10 +177,16 @@ impl PlatformMount {
             .then(|| Self { source: format!("{}{program}", Self::PROGRAM_SECRETS.0), target: Self::PROGRAM_SECRETS.1 })
     }
 
-    /// One that an engine tells of; `None` when it is not the platform's.
+    /// The node's own verified programs and libraries, for a program of the platform in an image that has none. No service has it.
+    #[must_use]
+    pub fn node_programs() -> Self {
+        Self { source: Self::NODE_PROGRAMS.to_owned(), target: Self::NODE_PROGRAMS }
+    }
+
+    /// One that an engine tells of a service; `None` when it is not the platform's.
     pub(crate) fn known(source: &str, target: &str) -> Option<Self> {
         let secrets = source.strip_prefix(Self::PROGRAM_SECRETS.0).and_then(Self::program_secrets);
-        [Some(Self::health_probe()), secrets]
+        [Some(Self::health_probe()), Some(Self::downloads()), secrets]
             .into_iter()
             .flatten()
             .find(|it| it.source == source && it.target == target)

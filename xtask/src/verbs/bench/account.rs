@@ -43,8 +43,15 @@ impl<'a> Account<'a> {
 
     /// The provisioning program with these words, the spec, and its mark.
     pub(super) fn provision(&self, words: &[&str]) -> anyhow::Result<std::process::Command> {
-        let mut command = deploy::in_local_cloud(self.workspace, &self.spec, "futuswarm-provision")?;
-        command.args(words).arg(&self.spec).env("AWS_SDK_UA_APP_ID", AGENT);
+        let mut command = self.measured("futuswarm-provision", words)?;
+        command.arg(&self.spec);
+        Ok(command)
+    }
+
+    /// A program with these words, pointed at the account, with its mark.
+    pub(super) fn measured(&self, program: &str, words: &[&str]) -> anyhow::Result<std::process::Command> {
+        let mut command = deploy::in_local_cloud(self.workspace, &self.spec, program)?;
+        command.args(words).env("AWS_SDK_UA_APP_ID", AGENT);
         Ok(command)
     }
 

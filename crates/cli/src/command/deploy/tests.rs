@@ -3,12 +3,12 @@
 use clap::Parser as _;
 
 use super::*;
-use crate::arguments::{Arguments, Verb};
+use crate::arguments::{AppVerb, Arguments, Verb};
 
 fn options(line: &[&str]) -> Deploy {
     let argv = ["futuswarm", "deploy"].iter().chain(line);
     match Arguments::try_parse_from(argv).unwrap().verb {
-        Verb::Deploy(options) => options,
+        Verb::App(AppVerb::Deploy(options)) => options,
         other => panic!("{other:?}"),
     }
 }

@@ -49,7 +49,6 @@ pub struct SimService {
 pub struct World {
     pub now: u64,
     pub behaviour: Behaviour,
-    pub superseded: bool,
     /// Specifications of releases; by default each has its own.
     pub specs: BTreeMap<u64, u64>,
     pub service: Option<SimService>,
@@ -66,7 +65,6 @@ impl World {
         Self {
             now: super::START,
             behaviour,
-            superseded: false,
             specs: BTreeMap::new(),
             service: None,
             records: 0,
@@ -98,7 +96,7 @@ impl World {
         let full = "no space left on device";
         let pull = |node: &str| match self.pulls.get(node) {
             None => Pull::Absent,
-            Some(_) if self.behaviour == Behaviour::PullFails => Pull::Failed { reason: full.to_owned() },
+            Some(_) if self.behaviour == Behaviour::PullFails => Pull::Failed { reason: full.to_owned(), room: None },
             Some(age) if *age > 3 => Pull::Done,
             Some(_) => Pull::Running,
         };
@@ -118,7 +116,7 @@ impl World {
             tasks: service.tasks.iter().map(SimTask::observe).collect(),
         });
         let nodes = ["a", "b"].map(|node| (node.to_owned(), pull(node))).into();
-        Observation { now: self.now, superseded: self.superseded, image, nodes, hook, service }
+        Observation { now: self.now, image, nodes, hook, service }
     }
 
     pub fn act(&mut self, release: &mut Release, step: &Step) {
@@ -247,7 +245,8 @@ impl SimTask {
             (TaskState::Running { .. }, Behaviour::Exits | Behaviour::OutOfMemory) => {
                 let out_of_memory = self.behaviour == Behaviour::OutOfMemory;
                 self.error = "task: non-zero exit".to_owned();
-                self.state = TaskState::Ended { code: Some(if out_of_memory { 137 } else { 3 }), out_of_memory };
+                let code = Some(if out_of_memory { 137 } else { 3 });
+                self.state = TaskState::Ended { code, out_of_memory, unhealthy: None };
             }
             (TaskState::Running { healthy, answer, .. }, behaviour) => match behaviour {
                 Behaviour::NeverHealthy => (*healthy, *answer) = (Some(false), "500".to_owned()),
@@ -297,7 +296,8 @@ impl SimService {
         if good + old > 3 || (good == 3 && old > 0) {
             let mut alive = self.tasks.iter_mut().filter(|task| !task.is_over() && task.release != release);
             if let Some(task) = alive.next() {
-                (task.is_wanted, task.state) = (false, TaskState::Ended { code: Some(0), out_of_memory: false });
+                (task.is_wanted, task.state) =
+                    (false, TaskState::Ended { code: Some(0), out_of_memory: false, unhealthy: None });
             }
         }
         if good == 3 && old == 0 {

@@ -1,6 +1,6 @@
 //! Apps from their making to their removal, their releases, tokens and users.
 
-use futuswarm_model::{AppRecord, AuditEntry, Deploying, keys};
+use futuswarm_model::{AppRecord, AuditEntry, Deploying, Link, keys};
 use futuswarm_store::Bucket;
 
 use super::*;
@@ -93,6 +93,42 @@ async fn the_index_follows_and_markers_stand_while_somebody_is_at_it() {
     );
     assert!(records.pending().await.unwrap().is_empty());
     assert_eq!(bucket.list(keys::PENDING).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_marker_stands_while_the_networks_of_an_app_are_to_be_looked_at_too() {
+    let bucket = MemoryBucket::default();
+    let records = clean(&bucket);
+    records.create_app("hello", "jane", NOW).await.unwrap();
+    let ask = |record: &mut AppRecord| {
+        record.links.insert("shop".to_owned(), Link { life: 7, by: "jane".to_owned(), at: NOW });
+        record.ask_to_reattach("jane", &["shop"]);
+        Ok::<_, Error>(())
+    };
+    records.change_app("hello", ask).await.unwrap();
+    let pending = || async { records.pending().await.unwrap() };
+    assert_eq!(pending().await, BTreeSet::from(["hello".to_owned()]));
+    assert_eq!(records.apps().await.unwrap()["hello"].links["shop"], 7, "the index says whom it names");
+    // It outlives a release that begins and ends meanwhile.
+    let begin = |record: &mut AppRecord| {
+        record.latest += 1;
+        record.deploying = Some(deploying(record.latest));
+        Ok::<_, Error>(())
+    };
+    records.change_app("hello", begin).await.unwrap();
+    let end = |record: &mut AppRecord| {
+        record.deploying = None;
+        Ok::<_, Error>(())
+    };
+    records.change_app("hello", end).await.unwrap();
+    assert_eq!(pending().await, BTreeSet::from(["hello".to_owned()]));
+    let looked = |record: &mut AppRecord| {
+        record.reattach = None;
+        Ok::<_, Error>(())
+    };
+    records.change_app("hello", looked).await.unwrap();
+    assert!(pending().await.is_empty());
+    assert_eq!(clean(&bucket).rebuild_index().await.unwrap()["hello"].links["shop"], 7);
 }
 
 #[tokio::test]
@@ -194,16 +230,90 @@ async fn a_removal_that_was_broken_off_is_ended_by_the_next() {
     assert!(matches!(write, Err(Error::NoApp(_))));
     let early = records.create_app("hello", "joe", NOW + 1_000).await.unwrap_err();
     assert!(matches!(early, Error::BeingRemoved(_)) && early.is_transient(), "{early}");
-    let new = records.create_app("hello", "joe", NOW + 60_001).await.unwrap();
+    assert!(records.take_removal("hello", NOW + 59_999).await.unwrap().is_none(), "somebody may be at it");
+    // It has more than documents, so that making an app of its name does not end it on the side.
+    let late = records.create_app("hello", "joe", NOW + 60_001).await.unwrap_err();
+    assert!(matches!(late, Error::BeingRemoved(_)), "{late}");
+    let taken = records.take_removal("hello", NOW + 60_001).await.unwrap().unwrap();
+    assert!(records.take_removal("hello", NOW + 60_002).await.unwrap().is_none(), "one goes on with it");
+    // Who began it wakes up, and deletes nothing more: before the name is free, and after.
+    let image = vec!["registry/hello".to_owned()];
+    records.store().put(&image[0], &"of the app that goes").await.unwrap();
+    let mut begun = begun;
+    assert!(records.delete_in_removal(&mut begun, &image).await.is_err());
+    assert!(records.store().peek::<String>(&image[0]).await.unwrap().is_some());
+    records.finish_removal(taken).await.unwrap();
+    let new = records.create_app("hello", "joe", NOW + 60_003).await.unwrap();
     assert_eq!(records.values("hello", DEFAULT, Kind::Config, None).await.unwrap(), None);
-    // Who began it wakes up, and touches nothing of the new one.
-    assert!(matches!(records.finish_removal(&begun).await, Err(Error::RemovalUnfinished(_))));
+    records.change_values("hello", DEFAULT, Kind::Config, "joe", NOW, set("A", "new")).await.unwrap();
+    assert!(records.delete_in_removal(&mut begun, &[keys::config("hello", DEFAULT)]).await.is_err());
+    assert!(matches!(records.finish_removal(begun).await, Err(Error::RemovalUnfinished(_))));
     assert_eq!(records.app("hello").await.unwrap(), Some(new));
+    let kept = records.values("hello", DEFAULT, Kind::Config, None).await.unwrap().unwrap();
+    assert_eq!(texts(&kept.values), ["A=new"]);
     // What somebody has left without an app is gone before there is one again.
     records.remove_app("hello", NOW).await.unwrap();
     records.store().put(&keys::config("hello", DEFAULT), &"left behind").await.unwrap();
     records.create_app("hello", "jane", NOW).await.unwrap();
     assert_eq!(records.values("hello", DEFAULT, Kind::Config, None).await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_takes_long_says_that_somebody_is_at_it() {
+    let bucket = MemoryBucket::default();
+    let records = clean(&bucket);
+    records.create_app("hello", "jane", NOW).await.unwrap();
+    let mut removal = records.begin_removal("hello", NOW).await.unwrap();
+    for seconds in [15, 30, 45, 60, 75] {
+        tokio::time::sleep(std::time::Duration::from_secs(15)).await;
+        records.delete_in_removal(&mut removal, &["nothing".to_owned()]).await.unwrap();
+        let taken = records.take_removal("hello", NOW + seconds * 1000).await.unwrap();
+        assert!(taken.is_none(), "taken over after {seconds} s, while it goes on");
+    }
+    records.finish_removal(removal).await.unwrap();
+    assert_eq!(records.app_or_rest("hello").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_app_whose_release_is_on_its_way_is_not_removed() {
+    let bucket = MemoryBucket::default();
+    let records = clean(&bucket);
+    records.create_app("hello", "jane", NOW).await.unwrap();
+    let begin = |record: &mut AppRecord| {
+        record.latest = 1;
+        record.deploying = Some(deploying(1));
+        Ok::<_, Error>(())
+    };
+    records.change_app("hello", begin).await.unwrap();
+    let refused = records.begin_removal("hello", NOW).await.unwrap_err();
+    assert!(matches!(refused, Error::OnItsWay { number: 1, .. }), "{refused}");
+    assert!(records.app("hello").await.unwrap().unwrap().deploying.is_some(), "it goes on");
+}
+
+#[tokio::test]
+async fn what_was_left_in_a_folder_is_cleared_and_never_what_another_maker_has() {
+    let bucket = MemoryBucket::default();
+    let records = clean(&bucket);
+    records.store().put(&keys::config("hello", DEFAULT), &"left behind").await.unwrap();
+    let mut makers = Vec::new();
+    for maker in ["jane", "joe", "jim"] {
+        let records = clean(&bucket);
+        makers.push(tokio::spawn(async move {
+            let made = records.create_app("hello", maker, NOW).await;
+            if made.is_ok() {
+                records.change_values("hello", DEFAULT, Kind::Config, maker, NOW, set("BY", maker)).await.unwrap();
+            }
+            made
+        }));
+    }
+    let mut won = Vec::new();
+    for maker in makers {
+        won.extend(maker.await.unwrap().ok());
+    }
+    let [won] = won.as_slice() else { panic!("{won:?}") };
+    assert_eq!(records.app("hello").await.unwrap().as_ref(), Some(won));
+    let values = records.values("hello", DEFAULT, Kind::Config, None).await.unwrap().unwrap();
+    assert_eq!(texts(&values.values), [format!("BY={}", won.created_by)]);
 }
 
 #[tokio::test]

@@ -124,18 +124,7 @@ async fn a_thousand_apps_with_five_releases_are_listed_with_one_read() {
     let store = Store::new(bucket.clone());
     for app in 0..1000 {
         let name = format!("app{app:03}");
-        let record = AppRecord {
-            name: name.clone(),
-            created_by: "jane".to_owned(),
-            created_at: NOW,
-            access: futuswarm_model::AccessList::owned_by("jane"),
-            latest: 5,
-            release: Some(5),
-            deploying: None,
-            tokens: Default::default(),
-            removing: None,
-            stamp: random(),
-        };
+        let record = AppRecord { latest: 5, release: Some(5), stamp: random(), ..AppRecord::new(&name, "jane", NOW) };
         store.put(&keys::app(&name), &record).await.unwrap();
         for number in 1..=5 {
             store.put(&keys::release(&name, number), &release(&name, number)).await.unwrap();

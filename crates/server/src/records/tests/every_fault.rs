@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futuswarm_faults::{Fault, Rates};
-use futuswarm_model::{AppRecord, AuditEntry, Deploying, keys};
+use futuswarm_model::{AppRecord, AuditEntry, Deploying, Link, keys};
 use futuswarm_store::Bucket;
 use tokio::time::Instant;
 
@@ -46,13 +46,22 @@ fn more(values: &Values) -> Result<Values, Error> {
     Ok(values)
 }
 
-const OPERATIONS: [Operation; 19] = [
+fn reattach(record: &mut AppRecord) -> Result<u64, Error> {
+    record.links.insert("busy".to_owned(), Link { life: NOW, by: "jane".to_owned(), at: NOW });
+    record.ask_to_reattach("jane", &["busy"]);
+    Ok(record.latest)
+}
+
+const OPERATIONS: [Operation; 20] = [
     ("create_app", |records| Box::pin(async { Ok(records.create_app("new", "jane", NOW).await?.name) })),
     ("create_app again", |records| {
         Box::pin(async { Ok(records.create_app("hello", "joe", NOW).await.unwrap_err().to_string()) })
     }),
     ("change_app", |records| Box::pin(async { Ok(records.change_app("hello", count).await?.to_string()) })),
     ("change_app begins", |records| Box::pin(async { Ok(records.change_app("hello", begin).await?.to_string()) })),
+    ("change_app reattaches", |records| {
+        Box::pin(async { Ok(records.change_app("hello", reattach).await?.to_string()) })
+    }),
     ("change_app ends", |records| Box::pin(async { Ok(records.change_app("busy", end).await?.to_string()) })),
     ("remove_app", |records| {
         Box::pin(async {

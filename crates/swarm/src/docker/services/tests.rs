@@ -132,6 +132,7 @@ fn a_change_of_each_field_is_seen_and_nothing_else() {
         ("secrets", |it| it.secrets.clear()),
         ("mounts", |it| it.mounts.clear()),
         ("mounts", |it| it.mounts = vec![PlatformMount::program_secrets("p1").unwrap()]),
+        ("mounts", |it| it.mounts = vec![PlatformMount::downloads()]),
         ("health", |it| it.health = HealthCheck::Image),
         ("health", |it| it.health = HealthCheck::Disabled),
         ("health", |it| check(it).argv.push("x".to_owned())),

@@ -113,3 +113,34 @@ async fn tasks_of_a_service_are_asked_for_by_it_and_attachments_are_none() {
     assert_eq!(engine.list_tasks(Some("hello")).await.unwrap(), [], "a service that is gone has none");
     assert!(engine.list_tasks(Some("hello")).await.is_err());
 }
+
+#[test]
+fn a_task_says_what_it_may_use_and_where_it_is_reached() {
+    let running = told("running", "running", json!({}));
+    assert_eq!(parse(running.clone()).unwrap().resources, Resources { memory_bytes: 1 << 20, ..Resources::default() });
+    let attached = attachments(&running);
+    assert_eq!(attached.len(), 1);
+    assert_eq!(
+        (attached[0].network.as_str(), attached[0].addresses.as_slice()),
+        ("net1", &["10.0.1.7/24".to_owned()][..])
+    );
+    assert_eq!((attached[0].service.as_deref(), attached[0].state), (Some("s1"), TaskState::Running));
+    // A plain container on an overlay, which belongs to no service; and one that waits for its address.
+    let edge = json!({ "ID": "t2", "NodeID": "n1", "Status": { "State": "running" },
+        "NetworksAttachments": [{ "Network": { "ID": "net1" }, "Addresses": ["10.0.1.2/24"] }, { "Network": { "ID": "net2" } }] });
+    let attached = attachments(&edge);
+    assert_eq!((attached.len(), &attached[0].service, attached[1].addresses.len()), (2, &None, 0));
+    assert_eq!(attachments(&json!({ "ID": "t3", "Status": {} })), []);
+}
+
+#[tokio::test]
+async fn attachments_are_asked_for_as_tasks_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let tasks = json!([told("running", "running", json!({}))]).to_string();
+    let asked = on_socket(&socket, vec![Answer::json(200, tasks), Answer::json(503, r#"{"message":"no leader"}"#)]);
+    let engine = DockerEngine::at_default_version(socket.to_str().unwrap());
+    assert_eq!(engine.list_attachments().await.unwrap().len(), 1);
+    assert!(asked.recv().unwrap().contains("/tasks HTTP/1.0"));
+    assert!(engine.list_attachments().await.unwrap_err().to_string().contains("no leader"));
+}

@@ -221,3 +221,31 @@ async fn a_change_whose_answer_is_lost_was_made_and_one_made_twice_is_noticed() 
     assert!(engine.create_secret("s", &of_app(), b"x").await.unwrap_err().is_conflict());
     assert_eq!(plain.list_secrets(APP_LABEL, "hello").await.unwrap().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_image_of_a_container_stays_and_one_that_nothing_is_made_of_goes() {
+    let world = FakeSwarm::new(28);
+    let engine = founded(&world, 1).await;
+    let other = "127.0.0.1:5000/hello@sha256:02";
+    for reference in [IMAGE, other] {
+        world.push(reference, Behaviour::default());
+        engine.pull_image(reference, &mut |_| {}).await.unwrap();
+    }
+    let network = engine.create_overlay("app-hello", &of_app()).await.unwrap();
+    assert_eq!(engine.network_peers(&network).await.unwrap(), None, "nothing is on it yet");
+    let spec = ServiceSpec { networks: vec![NetworkAttachment::new(&network)], ..ServiceSpec::new("hello", IMAGE) };
+    engine.create_service(&spec).await.unwrap();
+    later(5).await;
+    let attached = engine.list_attachments().await.unwrap();
+    assert_eq!((attached.len(), attached[0].network.as_str()), (1, network.as_str()));
+    assert!(attached[0].addresses[0].starts_with("10.128.0."), "{attached:?}");
+    assert_eq!(engine.network_peers(&network).await.unwrap().unwrap().len(), 1);
+    let images = engine.list_images().await.unwrap();
+    let used = engine.images_in_use().await.unwrap();
+    assert_eq!(images.iter().filter(|image| used.contains(&image.id)).count(), 1, "{images:?}");
+    assert!(engine.remove_image(IMAGE).await.unwrap_err().is_conflict());
+    engine.remove_image(other).await.unwrap();
+    engine.remove_image(other).await.unwrap();
+    assert_eq!(engine.inspect_image(other).await.unwrap(), None);
+    assert!(engine.network_peers("x").await.unwrap_err().is_not_found());
+}

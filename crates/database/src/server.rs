@@ -1,0 +1,294 @@
+//! What is done to the server, over its own protocol.
+
+use std::time::Duration;
+
+use futuswarm_retry::{Failure, Policy, retry};
+use futuswarm_secret::Secret;
+
+use crate::connection::{Connection, MAINTENANCE};
+use crate::{Databases, Endpoint, Error, Locate, Located, Login, Names, State, copies, password};
+
+/// Any piece of work, with the looks for the server before it.
+const WORK: Policy = Policy {
+    first: Duration::from_millis(200),
+    cap: Duration::from_secs(3),
+    total: Duration::from_secs(120),
+    attempt: Duration::from_secs(110),
+};
+/// Refusals of a connection that are about who connects, or to what: a wrong password, no such role, no right, no such database.
+const NOT_ACCEPTED: [&str; 4] = ["28P01", "28000", "42501", "3D000"];
+/// For a password that is good until it is another.
+const FOR_EVER: &str = "infinity";
+
+/// The server that `L` finds.
+pub struct Server<L> {
+    locator: L,
+}
+
+impl<L: Locate> Server<L> {
+    /// The server that `locator` finds.
+    pub fn new(locator: L) -> Self {
+        Self { locator }
+    }
+
+    /// Works on the server until it succeeds, fails for good, or takes too long: each attempt looks for it anew and begins from the
+    /// beginning, since an answer that was lost says nothing of what was done.
+    async fn work<T, F, Fut>(&self, what: &str, attempt: F) -> Result<T, Error>
+    where
+        F: Fn(Located, Connection) -> Fut,
+        Fut: Future<Output = Result<T, Error>>,
+    {
+        let attempt = || async {
+            let work = async {
+                let located = self.locator.locate().await?;
+                let admin = Connection::open(&located, MAINTENANCE).await?;
+                attempt(located, admin).await
+            };
+            work.await.map_err(
+                |error: Error| if error.is_transient() { Failure::Transient(error) } else { Failure::Permanent(error) },
+            )
+        };
+        Ok(retry(what, WORK, attempt).await?)
+    }
+}
+
+/// The role that owns a database; `None` where there is no such database.
+pub(crate) async fn owner_of(admin: &Connection, database: &str) -> Result<Option<String>, Error> {
+    const QUESTION: &str = "select pg_get_userbyid(datdba)::text from pg_database where datname = $1::text";
+    admin.first(&format!("tell who owns {database}"), QUESTION, &[database]).await
+}
+
+async fn has_role(admin: &Connection, role: &str) -> Result<bool, Error> {
+    const QUESTION: &str = "select rolname::text from pg_roles where rolname = $1::text";
+    Ok(admin.first::<String>(&format!("tell whether there is a role {role}"), QUESTION, &[role]).await?.is_some())
+}
+
+/// Gives the master user the rights of a role that it has made: without them it may not give anything away in its name.
+pub(crate) async fn own(admin: &Connection, role: &str) -> Result<(), Error> {
+    admin.execute(&format!("let its master user act as {role}"), "grant %I to current_user", &[role]).await
+}
+
+/// Makes a database that belongs to the app's owner and is closed to everybody else.
+pub(crate) async fn create(admin: &Connection, names: &Names, database: &str) -> Result<(), Error> {
+    let what = format!("make the database {database}");
+    match owner_of(admin, database).await? {
+        Some(owner) if owner == names.owner() => {}
+        Some(_) => return Err(taken(database)),
+        None => admin.execute(&what, "create database %I owner %I", &[database, &names.owner()]).await?,
+    }
+    let what = format!("close the database {database}");
+    admin.execute(&what, "revoke all on database %I from public", &[database]).await
+}
+
+fn taken(database: &str) -> Error {
+    Error::Taken { what: format!("a database {database:?}") }
+}
+
+/// The logins of an app that there are.
+pub(crate) async fn logins(admin: &Connection, names: &Names) -> Result<Vec<Login>, Error> {
+    let mut there = Vec::new();
+    for login in Login::ALL {
+        if has_role(admin, &names.login(login)).await? {
+            there.push(login);
+        }
+    }
+    Ok(there)
+}
+
+async fn ensure(admin: &Connection, names: &Names) -> Result<(), Error> {
+    let (owner, database) = (names.owner(), names.database());
+    // Nothing is made beside a database that is somebody else's.
+    if owner_of(admin, database).await?.is_some_and(|other| other != owner) {
+        return Err(taken(database));
+    }
+    const RIGHTS: &str =
+        "select rolcanlogin or rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls
+        from pg_roles where rolname = $1::text";
+    match admin.first::<bool>(&format!("tell what the role {owner} may"), RIGHTS, &[&owner]).await? {
+        Some(false) => {}
+        Some(true) => return Err(Error::Taken { what: format!("a role {owner:?} with rights of its own") }),
+        None => admin.execute(&format!("make the role {owner}"), "create role %I nologin", &[&owner]).await?,
+    }
+    own(admin, &owner).await?;
+    create(admin, names, database).await
+}
+
+/// Makes a role that logs in to `database` and acts as the app's owner there. It has no rights but that, so that nothing is ever its own.
+async fn login(
+    admin: &Connection,
+    names: &Names,
+    database: &str,
+    role: &str,
+    secret: &Secret,
+    until: &str,
+) -> Result<(), Error> {
+    let verifier = password::verifier(secret);
+    let template = match has_role(admin, role).await? {
+        true => "alter role %I login noinherit password %L valid until %L",
+        false => "create role %I login noinherit password %L valid until %L",
+    };
+    admin.execute(&format!("make the role {role}"), template, &[role, &verifier, until]).await?;
+    let what = format!("let the role {role} act as {}", names.owner());
+    admin.execute(&what, "grant %I to %I", &[&names.owner(), role]).await?;
+    admin.execute(&what, "alter role %I set role = %L", &[role, &names.owner()]).await?;
+    let what = format!("let the role {role} connect to {database}");
+    admin.execute(&what, "grant connect on database %I to %I", &[database, role]).await
+}
+
+/// Cuts the connections of a role.
+async fn cut(admin: &Connection, role: &str) -> Result<(), Error> {
+    const CUT: &str = "select pg_terminate_backend(pid)::text from pg_stat_activity where usename = $1::text";
+    admin.texts(&format!("cut connections of {role}"), CUT, &[role]).await.map(drop)
+}
+
+/// Removes a role with its connections and rights. What it has made becomes the owner's.
+async fn remove(located: &Located, admin: &Connection, names: &Names, role: &str) -> Result<(), Error> {
+    if !has_role(admin, role).await? {
+        return Ok(());
+    }
+    let owner = names.owner();
+    own(admin, role).await?;
+    cut(admin, role).await?;
+    for database in [names.database(), MAINTENANCE] {
+        let ours = owner_of(admin, database).await?.is_some_and(|it| it == owner || database == MAINTENANCE);
+        if !ours {
+            continue;
+        }
+        let there = Connection::open(located, database).await?;
+        if database != MAINTENANCE {
+            let what = format!("hand over what {role} has made");
+            there.execute(&what, "reassign owned by %I to %I", &[role, &owner]).await?;
+        }
+        // With the rights on databases themselves, wherever it is said.
+        there.execute(&format!("take the rights of {role}"), "drop owned by %I", &[role]).await?;
+    }
+    admin.execute(&format!("remove the role {role}"), "drop role if exists %I", &[role]).await
+}
+
+/// Drops a database, whoever is connected to it.
+pub(crate) async fn drop_database(admin: &Connection, database: &str) -> Result<(), Error> {
+    let what = format!("drop the database {database}");
+    admin.execute(&what, "drop database if exists %I with (force)", &[database]).await
+}
+
+async fn drop_everything(located: &Located, admin: &Connection, names: &Names) -> Result<(), Error> {
+    let owner = names.owner();
+    if has_role(admin, &owner).await? {
+        own(admin, &owner).await?;
+    }
+    if owner_of(admin, names.database()).await? == Some(owner.clone()) {
+        drop_database(admin, names.database()).await?;
+    }
+    copies::clear(admin, names).await?;
+    const SESSIONS: &str = "select rolname::text from pg_roles where starts_with(rolname::text, $1)";
+    let mut roles = admin.texts("tell which sessions there are", SESSIONS, &[&names.sessions()]).await?;
+    roles.extend(Login::ALL.map(|login| names.login(login)));
+    for role in roles {
+        remove(located, admin, names, &role).await?;
+    }
+    remove(located, admin, names, &owner).await
+}
+
+async fn open_session(
+    located: &Located,
+    admin: &Connection,
+    names: &Names,
+    database: &str,
+    role: &str,
+    secret: &Secret,
+) -> Result<(), Error> {
+    const OVER: &str =
+        "select rolname::text from pg_roles where starts_with(rolname::text, $1) and rolvaliduntil < now()";
+    for over in admin.texts("tell which sessions are over", OVER, &[&names.sessions()]).await? {
+        if let Err(error) = remove(located, admin, names, &over).await {
+            tracing::warn!(%error, role = over, "the role of a session that is over stays");
+        }
+    }
+    let tomorrow = admin.first::<String>("tell the time", "select (now() + interval '1 day')::text", &[]).await?;
+    let tomorrow = tomorrow.ok_or_else(|| Error::Unreachable("it does not tell the time".to_owned()))?;
+    login(admin, names, database, role, secret, &tomorrow).await
+}
+
+async fn state(admin: &Connection, names: &Names) -> Result<Option<State>, Error> {
+    const SIZE: &str = "select pg_database_size(oid) from pg_database
+        where datname = $1::text and pg_get_userbyid(datdba) = $2::text";
+    let what = format!("tell the size of {}", names.database());
+    let Some(bytes) = admin.first::<i64>(&what, SIZE, &[names.database(), &names.owner()]).await? else {
+        return Ok(None);
+    };
+    let logins = logins(admin, names).await?.into_iter().collect();
+    Ok(Some(State { bytes: u64::try_from(bytes).unwrap_or_default(), logins }))
+}
+
+async fn accepts(endpoint: &Endpoint, names: &Names, role: &str, password: &Secret) -> Result<bool, Error> {
+    match Connection::connect(endpoint, names.database(), role, password.expose()).await {
+        Ok(connection) => {
+            let who = connection.first::<String>("tell who we are", "select current_user::text", &[]).await?;
+            Ok(who == Some(names.owner()))
+        }
+        Err(Error::Refused { code, .. }) if NOT_ACCEPTED.contains(&code.as_str()) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+impl<L: Locate> Databases for Server<L> {
+    async fn endpoint(&self) -> Result<Endpoint, Error> {
+        self.locator.endpoint().await
+    }
+
+    async fn ensure(&self, names: &Names) -> Result<(), Error> {
+        let what = format!("makes the database of {}", names.database());
+        self.work(&what, |_, admin| async move { ensure(&admin, names).await }).await
+    }
+
+    async fn state(&self, names: &Names) -> Result<Option<State>, Error> {
+        let what = format!("looks at the database of {}", names.database());
+        self.work(&what, |_, admin| async move { state(&admin, names).await }).await
+    }
+
+    async fn set_login(&self, names: &Names, which: Login, password: &Secret) -> Result<(), Error> {
+        let role = &names.login(which);
+        let set = |_, admin: Connection| async move {
+            login(&admin, names, names.database(), role, password, FOR_EVER).await
+        };
+        self.work(&format!("makes the login {role}"), set).await
+    }
+
+    async fn accepts(&self, names: &Names, role: &str, password: &Secret) -> Result<bool, Error> {
+        let attempt = |located: Located, _| async move { accepts(&located.endpoint, names, role, password).await };
+        self.work(&format!("tries the login {role}"), attempt).await
+    }
+
+    async fn open_session(&self, names: &Names, database: &str, role: &str, password: &Secret) -> Result<(), Error> {
+        let open = |located: Located, admin: Connection| async move {
+            open_session(&located, &admin, names, database, role, password).await
+        };
+        self.work(&format!("makes the role {role}"), open).await
+    }
+
+    async fn close_session(&self, names: &Names, role: &str) -> Result<(), Error> {
+        let close = |located: Located, admin: Connection| async move { remove(&located, &admin, names, role).await };
+        self.work(&format!("removes the role {role}"), close).await
+    }
+
+    async fn begin_restore(&self, names: &Names, copy: &str) -> Result<(), Error> {
+        let begin = |_, admin: Connection| async move { copies::begin(&admin, names, copy).await };
+        self.work(&format!("makes the database {copy}"), begin).await
+    }
+
+    async fn finish_restore(&self, names: &Names, copy: &str) -> Result<(), Error> {
+        let finish =
+            |located: Located, admin: Connection| async move { copies::finish(&located, &admin, names, copy).await };
+        self.work(&format!("puts {copy} in the place of {}", names.database()), finish).await
+    }
+
+    async fn abandon_restore(&self, names: &Names, copy: &str) -> Result<(), Error> {
+        let abandon = |_, admin: Connection| async move { copies::abandon(&admin, names, copy).await };
+        self.work(&format!("drops the database {copy}"), abandon).await
+    }
+
+    async fn drop_everything(&self, names: &Names) -> Result<(), Error> {
+        let all = |located: Located, admin: Connection| async move { drop_everything(&located, &admin, names).await };
+        self.work(&format!("drops the database of {}", names.database()), all).await
+    }
+}

@@ -1,0 +1,224 @@
+//! Everything that is done to a server, on a real PostgreSQL of the tools tree: over TLS on loopback, with a master user as on RDS, and
+//! with PostgreSQL's own programs.
+
+#[path = "real_server/postgres.rs"]
+mod postgres;
+#[path = "real_server/proxy.rs"]
+mod proxy;
+
+use futuswarm_database::{Databases as _, Endpoint, Error, Login, Names, Server, dump, password, restore, script};
+use futuswarm_secret::Secret;
+
+use postgres::{Ended, Fixed, Postgres};
+
+/// A role's way in, for programs.
+struct Way<'a> {
+    postgres: &'a Postgres,
+    database: &'a str,
+    role: &'a str,
+    password: &'a Secret,
+}
+
+impl Way<'_> {
+    /// What SQL answers.
+    fn says(&self, sql: &str) -> Ended {
+        self.postgres.run(&script(&self.postgres.endpoint(), self.database, self.role, self.password), sql.as_bytes())
+    }
+
+    /// The one value that a question has.
+    fn value(&self, question: &str) -> String {
+        self.says(&format!("\\pset format unaligned\n\\pset tuples_only\n{question};\n")).good_text()
+    }
+}
+
+#[tokio::test]
+async fn an_app_has_a_database_of_its_own_and_two_logins() {
+    let postgres = Postgres::start();
+    let server = Server::new(postgres.locator());
+    let (names, secret) = (Names::of("my-shop"), password().unwrap());
+    assert_eq!(server.state(&names).await.unwrap(), None);
+    for _ in 0..2 {
+        server.ensure(&names).await.unwrap();
+        server.set_login(&names, Login::A, &secret).await.unwrap();
+    }
+    let first = Way { postgres: &postgres, database: "my-shop", role: "my-shop_a", password: &secret };
+    first.says("create table items (name text); insert into items values ('one');").good();
+    assert_eq!(first.value("select tableowner from pg_tables where tablename = 'items'"), "my-shop_owner");
+    assert!(server.accepts(&names, "my-shop_a", &secret).await.unwrap());
+    assert!(!server.accepts(&names, "my-shop_a", &Secret::new("wrong".to_owned())).await.unwrap());
+    assert!(!server.accepts(&names, "my-shop_b", &secret).await.unwrap(), "there is none yet");
+
+    // The second login, while the first goes on.
+    let other_secret = password().unwrap();
+    server.set_login(&names, Login::B, &other_secret).await.unwrap();
+    let second = Way { role: "my-shop_b", password: &other_secret, ..first };
+    second.says("insert into items values ('two'); alter table items add column at int;").good();
+    assert_eq!(first.value("select count(*) from items"), "2");
+    let state = server.state(&names).await.unwrap().unwrap();
+    assert_eq!(state.logins, [Login::A, Login::B].into());
+    assert!(state.bytes > 1 << 20, "{} bytes", state.bytes);
+
+    // Another app reaches nothing of it, and a login has no rights but its owner's.
+    let other = Names::of("other");
+    server.ensure(&other).await.unwrap();
+    server.set_login(&other, Login::A, &secret).await.unwrap();
+    let stranger = Way { role: "other_a", ..first };
+    let denied = stranger.says("select 1");
+    assert!(denied.stderr.contains("permission denied for database"), "{denied:?}");
+    for forbidden in ["create role more login", "create database more", "set role none; create table mine (x int)"] {
+        let denied = first.says(forbidden);
+        assert!(denied.stderr.contains("permission denied"), "{forbidden}: {denied:?}");
+    }
+
+    for _ in 0..2 {
+        server.drop_everything(&names).await.unwrap();
+        server.drop_everything(&other).await.unwrap();
+    }
+    assert_eq!(postgres.admin("select count(*) from pg_database where datname not like 'template%'"), "1");
+    assert_eq!(postgres.admin("select count(*) from pg_roles where rolname ~ 'shop|other'"), "0");
+}
+
+#[tokio::test]
+async fn a_session_leaves_nothing_but_what_it_made_for_the_app() {
+    let postgres = Postgres::start();
+    let server = Server::new(postgres.locator());
+    let (names, secret) = (Names::of("shop"), password().unwrap());
+    server.ensure(&names).await.unwrap();
+    let role = names.session("jane", "1f");
+    for _ in 0..2 {
+        server.open_session(&names, "shop", &role, &secret).await.unwrap();
+    }
+    let session = Way { postgres: &postgres, database: "shop", role: &role, password: &secret };
+    assert_eq!(session.value("select session_user || ' as ' || current_user"), "shop_u_jane_1f as shop_owner");
+    // What would be in the way of removing the role: rights that it was given, and something of its own.
+    session.says("create table notes (x int); grant select on notes to \"shop_u_jane_1f\"").good();
+    session.says("set role none; select lo_create(4711)").good();
+    // It has gone on for more than a day.
+    let old = names.session("joe", "2e");
+    server.open_session(&names, "shop", &old, &secret).await.unwrap();
+    postgres.admin("alter role \"shop_u_joe_2e\" valid until '2001-01-01'");
+    let mut long = postgres.spawn(&script(&postgres.endpoint(), "shop", &role, &secret), b"select pg_sleep(600);\n");
+    postgres.until("select count(*) > 0 from pg_stat_activity where query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()");
+    let later = names.session("jane", "3d");
+    server.open_session(&names, "shop", &later, &secret).await.unwrap();
+    assert_eq!(postgres.admin("select count(*) from pg_roles where rolname = 'shop_u_joe_2e'"), "0");
+    for _ in 0..2 {
+        server.close_session(&names, &role).await.unwrap();
+    }
+    assert!(!long.wait().unwrap().success(), "its connection was cut");
+    let session = Way { role: &later, ..session };
+    assert_eq!(session.value("select count(*) from pg_largeobject_metadata"), "1");
+    assert_eq!(session.value("select tableowner from pg_tables where tablename = 'notes'"), "shop_owner");
+    server.close_session(&names, &later).await.unwrap();
+    assert_eq!(postgres.admin("select count(*) from pg_roles where rolname like 'shop\\_u\\_%'"), "0");
+    // A script ends at the first statement that fails.
+    server.open_session(&names, "shop", &later, &secret).await.unwrap();
+    let broken = Way { role: &later, ..session }.says("select 1/0; select 'never';");
+    assert_eq!(broken.code, Some(3), "{broken:?}");
+    assert!(!broken.stdout.contains("never"));
+    server.drop_everything(&names).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_backup_takes_the_place_of_what_is_there_or_changes_nothing() {
+    let postgres = Postgres::start();
+    let (server, endpoint) = (Server::new(postgres.locator()), postgres.endpoint());
+    let (names, secret) = (Names::of("shop"), password().unwrap());
+    server.ensure(&names).await.unwrap();
+    server.set_login(&names, Login::A, &secret).await.unwrap();
+    let app = Way { postgres: &postgres, database: "shop", role: "shop_a", password: &secret };
+    app.says("create table items (id serial primary key, name text); create extension pg_trgm;").good();
+    app.says("insert into items (name) select 'item ' || n from generate_series(1, 5000) n").good();
+    let role = names.session("jane", "1f");
+    server.open_session(&names, "shop", &role, &secret).await.unwrap();
+    // A role that will not be there any more is in the backup.
+    app.says("grant select on items to \"shop_u_jane_1f\"").good();
+    let backup = postgres.run(&dump(&endpoint, "shop", &role, &secret), b"");
+    backup.good();
+    server.close_session(&names, &role).await.unwrap();
+    assert!(backup.bytes.starts_with(b"PGDMP"));
+
+    app.says("drop table items; create table later (x int);").good();
+    let load = async |copy: &str, bytes: &[u8]| {
+        let role = names.session("jane", copy);
+        server.begin_restore(&names, copy).await.unwrap();
+        server.open_session(&names, copy, &role, &secret).await.unwrap();
+        let ended = postgres.run(&restore(&endpoint, copy, &role, &secret), bytes);
+        server.close_session(&names, &role).await.unwrap();
+        ended
+    };
+    // One that is cut changes nothing.
+    let copy = names.copy("2e");
+    let cut = load(&copy, &backup.bytes[..backup.bytes.len() / 2]).await;
+    assert_ne!(cut.code, Some(0), "{cut:?}");
+    assert_eq!(app.value("select count(*) from pg_tables where tablename = 'later'"), "1");
+
+    // The whole one, while somebody is connected and a copy of before is still there.
+    let copy = names.copy("3d");
+    load(&copy, &backup.bytes).await.good();
+    let mut long = postgres.spawn(&script(&endpoint, "shop", "shop_a", &secret), b"select pg_sleep(600);\n");
+    postgres.until("select count(*) > 0 from pg_stat_activity where query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()");
+    for _ in 0..2 {
+        server.finish_restore(&names, &copy).await.unwrap();
+    }
+    assert!(!long.wait().unwrap().success(), "its connection was cut");
+    assert_eq!(app.value("select count(*) || max(name) from items"), "5000item 999");
+    assert_eq!(app.value("select count(*) from pg_tables where tablename = 'later'"), "0");
+    app.says("insert into items (name) values ('after')").good();
+    assert_eq!(postgres.admin("select string_agg(datname, ' ') from pg_database where datname ~ 'shop'"), "shop");
+    assert!(server.accepts(&names, "shop_a", &secret).await.unwrap());
+
+    server.begin_restore(&names, &names.copy("4c")).await.unwrap();
+    server.abandon_restore(&names, &names.copy("4c")).await.unwrap();
+    server.begin_restore(&names, &names.copy("5b")).await.unwrap();
+    server.drop_everything(&names).await.unwrap();
+    assert_eq!(postgres.admin("select count(*) from pg_database where datname ~ 'shop'"), "0");
+}
+
+#[tokio::test]
+async fn what_is_somebody_elses_is_not_touched() {
+    let postgres = Postgres::start();
+    let server = Server::new(postgres.locator());
+    for app in ["postgres", "template1"] {
+        let refused = server.ensure(&Names::of(app)).await.unwrap_err();
+        assert!(matches!(refused, Error::Taken { .. }), "{app}: {refused}");
+        server.drop_everything(&Names::of(app)).await.unwrap();
+    }
+    assert_eq!(
+        postgres.admin("select count(*) from pg_roles where rolname like '%\\_owner' and rolname !~ '^pg_'"),
+        "0"
+    );
+    postgres.admin("create role shop_owner login");
+    let refused = server.ensure(&Names::of("shop")).await.unwrap_err();
+    assert!(refused.to_string().contains("shop_owner"), "{refused}");
+    assert_eq!(postgres.admin("select count(*) from pg_database where datname = 'shop'"), "0");
+}
+
+#[tokio::test]
+async fn answers_that_are_lost_at_any_moment_leave_a_whole_database() {
+    let postgres = Postgres::start();
+    let (mut made, mut cut) = (0, 0);
+    // The first connection breaks after so many bytes of the server, the next ones do not.
+    for bytes in (1200..2700).step_by(75) {
+        let proxy = proxy::Proxy::start(postgres.endpoint(), bytes).await;
+        let server = Server::new(Fixed { endpoint: proxy.endpoint(), ..postgres.locator() });
+        let (names, secret) = (Names::of(&format!("shop{bytes}")), password().unwrap());
+        server.ensure(&names).await.unwrap();
+        cut += usize::from(proxy.has_cut());
+        server.set_login(&names, Login::A, &secret).await.unwrap();
+        made += usize::from(server.accepts(&names, &names.login(Login::A), &secret).await.unwrap());
+        server.drop_everything(&names).await.unwrap();
+    }
+    assert_eq!(made, 20);
+    assert!(cut > 8, "only {cut} connections were cut: the bytes are to be chosen anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_is_said_after_a_while() {
+    let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port: 1 };
+    let server = Server::new(Fixed { endpoint, user: "futuswarm".to_owned(), password: "hush".to_owned() });
+    let error = server.ensure(&Names::of("shop")).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("makes the database of shop") && text.contains("attempts"), "{text}");
+    assert!(!text.contains("hush"), "{text}");
+}

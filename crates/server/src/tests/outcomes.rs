@@ -1,0 +1,241 @@
+//! What comes of releases beside the usual: superseded, unchanged and kept all the same, given up, fenced off, and why a check said no.
+
+use std::iter;
+use std::time::Duration;
+
+use futuswarm_faults::{Fault, Faults};
+use futuswarm_model::{FailureClass, Outcome, Progress};
+use futuswarm_rpc::message::{Answer, App, Request, Wait};
+use futuswarm_swarm::fake::{Behaviour, FakeImage};
+use futuswarm_swarm::{ServiceApi as _, TaskApi as _};
+
+use super::world::*;
+
+const CHECKED: &str = "[health]\npath = \"/\"\n";
+
+fn superseding(image: &str) -> Request {
+    let Request::Deploy(mut request) = deploy("hello", image, Some(CHECKED)) else { unreachable!() };
+    request.wait.supersede = true;
+    Request::Deploy(request)
+}
+
+async fn release_of_service(world: &World) -> Option<u64> {
+    world.engine.inspect_service("hello").await.unwrap().and_then(|service| service.release())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_release_takes_the_place_of_one_on_its_way() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    world.image("hello", "2", Behaviour::never_healthy());
+    world.image("hello", "3", good());
+    world.image("hello", "4", Behaviour::exits(Duration::from_secs(1), 1));
+    ask(&control, "jane", &deploy("hello", "hello:1", Some(CHECKED))).await.end().unwrap();
+    for (image, outcome, runs) in [("hello:3", Outcome::Deployed, 3), ("hello:4", Outcome::RolledBack, 3)] {
+        let stuck = tokio::spawn({
+            let control = control.clone();
+            async move { ask(&control, "jane", &deploy("hello", "hello:2", Some(CHECKED))).await }
+        });
+        seconds(15).await;
+        let later = deployment(&ask(&control, "root", &superseding(image)).await);
+        assert_eq!(later.outcome, Some(outcome), "{later:?}");
+        let stuck = deployment(&stuck.await.unwrap());
+        assert_eq!((stuck.outcome, stuck.failure), (Some(Outcome::Superseded), None));
+        seconds(60).await;
+        // The one that failed went back to what ran, and not to what was superseded.
+        assert_eq!(release_of_service(&world).await, Some(runs));
+    }
+    let Answer::Releases(releases) =
+        ask(&control, "jane", &Request::Releases { app: "hello".to_owned(), limit: 9 }).await.end().unwrap()
+    else {
+        panic!()
+    };
+    let outcomes: Vec<_> = releases.iter().rev().map(|row| row.outcome.unwrap()).collect();
+    let superseded = Outcome::Superseded;
+    assert_eq!(outcomes, [Outcome::Deployed, superseded, Outcome::Deployed, superseded, Outcome::RolledBack]);
+    let audit = world.records(Faults::none()).audits(100).await.unwrap();
+    let mut told: Vec<(&str, &str)> =
+        audit.iter().rev().map(|line| (line.verb.as_str(), line.outcome.as_str())).collect();
+    told.sort_unstable();
+    let expected = ["deployed", "superseded", "deployed", "superseded", "rolled_back"];
+    let expected: Vec<(String, &str)> =
+        (1..).zip(expected).map(|(number, outcome)| (format!("release {number}"), outcome)).collect();
+    assert_eq!(told, expected.iter().map(|(verb, outcome)| (verb.as_str(), *outcome)).collect::<Vec<_>>());
+}
+
+async fn shown(control: &std::sync::Arc<crate::Control<Memory>>) -> App {
+    match ask(control, "jane", &Request::App { app: "hello".to_owned() }).await.end().unwrap() {
+        Answer::App(app) => *app,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_service_shows_is_kept_all_the_same_and_can_be_undone() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let hook = "open = true\n[release]\ncommand = [\"migrate\"]\n";
+    for tag in ["1", "2"] {
+        let digest = world.registry.push("hello", tag, "amd64");
+        // What runs once fails: so it is seen whether the hook runs.
+        let job = Behaviour::exits(Duration::from_secs(1), 9);
+        world.swarm.push(&format!("127.0.0.1:5000/hello@{digest}"), FakeImage { job, ..FakeImage::from(good()) });
+    }
+    ask(&control, "jane", &deploy("hello", "hello:1", Some(""))).await.end().unwrap();
+    let same = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(""))).await);
+    assert_eq!((same.outcome, same.release), (Some(Outcome::Unchanged), Some(2)));
+    assert_eq!(
+        shown(&control).await.row.release,
+        Some(1),
+        "what is the same in everything is not a step to go back to"
+    );
+    let kept = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(hook))).await);
+    assert_eq!((kept.outcome, kept.release), (Some(Outcome::Unchanged), Some(3)));
+    assert_eq!(world.engine.list_tasks(Some("hello")).await.unwrap().len(), 1, "nothing was replaced");
+    let app = shown(&control).await;
+    let settings = app.settings.unwrap();
+    assert!(settings.open && settings.release_hook.is_some(), "{settings:?}");
+    assert_eq!(app.row.release, Some(3));
+    // A deployment without a file keeps what the app has, so its hook runs, and fails.
+    let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:2", None)).await);
+    assert_eq!(failed.failure.map(|failure| failure.class), Some(FailureClass::ReleaseHook));
+    assert_eq!(shown(&control).await.row.release, Some(3));
+    // What undoes it is a rollback, as of any other.
+    let rollback = Request::Rollback { app: "hello".to_owned(), to: None, wait: Wait::default() };
+    let back = deployment(&ask(&control, "jane", &rollback).await);
+    assert_eq!(back.outcome, Some(Outcome::Unchanged));
+    let app = shown(&control).await;
+    assert_eq!((app.row.release, app.settings.unwrap().release_hook), (Some(5), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_cannot_be_looked_at_is_given_up_and_lets_the_app_go() {
+    for checked in [false, true] {
+        let world = World::new().await;
+        let control = world.manager("i-1");
+        world.image("hello", "1", good());
+        world.image("hello", "2", Behaviour::never_healthy());
+        ask(&control, "jane", &deploy("hello", "hello:1", Some(CHECKED))).await.end().unwrap();
+        let asked = tokio::spawn({
+            let control = control.clone();
+            async move { ask(&control, "jane", &deploy("hello", "hello:2", Some(CHECKED))).await }
+        });
+        let records = world.records(Faults::none());
+        let progress = async || {
+            let app = records.app("hello").await.unwrap().unwrap();
+            app.deploying.map(|deploying| deploying.release.progress)
+        };
+        if checked {
+            seconds(20).await;
+            assert!(matches!(progress().await, Some(Progress::Updating { .. })));
+        }
+        world.swarm.set_running("i-1", false);
+        seconds(920).await;
+        match checked {
+            // It was never begun, so there is nothing to put back.
+            false => assert!(matches!(progress().await, Some(Progress::Ended { outcome: Outcome::TimedOut, .. }))),
+            true => {
+                assert!(matches!(progress().await, Some(Progress::GoingBack { to: Some(1), .. })));
+                seconds(300).await;
+                assert!(matches!(progress().await, Some(Progress::Ended { outcome: Outcome::TimedOut, .. })));
+            }
+        }
+        world.swarm.set_running("i-1", true);
+        let ended = deployment(&asked.await.unwrap());
+        let failure = ended.failure.unwrap();
+        assert_eq!((ended.outcome, failure.class), (Some(Outcome::TimedOut), FailureClass::Late), "{failure:?}");
+        assert!(failure.reason.contains("connection refused"), "{failure:?}");
+        // The Swarm itself goes back once it is there again.
+        seconds(120).await;
+        let next = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(CHECKED))).await);
+        assert!(next.outcome.is_some_and(Outcome::is_good), "the app is free for what mends it: {next:?}");
+    }
+}
+
+/// A driver one of whose calls is slow sleeps through its lease, the end of its release, and the beginning of the next one, whose epoch
+/// is the same as its own. `false` when it made fewer calls.
+async fn wakes_up_late(calls: usize) -> bool {
+    let world = World::new().await;
+    let survivor = world.manager("i-9");
+    world.image("hello", "1", good());
+    world.image("hello", "2", good());
+    world.image("hello", "3", Behaviour::healthy_after(Duration::from_secs(60)));
+    ask(&survivor, "jane", &deploy("hello", "hello:1", Some(CHECKED))).await.end().unwrap();
+    let slow = Fault::Delay(Duration::from_secs(170), Duration::ZERO);
+    let faults = Faults::script(iter::repeat_n(Fault::None, calls).chain([slow]));
+    let sleeper = world.control("i-1", faults.clone());
+    let asked = tokio::spawn(async move { ask(&sleeper, "jane", &deploy("hello", "hello:2", Some(CHECKED))).await });
+    seconds(150).await;
+    let records = world.records(Faults::none());
+    let latest = records.app("hello").await.unwrap().unwrap().latest;
+    let third = deployment(&ask(&survivor, "jane", &deploy("hello", "hello:3", Some(CHECKED))).await);
+    assert_eq!(third.outcome, Some(Outcome::Deployed), "call {calls}: {third:?}");
+    seconds(600).await;
+    let waits = (0..=calls).any(|_| faults.draw() == slow);
+    asked.abort();
+    let app = records.app("hello").await.unwrap().unwrap();
+    assert_eq!(app.deploying, None, "call {calls}");
+    let third = records.release("hello", latest + 1).await.unwrap().unwrap();
+    assert_eq!((third.image.as_str(), third.number), ("hello:3", latest + 1), "call {calls}");
+    assert!(matches!(third.progress, Progress::Ended { outcome: Outcome::Deployed, .. }), "call {calls}: {third:?}");
+    for number in 1..=app.latest {
+        let release = records.release("hello", number).await.unwrap().unwrap();
+        assert!(matches!(release.progress, Progress::Ended { .. }), "call {calls}: {release:?}");
+    }
+    let services: Vec<String> =
+        world.engine.list_services().await.unwrap().into_iter().map(|service| service.spec.name).collect();
+    assert_eq!(services, ["hello"], "call {calls}: no orphan is left");
+    // Unless the slow one only then made its own release, the third is what runs.
+    if app.latest == latest + 1 {
+        assert_eq!(
+            (app.release, release_of_service(&world).await),
+            (Some(latest + 1), Some(latest + 1)),
+            "call {calls}"
+        );
+    }
+    !waits
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_wakes_up_after_its_release_touches_nothing_of_the_next() {
+    let step = std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(5);
+    let mut calls = 1;
+    while wakes_up_late(calls).await {
+        calls += step;
+        assert!(calls < 3000, "it never gets to its end");
+    }
+    assert!(calls > 20, "it makes {calls} calls only");
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_a_check_said_no_is_told_whichever_node_the_task_is_on() {
+    let file = "replicas = 3\n[health]\npath = \"/health\"\ninterval = 1\ntimeout = 1\nretries = 2\nstart = 1\n";
+    for (answer, class) in [
+        ("GET http://10.0.3.7:8000/health: answered 503", FailureClass::Unhealthy),
+        ("GET http://10.0.3.7:8000/health: connection refused: nothing listens there", FailureClass::Port),
+    ] {
+        let world = World::new().await;
+        let control = world.manager("i-1");
+        world.image("hello", "1", Behaviour::never_healthy().with_log(["started"]).with_answer(answer));
+        let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(file))).await);
+        let nodes: std::collections::BTreeSet<_> =
+            world.engine.list_tasks(None).await.unwrap().into_iter().filter_map(|task| task.node).collect();
+        let failure = failed.failure.unwrap();
+        assert_eq!(failure.class, class, "{failure:?}");
+        assert!(failure.reason.contains(answer), "{failure:?}, nodes {nodes:?}");
+        assert_eq!(failure.log, ["started"], "lines of the program only");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_check_is_answered_is_told_when_the_time_is_over_before_it_gives_up() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let file = "[health]\npath = \"/health\"\nstart = 3600\n";
+    world.image("hello", "1", Behaviour::never_healthy().with_answer("GET http://10.0.3.7:8000/health: answered 500"));
+    let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(file))).await);
+    let failure = failed.failure.unwrap();
+    assert_eq!((failed.outcome, failure.class), (Some(Outcome::TimedOut), FailureClass::Unhealthy), "{failure:?}");
+    assert!(failure.reason.contains("not done after 900 s") && failure.reason.contains("answered 500"), "{failure:?}");
+}
