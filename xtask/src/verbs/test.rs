@@ -16,8 +16,7 @@ mod suites;
 
 /// Files of `e2e/tests/` whose ignored tests run side by side in every `cargo xtask test`, and so in CI: none needs more than
 /// an emulated account. Those that take longest begin first, so that none is alone at the end. With [`MACHINE`] and everything
-/// else they end within an hour on two cores with an empty cache, and within half an hour with a warm one. A tidy test compares
-/// the lists with the folder.
+/// else they are to end within an hour on two cores with an empty cache. A tidy test compares the lists with the folder.
 pub const ACCOUNTS: &[&str] = &[
     "kill_after_every_call",
     "error_messages",
