@@ -303,6 +303,12 @@ fn plan(app: &str, before: Option<&Release>, wanted: &Wanted) -> Plan {
     Plan { app: app.to_owned(), new: before.is_none(), changes }
 }
 
+/// For how long another release of the app is waited for.
+pub(crate) fn longest(wait: &Wait) -> Duration {
+    let at_least = if wait.supersede { SUPERSEDING } else { 0 };
+    Duration::from_secs(wait.for_lock.unwrap_or_default().clamp(at_least, LONGEST_WAIT).into())
+}
+
 /// Writes the release into the app's record, has it driven, and waits for its end as it was asked to.
 async fn release<P: Platform>(
     control: &Arc<Control<P>>,
@@ -319,9 +325,7 @@ async fn release<P: Platform>(
     wanted(control, app, record.as_ref(), recipe).await?;
     control.create_unless_there(app, actor, verb).await?;
     let began = Instant::now();
-    let at_least = if wait.supersede { SUPERSEDING } else { 0 };
-    let limit = wait.for_lock.unwrap_or_default().clamp(at_least, LONGEST_WAIT);
-    let limit = Duration::from_secs(limit.into());
+    let limit = longest(wait);
     let made = loop {
         let record = control.existing(app).await?;
         let now = control.clock.unix_millis();

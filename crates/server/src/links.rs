@@ -139,7 +139,7 @@ async fn follow<P: Platform>(
     client: &mut Client,
 ) -> Result<Option<Deployment>, Refused> {
     let began = Instant::now();
-    let limit = wait.for_lock.map_or(PATIENCE, |limit| Duration::from_secs(limit.min(deploy::LONGEST_WAIT).into()));
+    let limit = if wait.for_lock.is_some() { deploy::longest(wait) } else { PATIENCE };
     let mut before = None;
     loop {
         match settle(control, app).await? {
@@ -150,9 +150,13 @@ async fn follow<P: Platform>(
                     false => deploy::watch(control, app, release.number, previous, client).await.map(Some),
                 };
             }
-            Settled::Busy(number) if !wait.detach && began.elapsed() < limit => {
+            Settled::Busy(number) => {
+                // That one, and not a later one: it may be that of this change.
                 if wait.supersede && before.is_none() {
                     deploy::supersede(control, actor, Verb::Link, app, number).await?;
+                }
+                if wait.detach || began.elapsed() >= limit {
+                    return Ok(None);
                 }
                 before = Some(number);
                 client.progress(format!("waits for release {number} of {app}"), Some(limit));
@@ -161,7 +165,6 @@ async fn follow<P: Platform>(
                     () = client.gone() => return Err(Refused::gone()),
                 }
             }
-            Settled::Busy(_) => return Ok(None),
             Settled::Done | Settled::Later => break,
         }
     }

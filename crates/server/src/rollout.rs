@@ -386,7 +386,8 @@ impl<P: Platform> Drive<'_, P> {
                 return Ok(false);
             }
             app.deploying = None;
-            if !runs {
+            // One that was superseded says nothing about whether the next one comes to run.
+            if !runs && outcome != Outcome::Superseded {
                 links::put_off(app, now);
             }
             if counts {

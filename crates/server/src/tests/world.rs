@@ -27,7 +27,7 @@ use crate::wire::{Incoming, Outgoing};
 use crate::{Control, OldTool, Platform, rollout, serve};
 
 /// When worlds begin, in milliseconds since 1970.
-pub(super) const START: u64 = 1_796_000_000_000;
+pub(super) const START: u64 = 1_767_225_600_000;
 
 /// Tokio's time as a wall clock.
 #[derive(Debug, Clone)]

@@ -138,6 +138,42 @@ async fn a_release_that_hangs_is_ended_for_a_link_that_takes_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_release_in_its_hook_is_ended_for_a_link_also_of_who_does_not_wait() {
+    let (world, control) = with_two_apps().await;
+    changed(&ask(&control, "joe", &link("shop", "hello")).await);
+    let digest = world.registry.push("hello", "3", "amd64");
+    let job = Behaviour::never_healthy();
+    world.swarm.push(&format!("127.0.0.1:5000/hello@{digest}"), FakeImage { job, ..FakeImage::from(good()) });
+    let with_hook = "[release]\ncommand = [\"migrate\"]\n";
+    for (detach, expected) in [(true, 3), (false, 6)] {
+        let hanging = tokio::spawn({
+            let control = control.clone();
+            async move { ask(&control, "jane", &deploy("hello", "hello:3", Some(with_hook))).await }
+        });
+        seconds(15).await;
+        let Some(on_its_way) = record(&world, "hello").await.deploying.map(|deploying| deploying.release) else {
+            panic!("it has ended: {:?}", deployment(&hanging.await.unwrap()))
+        };
+        assert_eq!((on_its_way.number + 1, &on_its_way.progress), (expected, &Progress::Preparing), "{on_its_way:?}");
+        let Request::Link(mut superseding) = link("hello", "shop") else { panic!() };
+        superseding.wait = Wait { detach, for_lock: Some(1), supersede: true };
+        let said = changed(&ask(&control, "jane", &Request::Link(superseding)).await);
+        let hanging = deployment(&hanging.await.unwrap());
+        assert_eq!((hanging.outcome, hanging.failure), (Some(Outcome::Superseded), None));
+        match detach {
+            true => assert_eq!((said.attached, said.deployment), (false, None)),
+            // One second was asked for: to end another release takes its time.
+            false => assert!(said.attached && said.deployment.is_some_and(|own| own.release == Some(expected))),
+        }
+        seconds(60).await;
+        assert_eq!(networks(&world, "hello").await.len(), 2);
+        changed(&ask(&control, "jane", &unlink("hello", "shop")).await);
+        seconds(60).await;
+        assert_eq!(networks(&world, "hello").await.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_does_not_wait_is_told_the_number_of_the_release() {
     let (world, control) = with_two_apps().await;
     changed(&ask(&control, "jane", &link("hello", "shop")).await);
