@@ -46,7 +46,8 @@ pub const LONG: &[&str] = &[
     "every_service_is_reached",
 ];
 
-/// What `e2e/tests/kill_after_every_call.rs` reads: a kill after every so many calls of a run. With it `swarm_epochs` kills less often, too.
+/// What `e2e/tests/kill_after_every_call.rs` and the deaths of managers in `crates/server` read: a kill after every so many calls of a
+/// run. With it `swarm_epochs` kills less often, too.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
 /// The step without `--long`; a kill after every call takes five minutes more on a fast machine.
 const SHORT_KILL_STEP: &str = "10";
@@ -90,8 +91,10 @@ impl Test {
         })?;
         drop((ahead, emulator));
         let tools = step("tools tree", || process::capture(workspace.command("futuswarm-bake").arg("--tools-only")))?;
+        let kill_step = (!self.long && std::env::var_os(KILL_STEP).is_none()).then_some((KILL_STEP, SHORT_KILL_STEP));
         step("unit, snapshot and integration tests", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
+            tests.envs(kill_step);
             process::run(tests.env("FUTUSWARM_WORKSPACE", &workspace.root).args(self.filter.as_ref()))
         })?;
         if self.filter.is_some() {
@@ -113,9 +116,7 @@ impl Test {
                 ("FUTUSWARM_XTASK", xtask.as_os_str()),
                 ("INSTA_WORKSPACE_ROOT", workspace.root.as_os_str()),
             ];
-            if !self.long && std::env::var_os(KILL_STEP).is_none() {
-                environment.push((KILL_STEP, OsStr::new(SHORT_KILL_STEP)));
-            }
+            environment.extend(kill_step.map(|(name, step)| (name, OsStr::new(step))));
             let suites = suites::compiled(&workspace, ACCOUNTS)?;
             suites::run(suites, suites::lanes(), &workspace.logs(), &environment)
         })?;
