@@ -16,6 +16,9 @@ use crate::platform::{Clients, Platform};
 use crate::ssh_name::SshName;
 use crate::{Error, core_services, node_removal, routes, tokens};
 
+#[cfg(test)]
+mod tests;
+
 /// The duties of the leader, with the time between two good runs: tokens change only when somebody rotates them, and EC2 is
 /// asked only while a node is down; zero stands for every round.
 const DUTIES: &[(&str, Duration)] = &[

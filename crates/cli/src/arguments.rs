@@ -22,8 +22,9 @@ pub struct Arguments {
     /// No progress on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// The cluster, when several are known
-    #[arg(long, global = true, env = "FUTUSWARM_CLUSTER", hide_env_values = true, value_name = "NAME")]
+    /// The cluster, when several are known; FUTUSWARM_CLUSTER names it for commands without the option
+    // Not by clap's own `env`: what is logged in to is kept under the name that was typed, and never under the variable's.
+    #[arg(long, global = true, value_name = "NAME")]
     pub cluster: Option<String>,
     /// Only `default`: there is no other one, and who does not name it means it.
     #[arg(short = 'e', long = "env", global = true, hide = true, value_name = "ENV", value_parser = environment)]

@@ -8,7 +8,7 @@ use futuswarm_rpc::message::{Answer, Event, Request};
 use crate::arguments::{AppVerb, Arguments, DatabaseVerb, ImageVerb, NodeVerb, PeopleVerb, ValueVerb, Verb};
 use crate::connection::{Connection, Incoming, PATIENCE, Trust};
 use crate::failure::{Code, Failure, Result};
-use crate::home::{Cluster, Home};
+use crate::home::{self, Cluster, Home};
 use crate::output::{self, Progress};
 use crate::reference;
 
@@ -180,13 +180,14 @@ pub fn run(arguments: Arguments) -> Result<u8> {
     if let Verb::Completions { shell } = verb {
         return reference::completions(shell);
     }
-    let context = Context { json, quiet, home: Home::find()?, wanted: cluster, cluster: RefCell::new(None) };
+    let wanted = cluster.clone().or_else(home::of_environment);
+    let context = Context { json, quiet, home: Home::find()?, wanted, cluster: RefCell::new(None) };
     let context = &context;
     match verb {
-        Verb::Login(options) => login::login(context, &context.home, context.wanted.as_deref(), &options),
+        Verb::Login(options) => login::login(context, &context.home, cluster.as_deref(), &options),
         Verb::Whoami => login::whoami(context),
         Verb::Clusters => login::clusters(context, &context.home),
-        Verb::ClustersUse { name } => login::choose(&context.home, &name),
+        Verb::ClustersUse { name } => login::choose(context, &context.home, &name),
         Verb::VersionCheck => version::version_check(context),
         Verb::Doctor(app) => doctor::doctor(context, &app),
         Verb::App(verb) => app(context, verb),
@@ -206,7 +207,7 @@ fn app(context: &Context, verb: AppVerb) -> Result<u8> {
         AppVerb::Restart { app, waiting } => deploy::restart(context, &app, &waiting),
         AppVerb::Scale { flag, words, waiting } => deploy::scale(context, &flag, &words, &waiting),
         AppVerb::Rollback { flag, words, waiting } => deploy::rollback(context, &flag, &words, &waiting),
-        AppVerb::Watch { app, release } => deploy::watch(context, &app, release),
+        AppVerb::Watch { flag, words, release } => deploy::watch(context, &flag, &words, release),
         AppVerb::Cancel(app) => deploy::cancel(context, &app),
         AppVerb::Apps(flag) => apps::list(context, &flag),
         AppVerb::Inspect(app) => apps::inspect(context, &app),

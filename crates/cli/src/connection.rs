@@ -17,14 +17,18 @@ use greeting::Greeting;
 
 mod greeting;
 pub mod ssh;
+#[cfg(test)]
+mod tests;
 
 pub use ssh::Trust;
 
-/// How long a cluster may say nothing when it is asked for something that it has at hand.
+/// How long a cluster may say nothing, not even how far it is, when it is asked for something that it has at hand. Whatever comes from
+/// it begins this time anew: a long log is searched for longer.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long nobody is waited for who would have to type something.
 const GREETING_WITHOUT_PEOPLE: Duration = Duration::from_secs(60);
-/// With a person: until the server closes the login (sshd's `LoginGraceTime` is two minutes).
+/// With a person, who may have to type something for a jump host, too, before the server is reached: that one waits for 30 s
+/// (`LoginGraceTime` of `images/node`).
 const GREETING: Duration = Duration::from_secs(150);
 /// Frames that wait for being used; a reader that is slower than the cluster slows it down.
 const QUEUE: usize = 16;

@@ -177,6 +177,12 @@ impl Config {
     }
 }
 
+/// The cluster that FUTUSWARM_CLUSTER names; a variable that is empty names none.
+pub fn of_environment() -> Option<String> {
+    let name = std::env::var_os("FUTUSWARM_CLUSTER").filter(|name| !name.is_empty())?;
+    Some(name.to_string_lossy().into_owned())
+}
+
 /// Makes a folder that only its owner can look into.
 pub fn make_private(folder: &Path) -> Result<()> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);

@@ -13,22 +13,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futuswarm_rpc::message::{Answer, Event, Request};
-use futuswarm_rpc::{Channel, Frame, LONGEST_CHUNK};
+use futuswarm_rpc::{Channel, Frame};
 use serde::Serialize;
 
 use crate::archive::{self, Archive, ArchiveError, Compression, Descriptor, GZIP_LAYER, Image, Layer, MANIFEST, Place};
-use crate::command::{Context, unexpected};
+use crate::command::{self, Context, unexpected};
 use crate::connection::{Incoming, PATIENCE, Sender};
 use crate::failure::{Code, Failure, Result};
 use crate::output::{Progress, size};
 use cache::Cache;
+use quiet::Quiet;
 
 mod cache;
+mod quiet;
 
 /// The most bytes that come out of a compressed layer or archive.
 pub const LARGEST: u64 = 256 << 30;
-/// How often a part is tried again after a cut.
+/// How often a part is tried while no more of it arrives than before.
 const ATTEMPTS: u32 = 5;
+/// So many bytes are sent at once: the cluster sees them when all have come, and takes a line for dead on which none come for 40 s.
+const CHUNK: usize = 32 << 10;
 
 /// What `image:push --json` prints, which other tools rely on.
 #[derive(Debug, Serialize)]
@@ -40,7 +44,7 @@ pub struct Pushed {
     pub layers: usize,
     /// Over the line, without the protocol's own bytes.
     pub sent_bytes: u64,
-    /// Of parts that were there already.
+    /// Of parts that were there before anything was sent.
     pub skipped_bytes: u64,
 }
 
@@ -82,6 +86,11 @@ pub struct Push<'a> {
     begin: Instant,
     sent: u64,
     skipped: u64,
+    /// From which bytes on the cluster has wanted the part that is being sent. A new one says that more has arrived; each of several
+    /// managers has its own.
+    offsets: BTreeSet<u64>,
+    /// Whether the last attempt has found more there than all before it.
+    advanced: bool,
 }
 
 impl<'a> Push<'a> {
@@ -91,7 +100,19 @@ impl<'a> Push<'a> {
         let second = file.try_clone().map_err(failure)?;
         let archive = Archive::open(BufReader::new(file))?;
         let progress = Progress::new(context.quiet);
-        Ok(Self { context, app, archive, file: second, cache, progress, begin: Instant::now(), sent: 0, skipped: 0 })
+        Ok(Self {
+            context,
+            app,
+            archive,
+            file: second,
+            cache,
+            progress,
+            begin: Instant::now(),
+            sent: 0,
+            skipped: 0,
+            offsets: BTreeSet::new(),
+            advanced: false,
+        })
     }
 
     fn step(&mut self, text: &str) {
@@ -116,8 +137,11 @@ impl<'a> Push<'a> {
         let there = self.find(digests.into_iter().collect())?;
         let mut done = BTreeSet::new();
         for (number, part) in parts.iter_mut().enumerate() {
-            if there.contains(&part.descriptor.digest) || !done.insert(part.descriptor.digest.clone()) {
-                self.skipped += if done.contains(&part.descriptor.digest) { 0 } else { part.descriptor.size };
+            if !done.insert(part.descriptor.digest.clone()) {
+                continue;
+            }
+            if there.contains(&part.descriptor.digest) {
+                self.skipped += part.descriptor.size;
                 continue;
             }
             self.materialise(part)?;
@@ -222,24 +246,27 @@ impl<'a> Push<'a> {
         }
     }
 
-    /// Does something again after a cut, a few times; all that is sent here can be sent twice.
+    /// Does something again after a cut, a few times, and as often as more has arrived; all that is sent here can be sent twice.
     fn again<T>(&mut self, mut what: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
         let mut attempt = 0;
         loop {
-            match what(self) {
-                Err(failure) if failure.cut && attempt + 1 < ATTEMPTS => {
-                    attempt += 1;
-                    let ceiling =
-                        Duration::from_millis(250).saturating_mul(2_u32.pow(attempt)).min(Duration::from_secs(8));
-                    self.progress.note(&format!("{failure}; trying again ({attempt} of {})", ATTEMPTS - 1));
-                    std::thread::sleep(ceiling.mul_f64(0.1 + 0.9 * fastrand::f64()));
-                }
+            self.advanced = false;
+            let failure = match what(self) {
+                Err(failure) if failure.cut => failure,
                 other => return other,
+            };
+            attempt = if self.advanced { 1 } else { attempt + 1 };
+            if attempt >= ATTEMPTS {
+                return Err(failure);
             }
+            let ceiling = Duration::from_millis(250).saturating_mul(2_u32.pow(attempt)).min(Duration::from_secs(8));
+            self.progress.note(&format!("{failure}; trying again ({attempt} of {})", ATTEMPTS - 1));
+            std::thread::sleep(ceiling.mul_f64(0.1 + 0.9 * fastrand::f64()));
         }
     }
 
     fn send(&mut self, part: &Part, what: &str) -> Result<()> {
+        self.offsets.clear();
         self.again(|push| push.send_once(part, what))
     }
 
@@ -258,18 +285,21 @@ impl<'a> Push<'a> {
         let file = file.transpose().map_err(|error| Failure::failed(format!("{what} cannot be read: {error}")))?;
         let bytes = if let Source::Bytes(bytes) = &part.source { bytes.as_slice() } else { &[] };
         let (sent, broken) = (AtomicU64::new(0), AtomicBool::new(false));
-        let outcome = std::thread::scope(|scope| {
-            let mut moved = (Instant::now(), 0);
-            let mut offset = 0;
+        let outcome = std::thread::scope(|scope| -> Result<()> {
+            let mut quiet = Quiet::since(Instant::now());
+            // Before it is known from where on, nothing is on its way.
+            let mut offset = length;
             loop {
-                let event = match connection.within(Duration::from_millis(200)) {
-                    Ok(Some(Incoming::Event(event))) => Some(event),
-                    Ok(_) => None,
-                    Err(failure) => return Err(failure),
+                let incoming = connection.within(Duration::from_millis(200))?;
+                let heard = incoming.is_some();
+                let event = match incoming {
+                    Some(Incoming::Event(event)) => Some(*event),
+                    _ => None,
                 };
-                match event.map(|event| *event) {
+                match event {
                     Some(Event::Ready { offset: from }) if from <= length => {
                         offset = from;
+                        self.advanced = self.offsets.insert(from);
                         let (sender, file) = (sender.clone(), &file);
                         let (sent, broken) = (&sent, &broken);
                         scope.spawn(move || {
@@ -295,16 +325,19 @@ impl<'a> Push<'a> {
                     }
                     Some(Event::Done { .. }) => return Ok(()),
                     Some(Event::Failed(refusal)) => return Err(refusal.into()),
+                    // While bytes are handed over, that is what is shown.
+                    Some(event) if offset + sent.load(Ordering::Relaxed) >= length => {
+                        command::show(&event, &mut self.progress);
+                    }
                     Some(_) | None => {}
                 }
                 if broken.load(Ordering::Relaxed) {
                     return Err(Failure::failed(format!("{what} cannot be read any more: has the archive changed?")));
                 }
                 let so_far = sent.load(Ordering::Relaxed);
-                if so_far != moved.1 {
-                    moved = (Instant::now(), so_far);
+                if quiet.has_moved(Instant::now(), so_far, heard) {
                     self.step(&format!("sending {what}: {} of {}", size(offset + so_far), size(length)));
-                } else if moved.0.elapsed() > PATIENCE {
+                } else if quiet.lasts(Instant::now()) > PATIENCE {
                     let failure = connection.too_late(PATIENCE);
                     // Ends the thread that cannot write.
                     drop(connection);
@@ -313,9 +346,6 @@ impl<'a> Push<'a> {
             }
         });
         self.sent += sent.load(Ordering::Relaxed);
-        if outcome.is_ok() {
-            self.skipped += length.saturating_sub(sent.load(Ordering::Relaxed));
-        }
         outcome
     }
 }
@@ -329,7 +359,7 @@ fn stream(
 ) -> std::io::Result<()> {
     let mut at = range.start;
     while at < range.end {
-        let length = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(LONGEST_CHUNK);
+        let length = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(CHUNK);
         let mut piece = vec![0; length];
         read(at, &mut piece)?;
         if sender.frame(&Frame::Chunk(Channel::Input, piece)).is_err() {

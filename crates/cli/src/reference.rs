@@ -7,6 +7,12 @@ use crate::failure::Result;
 use crate::output;
 
 #[cfg(test)]
+mod apps;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod lines;
+#[cfg(test)]
 mod migration;
 #[cfg(test)]
 mod tests;

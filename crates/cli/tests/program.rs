@@ -17,6 +17,8 @@ mod faults;
 mod links;
 #[path = "program/login.rs"]
 mod login;
+#[path = "program/old.rs"]
+mod old;
 #[path = "program/push.rs"]
 mod push;
 #[path = "program/run.rs"]

@@ -15,7 +15,7 @@ mod rds;
 mod server;
 mod variables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futuswarm_secret::Secret;
 
@@ -23,7 +23,7 @@ pub use error::Error;
 pub use memory::MemoryDatabases;
 pub use names::{Login, Names};
 pub use password::{password, verifier};
-pub use programs::{Command, DUMP_LIMITS, dump, interactive, restore, script};
+pub use programs::{Command, DUMP_LIMITS, MAJOR, dump, interactive, restore, script};
 pub use rds::Rds;
 pub use server::Server;
 pub use variables::{DATABASE_KEYS, USER_KEY, variables};
@@ -54,6 +54,10 @@ pub struct State {
     pub bytes: u64,
     /// The app's logins that there are.
     pub logins: BTreeSet<Login>,
+    /// Databases whose place a restored one has taken, and the bytes that each takes.
+    pub replaced: BTreeMap<String, u64>,
+    /// The major version of the whole server, as in 17.
+    pub major: u32,
 }
 
 /// How the server is found. It is asked for each piece of work, since the master password changes by itself.
@@ -80,7 +84,7 @@ pub trait Databases: Send + Sync {
     /// When the cluster has none, it is not available, or AWS does not answer.
     fn endpoint(&self) -> impl Future<Output = Result<Endpoint, Error>> + Send;
 
-    /// Makes the app's database and the role that owns it. Nobody else may connect to it.
+    /// Makes the app's database and the role that owns it. Nobody else may connect to it, and logins of the app that there are may.
     ///
     /// # Errors
     /// When a database or role of the name is not the app's ([`Error::Taken`]), or the server does not do it; so with all below.
@@ -110,8 +114,8 @@ pub trait Databases: Send + Sync {
     fn accepts(&self, names: &Names, role: &str, password: &Secret)
     -> impl Future<Output = Result<bool, Error>> + Send;
 
-    /// Makes a role for one session in `database`, which acts as the owner. Its password is worth nothing after a day, whatever becomes
-    /// of us. Those of sessions that are over go.
+    /// Makes a role for one session in `database`, which acts as the owner, and may connect to the databases that were replaced. Its
+    /// password is worth nothing after a day, whatever becomes of us. Those of sessions that are over go.
     ///
     /// # Errors
     /// As [`Databases::ensure`].
@@ -129,15 +133,15 @@ pub trait Databases: Send + Sync {
     /// As [`Databases::ensure`].
     fn close_session(&self, names: &Names, role: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Makes an empty database beside the app's, for a backup to be restored into. What earlier attempts have left goes: only one may be
-    /// under way.
+    /// Makes an empty database beside the app's, for a backup to be restored into. What earlier attempts have left goes, and so does the
+    /// database that the last one has replaced: only one may be under way.
     ///
     /// # Errors
     /// As [`Databases::ensure`].
     fn begin_restore(&self, names: &Names, copy: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Puts the copy in the place of the app's database, both names in one transaction, and drops what was there. Connections are cut;
-    /// clients connect again to what was restored.
+    /// Puts the copy in the place of the app's database, both names in one transaction. Connections are cut; clients connect again to what
+    /// was restored. What was there is kept as [`Names::replaced_by`]: it has what was written while the backup was loaded.
     ///
     /// # Errors
     /// As [`Databases::ensure`].
@@ -148,6 +152,18 @@ pub trait Databases: Send + Sync {
     /// # Errors
     /// As [`Databases::ensure`].
     fn abandon_restore(&self, names: &Names, copy: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Keeps the app's logins and sessions out of its database from now on. Nobody is connected to it afterwards.
+    ///
+    /// # Errors
+    /// As [`Databases::ensure`].
+    fn keep_out(&self, names: &Names) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Lets the app's logins into its database again, if there is one.
+    ///
+    /// # Errors
+    /// As [`Databases::ensure`].
+    fn let_in(&self, names: &Names) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Drops everything of the app: its database, what restoring has left, and its roles. Connections are cut.
     ///

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futuswarm_faults::Faults;
 use futuswarm_secret::Secret;
 
-use crate::{Databases, Endpoint, Error, Login, Names, State};
+use crate::{Databases, Endpoint, Error, Login, MAJOR, Names, State};
 
 /// What every database takes here.
 const BYTES: u64 = 7_500_000;
@@ -22,12 +22,17 @@ pub struct MemoryDatabases {
 struct Content {
     /// Whether the cluster has a server.
     there: bool,
+    /// Whether it answers nobody.
+    silent: bool,
+    major: u32,
     /// Database → its owner.
     databases: BTreeMap<String, String>,
     /// Role → its password; none for those that do not log in.
     roles: BTreeMap<String, Option<String>>,
     /// Databases whose place a copy has taken, in their order.
     restored: Vec<String>,
+    /// Roles that may not connect to the database of their app.
+    kept_out: BTreeSet<String>,
 }
 
 impl MemoryDatabases {
@@ -35,7 +40,15 @@ impl MemoryDatabases {
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         let databases = BTreeMap::from([("postgres".to_owned(), "rdsadmin".to_owned())]);
-        let content = Content { there: true, databases, roles: BTreeMap::new(), restored: Vec::new() };
+        let content = Content {
+            there: true,
+            silent: false,
+            major: MAJOR,
+            databases,
+            roles: BTreeMap::new(),
+            restored: Vec::new(),
+            kept_out: BTreeSet::new(),
+        };
         Self { state: Arc::new(Mutex::new(content)), faults }
     }
 
@@ -48,6 +61,16 @@ impl MemoryDatabases {
     /// Takes the server away.
     pub fn take_away(&self) {
         self.lock().there = false;
+    }
+
+    /// Has the server answer nobody from now on, or everybody again. Where it is can still be asked.
+    pub fn set_silent(&self, silent: bool) {
+        self.lock().silent = silent;
+    }
+
+    /// Makes a server of another version of it.
+    pub fn set_major(&self, major: u32) {
+        self.lock().major = major;
     }
 
     /// Names of all databases but the server's own.
@@ -72,8 +95,16 @@ impl MemoryDatabases {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call that may fail, or whose answer may be lost after it was made.
+    /// A call of the server itself, which has to answer.
     async fn call<T>(&self, act: impl Fn(&mut Content) -> Result<T, Error>) -> Result<T, Error> {
+        if self.lock().silent {
+            std::future::pending::<()>().await;
+        }
+        self.answer(act).await
+    }
+
+    /// What may fail, or whose answer may be lost after it was made.
+    async fn answer<T>(&self, act: impl Fn(&mut Content) -> Result<T, Error>) -> Result<T, Error> {
         let call = || async {
             let mut content = self.lock();
             if !content.there {
@@ -110,19 +141,27 @@ impl Content {
             });
         }
         self.roles.insert(role.to_owned(), Some(password.expose().to_owned()));
+        self.kept_out.remove(role);
         Ok(())
+    }
+
+    fn let_in(&mut self, names: &Names) {
+        for login in Login::ALL {
+            self.kept_out.remove(&names.login(login));
+        }
     }
 }
 
 impl Databases for MemoryDatabases {
     async fn endpoint(&self) -> Result<Endpoint, Error> {
-        self.call(|_| Ok(Endpoint { host: "db.example.internal".to_owned(), port: 5432 })).await
+        self.answer(|_| Ok(Endpoint { host: "db.example.internal".to_owned(), port: 5432 })).await
     }
 
     async fn ensure(&self, names: &Names) -> Result<(), Error> {
         self.call(|content| {
             content.create(names, names.database())?;
             content.roles.insert(names.owner(), None);
+            content.let_in(names);
             Ok(())
         })
         .await
@@ -132,7 +171,10 @@ impl Databases for MemoryDatabases {
         self.call(|content| {
             let there = |login: &Login| content.roles.contains_key(&names.login(*login));
             let logins = Login::ALL.into_iter().filter(there).collect();
-            Ok(content.is_ours(names, names.database()).then_some(State { bytes: BYTES, logins }))
+            let was_replaced = |name: &&String| name.starts_with(&names.replaced()) && content.is_ours(names, name);
+            let replaced = content.databases.keys().filter(was_replaced).map(|name| (name.clone(), BYTES)).collect();
+            let state = State { bytes: BYTES, logins, replaced, major: content.major };
+            Ok(content.is_ours(names, names.database()).then_some(state))
         })
         .await
     }
@@ -144,7 +186,7 @@ impl Databases for MemoryDatabases {
     async fn accepts(&self, names: &Names, role: &str, password: &Secret) -> Result<bool, Error> {
         self.call(|content| {
             let right = content.roles.get(role).is_some_and(|known| known.as_deref() == Some(password.expose()));
-            Ok(right && content.is_ours(names, names.database()))
+            Ok(right && content.is_ours(names, names.database()) && !content.kept_out.contains(role))
         })
         .await
     }
@@ -163,7 +205,8 @@ impl Databases for MemoryDatabases {
 
     async fn begin_restore(&self, names: &Names, copy: &str) -> Result<(), Error> {
         self.call(|content| {
-            content.databases.retain(|name, _| !name.starts_with(&names.copies()));
+            let is_left = |name: &str| name.starts_with(&names.copies()) || name.starts_with(&names.replaced());
+            content.databases.retain(|name, _| !is_left(name));
             content.create(names, copy)
         })
         .await
@@ -172,7 +215,9 @@ impl Databases for MemoryDatabases {
     async fn finish_restore(&self, names: &Names, copy: &str) -> Result<(), Error> {
         self.call(|content| {
             if let Some(owner) = content.databases.remove(copy) {
-                content.databases.insert(names.database().to_owned(), owner);
+                if let Some(before) = content.databases.insert(names.database().to_owned(), owner) {
+                    content.databases.insert(names.replaced_by(copy), before);
+                }
                 content.restored.push(names.database().to_owned());
             }
             Ok(())
@@ -188,9 +233,29 @@ impl Databases for MemoryDatabases {
         .await
     }
 
+    async fn keep_out(&self, names: &Names) -> Result<(), Error> {
+        self.call(|content| {
+            let logins = Login::ALL.map(|login| names.login(login));
+            let is_its = |role: &&String| logins.contains(role) || role.starts_with(&names.sessions());
+            let kept_out: Vec<String> = content.roles.keys().filter(is_its).cloned().collect();
+            content.kept_out.extend(kept_out);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn let_in(&self, names: &Names) -> Result<(), Error> {
+        self.call(|content| {
+            content.let_in(names);
+            Ok(())
+        })
+        .await
+    }
+
     async fn drop_everything(&self, names: &Names) -> Result<(), Error> {
         self.call(|content| {
             let owner = names.owner();
+            content.let_in(names);
             content.databases.retain(|_, of| *of != owner);
             let (app, sessions) = (Login::ALL.map(|login| names.login(login)), names.sessions());
             content.roles.retain(|role, _| *role != owner && !app.contains(role) && !role.starts_with(&sessions));

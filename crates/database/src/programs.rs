@@ -4,7 +4,10 @@ use futuswarm_secret::Secret;
 
 use crate::Endpoint;
 
-/// Where Debian has the programs of the version that the image has. Those in `/usr/bin` are scripts that look for a version.
+/// The version of the programs that the image has, and the only one of a server that is backed up and restored: an older server does not
+/// know a setting that pg_restore begins with (`transaction_timeout`), and pg_dump refuses a newer one.
+pub const MAJOR: u32 = 17;
+/// Where Debian has the programs of this version. Those in `/usr/bin` are scripts that look for a version.
 const FOLDER: &str = "/usr/lib/postgresql/17/bin";
 /// What pg_dump waits for a lock at most, in milliseconds: a table that somebody is changing for long is said, not waited for.
 pub const DUMP_LIMITS: &str = "--lock-wait-timeout=60000";
@@ -84,6 +87,11 @@ pub fn script(endpoint: &Endpoint, database: &str, role: &str, password: &Secret
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_programs_are_those_of_the_version_that_is_told() {
+        assert_eq!(FOLDER, format!("/usr/lib/postgresql/{MAJOR}/bin"));
+    }
 
     #[test]
     fn a_password_is_in_the_environment_and_in_no_argument() {

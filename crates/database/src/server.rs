@@ -1,5 +1,6 @@
 //! What is done to the server, over its own protocol.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futuswarm_retry::{Failure, Policy, retry};
@@ -95,6 +96,32 @@ pub(crate) async fn logins(admin: &Connection, names: &Names) -> Result<Vec<Logi
     Ok(there)
 }
 
+/// Lets the app's logins connect to a database of the app.
+pub(crate) async fn let_in(admin: &Connection, names: &Names, database: &str) -> Result<(), Error> {
+    for login in logins(admin, names).await? {
+        let role = names.login(login);
+        let what = format!("let the role {role} connect to {database}");
+        admin.execute(&what, "grant connect on database %I to %I", &[database, &role]).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the app's logins and sessions out of its database, and returns once nobody is connected to it.
+async fn keep_out(admin: &Connection, names: &Names) -> Result<(), Error> {
+    let database = names.database();
+    if owner_of(admin, database).await? != Some(names.owner()) {
+        return Ok(());
+    }
+    own(admin, &names.owner()).await?;
+    let mut roles = sessions(admin, names).await?;
+    roles.extend(logins(admin, names).await?.into_iter().map(|login| names.login(login)));
+    for role in &roles {
+        let what = format!("keep the role {role} out of {database}");
+        admin.execute(&what, "revoke connect on database %I from %I", &[database, role]).await?;
+    }
+    copies::empty(admin, database).await
+}
+
 async fn ensure(admin: &Connection, names: &Names) -> Result<(), Error> {
     let (owner, database) = (names.owner(), names.database());
     // Nothing is made beside a database that is somebody else's.
@@ -110,7 +137,9 @@ async fn ensure(admin: &Connection, names: &Names) -> Result<(), Error> {
         None => admin.execute(&format!("make the role {owner}"), "create role %I nologin", &[&owner]).await?,
     }
     own(admin, &owner).await?;
-    create(admin, names, database).await
+    create(admin, names, database).await?;
+    // Who began to drop it may have kept them out, and died.
+    let_in(admin, names, database).await
 }
 
 /// Makes a role that logs in to `database` and acts as the app's owner there. It has no rights but that, so that nothing is ever its own.
@@ -149,20 +178,27 @@ async fn remove(located: &Located, admin: &Connection, names: &Names, role: &str
     let owner = names.owner();
     own(admin, role).await?;
     cut(admin, role).await?;
-    for database in [names.database(), MAINTENANCE] {
-        let ours = owner_of(admin, database).await?.is_some_and(|it| it == owner || database == MAINTENANCE);
-        if !ours {
-            continue;
-        }
-        let there = Connection::open(located, database).await?;
-        if database != MAINTENANCE {
-            let what = format!("hand over what {role} has made");
-            there.execute(&what, "reassign owned by %I to %I", &[role, &owner]).await?;
-        }
-        // With the rights on databases themselves, wherever it is said.
-        there.execute(&format!("take the rights of {role}"), "drop owned by %I", &[role]).await?;
+    // A session that was open while a backup took the place of its database has left what it made in the one that was replaced.
+    let mut databases = copies::left(admin, names).await?;
+    if owner_of(admin, names.database()).await? == Some(owner.clone()) {
+        databases.push(names.database().to_owned());
     }
+    let what = format!("take the rights of {role}");
+    for database in databases {
+        let there = Connection::open(located, &database).await?;
+        let handed = format!("hand over what {role} has made");
+        there.execute(&handed, "reassign owned by %I to %I", &[role, &owner]).await?;
+        there.execute(&what, "drop owned by %I", &[role]).await?;
+    }
+    // With the rights on databases themselves, wherever it is said.
+    admin.execute(&what, "drop owned by %I", &[role]).await?;
     admin.execute(&format!("remove the role {role}"), "drop role if exists %I", &[role]).await
+}
+
+/// Roles of sessions that there are.
+async fn sessions(admin: &Connection, names: &Names) -> Result<Vec<String>, Error> {
+    const SESSIONS: &str = "select rolname::text from pg_roles where starts_with(rolname::text, $1)";
+    admin.texts("tell which sessions there are", SESSIONS, &[&names.sessions()]).await
 }
 
 /// Drops a database, whoever is connected to it.
@@ -180,8 +216,7 @@ async fn drop_everything(located: &Located, admin: &Connection, names: &Names) -
         drop_database(admin, names.database()).await?;
     }
     copies::clear(admin, names).await?;
-    const SESSIONS: &str = "select rolname::text from pg_roles where starts_with(rolname::text, $1)";
-    let mut roles = admin.texts("tell which sessions there are", SESSIONS, &[&names.sessions()]).await?;
+    let mut roles = sessions(admin, names).await?;
     roles.extend(Login::ALL.map(|login| names.login(login)));
     for role in roles {
         remove(located, admin, names, &role).await?;
@@ -206,18 +241,45 @@ async fn open_session(
     }
     let tomorrow = admin.first::<String>("tell the time", "select (now() + interval '1 day')::text", &[]).await?;
     let tomorrow = tomorrow.ok_or_else(|| Error::Unreachable("it does not tell the time".to_owned()))?;
-    login(admin, names, database, role, secret, &tomorrow).await
+    login(admin, names, database, role, secret, &tomorrow).await?;
+    for replaced in copies::replaced(admin, names).await? {
+        let what = format!("let the role {role} connect to {replaced}");
+        // A restoring may drop it at this moment; the session is about another one.
+        if let Err(error) = admin.execute(&what, "grant connect on database %I to %I", &[&replaced, role]).await {
+            tracing::warn!(%error, role, "a session does not reach a database that was replaced");
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that a database of the app takes; `None` where there is none of this name.
+async fn size(admin: &Connection, names: &Names, database: &str) -> Result<Option<u64>, Error> {
+    const SIZE: &str = "select pg_database_size(oid) from pg_database
+        where datname = $1::text and pg_get_userbyid(datdba) = $2::text";
+    let what = format!("tell the size of {database}");
+    let bytes = admin.first::<i64>(&what, SIZE, &[database, &names.owner()]).await?;
+    Ok(bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()))
+}
+
+/// The server's major version.
+async fn major(admin: &Connection) -> Result<u32, Error> {
+    // As in 170004.
+    const NUMBER: &str = "select current_setting('server_version_num')";
+    let number = admin.first::<String>("tell its version", NUMBER, &[]).await?;
+    let number = number.and_then(|number| number.parse::<u32>().ok());
+    number.map(|number| number / 10_000).ok_or_else(|| Error::Unreachable("it does not tell its version".to_owned()))
 }
 
 async fn state(admin: &Connection, names: &Names) -> Result<Option<State>, Error> {
-    const SIZE: &str = "select pg_database_size(oid) from pg_database
-        where datname = $1::text and pg_get_userbyid(datdba) = $2::text";
-    let what = format!("tell the size of {}", names.database());
-    let Some(bytes) = admin.first::<i64>(&what, SIZE, &[names.database(), &names.owner()]).await? else {
-        return Ok(None);
-    };
+    let Some(bytes) = size(admin, names, names.database()).await? else { return Ok(None) };
+    let mut replaced = BTreeMap::new();
+    for database in copies::replaced(admin, names).await? {
+        if let Some(bytes) = size(admin, names, &database).await? {
+            replaced.insert(database, bytes);
+        }
+    }
     let logins = logins(admin, names).await?.into_iter().collect();
-    Ok(Some(State { bytes: u64::try_from(bytes).unwrap_or_default(), logins }))
+    Ok(Some(State { bytes, logins, replaced, major: major(admin).await? }))
 }
 
 async fn accepts(endpoint: &Endpoint, names: &Names, role: &str, password: &Secret) -> Result<bool, Error> {
@@ -285,6 +347,22 @@ impl<L: Locate> Databases for Server<L> {
     async fn abandon_restore(&self, names: &Names, copy: &str) -> Result<(), Error> {
         let abandon = |_, admin: Connection| async move { copies::abandon(&admin, names, copy).await };
         self.work(&format!("drops the database {copy}"), abandon).await
+    }
+
+    async fn keep_out(&self, names: &Names) -> Result<(), Error> {
+        let what = format!("keeps {0} out of the database {0}", names.database());
+        self.work(&what, |_, admin| async move { keep_out(&admin, names).await }).await
+    }
+
+    async fn let_in(&self, names: &Names) -> Result<(), Error> {
+        let database = names.database();
+        let back = |_, admin: Connection| async move {
+            match owner_of(&admin, database).await? == Some(names.owner()) {
+                true => let_in(&admin, names, database).await,
+                false => Ok(()),
+            }
+        };
+        self.work(&format!("lets {database} into its database again"), back).await
     }
 
     async fn drop_everything(&self, names: &Names) -> Result<(), Error> {

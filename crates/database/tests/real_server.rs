@@ -6,10 +6,15 @@ mod postgres;
 #[path = "real_server/proxy.rs"]
 mod proxy;
 
-use futuswarm_database::{Databases as _, Endpoint, Error, Login, Names, Server, dump, password, restore, script};
+use futuswarm_database::{
+    Databases as _, Endpoint, Error, Login, MAJOR, Names, Server, dump, password, restore, script,
+};
 use futuswarm_secret::Secret;
 
 use postgres::{Ended, Fixed, Postgres};
+
+/// Those of the app `shop`.
+const DATABASES: &str = "select string_agg(datname, ' ' order by datname) from pg_database where datname ~ 'shop'";
 
 /// A role's way in, for programs.
 struct Way<'a> {
@@ -56,6 +61,7 @@ async fn an_app_has_a_database_of_its_own_and_two_logins() {
     assert_eq!(first.value("select count(*) from items"), "2");
     let state = server.state(&names).await.unwrap().unwrap();
     assert_eq!(state.logins, [Login::A, Login::B].into());
+    assert_eq!((state.major, state.replaced.len()), (MAJOR, 0));
     assert!(state.bytes > 1 << 20, "{} bytes", state.bytes);
 
     // Another app reaches nothing of it, and a login has no rights but its owner's.
@@ -153,9 +159,13 @@ async fn a_backup_takes_the_place_of_what_is_there_or_changes_nothing() {
     assert_ne!(cut.code, Some(0), "{cut:?}");
     assert_eq!(app.value("select count(*) from pg_tables where tablename = 'later'"), "1");
 
-    // The whole one, while somebody is connected and a copy of before is still there.
+    // The whole one, while somebody is connected, the app writes, and a copy of before is still there.
     let copy = names.copy("3d");
     load(&copy, &backup.bytes).await.good();
+    app.says("insert into later values (7)").good();
+    let during = names.session("joe", "9f");
+    server.open_session(&names, "shop", &during, &secret).await.unwrap();
+    Way { role: &during, ..app }.says("set role none; select lo_create(4711)").good();
     let mut long = postgres.spawn(&script(&endpoint, "shop", "shop_a", &secret), b"select pg_sleep(600);\n");
     postgres.until("select count(*) > 0 from pg_stat_activity where query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()");
     for _ in 0..2 {
@@ -165,14 +175,81 @@ async fn a_backup_takes_the_place_of_what_is_there_or_changes_nothing() {
     assert_eq!(app.value("select count(*) || max(name) from items"), "5000item 999");
     assert_eq!(app.value("select count(*) from pg_tables where tablename = 'later'"), "0");
     app.says("insert into items (name) values ('after')").good();
-    assert_eq!(postgres.admin("select string_agg(datname, ' ') from pg_database where datname ~ 'shop'"), "shop");
     assert!(server.accepts(&names, "shop_a", &secret).await.unwrap());
 
+    // What was there is still there, with what was written last. A session reaches it, and what one has left in it is in nobody's way.
+    let there = || postgres.admin(DATABASES);
+    assert_eq!(there(), "shop shop_o_3d");
+    let state = server.state(&names).await.unwrap().unwrap();
+    assert_eq!(state.replaced.keys().collect::<Vec<_>>(), ["shop_o_3d"]);
+    assert!(state.replaced["shop_o_3d"] > 1 << 20, "{state:?}");
+    let later = names.session("jane", "6a");
+    server.open_session(&names, "shop", &later, &secret).await.unwrap();
+    let session = Way { role: &later, ..app };
+    assert_eq!(session.value("select 1;\n\\connect shop_o_3d\nselect x from later"), "7");
+    for role in [&during, &later] {
+        server.close_session(&names, role).await.unwrap();
+    }
+    assert_eq!(postgres.admin("select count(*) from pg_roles where rolname like 'shop\\_u\\_%'"), "0");
+
     server.begin_restore(&names, &names.copy("4c")).await.unwrap();
+    assert_eq!(there(), "shop shop_r_4c", "until the next restoring");
     server.abandon_restore(&names, &names.copy("4c")).await.unwrap();
     server.begin_restore(&names, &names.copy("5b")).await.unwrap();
+    server.finish_restore(&names, &names.copy("5b")).await.unwrap();
+    assert_eq!(there(), "shop shop_o_5b");
     server.drop_everything(&names).await.unwrap();
     assert_eq!(postgres.admin("select count(*) from pg_database where datname ~ 'shop'"), "0");
+}
+
+#[tokio::test]
+async fn who_is_kept_out_writes_nothing_more_until_they_are_let_in_again() {
+    let postgres = Postgres::start();
+    let (server, endpoint) = (Server::new(postgres.locator()), postgres.endpoint());
+    let (names, secret) = (Names::of("shop"), password().unwrap());
+    server.ensure(&names).await.unwrap();
+    for login in Login::ALL {
+        server.set_login(&names, login, &secret).await.unwrap();
+    }
+    let app = Way { postgres: &postgres, database: "shop", role: "shop_a", password: &secret };
+    app.says("create table items (x int)").good();
+    let open = names.session("jane", "1f");
+    server.open_session(&names, "shop", &open, &secret).await.unwrap();
+    let mut long = postgres.spawn(&script(&endpoint, "shop", "shop_b", &secret), b"select pg_sleep(600);\n");
+    postgres.until("select count(*) > 0 from pg_stat_activity where query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()");
+    for _ in 0..2 {
+        server.keep_out(&names).await.unwrap();
+    }
+    let connected = "select count(*) from pg_stat_activity where datname = 'shop' and usename is not null";
+    assert_eq!(postgres.admin(connected), "0");
+    assert!(!long.wait().unwrap().success(), "its connection was cut");
+    for role in ["shop_a", "shop_b", open.as_str()] {
+        let denied = Way { role, ..app }.says("insert into items values (1)");
+        assert!(denied.stderr.contains("permission denied for database"), "{role}: {denied:?}");
+    }
+    assert!(!server.accepts(&names, "shop_a", &secret).await.unwrap());
+    // Whoever takes the last backup comes later, and is let in.
+    let last = names.session("jane", "2e");
+    server.open_session(&names, "shop", &last, &secret).await.unwrap();
+    postgres.run(&dump(&endpoint, "shop", &last, &secret), b"").good();
+    server.close_session(&names, &last).await.unwrap();
+
+    for again in 0..2 {
+        // By who has kept them out, or by who asks for the database again.
+        match again {
+            0 => server.let_in(&names).await.unwrap(),
+            _ => server.ensure(&names).await.unwrap(),
+        }
+        for login in Login::ALL {
+            assert!(server.accepts(&names, &names.login(login), &secret).await.unwrap(), "{login}");
+        }
+        server.keep_out(&names).await.unwrap();
+    }
+    // Where there is no database, nobody is kept out of any.
+    server.drop_everything(&names).await.unwrap();
+    server.keep_out(&names).await.unwrap();
+    server.let_in(&names).await.unwrap();
+    assert_eq!(postgres.admin("select count(*) from pg_roles where rolname ~ 'shop'"), "0");
 }
 
 #[tokio::test]

@@ -170,13 +170,23 @@ impl AccessList {
         Ok(was_there)
     }
 
+    /// Takes out the row of somebody who is no user any more: the next one of that name must not have it. `true` when nobody owns the app
+    /// from then on, so that only admins can say who may do what with it.
+    pub fn forget(&mut self, principal: &Principal) -> bool {
+        self.0.remove(principal) == Some(AppRole::Owner) && !is_owned(&self.0)
+    }
+
     fn replace(&mut self, rows: BTreeMap<Principal, AppRole>) -> Result<(), LastOwner> {
-        if !rows.values().any(|role| *role == AppRole::Owner) {
+        if !is_owned(&rows) {
             return Err(LastOwner);
         }
         self.0 = rows;
         Ok(())
     }
+}
+
+fn is_owned(rows: &BTreeMap<Principal, AppRole>) -> bool {
+    rows.values().any(|role| *role == AppRole::Owner)
 }
 
 /// The change would leave the app without an owner.
@@ -270,5 +280,18 @@ mod tests {
         list.grant("@ops".parse().unwrap(), AppRole::Owner).unwrap();
         assert_eq!(list.revoke(&jane), Ok(true));
         assert_eq!(list.revoke(&jane), Ok(false));
+    }
+
+    #[test]
+    fn who_is_no_user_any_more_has_no_row_whatever_is_left() {
+        let mut list = AccessList::owned_by("jane");
+        list.grant("joe".parse().unwrap(), AppRole::Owner).unwrap();
+        list.grant("ann".parse().unwrap(), AppRole::Viewer).unwrap();
+        for (name, leaves_nobody) in [("joe", false), ("joe", false), ("jane", true), ("ann", false)] {
+            assert_eq!(list.forget(&name.parse().unwrap()), leaves_nobody, "{name}");
+        }
+        assert_eq!(list, AccessList::default());
+        assert_eq!(list.grant("ann".parse().unwrap(), AppRole::Viewer), Err(LastOwner));
+        list.grant("ann".parse().unwrap(), AppRole::Owner).unwrap();
     }
 }

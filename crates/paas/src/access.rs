@@ -87,7 +87,7 @@ macro_rules! verbs {
             /// All of them, in the order of the documentation.
             pub const ALL: &[Self] = &[$(Self::$verb,)*];
 
-            /// The command that asks for it, as in `docs/cli.md`.
+            /// A command that takes it, as in `docs/cli.md`; others may take the same ([`Command`]).
             #[must_use]
             pub fn command(self) -> &'static str {
                 match self { $(Self::$verb => $words,)* }
@@ -124,9 +124,9 @@ verbs! {
     /// Output of its tasks.
     Logs = "app:logs": Role(Viewer), token true, new false;
     /// What it ran with, and what came of each.
-    Releases = "releases": Role(Viewer), token true, new false;
+    Releases = "app:releases": Role(Viewer), token true, new false;
     /// Why its last release failed.
-    Why = "why": Role(Viewer), token true, new false;
+    Why = "app:why": Role(Viewer), token true, new false;
     /// Sends an image.
     PushImage = "image:push": Role(Deployer), token true, new true;
     /// Its own repository in the registry.
@@ -134,9 +134,9 @@ verbs! {
     /// Makes a release.
     Deploy = "app:deploy": Role(Deployer), token true, new true;
     /// Makes a release out of an earlier one.
-    Rollback = "rollback": Role(Deployer), token true, new false;
+    Rollback = "app:rollback": Role(Deployer), token true, new false;
     /// Changes the number of tasks.
-    Scale = "scale": Role(Deployer), token false, new false;
+    Scale = "app:scale": Role(Deployer), token false, new false;
     /// Replaces its tasks.
     Restart = "app:restart": Role(Deployer), token false, new false;
     /// Runs a program in a task of its own.
@@ -207,6 +207,29 @@ verbs! {
     NetworkHealth = "swarm:network:health": User, token false, new false;
 }
 
+/// A command with the right that it takes. Several take the same one, and whoever is refused reads which of them it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Command {
+    /// The right.
+    pub verb: Verb,
+    /// As it is typed, and as `docs/cli.md` has it.
+    pub name: &'static str,
+}
+
+impl Command {
+    /// As [`Verb::begins_an_app`].
+    #[must_use]
+    pub fn begins_an_app(self) -> bool {
+        self.verb.begins_an_app()
+    }
+}
+
+impl From<Verb> for Command {
+    fn from(verb: Verb) -> Self {
+        Self { verb, name: verb.command() }
+    }
+}
+
 /// Why something is not allowed, with who could allow it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied {
@@ -232,21 +255,18 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-/// Whether `actor` may do `verb` to `target` at `now` (milliseconds since 1970). Every request goes through here and nowhere else.
+/// Whether `actor` may give `command` to `target` at `now` (milliseconds since 1970): its verb decides, and its name is only said. Every
+/// request goes through here and nowhere else.
 ///
 /// # Errors
 /// When it is not allowed, with the reason.
-pub fn decide(actor: &Actor, verb: Verb, target: Target<'_>, now: u64) -> Result<(), Denied> {
+pub fn decide(actor: &Actor, command: impl Into<Command>, target: Target<'_>, now: u64) -> Result<(), Denied> {
+    let Command { verb, name: command } = command.into();
     let app = match target {
         Target::Cluster => None,
         Target::App { name, .. } | Target::NewApp { name } => Some(name),
     };
-    let denied = |reason: String| Denied {
-        actor: actor.to_string(),
-        command: verb.command(),
-        app: app.map(str::to_owned),
-        reason,
-    };
+    let denied = |reason: String| Denied { actor: actor.to_string(), command, app: app.map(str::to_owned), reason };
     match actor {
         Actor::User { admin: true, .. } => admin(verb, target).map_err(denied),
         Actor::User { name, groups, .. } => user(name, groups, verb, target).map_err(denied),
@@ -281,9 +301,12 @@ fn user(name: &str, groups: &BTreeSet<String>, verb: Verb, target: Target<'_>) -
                         .filter(|(_, role)| *role == Owner)
                         .map(|(principal, _)| principal.to_string())
                         .collect();
+                    let whom = match owners.is_empty() {
+                        true => "nobody owns it, so ask an admin (`futuswarm admin:list` names them)".to_owned(),
+                        false => format!("ask an owner ({})", owners.join(", ")),
+                    };
                     Err(format!(
-                        "it takes the role {needed}, and {has}; ask an owner ({}) for `futuswarm acl:user:add {name} --role {needed} -a {app}`",
-                        owners.join(", ")
+                        "it takes the role {needed}, and {has}; {whom} for `futuswarm acl:user:add {name} --role {needed} -a {app}`"
                     ))
                 }
             }

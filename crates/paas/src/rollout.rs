@@ -1,176 +1,21 @@
 //! A release on its way: what to do next, decided from its record and from what is observed, as often as one likes.
 //!
-//! Whoever holds the app's lease looks, asks [`next`], does the one step, and looks again. Nothing else is remembered, so a manager that
-//! dies between any two steps is followed by another that carries on from there. The one thing that cannot be observed, whether a change
-//! of the service was applied or not, is decided by the Swarm's version of the service, which the record notes before the change.
+//! Whoever holds the app's lease looks, asks [`next`], does the one step, and looks again. Nothing else has to be remembered, so a manager
+//! that dies between any two steps is followed by another that carries on from there. The one thing that cannot be observed, whether a
+//! change of the service was applied or not, is decided by the Swarm's version of the service, which the record notes before the change.
 
-use std::collections::BTreeMap;
+use futuswarm_model::{Failure, Health, Hook, Outcome, Progress, Release};
 
-use futuswarm_model::{Failure, Health, Outcome, Progress, Release};
-
+mod deadline;
 mod failure;
+mod observed;
+mod places;
 #[cfg(test)]
 mod tests;
 
-/// What is observed of a release and its app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observation {
-    /// Milliseconds since 1970.
-    pub now: u64,
-    /// The image in the registry.
-    pub image: Image,
-    /// Nodes on which tasks of the app may run, and how far the image is there.
-    pub nodes: BTreeMap<String, Pull>,
-    /// The run of the release hook.
-    pub hook: HookRun,
-    /// The app's service.
-    pub service: Option<Service>,
-}
-
-/// An image in the registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Image {
-    /// It was not looked for yet.
-    Unknown,
-    /// There is none of this name.
-    Missing,
-    /// It is for another platform.
-    OtherPlatform {
-        /// The platforms that it is for, as in `linux/arm64`.
-        has: String,
-    },
-    /// It is there.
-    Present {
-        /// Digest of its manifest.
-        digest: String,
-    },
-}
-
-/// How far an image is on a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pull {
-    /// Not asked for.
-    Absent,
-    /// On its way.
-    Running,
-    /// There.
-    Done,
-    /// It could not be pulled.
-    Failed {
-        /// What the engine said.
-        reason: String,
-        /// What room there was for it; `None` where nobody knows.
-        room: Option<Room>,
-    },
-}
-
-/// The room on a node's disk against the size of an image, in bytes. The Swarm does not say that a disk was full: a task whose pull has
-/// failed for that reason says that there is no such image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// What the node can still write, by its last heartbeat.
-    pub free: u64,
-    /// All layers as they are in the registry, packed.
-    pub image: u64,
-}
-
-/// How far a release hook is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HookRun {
-    /// Not begun.
-    Absent,
-    /// It runs, since so many milliseconds since 1970.
-    Running {
-        /// Since when.
-        since: u64,
-    },
-    /// It has ended.
-    Ended {
-        /// Its exit code.
-        code: i64,
-        /// Its last lines.
-        log: Vec<String>,
-    },
-    /// It could not be started.
-    Rejected {
-        /// What the engine said.
-        reason: String,
-    },
-}
-
-/// A Swarm service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// The Swarm's version of it, which grows with every change.
-    pub version: u64,
-    /// The release that its label names; `None` when somebody else made it.
-    pub release: Option<u64>,
-    /// Whether its specification is what the release wants, label aside.
-    pub is_as_wanted: bool,
-    /// What its last update is doing.
-    pub update: Update,
-    /// Its tasks, also those that have ended, as far as the Swarm keeps them.
-    pub tasks: Vec<Task>,
-}
-
-/// What the last update of a service is doing, in Swarm's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Update {
-    /// Nothing: it never had one, or it has completed.
-    Idle,
-    /// It replaces tasks.
-    Updating,
-    /// It stopped, and nobody goes on with it.
-    Paused,
-    /// It puts the specification before it back.
-    RollingBack,
-    /// It has put it back.
-    RolledBack,
-}
-
-/// A Swarm task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Task {
-    /// The release that its own specification names.
-    pub release: Option<u64>,
-    /// What it does.
-    pub state: TaskState,
-    /// Whether the Swarm wants it to run.
-    pub is_wanted: bool,
-    /// The Swarm's or the engine's words on what went wrong; empty for nothing.
-    pub error: String,
-    /// Its last lines.
-    pub log: Vec<String>,
-}
-
-/// What a task does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TaskState {
-    /// It has no node yet.
-    Pending,
-    /// Its container is being made.
-    Starting,
-    /// Its container runs.
-    Running {
-        /// Since when, in milliseconds since 1970.
-        since: u64,
-        /// What its health check says; `None` before it said anything.
-        healthy: Option<bool>,
-        /// What the check answered last; empty for nothing.
-        answer: String,
-    },
-    /// It has ended.
-    Ended {
-        /// Exit code of its program.
-        code: Option<i64>,
-        /// The kernel killed it because it used more memory than it may.
-        out_of_memory: bool,
-        /// What its health check was answered last, when it was ended because of that; empty where nobody knows.
-        unhealthy: Option<String>,
-    },
-    /// The engine could not start it.
-    Rejected,
-}
+pub use deadline::time_allowed;
+pub use observed::{HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, Update};
+pub use places::UNPLACED;
 
 /// The next step of a release. Doing one twice does no harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,20 +123,14 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
     if observed.image == Image::Missing {
         return fail(Outcome::Failed, failure::image_gone(&release.image));
     }
-    if let Some(step) = pull(observed) {
-        return step;
+    // No pull makes a node larger, or gives it a label.
+    if let Some(failure) = places::impossible(release, &observed.places) {
+        return fail(Outcome::Failed, failure);
     }
-    if let Some(hook) = &release.settings.release_hook {
-        match &observed.hook {
-            HookRun::Absent => return Step::RunHook,
-            HookRun::Running { since } if observed.now.saturating_sub(*since) >= u64::from(hook.timeout) * 1000 => {
-                return fail(Outcome::Failed, failure::hook_late(hook.timeout));
-            }
-            HookRun::Running { .. } => return wait("the release hook runs"),
-            HookRun::Ended { code: 0, .. } => {}
-            HookRun::Ended { code, log } => return fail(Outcome::Failed, failure::hook_failed(*code, log)),
-            HookRun::Rejected { reason } => return fail(Outcome::Failed, failure::rejected(reason, digest)),
-        }
+    let hook = release.settings.release_hook.as_ref();
+    let before = pull(observed).or_else(|| hook.and_then(|hook| run(hook, release, observed, digest)));
+    if let Some(step) = before {
+        return step;
     }
     let service = observed.service.as_ref();
     Step::NoteUpdate {
@@ -325,9 +164,6 @@ fn pull(observed: &Observation) -> Option<Step> {
     if !absent.is_empty() {
         return Some(Step::Pull { nodes: absent });
     }
-    if observed.nodes.is_empty() {
-        return Some(fail(Outcome::Failed, failure::no_node()));
-    }
     let done = observed.nodes.values().filter(|pull| **pull == Pull::Done).count();
     // A node that cannot pull is no reason to stop while others can: the Swarm places tasks elsewhere.
     let failed = observed.nodes.iter().find_map(|(node, pull)| match pull {
@@ -341,6 +177,26 @@ fn pull(observed: &Observation) -> Option<Step> {
         }
         (false, _) => None,
     }
+}
+
+/// The release hook runs to its end before anything is changed; `None` once it has.
+fn run(hook: &Hook, release: &Release, observed: &Observation, digest: &str) -> Option<Step> {
+    let lasts = |since: u64| observed.now.saturating_sub(since);
+    let failure = match &observed.hook {
+        HookRun::Absent => return Some(Step::RunHook),
+        HookRun::Waiting { since, error } if lasts(*since) >= UNPLACED => {
+            places::unplaced("the release hook", release, error, &observed.places)
+        }
+        HookRun::Waiting { error, .. } => return Some(wait(format!("the release hook waits for a node: {error}"))),
+        HookRun::Running { since, log } if lasts(*since) >= u64::from(hook.timeout) * 1000 => {
+            failure::hook_late(hook.timeout, log)
+        }
+        HookRun::Running { .. } => return Some(wait("the release hook runs")),
+        HookRun::Ended { code: 0, .. } => return None,
+        HookRun::Ended { code, log } => failure::hook_failed(*code, log),
+        HookRun::Rejected { reason } => failure::rejected(reason, digest),
+    };
+    Some(fail(Outcome::Failed, failure))
 }
 
 /// After the service may have been changed: it ends healthy, or as it was before.
@@ -369,7 +225,12 @@ fn update(release: &Release, observed: &Observation, base: Option<u64>, previous
         (true, false) if service.release == previous => Step::NoteBack {
             to: previous,
             outcome: Outcome::RolledBack,
-            failure: Some(failure::of_tasks(release, service).unwrap_or_else(|| failure::late(release, observed))),
+            failure: Some(failure::of_tasks(release, service, &observed.places).unwrap_or_else(|| {
+                failure::unsaid(
+                    release,
+                    "the Swarm has put the release before back, because a task ended early or could not start",
+                )
+            })),
         },
         (true, false) => fail(Outcome::Failed, failure::taken()),
         (true, true) => applied(release, observed, service, previous, ended_early),
@@ -388,11 +249,12 @@ fn applied(
     if let Some((outcome, failure)) = ended_early {
         return Step::NoteBack { to: previous, outcome, failure };
     }
-    if let Some(failure) = stuck(release, service) {
+    if let Some(failure) = stuck(release, observed, service).or_else(|| places::waits(release, observed, service)) {
         return Step::NoteBack { to: previous, outcome: fallen_back, failure: Some(failure) };
     }
     if service.update == Update::Paused {
-        let failure = failure::of_tasks(release, service).unwrap_or_else(|| failure::late(release, observed));
+        let failure = failure::of_tasks(release, service, &observed.places)
+            .unwrap_or_else(|| failure::unsaid(release, "the Swarm has stopped replacing tasks"));
         return Step::NoteBack { to: previous, outcome: fallen_back, failure: Some(failure) };
     }
     if !is_settled(release, service, Some(release.number), observed.now) {
@@ -422,24 +284,20 @@ fn go_back(release: &Release, observed: &Observation, to: Option<u64>, until: u6
 }
 
 /// What stands in the way of a release for good: its tasks end again and again, or cannot start.
-fn stuck(release: &Release, service: &Service) -> Option<Failure> {
+fn stuck(release: &Release, observed: &Observation, service: &Service) -> Option<Failure> {
     const ATTEMPTS: usize = 3;
+    // What was stopped from outside, as by a drained node, says nothing of the release.
     let is_bad = |task: &&Task| {
-        task.release == Some(release.number)
-            && match &task.state {
-                TaskState::Ended { .. } => !task.is_wanted || !task.error.is_empty(),
-                TaskState::Rejected => true,
-                _ => false,
-            }
+        task.release == Some(release.number) && matches!(task.state, TaskState::Ended { .. } | TaskState::Rejected)
     };
     let bad = service.tasks.iter().filter(is_bad).count();
-    (bad >= ATTEMPTS).then(|| failure::of_tasks(release, service)).flatten()
+    (bad >= ATTEMPTS).then(|| failure::of_tasks(release, service, &observed.places)).flatten()
 }
 
 /// Whether all tasks that there should be are healthy and of this release, and none of another runs.
 fn is_settled(release: &Release, service: &Service, of: Option<u64>, now: u64) -> bool {
     let Some(of) = of else { return false };
-    let running = |task: &&Task| !matches!(task.state, TaskState::Ended { .. } | TaskState::Rejected);
+    let running = |task: &&Task| !task.state.is_over();
     let others = service.tasks.iter().filter(running).any(|task| task.release != Some(of));
     let healthy = service.tasks.iter().filter(|task| is_healthy(release, task, of, now)).count();
     let replicas = usize::try_from(release.settings.replicas).unwrap_or(usize::MAX);

@@ -162,7 +162,18 @@ impl Decoder {
         let Some(body) = rest.get(HEADER..HEADER + length) else { return Ok(None) };
         let frame = Frame::decode(kind, body.to_vec());
         self.done += HEADER + length;
+        if length > LONGEST_CHUNK {
+            // A connection may go on for a day after one long message, and is not to keep the memory of it.
+            self.buffer = self.buffer.split_off(self.done);
+            self.done = 0;
+        }
         Ok(Some(frame))
+    }
+
+    /// Whether the frame that has begun is longer than any piece of a stream: whoever reads many connections lets few of those in at once.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        matches!(header(&self.buffer[self.done..]), Ok(Some((_, length))) if length > LONGEST_CHUNK)
     }
 
     /// Says that nothing more will come.

@@ -142,7 +142,8 @@ pub enum Request {
     },
     /// Takes config and secrets of the old tool out of its bucket. → [`Answer::Imported`]
     Import(Import),
-    /// Versions of a document, the newest first: who, when, and which keys changed. → [`Answer::History`]
+    /// Versions of a document, the newest first: their numbers, who made them and when. Which keys differ between two of them is asked
+    /// with [`Request::CompareVersions`]. → [`Answer::History`]
     History {
         /// Its name.
         app: String,
@@ -195,7 +196,7 @@ pub enum Request {
         /// A user, or a group with `@` before it.
         principal: Principal,
     },
-    /// The apps that a user has a role in. → [`Answer::Apps`]
+    /// The apps that a user has a role in, of those that the asker may see. → [`Answer::Apps`]
     AppsOf {
         /// Its name.
         user: String,
@@ -209,9 +210,9 @@ pub enum Request {
     PutUser {
         /// Small letters, digits, '.', '_' and '-'.
         name: String,
-        /// Whether it may make a new one; otherwise a user who does not exist is an error.
+        /// Whether it may make a new one; otherwise a user who does not exist is an error. One who exists is only given more keys by it.
         create: bool,
-        /// Public keys as in `authorized_keys`, in the place of those that are there; `None` to leave them.
+        /// Public keys as in `authorized_keys`: with `create` beside those that are there, otherwise in their place; `None` to leave them.
         keys: Option<Vec<String>>,
         /// Whether they are an admin; `None` to leave it.
         admin: Option<bool>,
@@ -351,7 +352,7 @@ pub enum Request {
     RestoreDatabase {
         /// Its name.
         app: String,
-        /// As [`Answer::Database`] names it; `None` for the latest.
+        /// As [`Answer::Database`] names it; `None` for the latest that was not taken by a restoring.
         backup: Option<String>,
         /// Not even when what is there is lost.
         #[serde(default)]

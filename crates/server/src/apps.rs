@@ -15,27 +15,30 @@ use crate::{Control, Error, Platform, clock, deploy};
 /// The most releases that are shown at once.
 const MOST_RELEASES: u32 = 200;
 
-/// Apps that the actor may see, or, with `of`, those that a user has a role in.
+/// Apps that the actor may see, or, with `of`, those of them that a user has a role in: which apps others have is not for everybody.
 pub(crate) async fn list<P: Platform>(
     control: &Control<P>,
     actor: &Actor,
     of: Option<&str>,
 ) -> Result<Answer, Refused> {
+    let Actor::User { name, admin, groups } = actor else { return Ok(Answer::Apps(Vec::new())) };
     let index = control.records.apps().await.map_err(Error::from)?;
-    let (name, admin, groups) = match (actor, of) {
-        (_, Some(user)) => {
+    let other = match of {
+        Some(user) => {
             person_name(user).map_err(Refused::usage)?;
             let user = control.records.user(user).await.map_err(Error::from)?;
-            let user = user.ok_or_else(|| Refused::not_found("there is no such user"))?;
-            (user.name, false, user.groups)
+            Some(user.ok_or_else(|| Refused::not_found("there is no such user"))?)
         }
-        (Actor::User { name, admin, groups }, None) => (name.clone(), *admin, groups.clone()),
-        (Actor::Token { .. }, None) => return Ok(Answer::Apps(Vec::new())),
+        None => None,
     };
     let running = running(&control.engine).await?;
     let rows = index.into_iter().filter_map(|(app, entry)| {
-        let role = entry.access.role(&name, &groups);
-        (admin || role.is_some()).then(|| row(control, &app, &entry, role, &running))
+        let own = entry.access.role(name, groups);
+        let role = match &other {
+            Some(user) => Some(entry.access.role(&user.name, &user.groups)?),
+            None => own,
+        };
+        (*admin || own.is_some()).then(|| row(control, &app, &entry, role, &running))
     });
     Ok(Answer::Apps(rows.collect()))
 }
@@ -140,10 +143,8 @@ pub(crate) async fn releases<P: Platform>(
     limit: u32,
 ) -> Result<Answer, Refused> {
     let limit = limit.clamp(1, MOST_RELEASES) as usize;
-    let ended = control.records.releases(&record.name, limit).await.map_err(Error::from)?;
-    let on_its_way = record.deploying.map(|deploying| deploying.release);
-    let rows = on_its_way.into_iter().chain(ended).take(limit).map(|release| release_row(release, record.release));
-    Ok(Answer::Releases(rows.collect()))
+    let releases = control.records.releases(&record.name, limit).await.map_err(Error::from)?;
+    Ok(Answer::Releases(releases.into_iter().map(|release| release_row(release, record.release)).collect()))
 }
 
 fn release_row(release: Release, current: Option<u64>) -> ReleaseRow {
@@ -166,7 +167,7 @@ fn release_row(release: Release, current: Option<u64>) -> ReleaseRow {
     }
 }
 
-/// Why a release failed: the one asked about, or the latest that did.
+/// Why a release failed: the one asked about, or the latest that did. What somebody ended has not failed.
 pub(crate) async fn why<P: Platform>(
     control: &Control<P>,
     record: AppRecord,
@@ -181,9 +182,7 @@ pub(crate) async fn why<P: Platform>(
         }
         None => {
             let releases = control.records.releases(&app, FAR_ENOUGH).await.map_err(Error::from)?;
-            releases
-                .into_iter()
-                .find(|release| matches!(&release.progress, Progress::Ended { outcome, .. } if !outcome.is_good()))
+            releases.into_iter().find(|release| matches!(&release.progress, Progress::Ended { failure: Some(_), .. }))
         }
     };
     let (outcome, failure): (Option<Outcome>, _) = match release.as_ref().map(|release| &release.progress) {
@@ -199,7 +198,9 @@ pub(crate) async fn restart_all<P: Platform>(
     actor: &Actor,
     client: &mut Client,
 ) -> Result<Answer, Refused> {
-    let apps: Vec<String> = control.records.apps().await.map_err(Error::from)?.into_keys().collect();
+    let index = control.records.apps().await.map_err(Error::from)?;
+    // One that was never deployed runs nothing: only values were set for it, or an image was pushed.
+    let apps: Vec<String> = index.into_iter().filter(|(_, row)| row.release.is_some()).map(|(app, _)| app).collect();
     let (mut restarted, mut failed) = (0, Vec::new());
     for (at, app) in apps.iter().enumerate() {
         // Nobody waits for them any more: without that, all the rest would be at their weakest at once.

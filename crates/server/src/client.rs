@@ -63,6 +63,16 @@ impl Client {
         self.ending.borrow().clone()
     }
 
+    /// Ends with the reason when the request is to end. That the client is gone is none: most requests go on without it.
+    pub(crate) async fn ending(&self) -> Refused {
+        let mut ending = self.ending.clone();
+        let reason = ending.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Whether there is somebody for whom the request is worked on.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! The control service's clients, and the one way from a request to its answer: who asks, whether they may, and who does it.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futuswarm_database::Databases;
 use futuswarm_model::{AppRecord, CliRelease, Release, SshAuthority, app_name, keys};
 use futuswarm_paas::access::{self, Actor, Target, Verb};
-use futuswarm_rpc::message::{Answer, CommandLine, Kind, Request, Whoami};
+use futuswarm_rpc::message::{Answer, CommandLine, Event, Kind, Request, Whoami};
 use futuswarm_rpc::{Caller, Identity};
 use futuswarm_store::{Blobs, Bucket};
 use futuswarm_swarm::{Engine, Environment, NetworkApi as _};
@@ -179,8 +181,8 @@ impl<P: Platform> Control<P> {
                 run::run(self, actor, self.existing_or(record, &app)?, argv, terminal, client).await
             }
             Request::Access { app } => people::access(self.existing_or(record, &app)?),
-            Request::Grant { app, principal, role } => people::grant(self, &app, principal, role).await,
-            Request::Revoke { app, principal } => people::revoke(self, &app, &principal).await,
+            Request::Grant { app, principal, role } => people::grant(self, actor, &app, principal, role).await,
+            Request::Revoke { app, principal } => people::revoke(self, actor, &app, &principal).await,
             Request::Users { admins } => people::users(self, admins).await,
             Request::PutUser { name, create, keys, admin, groups } => {
                 people::put(self, people::Change { name, create, keys, admin, groups }).await
@@ -196,10 +198,17 @@ impl<P: Platform> Control<P> {
             Request::Audit { limit } => nodes::audit(self, limit).await,
             Request::RestartAll => apps::restart_all(self, actor, client).await,
             // Nothing is there of an app that is not: its name may be that of one which is being removed.
-            Request::FindBlobs { app, digests } => push::find(self, record.is_some(), &app, &digests, client).await,
+            Request::FindBlobs { app, digests } => {
+                // What a push asks first; the app begins with its first layer.
+                if record.is_none() {
+                    self.note_slip(&app, actor, Verb::PushImage, client).await;
+                }
+                push::find(self, record.is_some(), &app, &digests, client).await
+            }
             Request::PutBlob { app, digest, length } => {
                 // Who pushes first begins the app, so that nobody's bytes are kept for a name that nobody has.
                 if record.is_none() {
+                    push::announced(&digest, length)?;
                     self.create_unless_there(&app, actor, Verb::PushImage).await?;
                 }
                 push::blob(self, actor, &app, &digest, length, client).await
@@ -215,7 +224,7 @@ impl<P: Platform> Control<P> {
             Request::Networks => networks::networks(self, actor).await,
             Request::Link(request) => links::change(self, actor, request, client).await,
             Request::Links { app } => links::list(self, self.existing_or(record, &app)?).await,
-            Request::Database { app } => databases::show(self, self.existing_or(record, &app)?).await,
+            Request::Database { app } => databases::show(self, self.existing_or(record, &app)?, client).await,
             Request::CreateDatabase { app, wait } => databases::create(self, actor, &app, wait, client).await,
             Request::RotateDatabase { app, wait } => databases::rotate(self, actor, &app, wait, client).await,
             Request::BackUpDatabase { app } => {
@@ -321,11 +330,42 @@ impl<P: Platform> Control<P> {
         Ok(Content { config, secrets, networks, domain: self.facts.domain.clone() })
     }
 
-    /// Makes an app that nobody has: who begins it owns it.
-    pub(crate) async fn create_unless_there(&self, app: &str, actor: &Actor, verb: Verb) -> Result<(), Refused> {
+    /// [`Control::create_unless_there`], which says so when the name may be a slip for that of another app.
+    pub(crate) async fn begin(&self, app: &str, actor: &Actor, verb: Verb, client: &Client) -> Result<bool, Refused> {
+        let is_new = self.create_unless_there(app, actor, verb).await?;
+        if is_new {
+            self.note_slip(app, actor, verb, client).await;
+        }
+        Ok(is_new)
+    }
+
+    /// Names the app that was meant perhaps, if the actor may do the same to that one. Nothing fails by it.
+    async fn note_slip(&self, app: &str, actor: &Actor, verb: Verb, client: &Client) {
+        let apps = match self.records.apps().await {
+            Ok(apps) => apps,
+            Err(error) => {
+                tracing::debug!(%error, app, "whether its name is like that of another app is not known");
+                return;
+            }
+        };
+        let now = self.clock.unix_millis();
+        let meant = apps.into_iter().find(|(name, entry)| {
+            let target = Target::App { name: name.as_str(), access: &entry.access };
+            names::is_a_slip(app, name) && access::decide(actor, verb, target, now).is_ok()
+        });
+        if let Some((meant, _)) = meant {
+            let text = format!(
+                "{app} is a new app, and there is {meant}, too: if you meant that one, `futuswarm app:remove {app}` takes {app} away again"
+            );
+            let _gone = client.send(&Event::Note { text }).await;
+        }
+    }
+
+    /// Makes an app that nobody has: who begins it owns it. Returns whether there was none until now.
+    pub(crate) async fn create_unless_there(&self, app: &str, actor: &Actor, verb: Verb) -> Result<bool, Refused> {
         if let Some(record) = self.records.app(app).await.map_err(Error::from)? {
             // It may have been made since the request was allowed, by somebody else.
-            return self.allowed(actor, verb, &record);
+            return self.allowed(actor, verb, &record).map(|()| false);
         }
         let Actor::User { name, .. } = actor else { return Err(Refused::not_found(format!("there is no app {app}"))) };
         let mut made = self.records.create_app(app, name, self.clock.unix_millis()).await;
@@ -335,8 +375,8 @@ impl<P: Platform> Control<P> {
         }
         match made {
             // At the same moment, perhaps by the same person: who owns it may go on.
-            Err(records::Error::AppExists(_)) => self.allowed(actor, verb, &self.existing(app).await?),
-            made => made.map(|_| ()).map_err(|error| Error::from(error).into()),
+            Err(records::Error::AppExists(_)) => self.allowed(actor, verb, &self.existing(app).await?).map(|()| false),
+            made => made.map(|_| true).map_err(|error| Error::from(error).into()),
         }
     }
 

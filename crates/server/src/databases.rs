@@ -6,18 +6,22 @@
 //! dropped; as long as it does, the app is not removed.
 
 mod backups;
+mod ending;
+mod free;
 mod lease;
 mod parts;
 mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futuswarm_database::{DATABASE_KEYS, Databases as _, Login, Names, USER_KEY, password, variables};
 use futuswarm_model::{AppRecord, keys};
 use futuswarm_paas::access::{Actor, Verb};
-use futuswarm_rpc::message::{Answer, Changed, Database, Kind, RefusalClass, Wait};
+use futuswarm_rpc::message::{Answer, Changed, Database, Event, Kind, Wait};
 use futuswarm_secret::Secret;
+use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::clock::Clock as _;
@@ -26,9 +30,14 @@ use crate::values::{self, Content};
 use crate::{Control, Error, Platform, deploy, records};
 
 pub(crate) use backups::{back_up, restore};
+pub(crate) use ending::end;
 pub(crate) use session::open;
 
+use free::until_free;
 use lease::{Claim, leased};
+
+/// So long the server is looked at for somebody who wants to see what there is. Their command line waits for two minutes.
+const GLANCE: Duration = Duration::from_secs(15);
 
 /// The words of a record that names no database.
 fn none(app: &str) -> Refused {
@@ -40,19 +49,43 @@ fn random() -> String {
     format!("{:08x}", fastrand::u32(..))
 }
 
-/// What an app has, and its backups.
-pub(crate) async fn show<P: Platform>(control: &Control<P>, record: AppRecord) -> Result<Answer, Refused> {
-    use futuswarm_database::Error as E;
-    let names = Names::of(&record.name);
-    let server = match control.databases.endpoint().await {
-        Ok(endpoint) => Some(format!("{}:{}", endpoint.host, endpoint.port)),
-        Err(E::NoServer | E::NotAvailable { .. }) => None,
-        Err(error) => return Err(Error::from(error).into()),
+/// What the server says within a while. It may be away: that keeps nobody from seeing what is in the bucket.
+async fn glance<T>(
+    client: &Client,
+    asked: impl Future<Output = Result<T, futuswarm_database::Error>>,
+) -> Result<Option<T>, Refused> {
+    let why = match timeout(GLANCE, asked).await {
+        Ok(Ok(said)) => return Ok(Some(said)),
+        Ok(Err(futuswarm_database::Error::NoServer)) => return Ok(None),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("the database server has not answered for {} s", GLANCE.as_secs()),
     };
+    let text = format!("what is on the server is not shown, and backups are in the bucket: {why}");
+    client.send(&Event::Note { text }).await?;
+    Ok(None)
+}
+
+/// What an app has, and its backups.
+pub(crate) async fn show<P: Platform>(
+    control: &Control<P>,
+    record: AppRecord,
+    client: &Client,
+) -> Result<Answer, Refused> {
+    let names = Names::of(&record.name);
+    let endpoint = glance(client, control.databases.endpoint()).await?;
+    let server = endpoint.map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port));
     let state = match (&record.database, &server) {
-        (Some(_), Some(_)) => control.databases.state(&names).await.map_err(Error::from)?,
+        (Some(_), Some(_)) => glance(client, control.databases.state(&names)).await?.flatten(),
         _ => None,
     };
+    for (replaced, bytes) in state.iter().flat_map(|state| &state.replaced) {
+        let text = format!(
+            "what the last db:restore has replaced is kept as {replaced} ({} MB) until the next db:restore or db:drop: `\\connect {replaced}` in `futuswarm db:psql {}` reaches it",
+            bytes.div_ceil(1_000_000),
+            record.name
+        );
+        client.send(&Event::Note { text }).await?;
+    }
     let login = in_secrets(control, &record.name, &names).await?.map(|login| names.login(login));
     let logins = state.iter().flat_map(|state| state.logins.iter().map(|login| names.login(*login)));
     Ok(Answer::Database(Database {
@@ -91,6 +124,7 @@ pub(crate) async fn create<P: Platform>(
     // Asked before anything is marked: where there is no server, there is no database to be dropped later.
     control.databases.endpoint().await.map_err(Error::from)?;
     refuse_strangers(&Names::of(app), &secrets(control, app).await?)?;
+    until_free(control, actor, Verb::CreateDatabase, app, &wait, client).await?;
     let claim = Claim { app, actor, verb: Verb::CreateDatabase, begins: true };
     let keys = leased(control, claim, async {
         let names = Names::of(app);
@@ -115,6 +149,10 @@ pub(crate) async fn rotate<P: Platform>(
     wait: Wait,
     client: &mut Client,
 ) -> Result<Answer, Refused> {
+    if control.existing(app).await?.database.is_none() {
+        return Err(none(app));
+    }
+    until_free(control, actor, Verb::RotateDatabase, app, &wait, client).await?;
     let claim = Claim { app, actor, verb: Verb::RotateDatabase, begins: false };
     let keys = leased(control, claim, async {
         let names = Names::of(app);
@@ -153,14 +191,9 @@ async fn give<P: Platform>(
     always: bool,
 ) -> Result<BTreeMap<String, String>, Refused> {
     let record = control.existing(app).await?;
+    // Somebody may have made one since it was waited for the last.
     if let Some(deploying) = &record.deploying {
-        return Err(Refused::new(
-            RefusalClass::Locked,
-            format!(
-                "release {} of {app} is on its way, and which login its tasks have is not known before its end: try again then",
-                deploying.release.number
-            ),
-        ));
+        return Err(free::on_its_way(&deploying.release));
     }
     let endpoint = control.databases.endpoint().await.map_err(Error::from)?;
     let content = secrets(control, app).await?;
@@ -216,7 +249,7 @@ async fn change_secrets<P: Platform>(
     Ok(values::differences(&values::bytes(&changed.before), &after))
 }
 
-/// Makes a release with the secrets that count, unless the app runs with them or with nothing.
+/// Makes a release with the secrets that count, unless the app runs with this way to its database, or with nothing.
 async fn release<P: Platform>(
     control: &Arc<Control<P>>,
     actor: &Actor,
@@ -227,47 +260,12 @@ async fn release<P: Platform>(
     client: &mut Client,
 ) -> Result<Answer, Refused> {
     let version = control.version(app, Kind::Secrets).await?;
-    let record = control.existing(app).await?;
-    let deployment = match deploy::current(control, Some(&record)).await? {
-        Some(runs) if runs.secrets != version => values::release(control, actor, verb, app, wait, client).await?,
-        _ => None,
+    let own: BTreeSet<String> = DATABASE_KEYS.into_iter().map(str::to_owned).collect();
+    let deployment = match values::behind(control, app, Kind::Secrets, Some(&own)).await?.is_empty() {
+        true => None,
+        false => values::release(control, actor, verb, app, wait, client).await?,
     };
     Ok(Answer::Changed(Changed { app: app.to_owned(), kind: Kind::Secrets, version, keys, deployment }))
-}
-
-/// Ends a database: a last backup, the keys in the secrets, what the server has, and the record's word of it, in this order.
-pub(crate) async fn end<P: Platform>(
-    control: &Arc<Control<P>>,
-    actor: &Actor,
-    record: &AppRecord,
-    safely: bool,
-    client: &mut Client,
-) -> Result<Answer, Refused> {
-    use futuswarm_database::Error as E;
-    let (app, names) = (&record.name, Names::of(&record.name));
-    let claim = Claim { app, actor, verb: Verb::DropDatabase, begins: false };
-    leased(control, claim, async {
-        let state = match control.databases.state(&names).await {
-            // Somebody has taken the server away, with everything on it.
-            Err(E::NoServer) => None,
-            state => Some(state.map_err(Error::from)?),
-        };
-        let backup = match &state {
-            Some(Some(_)) if safely => Some(backups::take(control, actor, record, &names, client).await?.backup),
-            _ => None,
-        };
-        client.progress(format!("drops the database of {app}"), None);
-        forget(control, actor, app, &names).await?;
-        if state.is_some() {
-            control.databases.drop_everything(&names).await.map_err(Error::from)?;
-        }
-        unmark(control, app).await?;
-        let backup = backup.map_or("no backup was taken".to_owned(), |name| format!("its last backup is {name}"));
-        Ok(Answer::Done(format!(
-            "the database of {app} is dropped, and {backup}; tasks have the way to it until the next release"
-        )))
-    })
-    .await
 }
 
 /// The app has no database from now on.
@@ -277,17 +275,4 @@ async fn unmark<P: Platform>(control: &Control<P>, app: &str) -> Result<(), Refu
         Ok::<_, Refused>(())
     });
     unmarked.await
-}
-
-/// Takes the way to the database out of the secrets. Tasks keep what they have: a release without it might not start, and would put back
-/// one that has it.
-async fn forget<P: Platform>(control: &Control<P>, actor: &Actor, app: &str, names: &Names) -> Result<(), Refused> {
-    let changed = change_secrets(control, actor, app, |before| {
-        let mut after = before.clone();
-        if login_in(names, &values::bytes(before)).is_some() {
-            after.retain(|key, _| !DATABASE_KEYS.contains(&key.as_str()));
-        }
-        Ok(after)
-    });
-    changed.await.map(drop)
 }

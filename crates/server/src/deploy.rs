@@ -4,19 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futuswarm_model::{AppRecord, Deploying, Outcome, Progress, Release, Settings, app_name};
+use futuswarm_model::{AppRecord, Deploying, Progress, Release, app_name};
 use futuswarm_paas::access::{Actor, Verb};
-use futuswarm_paas::settings::{self, AppFile};
-use futuswarm_rpc::message::{Answer, Deploy, Deployment, Kind, Plan, PlannedChange, RefusalClass, Wait};
+use futuswarm_paas::rollout::time_allowed;
+use futuswarm_paas::settings;
+use futuswarm_rpc::message::{Answer, Deploy, Deployment, Event, RefusalClass, Wait};
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, milliseconds};
 use crate::clock::Clock as _;
 use crate::refusal::Refused;
-use crate::{Control, Error, Platform, desired, images, rollout};
+use crate::{Control, Error, Platform, rollout};
+use wanted::{Recipe, not_put_back, plan, read, wanted};
 
-/// A release that is not healthy by then has failed. Ample for a pull of gigabytes to every node and a slow start.
-const DEADLINE: Duration = Duration::from_secs(900);
+mod wanted;
+
 /// Between two looks at a release that another manager drives.
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest that one release waits for another, in seconds.
@@ -25,27 +27,6 @@ pub(crate) const LONGEST_WAIT: u32 = 3600;
 const SUPERSEDING: u32 = 600;
 /// Between two attempts to be the next release of an app.
 const LOCK: Duration = Duration::from_secs(1);
-
-/// What a new release is to be.
-struct Wanted {
-    image: String,
-    digest: Option<String>,
-    settings: Settings,
-    config: Option<String>,
-    secrets: Option<String>,
-    of: Option<u64>,
-    restart: bool,
-}
-
-/// How a new release follows from what the app is at that moment. It may wait for another release to end, and has to follow from that.
-enum Recipe {
-    /// Of this image and these settings, where they were said.
-    Deploy { image: Option<String>, file: Option<Box<AppFile>> },
-    /// A repetition of this one, or of the one that ran before the one that runs.
-    Rollback { to: Option<u64> },
-    /// What the app runs with, with another number of tasks if one is given, and the config and secrets that count now.
-    Again { replicas: Option<u32>, restart: bool },
-}
 
 /// Deploys an image and settings, or says what it would change.
 pub(crate) async fn deploy<P: Platform>(
@@ -91,7 +72,7 @@ pub(crate) async fn scale<P: Platform>(
     if !settings::REPLICAS.contains(&u64::from(replicas)) {
         return Err(Refused::usage(format!("{replicas} tasks are not possible; {least} to {most} are")));
     }
-    let recipe = Recipe::Again { replicas: Some(replicas), restart: false };
+    let recipe = Recipe::Again { replicas: Some(replicas), restart: false, latest: false };
     release(control, actor, Verb::Scale, app, &recipe, wait, client).await
 }
 
@@ -103,7 +84,7 @@ pub(crate) async fn restart<P: Platform>(
     wait: &Wait,
     client: &mut Client,
 ) -> Result<Deployment, Refused> {
-    let recipe = Recipe::Again { replicas: None, restart: true };
+    let recipe = Recipe::Again { replicas: None, restart: true, latest: false };
     release(control, actor, Verb::Restart, app, &recipe, wait, client).await
 }
 
@@ -116,84 +97,8 @@ pub(crate) async fn with_values<P: Platform>(
     wait: &Wait,
     client: &mut Client,
 ) -> Result<Deployment, Refused> {
-    let recipe = Recipe::Again { replicas: None, restart: false };
+    let recipe = Recipe::Again { replicas: None, restart: false, latest: true };
     release(control, actor, verb, app, &recipe, wait, client).await
-}
-
-/// What a recipe makes of the app as its record is.
-async fn wanted<P: Platform>(
-    control: &Control<P>,
-    app: &str,
-    record: Option<&AppRecord>,
-    recipe: &Recipe,
-) -> Result<Wanted, Refused> {
-    let before = current(control, record).await?;
-    let (image, digest, settings, restart) = match recipe {
-        Recipe::Rollback { to } => {
-            let record = record.ok_or_else(|| Refused::not_found(format!("there is no app {app}")))?;
-            return earlier(control, record, *to).await;
-        }
-        Recipe::Deploy { image, file } => {
-            let named = image.clone().or_else(|| file.as_ref().and_then(|file| file.image.clone()));
-            // A digest that was found belongs to the image as it was named then: a tag that is named again is looked up again.
-            let (image, digest) = match (named, &before) {
-                (Some(image), _) => (image, None),
-                (None, Some(before)) => (before.image.clone(), before.digest.clone()),
-                (None, None) => {
-                    return Err(Refused::usage(format!(
-                        "{app} has no release yet: say which image with `futuswarm deploy {app} -i {app}`, or `image` in app.toml"
-                    )));
-                }
-            };
-            let settings = match (file, &before) {
-                (Some(file), _) => file.settings.clone(),
-                (None, Some(before)) => before.settings.clone(),
-                (None, None) => settings::defaults(),
-            };
-            (image, digest, settings, false)
-        }
-        Recipe::Again { replicas, restart } => {
-            let Some(before) = before else {
-                return Err(Refused::failed(format!("{app} has no release yet: deploy it first")));
-            };
-            let replicas = replicas.unwrap_or(before.settings.replicas);
-            (before.image, before.digest, Settings { replicas, ..before.settings }, *restart)
-        }
-    };
-    images::reference(app, &image)?;
-    if let Some(label) = settings.edge_labels.keys().find(|label| desired::is_reserved(label)) {
-        return Err(Refused::usage(format!("{label} is the platform's to set: {app} is served at its own name")));
-    }
-    let (config, secrets) = match record {
-        Some(_) => (control.version(app, Kind::Config).await?, control.version(app, Kind::Secrets).await?),
-        None => (None, None),
-    };
-    Ok(Wanted { image, digest, settings, config, secrets, of: None, restart })
-}
-
-/// What a rollback makes: all of an earlier release.
-async fn earlier<P: Platform>(control: &Control<P>, record: &AppRecord, to: Option<u64>) -> Result<Wanted, Refused> {
-    let app = &record.name;
-    let to = match to {
-        Some(to) => to,
-        None => before_current(control, record).await?,
-    };
-    let earlier = control.records.release(app, to).await.map_err(Error::from)?;
-    let earlier = earlier.ok_or_else(|| Refused::not_found(format!("{app} has no release {to}")))?;
-    let Some(digest) = earlier.digest else {
-        return Err(Refused::failed(format!(
-            "release {to} of {app} never had an image, so there is nothing to go back to; `futuswarm releases -a {app}` shows the others"
-        )));
-    };
-    Ok(Wanted {
-        image: earlier.image,
-        digest: Some(digest),
-        settings: earlier.settings,
-        config: earlier.config,
-        secrets: earlier.secrets,
-        of: Some(to),
-        restart: false,
-    })
 }
 
 /// Has a release end so that another takes its place, on the right to make that other one.
@@ -231,20 +136,6 @@ pub(crate) async fn cancel<P: Platform>(control: &Control<P>, app: &str) -> Resu
     }
 }
 
-fn read(app: &str, text: &str) -> Result<AppFile, Refused> {
-    let problems = |problems: Vec<settings::Problem>| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Refused::usage(format!("app.toml cannot be used:\n{}", lines.join("\n")))
-    };
-    let file = settings::parse(text).map_err(problems)?;
-    match &file.app {
-        Some(other) if other != app => {
-            Err(Refused::usage(format!("app.toml is that of {other}, and {app} was to be deployed")))
-        }
-        _ => Ok(file),
-    }
-}
-
 /// The release that the app runs with.
 pub(crate) async fn current<P: Platform>(
     control: &Control<P>,
@@ -252,55 +143,6 @@ pub(crate) async fn current<P: Platform>(
 ) -> Result<Option<Release>, Refused> {
     let Some((app, number)) = record.and_then(|record| Some((&record.name, record.release?))) else { return Ok(None) };
     Ok(control.records.release(app, number).await.map_err(Error::from)?)
-}
-
-/// The release that ran before the one that runs.
-async fn before_current<P: Platform>(control: &Control<P>, record: &AppRecord) -> Result<u64, Refused> {
-    const FAR_ENOUGH: usize = 100;
-    let none = || Refused::not_found(format!("{} has no release before the one that it runs with", record.name));
-    let runs = record.release.ok_or_else(none)?;
-    let releases = control.records.releases(&record.name, FAR_ENOUGH).await.map_err(Error::from)?;
-    // One that repeats another is not gone back to: the second `rollback` goes further back than the first.
-    let now = releases.iter().find(|release| release.number == runs);
-    let base = now.and_then(|release| release.of).unwrap_or(runs);
-    let before = |release: &&Release| release.number < base && release.of.is_none();
-    counted(&releases).into_iter().filter(before).map(|release| release.number).max().ok_or_else(none)
-}
-
-/// The releases that the app has run with, out of those that have ended, newest first. Of those for which nothing had to be changed only
-/// such as say something else than the one before.
-fn counted(releases: &[Release]) -> Vec<&Release> {
-    let mut counted: Vec<&Release> = Vec::new();
-    for release in releases.iter().rev() {
-        let counts = match &release.progress {
-            Progress::Ended { outcome: Outcome::Deployed, .. } => true,
-            Progress::Ended { outcome: Outcome::Unchanged, .. } => {
-                counted.last().is_none_or(|before| !release.has_content_of(before))
-            }
-            _ => false,
-        };
-        if counts {
-            counted.push(release);
-        }
-    }
-    counted
-}
-
-fn plan(app: &str, before: Option<&Release>, wanted: &Wanted) -> Plan {
-    let none = String::new;
-    let line = |name: &str, before: String, after: String| PlannedChange { name: name.to_owned(), before, after };
-    let shown = |version: &Option<String>| version.clone().unwrap_or_default();
-    let mut changes = vec![
-        line("image", before.map_or_else(none, |before| before.image.clone()), wanted.image.clone()),
-        line("config", before.map_or_else(none, |before| shown(&before.config)), shown(&wanted.config)),
-        line("secrets", before.map_or_else(none, |before| shown(&before.secrets)), shown(&wanted.secrets)),
-    ];
-    let from = before.map_or_else(settings::defaults, |before| before.settings.clone());
-    let differences = settings::differences(&from, &wanted.settings);
-    changes.extend(differences.into_iter().map(|one| line(&one.name, one.before, one.after)));
-    // The same tag may be another image by now.
-    changes.retain(|change| change.before != change.after || (change.name == "image" && wanted.digest.is_none()));
-    Plan { app: app.to_owned(), new: before.is_none(), changes }
 }
 
 /// For how long another release of the app is waited for.
@@ -323,7 +165,7 @@ async fn release<P: Platform>(
     // What makes no sense now makes no app.
     let record = control.records.app(app).await.map_err(Error::from)?;
     wanted(control, app, record.as_ref(), recipe).await?;
-    control.create_unless_there(app, actor, verb).await?;
+    control.begin(app, actor, verb, client).await?;
     let began = Instant::now();
     let limit = longest(wait);
     let made = loop {
@@ -372,7 +214,7 @@ async fn release<P: Platform>(
                 of: wanted.of,
                 by: by.clone(),
                 created_at: now,
-                deadline: now + milliseconds(DEADLINE),
+                deadline: now + milliseconds(time_allowed(&wanted.settings)),
                 restart: wanted.restart,
                 cancelled: false,
                 superseded: false,
@@ -387,6 +229,11 @@ async fn release<P: Platform>(
     };
     let (release, previous) = made;
     rollout::drive(control, app);
+    if matches!(recipe, Recipe::Rollback { .. }) {
+        for text in not_put_back(control, &release).await {
+            let _gone = client.send(&Event::Note { text }).await;
+        }
+    }
     match wait.detach {
         true => Ok(deployment(control, &release, previous)),
         false => watch(control, app, release.number, previous, client).await,
@@ -400,7 +247,7 @@ pub(crate) fn repeated(release: &Release, number: u64, by: &str, now: u64) -> Re
         of: Some(release.of.unwrap_or(release.number)),
         by: by.to_owned(),
         created_at: now,
-        deadline: now + milliseconds(DEADLINE),
+        deadline: now + milliseconds(time_allowed(&release.settings)),
         restart: false,
         cancelled: false,
         superseded: false,
@@ -417,12 +264,19 @@ pub(crate) async fn watch<P: Platform>(
     previous: Option<u64>,
     client: &mut Client,
 ) -> Result<Deployment, Refused> {
+    let mut is_hook_told = false;
     loop {
         let (said, is_ours) = match control.drives.state(app) {
             Some(mut state) => {
                 let said = state.borrow_and_update().clone();
+                if said.release == number && !is_hook_told {
+                    for line in &said.hook {
+                        is_hook_told = true;
+                        client.send(&Event::Note { text: format!("release hook: {line}") }).await?;
+                    }
+                }
                 if said.release == number && !said.ended {
-                    client.progress(format!("release {number}: {}", said.text), Some(DEADLINE));
+                    client.progress(format!("release {number}: {}", said.text), Some(said.limit));
                     tokio::select! {
                         _later = tokio::time::timeout(LOOK, state.changed()) => {}
                         () = client.gone() => return Err(Refused::gone()),
@@ -438,7 +292,8 @@ pub(crate) async fn watch<P: Platform>(
             match record.deploying {
                 Some(deploying) if deploying.release.number == number => {
                     let who = if said.is_empty() { "another manager drives it" } else { said.as_str() };
-                    client.progress(format!("release {number}: {who}"), Some(DEADLINE));
+                    let limit = rollout::limit(&deploying.release);
+                    client.progress(format!("release {number}: {who}"), Some(limit));
                 }
                 // It has ended, and the app is free for the next one.
                 _ => match control.records.release(app, number).await.map_err(Error::from)? {

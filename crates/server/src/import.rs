@@ -7,7 +7,7 @@
 mod decide;
 mod old;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futuswarm_model::{ImportSource, app_name, keys};
@@ -82,11 +82,27 @@ pub(crate) async fn import<P: Platform>(
     if request.plan || (decision.config.is_empty() && decision.secrets.is_empty()) {
         return Ok(Answer::Imported(imported));
     }
+    let names = |content: &Content| content.keys().cloned().collect::<BTreeSet<String>>();
+    let asked = [(Kind::Config, names(&decision.config)), (Kind::Secrets, names(&decision.secrets))];
     let changed = write(control, actor, &mut imported, decision, client).await?;
-    if changed && !request.stage {
+    if !request.stage && (changed || is_behind(control, &app, &asked).await?) {
         imported.deployment = values::release(control, actor, Verb::WriteConfig, &app, request.wait, client).await?;
     }
     Ok(Answer::Imported(imported))
+}
+
+/// Whether tasks are without any of these: they were staged, or what was imported never got a release.
+async fn is_behind<P: Platform>(
+    control: &Control<P>,
+    app: &str,
+    asked: &[(Kind, BTreeSet<String>)],
+) -> Result<bool, Refused> {
+    for (kind, names) in asked {
+        if !values::behind(control, app, *kind, Some(names)).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whose objects are wanted.
@@ -159,10 +175,11 @@ async fn write<P: Platform>(
 ) -> Result<bool, Refused> {
     let app = imported.app.clone();
     client.progress(format!("writing the config and secrets of {app}"), None);
-    control.create_unless_there(&app, actor, Verb::WriteConfig).await?;
+    let is_new = control.begin(&app, actor, Verb::WriteConfig, client).await?;
     let mut changed = false;
     if !decision.config.is_empty() {
-        let written = values::set(control, actor, &app, Kind::Config, decision.config).await?;
+        let written = values::set(control, actor, &app, Kind::Config, decision.config).await;
+        let written = written.map_err(|refused| values::not_set(refused, is_new, &app, Kind::Config))?;
         settle(&mut imported.objects, Kind::Config, &written.keys);
         changed |= !written.keys.is_empty();
         imported.config = written.version;
@@ -173,7 +190,7 @@ async fn write<P: Platform>(
             true => refused.after(&format!(
                 "the config of {app} was imported and its secrets were not, the same command again takes what is missing"
             )),
-            false => refused,
+            false => values::not_set(refused, is_new, &app, Kind::Secrets),
         })?;
         settle(&mut imported.objects, Kind::Secrets, &written.keys);
         changed |= !written.keys.is_empty();

@@ -13,10 +13,13 @@ use crate::refusal::Refused;
 pub(crate) enum What {
     /// Connections, from who it is to the end of the request.
     Connection,
-    /// Blobs that are being sent. Each takes some MiB of memory.
+    /// Blobs that are being sent. Each takes up to 5 MiB for a piece and 4 MiB for its queue: all of them half of the unit's `MemoryHigh`.
     Upload,
     /// Programs of `run` and `shell`. Each has the memory of a task.
     Program,
+    /// Requests of more than [`futuswarm_rpc::LONGEST_CHUNK`] bytes, while they are read. Each takes up to 8 MiB of the service's memory,
+    /// and once more while it is made sense of.
+    LongRequest,
 }
 
 impl What {
@@ -25,8 +28,10 @@ impl What {
         match self {
             // All of them are limited before it is known who asks.
             Self::Connection => (32, usize::MAX),
-            Self::Upload => (4, 16),
+            Self::Upload => (4, 8),
             Self::Program => (8, 32),
+            // Eight connections of 8 MiB would be half of the unit's `MemoryHigh`.
+            Self::LongRequest => (2, 4),
         }
     }
 
@@ -35,6 +40,7 @@ impl What {
             Self::Connection => "requests",
             Self::Upload => "uploads",
             Self::Program => "programs of `run` and `shell`",
+            Self::LongRequest => "requests of more than 256 KiB",
         }
     }
 }
@@ -147,11 +153,11 @@ mod tests {
     fn all_together_cannot_take_more_than_there_is() {
         let limits = Limits::default();
         let mut places = Vec::new();
-        for name in ["a", "b", "c", "d"] {
+        for name in ["a", "b"] {
             places.extend((0..4).map(|_| limits.take(What::Upload, user(name)).unwrap()));
         }
         let refused = limits.take(What::Upload, user("e")).unwrap_err().to_string();
-        assert!(refused.contains("16 uploads") && refused.contains("try again"), "{refused}");
+        assert!(refused.contains("8 uploads") && refused.contains("try again"), "{refused}");
         places.pop();
         limits.take(What::Upload, user("e")).unwrap();
     }

@@ -53,8 +53,8 @@ pub(crate) async fn change<P: Platform>(
 ) -> Result<Answer, Refused> {
     let Request { app, other, end, wait } = request;
     app_name(&other).map_err(Refused::usage)?;
-    let verb = if end { "unlink" } else { "link" };
-    let by = format!("{actor} (app:{verb} {app} {other})");
+    let command = if end { "app:unlink" } else { "app:link" };
+    let by = format!("{actor} ({command} {app} {other})");
     let kept = |refused: Refused| {
         let lead = if end { "wants no link any more" } else { "wants the link from now on" };
         refused.after(&format!("{app} {lead}, and what follows comes by itself once it is possible; just now"))
@@ -72,7 +72,7 @@ pub(crate) async fn change<P: Platform>(
     };
     if concerns_other {
         // The other app's people find it under that app, too.
-        control.audit(Audited::of_other(actor, Verb::Link, &other));
+        control.audit(Audited::of_other(actor, command, &other));
     }
     let deployment = follow(control, actor, (&app, &by), &wait, client).await.map_err(kept)?;
     let record = control.existing(&app).await.map_err(kept)?;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use futuswarm_model::{AppRecord, AppRole, AppToken, Principal, User, person_name};
-use futuswarm_paas::access::Actor;
+use futuswarm_model::{AppIndex, AppRecord, AppRole, AppToken, Principal, User, person_name};
+use futuswarm_paas::access::{Actor, Verb};
 use futuswarm_rpc::message::{AccessRow, Answer, RefusalClass, TokenRow, UserRow};
 use futuswarm_ssh_keys::PublicKey;
 
@@ -16,6 +16,10 @@ const LONGEST_TOKEN: u32 = 365;
 const DAY_MILLIS: u64 = 86_400_000;
 /// So many keys of one user: more would only be forgotten ones.
 const MOST_KEYS: usize = 20;
+/// So many rows of one access list: whoever needs more means a group.
+const MOST_ROWS: usize = 200;
+/// So many tokens of one app: every manager reads each of them for the keys that may log in.
+const MOST_TOKENS: usize = 100;
 
 /// Rows of an app's access list.
 pub(crate) fn access(record: AppRecord) -> Result<Answer, Refused> {
@@ -23,19 +27,38 @@ pub(crate) fn access(record: AppRecord) -> Result<Answer, Refused> {
     Ok(Answer::Access(rows.collect()))
 }
 
-/// Puts a row in. A user has to exist: a typing error would wait for somebody of that name.
+/// Puts a row in. A user has to exist, and a group has to have somebody in it: a typing error would wait for somebody of that name.
 pub(crate) async fn grant<P: Platform>(
     control: &Control<P>,
+    actor: &Actor,
     app: &str,
     principal: Principal,
     role: AppRole,
 ) -> Result<Answer, Refused> {
-    if let Principal::User(name) = &principal {
-        let user = control.records.user(name).await.map_err(Error::from)?;
-        user.ok_or_else(|| Refused::not_found(format!("there is no user {name}; a group is written @{name}")))?;
+    let groups = groups(control, app, &principal).await?;
+    match &principal {
+        Principal::User(name) => {
+            let user = control.records.user(name).await.map_err(Error::from)?;
+            user.ok_or_else(|| Refused::not_found(format!("there is no user {name}; a group is written @{name}")))?;
+        }
+        Principal::Group(name) if !groups.contains(name) => {
+            return Err(Refused::not_found(format!(
+                "nobody is in the group {name}: an admin puts somebody into it with `futuswarm admin:user:set USER --group {name}`, beside a `--group` for each other group that they are in"
+            )));
+        }
+        Principal::Group(_) => {}
     }
     let changed = control.records.change_app(app, |record: &mut AppRecord| {
+        // Their rights may have changed since the request was allowed.
+        control.allowed(actor, Verb::ChangeAccess, record)?;
+        let is_new = !record.access.rows().any(|(row, _)| *row == principal);
+        if is_new && record.access.rows().count() >= MOST_ROWS {
+            return Err(Refused::usage(format!(
+                "the access list of {app} has {MOST_ROWS} rows, which is as many as one may have: give the role to a group, or take a row out with `futuswarm acl:user:rm USER -a {app}`"
+            )));
+        }
         record.access.grant(principal.clone(), role).map_err(Refused::usage)?;
+        has_owner(record, &groups)?;
         Ok::<_, Refused>(record.clone())
     });
     access(changed.await?)
@@ -44,16 +67,52 @@ pub(crate) async fn grant<P: Platform>(
 /// Takes a row out.
 pub(crate) async fn revoke<P: Platform>(
     control: &Control<P>,
+    actor: &Actor,
     app: &str,
     principal: &Principal,
 ) -> Result<Answer, Refused> {
+    let groups = groups(control, app, principal).await?;
     let changed = control.records.change_app(app, |record: &mut AppRecord| {
-        match record.access.revoke(principal).map_err(Refused::usage)? {
-            true => Ok(record.clone()),
-            false => Err(Refused::not_found(format!("{principal} has no role in {app}"))),
+        control.allowed(actor, Verb::ChangeAccess, record)?;
+        if !record.access.revoke(principal).map_err(Refused::usage)? {
+            return Err(Refused::not_found(format!("{principal} has no role in {app}")));
         }
+        has_owner(record, &groups)?;
+        Ok(record.clone())
     });
     access(changed.await?)
+}
+
+/// Groups that somebody is in. All users are asked for only where it matters: when it is about a group, or one owns the app.
+async fn groups<P: Platform>(
+    control: &Control<P>,
+    app: &str,
+    principal: &Principal,
+) -> Result<BTreeSet<String>, Refused> {
+    let record = control.existing(app).await?;
+    let is_group = |principal: &Principal| matches!(principal, Principal::Group(_));
+    let owned_by_group = record.access.rows().any(|(row, role)| role == AppRole::Owner && is_group(row));
+    if !is_group(principal) && !owned_by_group {
+        return Ok(BTreeSet::new());
+    }
+    let users = control.records.users().await.map_err(Error::from)?;
+    Ok(users.into_iter().flat_map(|user| user.groups).collect())
+}
+
+/// Whether somebody owns the app: a user, or a group that somebody is in.
+fn has_owner(record: &AppRecord, groups: &BTreeSet<String>) -> Result<(), Refused> {
+    let mut nobodys = Vec::new();
+    for (principal, _) in record.access.rows().filter(|(_, role)| *role == AppRole::Owner) {
+        match principal {
+            Principal::Group(name) if !groups.contains(name) => nobodys.push(principal.to_string()),
+            Principal::User(_) | Principal::Group(_) => return Ok(()),
+        }
+    }
+    Err(Refused::usage(format!(
+        "{} would be without an owner, since nobody is in {}: make somebody else one first",
+        record.name,
+        nobodys.join(", ")
+    )))
 }
 
 /// All users, or the admins.
@@ -89,6 +148,9 @@ pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Re
     }
     let now = control.clock.unix_millis();
     let name = &change.name;
+    if change.create && control.records.user(name).await.map_err(Error::from)?.is_none() {
+        has_no_rows(control, name).await?;
+    }
     let lessens = change.admin == Some(false) || keys.as_ref().is_some_and(BTreeSet::is_empty);
     let is_last = lessens && !others_govern(control, name).await?;
     let mut lost = None;
@@ -102,7 +164,8 @@ pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Re
         };
         let user = match (user, change.create) {
             (None, true) => new(),
-            (Some(user), _) => user.clone(),
+            (Some(user), true) => return with_more_keys(user, &change, keys.as_ref()),
+            (Some(user), false) => user.clone(),
             (None, false) => {
                 return Err(Refused::not_found(format!(
                     "there is no user {name}: make one with `futuswarm admin:user:add`"
@@ -126,6 +189,26 @@ pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Re
         somebody_governs(control, &before).await?;
     }
     Ok(Answer::User(row(changed)))
+}
+
+/// A user who is there already, and to whom no more is done than what was promised: who makes one does not mean to change another one of
+/// the same name. As `cargo xtask user add` does it.
+fn with_more_keys(user: &User, change: &Change, keys: Option<&BTreeSet<String>>) -> Result<User, Refused> {
+    let name = &user.name;
+    let is_other = change.admin.is_some_and(|admin| admin != user.admin);
+    if is_other || change.groups.as_ref().is_some_and(|groups| !groups.is_subset(&user.groups)) {
+        return Err(Refused::usage(format!(
+            "there is a user {name} already, and `admin:user:add` gives them more keys and nothing else: `futuswarm admin:user:set {name}` makes them an admin and puts them into groups"
+        )));
+    }
+    let keys: BTreeSet<String> = user.keys.iter().chain(keys.into_iter().flatten()).cloned().collect();
+    if keys.len() > MOST_KEYS {
+        return Err(Refused::usage(format!(
+            "{name} would have {} keys, and {MOST_KEYS} fit: `futuswarm admin:user:key:set {name}` replaces all that they have",
+            keys.len()
+        )));
+    }
+    Ok(User { keys, ..user.clone() })
 }
 
 /// Whether somebody is an admin who can log in.
@@ -195,8 +278,8 @@ async fn no_tokens<P: Platform>(control: &Control<P>, keys: &BTreeSet<String>) -
     Ok(())
 }
 
-/// Removes a user, and their rows in access lists: the next user of that name must not have them. A row that is an app's only owner
-/// stays, which the answer says: the admins choose who has it then.
+/// Removes a user, and their rows in access lists: the next user of that name must not have them. Also the row of an app's only owner,
+/// which the answer says: the admins, who may do everything with it, choose who is the next one.
 pub(crate) async fn remove<P: Platform>(control: &Control<P>, actor: &Actor, name: &str) -> Result<Answer, Refused> {
     person_name(name).map_err(Refused::usage)?;
     if matches!(actor, Actor::User { name: own, .. } if own == name) {
@@ -208,38 +291,98 @@ pub(crate) async fn remove<P: Platform>(control: &Control<P>, actor: &Actor, nam
         return Err(last_admin(name));
     }
     // Their rows first: when this fails in between, the user is still there to be removed again.
-    let orphans = without_rows(control, &Principal::User(name.to_owned())).await?;
-    control.records.remove_user(name).await.map_err(Error::from)?;
+    let rows = without_rows(control, name).await?;
+    let removed = control.records.remove_user(name).await.map_err(Error::from);
+    removed.map_err(|error| broken_off(name, &rows.taken, error))?;
     if governs(&user) {
-        somebody_governs(control, &user).await?;
+        let kept = |refused: Refused| match rows.taken.is_empty() {
+            true => refused,
+            false => refused.after(&format!("{name} has no role of their own in {} any more", rows.taken.join(", "))),
+        };
+        somebody_governs(control, &user).await.map_err(kept)?;
     }
     let mut said = format!("{name} is removed, and locked out within 30 s");
-    if !orphans.is_empty() {
+    if !rows.ownerless.is_empty() {
         said.push_str(&format!(
-            "; they were the only owner of {}: make somebody else one with `futuswarm acl:user:add`, and take their row out",
-            orphans.join(", ")
+            "; they were the only owner of {}: make somebody else one with `futuswarm acl:user:add USER --role owner -a APP`",
+            rows.ownerless.join(", ")
         ));
     }
     Ok(Answer::Done(said))
 }
 
-/// Takes the rows of a principal out of all access lists. Returns the apps that would be without an owner.
-async fn without_rows<P: Platform>(control: &Control<P>, principal: &Principal) -> Result<Vec<String>, Refused> {
-    let mut orphans = Vec::new();
-    for (app, entry) in control.records.apps().await.map_err(Error::from)? {
-        if !entry.access.rows().any(|(row, _)| row == principal) {
-            continue;
-        }
-        let revoked = control
-            .records
-            .change_app(&app, |record: &mut AppRecord| Ok::<_, Error>(record.access.revoke(principal).is_err()));
-        match revoked.await {
-            Ok(true) => orphans.push(app),
-            Ok(false) | Err(Error::Records(records::Error::NoApp(_))) => {}
-            Err(error) => return Err(error.into()),
+/// Apps in whose access lists somebody was.
+#[derive(Default)]
+struct Rows {
+    /// All of them.
+    taken: Vec<String>,
+    /// Those that nobody owns from then on.
+    ownerless: Vec<String>,
+}
+
+/// Takes the rows of a user out of all access lists.
+async fn without_rows<P: Platform>(control: &Control<P>, name: &str) -> Result<Rows, Refused> {
+    let principal = Principal::User(name.to_owned());
+    let apps = apps_with(&access_lists(control).await?, &principal);
+    let mut rows = Rows::default();
+    for app in apps {
+        let forget = |record: &mut AppRecord| Ok::<_, Error>(record.access.forget(&principal));
+        match control.records.change_app(&app, forget).await {
+            Ok(is_ownerless) => {
+                rows.ownerless.extend(is_ownerless.then(|| app.clone()));
+                rows.taken.push(app);
+            }
+            Err(Error::Records(records::Error::NoApp(_))) => {}
+            Err(error) => return Err(broken_off(name, &rows.taken, error)),
         }
     }
-    Ok(orphans)
+    Ok(rows)
+}
+
+/// What went wrong after rows of a user were taken out. That nothing was changed, as some errors say, is true of the last step only.
+fn broken_off(name: &str, taken: &[String], error: Error) -> Refused {
+    if taken.is_empty() {
+        return error.into();
+    }
+    let refused = match error {
+        Error::Records(records::Error::Unavailable(reason)) => Refused::unavailable(reason),
+        Error::Records(records::Error::Busy { key, .. }) => {
+            Refused::new(RefusalClass::Locked, format!("{key}: others were faster"))
+        }
+        error => error.into(),
+    };
+    refused.after(&format!(
+        "{name} has no role of their own in {} any more, and may be a user still, so remove them again; what failed is this",
+        taken.join(", ")
+    ))
+}
+
+/// A name that was somebody's is not given to the next one with their rows: a grant may have been on its way while they were removed.
+async fn has_no_rows<P: Platform>(control: &Control<P>, name: &str) -> Result<(), Refused> {
+    let apps = apps_with(&access_lists(control).await?, &Principal::User(name.to_owned()));
+    let Some(first) = apps.first() else { return Ok(()) };
+    Err(Refused::usage(format!(
+        "a new user {name} would have the role of an earlier one in {}: take that out first with `futuswarm acl:user:rm {name} -a {first}`, after somebody else is an owner",
+        apps.join(", ")
+    )))
+}
+
+fn apps_with(index: &AppIndex, principal: &Principal) -> Vec<String> {
+    let with = index.iter().filter(|(_, entry)| entry.access.rows().any(|(row, _)| row == principal));
+    with.map(|(app, _)| app.clone()).collect()
+}
+
+/// Access lists as the apps' records have them now: the index may be behind.
+async fn access_lists<P: Platform>(control: &Control<P>) -> Result<AppIndex, Refused> {
+    let lists = match control.records.rebuild_index().await {
+        // A record that nobody can read gives nobody a role, and is no reason to let somebody stay.
+        Err(error @ records::Error::Unreadable { .. }) => {
+            tracing::warn!(%error, "access lists are taken from the index, which may be behind");
+            control.records.apps().await
+        }
+        lists => lists,
+    };
+    Ok(lists.map_err(Error::from)?)
 }
 
 /// An app's tokens.
@@ -276,13 +419,18 @@ pub(crate) async fn create_token<P: Platform>(
         created_at: now,
         expires_at: now + u64::from(days) * DAY_MILLIS,
     };
-    match control.records.put_token(app, name, &token).await {
-        Err(error @ records::Error::TokenExists { .. }) => Err(Refused::new(RefusalClass::Usage, error.to_string())),
-        put => {
-            put.map_err(Error::from)?;
-            tokens(control.existing(app).await?)
+    let check = |record: &AppRecord| {
+        // Their rights may have changed since the request was allowed.
+        control.allowed(actor, Verb::Tokens, record)?;
+        if !record.tokens.contains_key(name) && record.tokens.len() >= MOST_TOKENS {
+            return Err(Refused::usage(format!(
+                "{app} has {MOST_TOKENS} tokens, which is as many as an app may have: revoke one first with `futuswarm tokens:revoke TOKEN -a {app}`"
+            )));
         }
-    }
+        Ok(())
+    };
+    control.records.put_token_if(app, name, &token, check).await?;
+    tokens(control.existing(app).await?)
 }
 
 /// Ends a token.

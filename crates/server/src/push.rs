@@ -1,22 +1,25 @@
 //! Requests about images: which blobs are there, and the rest of them. An app's images are in a repository of its own, and nothing of
 //! another app's is told or reached.
 
+mod feed;
+mod parts;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futuswarm_paas::access::{Actor, Verb};
-use futuswarm_rpc::message::{Answer, Event, RefusalClass};
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep, timeout};
+use futuswarm_rpc::message::{Answer, Event};
+use tokio::time::sleep;
 
-use crate::client::{Client, Input};
+use crate::client::Client;
 use crate::images;
 use crate::limits::What;
 use crate::refusal::Refused;
 use crate::registry::{Digest, Error as RegistryError, LONGEST_MANIFEST, Registry as _, Upload};
 use crate::{Control, Error, Platform, collect};
+use feed::Feed;
+use parts::parts;
 
 /// So many blobs are asked about at once: far more than an image has layers (127).
 const MOST_BLOBS: usize = 1000;
@@ -24,16 +27,16 @@ const MOST_BLOBS: usize = 1000;
 const LONGEST_BLOB: u64 = 20 << 30;
 /// So many uploads that were cut are remembered, to be carried on.
 const MOST_UPLOADS: usize = 100;
-/// Within so much time that it is waited for ...
-const IDLE: Duration = Duration::from_secs(60);
-/// ... so many bytes have to come: a slow line sends far more, and who sends nothing keeps a place from others.
-const LEAST: usize = 16 << 10;
-/// So long the registry may take none of the bytes that have come.
-const STUCK: Duration = Duration::from_secs(120);
-/// So long it may say nothing once it has all of them.
-const APPEND: Duration = Duration::from_secs(120);
+/// So many bytes at least go to the registry at once, and a cut loses no more. S3 takes no smaller part of an object but the last one
+/// (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), and each upload has as many in memory as its piece takes.
+pub(crate) const PIECE: usize = 5 << 20;
+/// Between two words to a client: the command line takes a connection for dead on which nothing comes for two minutes.
+const TELL: Duration = Duration::from_secs(15);
+/// What to do after a cut.
+const AGAIN: &str = "push again; if the same manager answers, only what it does not have yet is sent";
 
-/// Uploads that were cut, by app and digest.
+/// Uploads that were cut, by app and digest, each where the registry's last answer has it. They end with the process: where they are is
+/// worth nothing to another manager's registry.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads(Mutex<HashMap<(String, Digest), Upload>>);
 
@@ -48,12 +51,17 @@ impl Uploads {
 
     fn keep(&self, app: &str, digest: &Digest, upload: Upload) {
         let mut uploads = self.lock();
+        let key = (app.to_owned(), digest.clone());
+        // Of two pushes of one layer, perhaps by somebody whose first connection was found dead later than they came again.
+        if uploads.get(&key).is_some_and(|other| other.offset > upload.offset) {
+            return;
+        }
         if uploads.len() >= MOST_UPLOADS {
             // Whichever: its rest is sent again from the beginning.
             let some = uploads.keys().next().cloned();
             some.map(|key| uploads.remove(&key));
         }
-        uploads.insert((app.to_owned(), digest.clone()), upload);
+        uploads.insert(key, upload);
     }
 }
 
@@ -62,7 +70,7 @@ fn digest(text: &str) -> Result<Digest, Refused> {
         .ok_or_else(|| Refused::usage(format!("{text:?} is no digest: `sha256:` and 64 hexadecimal digits")))
 }
 
-/// Which of these blobs the repository of an app has; none of one that there is not.
+/// Which of these blobs the repository of an app has; none of an app that there is not.
 pub(crate) async fn find<P: Platform>(
     control: &Control<P>,
     exists: bool,
@@ -74,19 +82,31 @@ pub(crate) async fn find<P: Platform>(
         return Err(Refused::usage(format!("{} blobs are too many for one question; {MOST_BLOBS} fit", digests.len())));
     }
     let digests: Vec<Digest> = digests.iter().map(|text| digest(text)).collect::<Result<_, _>>()?;
+    if !exists {
+        // Nothing is promised, and nothing is shared: any name that nobody has would hold `image:gc` off. Layers are shared as they come.
+        return Ok(Answer::Blobs(BTreeSet::new()));
+    }
     let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
     // Before anybody is told that one is there: from now on it stays.
     collect::share(control, app, &texts, client).await?;
     let mut there = BTreeSet::new();
     for (digest, text) in digests.into_iter().zip(texts) {
-        if exists && control.registry.has_blob(app, &digest).await.map_err(Error::from)? {
+        if control.registry.has_blob(app, &digest).await.map_err(Error::from)? {
             there.insert(text);
         }
     }
     Ok(Answer::Blobs(there))
 }
 
-/// Takes one blob. What arrived of one that was cut is not sent again.
+/// The digest of a blob that is announced, if there can be such a blob.
+pub(crate) fn announced(text: &str, length: u64) -> Result<Digest, Refused> {
+    match length <= LONGEST_BLOB {
+        true => digest(text),
+        false => Err(Refused::usage(format!("a layer of {length} bytes is too long; {LONGEST_BLOB} fit"))),
+    }
+}
+
+/// Takes one blob. Pieces of it that arrived before a cut are not sent again.
 pub(crate) async fn blob<P: Platform>(
     control: &Control<P>,
     actor: &Actor,
@@ -95,10 +115,7 @@ pub(crate) async fn blob<P: Platform>(
     length: u64,
     client: &mut Client,
 ) -> Result<Answer, Refused> {
-    let digest = digest(text)?;
-    if length > LONGEST_BLOB {
-        return Err(Refused::usage(format!("a layer of {length} bytes is too long; {LONGEST_BLOB} fit")));
-    }
+    let digest = announced(text, length)?;
     let _place = control.connections.limits.take(What::Upload, actor)?;
     let blobs = [digest.to_string()];
     collect::share(control, app, &blobs, client).await?;
@@ -115,97 +132,72 @@ async fn take<P: Platform>(
     length: u64,
     client: &mut Client,
 ) -> Result<Answer, Refused> {
-    let registry = &control.registry;
-    let kept = match control.uploads.take(app, digest) {
-        Some(upload) => registry.resume(&upload).await.map_err(Error::from)?.filter(|upload| upload.offset <= length),
-        None => None,
-    };
-    let upload = match kept {
-        Some(upload) => upload,
-        None => registry.begin(app).await.map_err(Error::from)?,
-    };
-    client.send(&Event::Ready { offset: upload.offset }).await?;
-    let left = length - upload.offset;
-    let (sender, receiver) = mpsc::channel(4);
-    let sent = Notify::new();
-    let sending = async {
-        let fed = feed(client, sender, left).await;
-        sent.notify_one();
-        fed
-    };
-    let appending = async {
-        tokio::select! {
-            appended = registry.append(&upload, left, receiver) => appended,
-            () = async { sent.notified().await; sleep(APPEND).await } => Err(RegistryError::Unreachable {
-                operation: "PATCH upload",
-                reason: format!("not within {} s after the last byte", APPEND.as_secs()),
-            }),
-        }
-    };
-    let (appended, fed) = tokio::join!(appending, sending);
-    let uploaded = match (appended, fed) {
-        (Ok(uploaded), Ok(())) => uploaded,
-        (Err(error), Ok(())) => return Err(Error::from(error).into()),
-        (_, Err(refused)) => {
-            control.uploads.keep(app, digest, upload);
-            return Err(refused);
-        }
-    };
-    match registry.finish(&uploaded, digest).await {
+    let mut upload = begin(control, app, digest, length).await?;
+    if let Err(refused) = append(control, &mut upload, length, client).await {
+        control.uploads.keep(app, digest, upload);
+        return Err(refused);
+    }
+    let ending = control.registry.finish(&upload, digest);
+    match telling(client, &format!("checks all {length} bytes of the layer"), ending).await {
         Ok(()) => Ok(Answer::Done(format!("{length} bytes"))),
-        Err(RegistryError::Refused { status: 400..=499, .. }) => Err(Refused::usage(format!(
+        Err(RegistryError::Refused { status: 400, .. }) => Err(Refused::usage(format!(
             "what was sent is not {digest}: the layer was changed while it was sent, or its digest is wrong; push the image again"
         ))),
-        Err(error) => Err(Error::from(error).into()),
+        Err(error) => {
+            control.uploads.keep(app, digest, upload);
+            Err(cut(&error))
+        }
     }
 }
 
-/// Hands the client's bytes to the registry, exactly so many.
-async fn feed(client: &mut Client, sender: mpsc::Sender<Bytes>, length: u64) -> Result<(), Refused> {
-    let mut left = length;
-    // Only what is waited for the client counts: the registry may be the slow one.
-    let (mut waited, mut arrived) = (Duration::ZERO, 0);
+fn cut(error: &RegistryError) -> Refused {
+    Refused::unavailable(format!("{error}: {AGAIN}"))
+}
+
+/// An upload that was cut, if it is still what it was then, or a new one.
+async fn begin<P: Platform>(control: &Control<P>, app: &str, digest: &Digest, length: u64) -> Result<Upload, Refused> {
+    let registry = &control.registry;
+    if let Some(kept) = control.uploads.take(app, digest) {
+        match registry.resume(&kept).await {
+            Ok(Some(upload)) if upload.offset <= length => return Ok(upload),
+            // Nobody knows what there is of it.
+            Ok(_) => {}
+            Err(error) => {
+                control.uploads.keep(app, digest, kept);
+                return Err(cut(&error));
+            }
+        }
+    }
+    Ok(registry.begin(app).await.map_err(Error::from)?)
+}
+
+/// Hands the client's bytes to the registry, piece by piece. `upload` is always where the registry's last answer has it.
+async fn append<P: Platform>(
+    control: &Control<P>,
+    upload: &mut Upload,
+    length: u64,
+    client: &mut Client,
+) -> Result<(), Refused> {
+    client.send(&Event::Ready { offset: upload.offset }).await?;
+    let mut feed = Feed::new(length, upload.offset);
     loop {
-        let began = Instant::now();
-        let Ok(input) = timeout(IDLE.saturating_sub(waited), client.input()).await else {
-            return Err(Refused::new(
-                RefusalClass::TimedOut,
-                format!(
-                    "{arrived} bytes came in {} s, and {LEAST} are the least: push again, and only the rest is sent",
-                    IDLE.as_secs()
-                ),
-            ));
-        };
-        waited += began.elapsed();
-        match input {
-            Some(Input::Bytes(bytes)) => {
-                left = left.checked_sub(bytes.len() as u64).ok_or_else(|| {
-                    Refused::usage(format!("the layer is longer than the {length} bytes that were announced"))
-                })?;
-                arrived += bytes.len();
-                if arrived >= LEAST {
-                    (waited, arrived) = (Duration::ZERO, 0);
-                }
-                match timeout(STUCK, sender.send(bytes.into())).await {
-                    Ok(Ok(())) => {}
-                    // The registry has refused: it says why.
-                    Ok(Err(_)) => return Ok(()),
-                    Err(_) => {
-                        return Err(Refused::unavailable(format!(
-                            "the registry of this node has taken no byte for {} s: push again in a minute, and only the rest is sent",
-                            STUCK.as_secs()
-                        )));
-                    }
-                }
-            }
-            Some(Input::End) if left == 0 => return Ok(()),
-            Some(Input::End) => {
-                return Err(Refused::usage(format!(
-                    "the layer ended {left} bytes before the {length} that were announced"
-                )));
-            }
-            Some(Input::Notice(_)) => {}
-            None => return Err(Refused::failed("the connection was cut; push again, and only the rest is sent")),
+        let text = format!("takes the layer: {} of {length} bytes are in the registry", upload.offset);
+        let piece = feed.piece(client, &text).await?;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let appended = telling(client, &text, control.registry.append(upload, piece.into())).await;
+        *upload = appended.map_err(|error| cut(&error))?;
+    }
+}
+
+/// Waits for the registry, and tells the client so.
+async fn telling<T>(client: &Client, text: &str, what: impl Future<Output = T>) -> T {
+    tokio::pin!(what);
+    loop {
+        tokio::select! {
+            done = &mut what => return done,
+            () = sleep(TELL) => client.progress(text, None),
         }
     }
 }
@@ -236,10 +228,14 @@ pub(crate) async fn manifest<P: Platform>(
     if manifest.len() > LONGEST_MANIFEST {
         return Err(Refused::usage("the manifest is too long"));
     }
+    let parts = parts(&manifest)?;
     // Who pushes first begins the app, as who deploys first does.
     control.create_unless_there(app, actor, Verb::PushImage).await?;
     // Before the registry looks whether they are there: those that it finds stay.
     collect::share(control, app, &collect::named_blobs(manifest.as_bytes()), client).await?;
+    for part in parts {
+        part.check(control.registry.blob_length(app, &part.digest).await.map_err(Error::from)?)?;
+    }
     match control.registry.put_manifest(app, &tag, &media_type, manifest.into()).await {
         Ok(digest) => Ok(Answer::Pushed(digest.to_string())),
         Err(RegistryError::Refused { status: 400..=499, reason, .. }) => Err(Refused::usage(format!(

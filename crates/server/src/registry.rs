@@ -12,7 +12,6 @@ use std::fmt;
 
 use bytes::Bytes;
 pub use http::HttpRegistry;
-use tokio::sync::mpsc;
 
 /// The longest manifest (OCI distribution specification, "Pushing Manifests": registries should take at least 4 MiB).
 pub(crate) const LONGEST_MANIFEST: usize = 4 << 20;
@@ -54,7 +53,9 @@ pub struct Manifest {
     pub body: Bytes,
 }
 
-/// An upload that has begun: where the registry wants the rest, and from which byte on.
+/// An upload that has begun: where the registry wants the rest, and from which byte on. Only the latest answer tells: docker-registry 2.8
+/// deletes an upload that is asked for, by any method, where it was before (distribution's `registry/handlers/blobupload.go`). Where it is
+/// is signed with a secret of the node's registry, so that no other manager can carry it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     /// Path and query on the registry.
@@ -92,18 +93,23 @@ pub enum Error {
         /// What is missing.
         what: &'static str,
     },
-    /// Whoever sends the bytes has stopped.
-    #[error("the upload was cut after {0} bytes")]
-    Cut(u64),
 }
 
 /// What is asked of a registry, whichever it is.
 pub trait Registry: Clone + Send + Sync + 'static {
+    /// How many bytes a blob has; `None` when the app's repository has none of this digest.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    fn blob_length(&self, app: &str, digest: &Digest) -> impl Future<Output = Result<Option<u64>, Error>> + Send;
+
     /// Whether the app's repository has a blob.
     ///
     /// # Errors
     /// When the registry does not answer.
-    fn has_blob(&self, app: &str, digest: &Digest) -> impl Future<Output = Result<bool, Error>> + Send;
+    fn has_blob(&self, app: &str, digest: &Digest) -> impl Future<Output = Result<bool, Error>> + Send {
+        async move { self.blob_length(app, digest).await.map(|length| length.is_some()) }
+    }
 
     /// Begins an upload.
     ///
@@ -111,23 +117,17 @@ pub trait Registry: Clone + Send + Sync + 'static {
     /// When the registry does not answer, or takes no more.
     fn begin(&self, app: &str) -> impl Future<Output = Result<Upload, Error>> + Send;
 
-    /// An upload as the registry has it now; `None` when it has forgotten it.
+    /// An upload as the registry has it now; `None` when it has forgotten it, or has more of it than was told, which it then deletes.
     ///
     /// # Errors
     /// When the registry does not answer.
     fn resume(&self, upload: &Upload) -> impl Future<Output = Result<Option<Upload>, Error>> + Send;
 
-    /// Appends bytes from `bytes`, and says how far the upload is then. A sender that is dropped before
-    /// `length` bytes came has cut it.
+    /// Appends a piece, and says where the rest goes then.
     ///
     /// # Errors
-    /// When the registry does not answer or refuses, or it was cut; [`Registry::resume`] tells what arrived.
-    fn append(
-        &self,
-        upload: &Upload,
-        length: u64,
-        bytes: mpsc::Receiver<Bytes>,
-    ) -> impl Future<Output = Result<Upload, Error>> + Send;
+    /// When the registry does not answer or refuses. It may have any part of the piece; [`Registry::resume`] tells whether it has none.
+    fn append(&self, upload: &Upload, piece: Bytes) -> impl Future<Output = Result<Upload, Error>> + Send;
 
     /// Ends an upload: the registry compares the digest, and the repository has the blob.
     ///

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futuswarm_model::{AppRecord, AuditEntry, Deploying, Failure, FailureClass, Outcome, Progress, Release};
-use futuswarm_paas::rollout::{self, Step};
+use futuswarm_paas::rollout::{self, HookRun, Step};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -40,7 +40,24 @@ pub(crate) struct State {
     /// The release that it is about; zero before it is known.
     pub(crate) release: u64,
     pub(crate) text: String,
+    /// The last lines of its release hook, once that has succeeded.
+    pub(crate) hook: Vec<String>,
+    /// As [`limit`] says.
+    pub(crate) limit: Duration,
     pub(crate) ended: bool,
+}
+
+impl State {
+    /// What is said of a release before anything was done for it.
+    fn of(release: &Release) -> Self {
+        let limit = limit(release);
+        Self { release: release.number, text: "begins".to_owned(), hook: Vec::new(), limit, ended: false }
+    }
+}
+
+/// How much time a release has, from the request that made it to its end.
+pub(crate) fn limit(release: &Release) -> Duration {
+    Duration::from_millis(release.deadline.saturating_sub(release.created_at))
 }
 
 /// Apps that this process drives: what is said of each, and whether there is more to do since its driver has looked.
@@ -164,6 +181,7 @@ impl<P: Platform> Drive<'_, P> {
         let mut release = deploying.release;
         let epoch = deploying.epoch;
         tracing::info!(app = self.app, release = release.number, epoch, "drives a release");
+        self.state.send_replace(State::of(&release));
         if epoch > 1 {
             self.tell_resumed(&release, epoch).await;
         }
@@ -181,7 +199,7 @@ impl<P: Platform> Drive<'_, P> {
             match self.step(&mut release, epoch).await {
                 Ok(Ok(Some(()))) => failures = 0,
                 Ok(Ok(None)) => {
-                    self.say(release.number, "done", true);
+                    self.say("done", true);
                     return Ok(());
                 }
                 Ok(Err(stop)) => return self.stopped(&stop, &release).await,
@@ -191,7 +209,7 @@ impl<P: Platform> Drive<'_, P> {
                     // It may be about something that was there when the content was read: a network, a secret.
                     self.content = None;
                     tracing::warn!(%error, app = self.app, release = release.number, failures, "a step failed");
-                    self.say(release.number, &format!("waits: {error}"), false);
+                    self.say(&format!("waits: {error}"), false);
                     if let Some(noted) = self.give_up(&release, epoch, &error).await {
                         release = noted;
                     }
@@ -244,11 +262,21 @@ impl<P: Platform> Drive<'_, P> {
         if goes_on { Ok(()) } else { act::remove_jobs(&self.control.engine, release).await }
     }
 
-    fn say(&self, release: u64, text: &str, ended: bool) {
+    fn say(&self, text: &str, ended: bool) {
         self.state.send_if_modified(|state| {
-            let new = State { release, text: text.to_owned(), ended };
-            let changed = *state != new;
-            *state = new;
+            let changed = state.text != text || state.ended != ended;
+            text.clone_into(&mut state.text);
+            state.ended = ended;
+            changed
+        });
+    }
+
+    /// Tells what the release hook has written, unless it went wrong: then its lines are those of the failure.
+    fn tell_hook(&self, hook: &HookRun) {
+        let HookRun::Ended { code: 0, log } = hook else { return };
+        self.state.send_if_modified(|state| {
+            let changed = state.hook != *log;
+            state.hook.clone_from(log);
             changed
         });
     }
@@ -274,17 +302,18 @@ impl<P: Platform> Drive<'_, P> {
         };
         let mut observed = observe::observe(&control.engine, release, &content, &mut self.memory, now).await?;
         observe::measure(control, release, &mut observed, &mut self.memory).await;
+        self.tell_hook(&observed.hook);
         let step = rollout::next(release, &observed);
         tracing::debug!(app = self.app, release = release.number, ?step, "next");
         // The release is in the app's record: who begins to collect images from now on keeps what it names. Who has begun before may be
         // deleting just that, and then it is looked for afterwards.
         if matches!(step, Step::FindImage | Step::Pull { .. }) && collect::collects(control).await?.is_some() {
-            self.say(release.number, "waits until images that nothing needs are deleted", false);
+            self.say("waits until images that nothing needs are deleted", false);
             return Ok(Ok(Some(())));
         }
         let progress = match step {
             Step::Wait { why } => {
-                self.say(release.number, &why, false);
+                self.say(&why, false);
                 return Ok(Ok(Some(())));
             }
             Step::NoteDigest { digest } => {
@@ -297,7 +326,7 @@ impl<P: Platform> Drive<'_, P> {
             }
             Step::End { outcome, failure } => Progress::Ended { outcome, failure, at: now },
             step => {
-                self.say(release.number, act::in_words(&step), false);
+                self.say(act::in_words(&step), false);
                 // Just before what is seen outside: who has lost the lease changes nothing more.
                 if let Err(stop) = self.note(release.number, epoch, |_| ()).await? {
                     return Ok(Err(stop));

@@ -32,6 +32,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// The most bytes of all arguments: Linux takes no more for one of them (execve(2)).
 const LONGEST_ARGUMENTS: usize = 128 << 10;
+/// The most arguments with the program's name: each costs memory beside its bytes, also when it has none.
+const MOST_WORDS: usize = 4096;
 
 /// Runs a program, or opens a shell for somebody who has a terminal.
 pub(crate) async fn run<P: Platform>(
@@ -68,6 +70,9 @@ pub(crate) async fn run<P: Platform>(
 fn check(argv: &[String]) -> Result<(), Refused> {
     if argv.first().is_none_or(String::is_empty) {
         return Err(Refused::usage("say which program: `futuswarm run -a APP -- PROGRAM ARGUMENTS`"));
+    }
+    if argv.len() > MOST_WORDS {
+        return Err(Refused::usage(format!("{} words are too many for a program; {MOST_WORDS} fit", argv.len())));
     }
     if argv.iter().any(|word| word.contains('\0')) {
         return Err(Refused::usage("an argument has a byte 0, which no program can be given"));
@@ -234,7 +239,7 @@ impl Secrets {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&control.programs)?;
             std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
             for (key, value) in &values {
-                // Keys are names of environment variables, so none leads out of the folder.
+                // Keys are names of files (`values::check_secrets`), so none leads out of the folder.
                 let path = dir.join(key);
                 let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path)?;
                 std::io::Write::write_all(&mut file, value)?;
@@ -310,4 +315,19 @@ pub(crate) async fn clear<P: Platform>(control: &Control<P>, programs: &Path) ->
         tracing::warn!(%error, "secrets of programs are still there");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_counted_also_when_they_have_no_letters() {
+        let words = |count: usize| [vec!["true".to_owned()], vec![String::new(); count - 1]].concat();
+        assert!(check(&words(MOST_WORDS)).is_ok());
+        let refused = check(&words(MOST_WORDS + 1)).unwrap_err().to_string();
+        assert_eq!(refused, "4097 words are too many for a program; 4096 fit");
+        let long = check(&["true".to_owned(), "x".repeat(LONGEST_ARGUMENTS)]).unwrap_err().to_string();
+        assert!(long.contains("131072 fit"), "{long}");
+    }
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futuswarm_paas::access::Actor;
 use futuswarm_rpc::message::{Event, Notice, Request};
-use futuswarm_rpc::{Caller, Frame, Hello, agree};
+use futuswarm_rpc::{Caller, Frame, Hello, Identity, agree};
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::audit::Audited;
 use crate::client::{Client, Ends, Input, Reading, milliseconds};
@@ -30,6 +30,10 @@ const TURNED_AWAY: usize = 16;
 const GREETING_DEADLINE: Duration = Duration::from_secs(30);
 /// As [`GREETING_DEADLINE`], for who is only to be told why there is no room.
 const REFUSAL_DEADLINE: Duration = Duration::from_secs(5);
+/// So long a request that is long waits until others have been read. What is left until [`GREETING_DEADLINE`] is for reading it.
+const TURN: Duration = Duration::from_secs(15);
+/// Between two looks whether it is a long request's turn.
+const TURN_LOOK: Duration = Duration::from_millis(200);
 /// What is said last to a client whose request was ended, or to one while the service stops, is not waited for longer.
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// So long requests are given to end when the service stops: the grace of a program, and a little.
@@ -126,7 +130,7 @@ pub(crate) async fn accept<P: Platform>(
 /// One connection, from its beginning to its end.
 pub(crate) async fn connection<P: Platform>(control: &Arc<Control<P>>, stream: UnixStream) -> Result<(), wire::Error> {
     let (reader, writer) = stream.into_split();
-    let (mut incoming, mut outgoing) = (Incoming::new(reader), Outgoing::new(writer));
+    let (mut incoming, mut outgoing) = (Incoming::guarded(reader), Outgoing::new(writer));
     let late = |limit: Duration| wire::Error::Ended(format!("no request within {} s", limit.as_secs()));
     let began = Instant::now();
     let caller: Caller =
@@ -136,7 +140,7 @@ pub(crate) async fn connection<P: Platform>(control: &Arc<Control<P>>, stream: U
         Ok(place) => (GREETING_DEADLINE.saturating_sub(began.elapsed()), Ok(place)),
         Err(refused) => (REFUSAL_DEADLINE, Err(refused)),
     };
-    let greeting = greet(control, place, &mut incoming, &mut outgoing);
+    let greeting = greet(control, &caller, place, &mut incoming, &mut outgoing);
     let greeted = tokio::select! {
         greeted = timeout(limit, greeting) => greeted.map_err(|_| late(limit))??,
         () = control.connections.stopping() => None,
@@ -199,13 +203,13 @@ pub(crate) async fn connection<P: Platform>(control: &Arc<Control<P>>, stream: U
 /// Tells a client that there is no room.
 async fn turn_away<P: Platform>(control: &Control<P>, stream: UnixStream) -> Result<(), wire::Error> {
     let (reader, writer) = stream.into_split();
-    let (mut incoming, mut outgoing) = (Incoming::new(reader), Outgoing::new(writer));
+    let (mut incoming, mut outgoing) = (Incoming::guarded(reader), Outgoing::new(writer));
     let told = async {
-        let _caller: Caller = incoming.message().await?;
+        let caller: Caller = incoming.message().await?;
         let refused = Refused::unavailable(format!(
             "this manager has {CONNECTIONS} requests open already, which is as many as it takes: try again in a minute"
         ));
-        greet(control, Err(refused), &mut incoming, &mut outgoing).await
+        greet(control, &caller, Err(refused), &mut incoming, &mut outgoing).await
     };
     timeout(REFUSAL_DEADLINE, told).await.map_err(|_| wire::Error::Ended("no request".to_owned()))??;
     Ok(())
@@ -215,7 +219,8 @@ async fn turn_away<P: Platform>(control: &Control<P>, stream: UnixStream) -> Res
 /// says to its user.
 async fn greet<P: Platform>(
     control: &Control<P>,
-    place: Result<Place, Refused>,
+    caller: &Caller,
+    mut place: Result<Place, Refused>,
     incoming: &mut Incoming<OwnedReadHalf>,
     outgoing: &mut Outgoing<OwnedWriteHalf>,
 ) -> Result<Option<(Request, Place)>, wire::Error> {
@@ -225,7 +230,14 @@ async fn greet<P: Platform>(
     if agree(&theirs, &ours).is_err() {
         return Ok(None);
     }
-    let request = incoming.message().await;
+    let mut request: Result<Request, wire::Error> = incoming.message().await;
+    if matches!(request, Err(wire::Error::Long)) && place.is_ok() {
+        match turn(control, &caller.identity).await {
+            Ok(_turn) => request = incoming.long_message().await,
+            Err(refused) => place = Err(refused),
+        }
+    }
+    let unread = matches!(request, Err(wire::Error::Long));
     let refused = match (request, place) {
         (Ok(request), Ok(place)) => return Ok(Some((request, place))),
         (_, Err(refused)) => refused,
@@ -235,9 +247,23 @@ async fn greet<P: Platform>(
         }
         (Err(error), _) => return Err(error),
     };
-    tracing::info!(%refused, "refused a request");
+    control.audit(Audited::unheard(caller, &refused));
     outgoing.message(&Event::Failed(refused.into())).await?;
+    if unread {
+        incoming.drain().await;
+    }
     Ok(None)
+}
+
+/// The place that a long request takes while it is read, once it is its turn.
+async fn turn<P: Platform>(control: &Control<P>, asker: &Identity) -> Result<Place, Refused> {
+    let began = Instant::now();
+    loop {
+        match control.connections.limits.take(What::LongRequest, asker) {
+            Err(_) if began.elapsed() < TURN => sleep(TURN_LOOK).await,
+            taken => return taken,
+        }
+    }
 }
 
 async fn answer<P: Platform>(
@@ -274,7 +300,13 @@ async fn read(mut incoming: Incoming<OwnedReadHalf>, reading: Reading) {
             },
             Ok(Some(_)) | Ok(None) | Err(_) => return,
         };
-        if reading.input.send(next).await.is_err() {
+        let sent = tokio::select! {
+            biased;
+            sent = reading.input.send(next) => sent,
+            // While nothing is taken nothing is read, so that the end of a session that was killed would not be seen.
+            () = incoming.gone() => return,
+        };
+        if sent.is_err() {
             // Nobody reads it for this request; the end of the connection is still to be noticed.
             while let Ok(Some(_)) = incoming.frame().await {}
             return;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futuswarm_model::{AppRecord, User};
-use futuswarm_paas::access::{self, Actor, Target, Verb};
+use futuswarm_paas::access::{self, Actor, Command, Target, Verb};
 use futuswarm_rpc::message::RefusalClass;
 use futuswarm_rpc::{Caller, Identity};
 use futuswarm_ssh_keys::PublicKey;
@@ -99,12 +99,12 @@ pub(crate) fn program(caller: &Caller, app: &str, name: &str, record: Option<&Ap
 pub(crate) async fn watch<P: Platform>(
     control: &Control<P>,
     caller: &Caller,
-    (verb, subject): (Option<Verb>, Subject<'_>),
+    (command, subject): (Option<Command>, Subject<'_>),
     ending: &Ending,
 ) -> std::convert::Infallible {
     loop {
         sleep(EVERY).await;
-        match control.still_may(caller, verb, subject).await {
+        match control.still_may(caller, command, subject).await {
             Ok(Ok(())) => {}
             Ok(Err(refused)) => {
                 tracing::info!(who = %caller.identity, %refused, "a request is ended");
@@ -127,7 +127,7 @@ impl<P: Platform> Control<P> {
     async fn still_may(
         &self,
         caller: &Caller,
-        verb: Option<Verb>,
+        command: Option<Command>,
         subject: Subject<'_>,
     ) -> Result<Result<(), Refused>, Error> {
         let actor = match &caller.identity {
@@ -137,24 +137,24 @@ impl<P: Platform> Control<P> {
             }
             Identity::Token { app, name } => program(caller, app, name, self.recent_app(app).await?.as_deref()),
         };
-        let (actor, verb) = match (actor, verb) {
+        let (actor, command) = match (actor, command) {
             (Err(refused), _) => return Ok(Err(refused)),
             (Ok(_), None) => return Ok(Ok(())),
-            (Ok(actor), Some(verb)) => (actor, verb),
+            (Ok(actor), Some(command)) => (actor, command),
         };
         let now = self.clock.unix_millis();
         let Subject::App(name) = subject else {
-            return Ok(access::decide(&actor, verb, Target::Cluster, now).map_err(Refused::from));
+            return Ok(access::decide(&actor, command, Target::Cluster, now).map_err(Refused::from));
         };
         let record = self.recent_app(name).await?;
         let target = match &record {
             Some(record) => Target::App { name, access: &record.access },
             // It ends with its app.
-            None if verb == Verb::Remove => return Ok(Ok(())),
-            None if verb.begins_an_app() => Target::NewApp { name },
+            None if command.verb == Verb::Remove => return Ok(Ok(())),
+            None if command.begins_an_app() => Target::NewApp { name },
             None => return Ok(Err(Refused::not_found(format!("there is no app {name} any more")))),
         };
-        Ok(access::decide(&actor, verb, target, now).map_err(Refused::from))
+        Ok(access::decide(&actor, command, target, now).map_err(Refused::from))
     }
 }
 

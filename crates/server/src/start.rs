@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futuswarm_aws::SdkConfig;
 use futuswarm_database::{Rds, Server};
+use futuswarm_model::AuditEntry;
 use futuswarm_store::S3Bucket;
 use futuswarm_swarm::{DockerEngine, LocalState, SwarmApi as _};
 use futuswarm_vault::KmsVault;
@@ -180,13 +181,18 @@ pub(crate) async fn audit<P: Platform>(
             _no_more = &mut last => None,
         };
         let Some(line) = line else { return };
-        let entry = line.row(control.clock.unix_millis());
-        for attempt in 0..AUDIT_ATTEMPTS {
-            match control.records.audit(&entry).await {
-                Ok(()) => break,
-                Err(error) => tracing::warn!(%error, attempt, "a line of the audit is not in the bucket yet"),
-            }
-            sleep(LOOK).await;
-        }
+        keep(&control, &line.row(control.clock.unix_millis())).await;
     }
+}
+
+/// Writes a line of the audit to the bucket, or all of it to the journal in the end.
+async fn keep<P: Platform>(control: &Control<P>, line: &AuditEntry) {
+    for attempt in 1..=AUDIT_ATTEMPTS {
+        match control.records.audit(line).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(%error, attempt, "a line of the audit is not in the bucket yet"),
+        }
+        sleep(LOOK).await;
+    }
+    tracing::warn!(?line, "a line of the audit is in the journal only: the bucket has not taken it");
 }

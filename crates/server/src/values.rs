@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futuswarm_model::keys;
 use futuswarm_paas::access::{Actor, Verb};
-use futuswarm_paas::config::{self, dotenv};
+use futuswarm_paas::config::{self, ConfigError, dotenv};
 use futuswarm_rpc::message::{Answer, Changed, Deployment, Kind, Request, Value, Values, Version, Wait};
 
 use crate::client::Client;
@@ -19,6 +19,8 @@ mod tests;
 
 /// The longest secret (Swarm's limit, 500 KiB).
 const LONGEST_SECRET: usize = 500 << 10;
+/// The longest name of a secret (Docker's limit), in bytes.
+const LONGEST_SECRET_KEY: usize = 64;
 /// All secrets of an app together, so that one document stays one that is read at once.
 const LARGEST_SECRETS: usize = 8 << 20;
 /// The most versions that are shown at once.
@@ -72,6 +74,27 @@ struct Change {
     replace: bool,
 }
 
+impl Change {
+    /// Keys that it is about; `None` for all that there are.
+    fn named(&self) -> Option<BTreeSet<String>> {
+        (!self.replace).then(|| self.set.keys().chain(&self.unset).cloned().collect())
+    }
+
+    /// Whether it can be made at all. What cannot be made begins no app.
+    fn check(&self, app: &str, kind: Kind) -> Result<(), Refused> {
+        match (self.set.is_empty(), self.replace) {
+            (true, true) => {
+                let command = if kind == Kind::Config { "config" } else { "secret" };
+                Err(Refused::usage(format!(
+                    "there is no KEY=value line in what was read, and with `--replace` every key would be removed; nothing was changed: `futuswarm {command}:unset -a {app} KEY` removes keys"
+                )))
+            }
+            (true, false) if self.unset.is_empty() => Err(Refused::usage("nothing was said to be set or removed")),
+            _ => with(kind, &Content::new(), &self.set).map(drop),
+        }
+    }
+}
+
 /// Changes a document, and makes a release with it unless the app has none or it shall wait for the next.
 pub(crate) async fn change<P: Platform>(
     control: &Arc<Control<P>>,
@@ -83,20 +106,62 @@ pub(crate) async fn change<P: Platform>(
         return Err(Refused::usage("this is no change of a config"));
     };
     let change = Change { set: content(set, dotenv)?, unset, replace };
-    if change.set.is_empty() && change.unset.is_empty() && !change.replace {
-        return Err(Refused::usage("nothing was said to be set or removed"));
-    }
+    change.check(&app, kind)?;
     let verb = match kind {
         Kind::Config => Verb::WriteConfig,
         Kind::Secrets => Verb::WriteSecrets,
     };
-    control.create_unless_there(&app, actor, verb).await?;
-    let Written { version, keys } = write(control, actor, &app, kind, &change).await?;
+    let is_new = match change.set.is_empty() {
+        // Where there is no app, there is nothing to be removed from one.
+        true => control.existing(&app).await.map(|_| false)?,
+        false => control.begin(&app, actor, verb, client).await?,
+    };
+    let written = write(control, actor, &app, kind, &change).await;
+    let Written { version, mut keys } = written.map_err(|refused| not_set(refused, is_new, &app, kind))?;
+    // Tasks may be without what was set earlier: its manager died before there was a release, or it was staged, or put back.
+    if keys.is_empty() && !stage {
+        keys = behind(control, &app, kind, change.named().as_ref()).await?;
+    }
     let deployment = match stage || keys.is_empty() {
         true => None,
         false => release(control, actor, verb, &app, wait, client).await?,
     };
     Ok(Answer::Changed(Changed { app, kind, version, keys, deployment }))
+}
+
+/// Why values are not set, which says so when the app was made for them.
+pub(crate) fn not_set(refused: Refused, is_new: bool, app: &str, kind: Kind) -> Refused {
+    let kind = records::Kind::from(kind);
+    match is_new {
+        true => refused.after(&format!("{app} is a new app now, and setting its {kind} has failed")),
+        false => refused,
+    }
+}
+
+/// How keys differ between what the app runs with and what counts now, of those that are named or of all. None do where it has no release.
+pub(crate) async fn behind<P: Platform>(
+    control: &Control<P>,
+    app: &str,
+    kind: Kind,
+    named: Option<&BTreeSet<String>>,
+) -> Result<BTreeMap<String, String>, Refused> {
+    let record = control.existing(app).await?;
+    let Some(release) = deploy::current(control, Some(&record)).await? else { return Ok(BTreeMap::new()) };
+    let runs = match kind {
+        Kind::Config => release.config,
+        Kind::Secrets => release.secrets,
+    };
+    let (version, counts) = control.document(app, kind, None).await?.unzip();
+    if version == runs {
+        return Ok(BTreeMap::new());
+    }
+    let runs = match runs {
+        Some(version) => control.opened(app, kind, &version).await?,
+        None => Content::new(),
+    };
+    let mut keys = differences(&runs, &counts.unwrap_or_default());
+    keys.retain(|key, _| named.is_none_or(|named| named.contains(key)));
+    Ok(keys)
 }
 
 /// What a change of a document has come to.
@@ -151,7 +216,12 @@ pub(crate) async fn release<P: Platform>(
         return Ok(None);
     }
     let wait = Wait { for_lock: wait.for_lock.or(Some(PATIENCE)), ..wait };
-    deploy::with_values(control, actor, verb, app, &wait, client).await.map(Some)
+    let released = deploy::with_values(control, actor, verb, app, &wait, client).await;
+    released.map(Some).map_err(|refused| {
+        refused.after(&format!(
+            "what was changed is kept, and tasks of {app} get it with its next release, which the same command again makes"
+        ))
+    })
 }
 
 /// A change is made already when its release has to wait for another: so many seconds, since nobody wants to say it again.
@@ -214,9 +284,26 @@ fn check_config(set: &Content, after: &Content) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Secrets are files under `/run/secrets`, and may be called as Docker's secrets are. No name leads out of the folder, is hidden in it, or
+/// looks like an option.
+fn check_secret_key(key: &str) -> Result<(), Refused> {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let is_in_bounds = (1..=LONGEST_SECRET_KEY).contains(&key.len());
+    if !is_in_bounds || key.starts_with(['.', '-']) || !key.chars().all(inside) {
+        return Err(Refused::usage(format!(
+            "{key:?} is no name of a secret, which is a file: letters, digits, '_', '.' and '-', at most {LONGEST_SECRET_KEY}, not beginning with '.' or '-'"
+        )));
+    }
+    match config::check_key(key) {
+        // It need not be a variable's.
+        Ok(()) | Err(ConfigError::Key(_)) => Ok(()),
+        Err(reserved) => Err(Refused::usage(reserved)),
+    }
+}
+
 pub(crate) fn check_secrets(set: &Content, after: &Content) -> Result<(), Refused> {
     for (key, value) in set {
-        config::check_key(key).map_err(Refused::usage)?;
+        check_secret_key(key)?;
         if value.is_empty() {
             return Err(Refused::usage(format!(
                 "{key}: a secret cannot be empty, as the Swarm keeps none of no bytes"

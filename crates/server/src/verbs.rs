@@ -1,7 +1,10 @@
-//! Which verb a request is, and what it is asked of: the only way from the protocol to the rules of access.
+//! Which command a request is, which right it takes, and what it is asked of: the only way from the protocol to the rules of access.
 
-use futuswarm_paas::access::Verb;
-use futuswarm_rpc::message::{Kind, Request};
+use futuswarm_paas::access::{Command, Verb};
+use futuswarm_rpc::message::{Kind, Link, Request};
+
+#[cfg(test)]
+mod tests;
 
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +17,14 @@ pub(crate) enum Subject<'a> {
     ForApp(&'a str),
 }
 
-/// The verb of a request; `None` for what everybody who has logged in may ask, and what shows nothing but themselves.
-pub(crate) fn verb(request: &Request) -> (Option<Verb>, Subject<'_>) {
+/// The command that a request is, with its verb; `None` for what everybody who has logged in may ask, and what shows nothing but
+/// themselves.
+pub(crate) fn verb(request: &Request) -> (Option<Command>, Subject<'_>) {
+    let (verb, subject) = right(request);
+    (verb.map(|verb| Command { verb, name: command(request) }), subject)
+}
+
+fn right(request: &Request) -> (Option<Verb>, Subject<'_>) {
     use Subject::{App, Cluster};
     let (verb, subject) = match request {
         Request::Whoami => return (None, Cluster),
@@ -83,26 +92,71 @@ fn values(kind: Kind, show: bool) -> Verb {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_read_by_who_may_read_values_and_names_by_more() {
-        let request = |kind, show| Request::Values { app: "hello".to_owned(), kind, show, key: None, version: None };
-        for (kind, show, expected) in [
-            (Kind::Config, false, Verb::ListConfig),
-            (Kind::Config, true, Verb::ReadConfig),
-            (Kind::Secrets, false, Verb::ListSecrets),
-            (Kind::Secrets, true, Verb::ReadSecrets),
-        ] {
-            assert_eq!(verb(&request(kind, show)), (Some(expected), Subject::App("hello")));
-        }
-    }
-
-    #[test]
-    fn only_who_one_is_may_be_asked_without_a_rule() {
-        assert_eq!(verb(&Request::Whoami).0, None);
-        assert_eq!(verb(&Request::Apps), (Some(Verb::ListApps), Subject::Cluster));
+/// What is typed for a request, by its name in `docs/cli.md`, for the audit and for refusals. Of commands that ask for the same, the first
+/// one there: `config:edit` is `config` and then `config:set`.
+fn command(request: &Request) -> &'static str {
+    match request {
+        Request::Whoami => "whoami",
+        Request::Apps => "app:list",
+        Request::App { .. } => "app:inspect",
+        Request::Deploy(_) => "app:deploy",
+        Request::Rollback { .. } => "app:rollback",
+        Request::Scale { .. } => "app:scale",
+        Request::Restart { .. } => "app:restart",
+        Request::Cancel { .. } => "app:cancel",
+        Request::Watch { .. } => "app:watch",
+        Request::Releases { .. } => "app:releases",
+        Request::Why { .. } => "app:why",
+        Request::Remove { .. } => "app:remove",
+        Request::Values { kind: Kind::Config, key: None, .. } => "config",
+        Request::Values { kind: Kind::Config, key: Some(_), .. } => "config:get",
+        Request::Values { kind: Kind::Secrets, key: None, .. } => "secret",
+        Request::Values { kind: Kind::Secrets, key: Some(_), .. } => "secret:get",
+        Request::Change { kind, set, dotenv, .. } => match (kind, set.is_empty() && dotenv.is_none()) {
+            (Kind::Config, false) => "config:set",
+            (Kind::Config, true) => "config:unset",
+            (Kind::Secrets, false) => "secret:set",
+            (Kind::Secrets, true) => "secret:unset",
+        },
+        Request::Import(_) => "config:import",
+        Request::History { kind: Kind::Config, .. } => "config:history",
+        Request::History { kind: Kind::Secrets, .. } => "secret:history",
+        Request::CompareVersions { .. } => "config:diff",
+        Request::Logs(_) => "app:logs",
+        Request::Run { terminal: None, .. } => "app:run",
+        Request::Run { terminal: Some(_), .. } => "app:shell",
+        Request::Access { .. } => "acl:user:list",
+        Request::Grant { .. } => "acl:user:add",
+        Request::Revoke { .. } => "acl:user:rm",
+        Request::AppsOf { .. } => "acl:user:services",
+        Request::Users { admins: true } => "admin:list",
+        Request::Users { admins: false } => "users",
+        Request::PutUser { create: true, .. } => "admin:user:add",
+        Request::PutUser { create: false, keys: Some(_), .. } => "admin:user:key:set",
+        Request::PutUser { create: false, keys: None, .. } => "admin:user:set",
+        Request::RemoveUser { .. } => "admin:user:rm",
+        Request::Tokens { .. } => "tokens",
+        Request::CreateToken { .. } => "tokens:create",
+        Request::RevokeToken { .. } => "tokens:revoke",
+        Request::Nodes => "swarm:nodes",
+        Request::LabelNode { value: Some(_), .. } => "swarm:node:label:add",
+        Request::LabelNode { value: None, .. } => "swarm:node:label:rm",
+        Request::Audit { .. } => "admin:swarm:usage",
+        Request::RestartAll => "admin:swarm:restart",
+        Request::FindBlobs { .. } | Request::PutBlob { .. } | Request::PutManifest { .. } => "image:push",
+        Request::Images { .. } => "image:list",
+        Request::CollectImages { .. } => "image:gc",
+        Request::Stats => "swarm:stats",
+        Request::Networks => "swarm:network:health",
+        Request::Link(Link { end: false, .. }) => "app:link",
+        Request::Link(Link { end: true, .. }) => "app:unlink",
+        Request::Links { .. } => "app:links",
+        Request::Database { .. } => "db:list",
+        Request::CreateDatabase { .. } => "db:create",
+        Request::RotateDatabase { .. } => "db:rotate",
+        Request::BackUpDatabase { .. } => "db:backup",
+        Request::RestoreDatabase { .. } => "db:restore",
+        Request::OpenDatabase { .. } => "db:psql",
+        Request::DropDatabase { .. } => "db:drop",
     }
 }

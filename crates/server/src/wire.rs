@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use futuswarm_rpc::{Decoder, Frame, FrameError};
+use futuswarm_rpc::{Decoder, Frame, FrameError, LONGEST_CHUNK};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::time::sleep;
 
 /// Who does not take a frame for so long is gone: SSH on the way buffers far more than one.
 const SEND_DEADLINE: Duration = Duration::from_secs(60);
 /// So many bytes are read at once.
 const READ: usize = 64 << 10;
+/// Between two looks whether the other side of a connection is still there that nothing is read from.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A connection that cannot be used any more.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +28,9 @@ pub(crate) enum Error {
     /// The other side is gone, or the connection broke.
     #[error("the connection ended: {0}")]
     Ended(String),
+    /// [`Incoming::long_message`] reads it.
+    #[error("a message is longer than {} bytes, and none of that length is let in here", LONGEST_CHUNK)]
+    Long,
 }
 
 /// The reading half.
@@ -32,11 +39,18 @@ pub(crate) struct Incoming<R> {
     reader: R,
     decoder: Decoder,
     buffer: Vec<u8>,
+    /// Whether messages are read that are longer than any piece of a stream.
+    long: bool,
 }
 
 impl<R: AsyncRead + Unpin> Incoming<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader, decoder: Decoder::default(), buffer: vec![0; READ] }
+        Self { reader, decoder: Decoder::default(), buffer: vec![0; READ], long: true }
+    }
+
+    /// Reads no message of more than [`LONGEST_CHUNK`] bytes before it is let in: many at once would be more than the service's memory.
+    pub(crate) fn guarded(reader: R) -> Self {
+        Self { long: false, ..Self::new(reader) }
     }
 
     /// The next frame; `None` at an orderly end. It may be dropped at any time, and nothing that came is lost.
@@ -44,6 +58,9 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         loop {
             if let Some(frame) = self.decoder.next_frame()? {
                 return Ok(Some(frame));
+            }
+            if !self.long && self.decoder.is_long() {
+                return Err(Error::Long);
             }
             let count = self.reader.read(&mut self.buffer).await.map_err(|error| Error::Ended(error.to_string()))?;
             if count == 0 {
@@ -60,6 +77,30 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
             Some(Frame::Message(body)) => read(&body),
             Some(_) => Err(Error::Message("a piece of a stream came in its place".to_owned())),
             None => Err(Error::Ended("before a message".to_owned())),
+        }
+    }
+
+    /// The next frame, which has to be a message, however long it is.
+    pub(crate) async fn long_message<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        self.long = true;
+        let message = self.message().await;
+        self.long = false;
+        message
+    }
+
+    /// Reads to the end and keeps nothing: who still writes does not read what they are told.
+    pub(crate) async fn drain(&mut self) {
+        while self.reader.read(&mut self.buffer).await.is_ok_and(|count| count > 0) {}
+    }
+}
+
+impl Incoming<OwnedReadHalf> {
+    /// Ends when the other side has closed the connection, also while nothing is read from it: its end comes after all that it has sent.
+    pub(crate) async fn gone(&self) {
+        while let Ok(ready) = self.reader.ready(Interest::WRITABLE).await
+            && !ready.is_write_closed()
+        {
+            sleep(LOOK).await;
         }
     }
 }

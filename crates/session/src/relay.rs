@@ -5,6 +5,7 @@ mod tests;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use futuswarm_model::{app_name, person_name};
 use futuswarm_rpc::{Caller, Frame, Identity};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 /// A socket's backlog empties in milliseconds, and a control service that starts anew is there within this.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -72,18 +75,21 @@ pub fn caller(
     Ok(Caller { identity, key: Some(key.to_owned()), from })
 }
 
-/// Passes bytes both ways until one side ends: a client that has closed its side is gone, and gets what is still said for a moment.
-/// When this returns, a thread may still wait for `input`; the process is to end.
+/// Passes bytes both ways until one side ends: a client that has closed its side is gone, and gets what is still said for a moment. It
+/// ends, too, when nobody reads the process's standard output any more: as long as the control service neither reads nor writes, nothing
+/// else tells that sshd has cut the client off. When this returns, threads may still wait; the process is to end.
 ///
 /// # Errors
-/// When there is no control service. That the connection breaks later is an end like any other.
+/// When there is no control service, or no standard output. That the connection breaks later is an end like any other.
 pub fn relay(
     caller: &Caller,
     socket: &Path,
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
 ) -> Result<(), SessionError> {
-    relay_within(caller, socket, input, output, CONNECT, GRACE)
+    let watched = std::io::stdout().as_fd().try_clone_to_owned();
+    let watched = watched.map_err(|error| SessionError::Arguments(format!("sshd gave no standard output: {error}")))?;
+    relay_within(caller, socket, input, output, Some(watched), CONNECT, GRACE)
 }
 
 fn relay_within(
@@ -91,6 +97,7 @@ fn relay_within(
     socket: &Path,
     input: impl Read + Send + 'static,
     output: impl Write + Send + 'static,
+    watched: Option<OwnedFd>,
     connect_deadline: Duration,
     grace: Duration,
 ) -> Result<(), SessionError> {
@@ -102,9 +109,19 @@ fn relay_within(
     stream.set_write_timeout(Some(FIRST_FRAME)).map_err(failed)?;
     stream.write_all(&frame).map_err(failed)?;
     stream.set_write_timeout(None).map_err(failed)?;
-    let (to_server, from_server) = (stream.try_clone().map_err(failed)?, stream);
 
     let (ended, ends) = mpsc::channel();
+    if let Some(watched) = watched {
+        let (both, reader) = (stream.try_clone().map_err(failed)?, ended.clone());
+        std::thread::spawn(move || {
+            if unread(&watched).is_ok() {
+                let _nobody_waits = reader.send(Side::Reader);
+                // The control service sees it at once, whatever the other two wait for.
+                let _gone = both.shutdown(Shutdown::Both);
+            }
+        });
+    }
+    let (to_server, from_server) = (stream.try_clone().map_err(failed)?, stream);
     let upward = ended.clone();
     std::thread::spawn(move || {
         copy(input, &to_server);
@@ -128,6 +145,20 @@ fn relay_within(
 enum Side {
     Client,
     Server,
+    /// Whoever read the output is gone, and the client with them.
+    Reader,
+}
+
+/// Waits until nobody can read any more what is written to a pipe or socket. It writes nothing for that.
+fn unread(output: &OwnedFd) -> rustix::io::Result<()> {
+    loop {
+        // Errors and hang-ups are told without being asked for.
+        match poll(&mut [PollFd::new(output, PollFlags::empty())], None) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Connects within a deadline. The kernel lets a connection wait for room in the backlog without end, so it is tried in a thread.

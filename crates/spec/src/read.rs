@@ -298,9 +298,9 @@ fn rds(table: &mut Table) -> Option<Rds> {
             .ok_or("an RDS instance class such as \"db.t4g.micro\"")
     });
     let storage = table.integer("storage_gib", Some(20), 20..=65536);
+    // Of another version `db:backup` and `db:restore` could not make anything.
     let version = table.string("engine_version", Some("17"), |version| {
-        let good = version.parse::<u32>().is_ok_and(|version| (13..100).contains(&version));
-        good.then_some(()).ok_or("a major version of PostgreSQL such as \"17\"")
+        (version == "17").then_some(()).ok_or("\"17\", the version of the image's pg_dump and pg_restore,")
     });
     let multi_az = table.flag("multi_az", false);
     // RDS keeps none with 0; a database without backups is not what anybody wants here.

@@ -261,6 +261,11 @@ fn what_does_not_fit_together_is_refused() {
             "[import]\nbucket = \"Old_Bucket\"\nkey = \"arn:aws:kms:eu-west-1:123456789012:key/1\"\n[local]",
             "the name of an S3 bucket such as",
         ),
+        (
+            "[local]",
+            "[rds]\nengine_version = \"16\"\n[local]",
+            "rds.engine_version: \"16\" cannot be used; \"17\", the version of the image's pg_dump and pg_restore, is needed",
+        ),
         ("[local]", "[import]\nbucket = \"old\"\nkey = \"alias/old\"\n[local]", "the ARN of a KMS key such as"),
         (
             "[local]",

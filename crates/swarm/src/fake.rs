@@ -129,10 +129,22 @@ impl FakeSwarm {
         world.settle();
     }
 
+    /// Has all Swarms keep so many tasks of each slot, as those that were founded with another limit.
+    pub fn keep_tasks(&self, per_slot: usize) {
+        self.lock().clusters.values_mut().for_each(|cluster| cluster.history = Some(per_slot));
+    }
+
     /// Why a machine can pull no images from now on; `None` when it can again.
     pub fn fail_pulls(&self, hostname: &str, reason: Option<&str>) {
         if let Some(machine) = self.lock().machines.get_mut(hostname) {
             machine.pulls_fail = reason.map(str::to_owned);
+        }
+    }
+
+    /// Whether a machine never answers who asks for logs, although its engine is as it should be (moby#37336).
+    pub fn hang_logs(&self, hostname: &str, hangs: bool) {
+        if let Some(machine) = self.lock().machines.get_mut(hostname) {
+            machine.logs_hang = hangs;
         }
     }
 

@@ -57,11 +57,13 @@ pub enum LogItem {
     Line(LogLine),
     /// Not everything could be had.
     Gap {
-        /// In the Swarm's words, or ours for one who fell silent.
+        /// In the Swarm's words.
         reason: String,
         /// Swarm ids of the nodes that the reason names.
         nodes: Vec<String>,
     },
+    /// Nothing more came for [`SILENCE`] although not all is there, and the Swarm does not say from whom. It is the last item.
+    Silence,
 }
 
 /// Lines in the order in which they came from the nodes, which is not that of their times.
@@ -69,7 +71,7 @@ pub type LogStream = BoxStream<'static, Result<LogItem, Error>>;
 
 /// `docker service logs`. Managers only.
 pub trait LogApi: Send + Sync {
-    /// The log of a service or a task. Without `follow` it ends, in any case: after [`SILENCE`] with a [`LogItem::Gap`].
+    /// The log of a service or a task. Without `follow` it ends, in any case: after [`SILENCE`] with a [`LogItem::Silence`].
     ///
     /// # Errors
     /// When there is no such service or task ([`Error::is_not_found`]), or the managers do not answer.

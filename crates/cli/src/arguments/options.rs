@@ -135,10 +135,11 @@ pub struct Run {
 pub struct Set {
     #[command(flatten)]
     pub flag: AppFlag,
-    /// The app, and then KEY=VALUE, KEY=@FILE for the content of a file, KEY=- for standard input; `@@` begins a value with one `@`
-    #[arg(value_name = "[APP] KEY=VALUE|KEY=@FILE|KEY=-", required = true)]
+    /// The app, and then KEY=VALUE, KEY=@FILE for the content of a file, KEY=@- for standard input; `@@` begins a value with one `@`. Only
+    /// `-` is a dotenv file on standard input
+    #[arg(value_name = "[APP] KEY=VALUE|KEY=@FILE|KEY=@-|-", required = true)]
     pub words: Vec<OsString>,
-    /// Keep the running tasks as they are until the next release
+    /// Keep the running tasks as they are until the next deployment or change
     #[arg(long)]
     pub stage: bool,
     #[command(flatten)]
@@ -153,7 +154,7 @@ pub struct Unset {
     /// Keys to remove
     #[arg(value_name = "KEY", required = true)]
     pub keys: Vec<String>,
-    /// Keep the running tasks as they are until the next release
+    /// Keep the running tasks as they are until the next deployment or change
     #[arg(long)]
     pub stage: bool,
     #[command(flatten)]
@@ -191,7 +192,7 @@ pub struct List {
 pub struct Edit {
     #[command(flatten)]
     pub app: App,
-    /// Keep the running tasks as they are until the next release
+    /// Keep the running tasks as they are until the next deployment or change
     #[arg(long)]
     pub stage: bool,
     #[command(flatten)]
@@ -225,7 +226,7 @@ pub struct Import {
     /// Show what would be taken, and change nothing
     #[arg(long, requires = "bucket")]
     pub plan: bool,
-    /// Keep the running tasks as they are until the next release
+    /// Keep the running tasks as they are until the next deployment or change
     #[arg(long)]
     pub stage: bool,
     #[command(flatten)]

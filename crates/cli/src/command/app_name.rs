@@ -6,6 +6,7 @@ use futuswarm_rpc::message::Request;
 
 use crate::arguments::{App, AppFlag};
 use crate::failure::{Failure, Result};
+use crate::output;
 
 /// The file that may name the app.
 pub const APP_FILE: &str = "app.toml";
@@ -19,14 +20,21 @@ pub fn app(app: &App) -> Result<String> {
 
 /// The app: a word, the flag, the environment, or the file in this folder.
 pub fn chosen(word: Option<&str>, flag: &AppFlag) -> Result<String> {
+    if_named(word, flag)?.ok_or_else(|| {
+        Failure::usage("which app? Name it, or use -a, FUTUSWARM_APP, or `app = \"NAME\"` in ./app.toml")
+    })
+}
+
+/// The same for what may be about no app: `None` where nothing names one.
+pub fn if_named(word: Option<&str>, flag: &AppFlag) -> Result<Option<String>> {
     let name = match (word, flag.app.as_deref()) {
         (Some(word), Some(flag)) if word != flag => {
             return Err(Failure::usage(format!("which app is meant: {word} or {flag}?")));
         }
-        (Some(name), _) | (None, Some(name)) => name.to_owned(),
+        (Some(name), _) | (None, Some(name)) => Some(name.to_owned()),
         (None, None) => around(std::env::var("FUTUSWARM_APP").ok().as_deref(), Path::new(APP_FILE))?,
     };
-    checked(&name)
+    name.as_deref().map(checked).transpose()
 }
 
 /// A name that an app may have.
@@ -35,15 +43,12 @@ pub fn checked(name: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-fn around(set: Option<&str>, file: &Path) -> Result<String> {
-    if let Some(name) = set.filter(|name| !name.is_empty()) {
-        return Ok(name.to_owned());
+fn around(set: Option<&str>, file: &Path) -> Result<Option<String>> {
+    match set.filter(|name| !name.is_empty()) {
+        Some(name) => Ok(Some(name.to_owned())),
+        None if file.exists() => named(file, &read(file)?),
+        None => Ok(None),
     }
-    let text = if file.exists() { Some(read(file)?) } else { None };
-    let named = text.as_deref().and_then(named);
-    named.ok_or_else(|| {
-        Failure::usage("which app? Name it, or use -a, FUTUSWARM_APP, or `app = \"NAME\"` in ./app.toml")
-    })
 }
 
 /// The text of an app's file.
@@ -56,10 +61,25 @@ pub fn read(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).map_err(|error| failure(&error))
 }
 
-/// The app that a file names; what else is in it the cluster checks.
-pub fn named(text: &str) -> Option<String> {
-    let table: toml::Table = text.parse().ok()?;
-    table.get("app")?.as_str().map(str::to_owned)
+/// The app that a file with this text names, if it names one; what else is in it the cluster checks.
+///
+/// # Errors
+/// With the line, when it is no TOML: nobody can say then which app it is about.
+pub fn named(file: &Path, text: &str) -> Result<Option<String>> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let before = error.span().map_or(0, |span| span.start);
+        let line = text.bytes().take(before).filter(|byte| *byte == b'\n').count() + 1;
+        Failure::usage(format!("{}, line {line}: {}", file.display(), output::plain(error.message())))
+    })?;
+    match table.get("app") {
+        None => Ok(None),
+        Some(toml::Value::String(name)) => Ok(Some(name.clone())),
+        Some(other) => Err(Failure::usage(format!(
+            "{}: `app` is no text ({}): `app = \"NAME\"` is wanted",
+            file.display(),
+            other.type_str()
+        ))),
+    }
 }
 
 /// The app that a request is about.
@@ -133,14 +153,30 @@ mod tests {
     fn the_environment_comes_before_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("app.toml");
-        assert!(around(None, &file).is_err());
-        assert!(around(Some(""), &file).is_err());
+        assert_eq!(around(None, &file).unwrap(), None);
+        assert_eq!(around(Some(""), &file).unwrap(), None);
         std::fs::write(&file, "app = \"shop\"\nnonsense = [1]\n").unwrap();
-        assert_eq!(around(None, &file).unwrap(), "shop");
-        assert_eq!(around(Some("hello"), &file).unwrap(), "hello");
-        std::fs::write(&file, "app = 1").unwrap();
-        assert!(around(None, &file).is_err());
-        std::fs::write(&file, "no toml").unwrap();
-        assert!(around(None, &file).is_err());
+        assert_eq!(around(None, &file).unwrap().as_deref(), Some("shop"));
+        assert_eq!(around(Some("hello"), &file).unwrap().as_deref(), Some("hello"));
+        std::fs::write(&file, "port = 80\n").unwrap();
+        assert_eq!(around(None, &file).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_with_its_line_and_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.toml");
+        for (text, part) in [
+            ("app = \"shop\"\nport = \n", "app.toml, line 2: "),
+            ("app = \"shop\"\nport = 80\n[health\npath = \"/\"\n", "app.toml, line 3: "),
+            ("no toml", "app.toml, line 1: "),
+            ("app = 1", "`app = \"NAME\"` is wanted"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let refused = around(None, &file).unwrap_err();
+            assert_eq!(refused.code, crate::failure::Code::Usage, "{refused}");
+            assert!(refused.message.contains(part) && !refused.message.contains('\n'), "{refused}");
+            assert_eq!(around(Some("hello"), &file).unwrap().as_deref(), Some("hello"), "the file does not count");
+        }
     }
 }

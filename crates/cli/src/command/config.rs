@@ -139,7 +139,7 @@ pub fn set(context: &Context, options: &Set, kind: Kind) -> Result<u8> {
     };
     if kind == Kind::Secrets && !said.typed.is_empty() && !context.quiet {
         eprintln!(
-            "note: the value of {} was among the arguments, which a shell's history and other processes show; KEY=- reads it from standard input",
+            "note: the value of {} was among the arguments, which a shell's history and other processes show; KEY=@- reads it from standard input",
             said.typed.join(", ")
         );
     }
@@ -196,8 +196,9 @@ pub fn edit(context: &Context, options: &Edit) -> Result<u8> {
         run_editor(&editor, &file)?;
         let after = std::fs::read_to_string(&file).map_err(|error| Failure::file("read", &file, &error))?;
         if after == before {
-            eprintln!("nothing has changed");
-            return Ok(0);
+            let version = found.version;
+            let changed = Changed { app, kind: CONFIG, version, keys: BTreeMap::new(), deployment: None };
+            return show_changed(context, &changed);
         }
         match difference(&found, &after) {
             Ok(wanted) => return change(context, (app, CONFIG), wanted, (options.stage, &options.waiting)),

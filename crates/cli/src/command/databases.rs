@@ -1,12 +1,13 @@
 //! Databases of apps.
 
 use futuswarm_output::println;
-use futuswarm_rpc::message::{Backup, Request, Wait};
+use futuswarm_rpc::message::{Backup, Event, Request, Wait};
 
-use super::{Context, app_name, config, confirm, content, done};
+use super::{Context, app_name, config, confirm, content, done, show};
 use crate::arguments::{App, Losing, Waiting};
+use crate::connection::Incoming;
 use crate::failure::{Failure, Result};
-use crate::output::{self, moment, or_dash, size};
+use crate::output::{self, Progress, moment, or_dash, size};
 
 /// `db:list`.
 pub fn list(context: &Context, app: &App) -> Result<u8> {
@@ -76,22 +77,59 @@ pub fn backup(context: &Context, app: &App) -> Result<u8> {
     Ok(0)
 }
 
-/// `db:restore`.
+/// `db:restore`: says which backup it is as soon as the cluster has chosen one, so that who loses the connection can name the same again.
 pub fn restore(context: &Context, app: &App, backup: Option<String>, losing: &Losing) -> Result<u8> {
     let app = app_name::app(app)?;
+    refuse_password(losing)?;
     let what = format!("the database of {app} will be what it was at the backup");
     confirm(&what, &app, losing.confirm.as_deref())?;
-    let without_backup = losing.without_backup;
-    let answer = context.wait(&Request::RestoreDatabase { app: app.clone(), backup, without_backup });
-    done(context, answer.map_err(|failure| with_advice(&app, failure))?)
+    let mut chosen = backup.clone();
+    let request = Request::RestoreDatabase { app: app.clone(), backup, without_backup: losing.without_backup };
+    let mut progress = Progress::new(context.quiet);
+    let answer = context.connect()?.ask(&request, None, |incoming, _| {
+        let Incoming::Event(event) = incoming else { return Ok(()) };
+        show(&event, &mut progress);
+        if let Event::Progress { text, .. } = &*event
+            && let Some(name) = restored(text).filter(|name| chosen.as_deref() != Some(*name))
+        {
+            progress.note(&format!("{app}: the backup {name} is being restored"));
+            chosen = Some(name.to_owned());
+        }
+        Ok(())
+    });
+    progress.clear();
+    let answer = answer.map_err(|failure| match (failure.cut, &chosen) {
+        (true, Some(name)) => {
+            let more = format!(
+                "; it may have been done: `futuswarm db:list {app}` shows it, and `futuswarm db:restore {app} --backup {name}` carries on"
+            );
+            Failure { message: failure.message + &more, ..failure }
+        }
+        _ => with_advice(&app, context.with_suggestion(&request, failure)),
+    });
+    done(context, answer?)
+}
+
+/// The backup that the cluster says it restores.
+fn restored(said: &str) -> Option<&str> {
+    let name = said.strip_prefix("restores ")?;
+    let (at, rest) = name.split_once('-')?;
+    let is_time = !at.is_empty() && at.bytes().all(|byte| byte.is_ascii_digit());
+    (is_time && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')).then_some(name)
+}
+
+/// The old command line asked for it; one that is passed over would look as if it had been checked.
+fn refuse_password(losing: &Losing) -> Result<()> {
+    match losing.password {
+        Some(_) => Err(Failure::usage("--password is not needed any more: your role in the app counts")),
+        None => Ok(()),
+    }
 }
 
 /// `db:drop`.
 pub fn end(context: &Context, app: &App, losing: &Losing) -> Result<u8> {
     let app = app_name::app(app)?;
-    if losing.password.is_some() {
-        return Err(Failure::usage("--password is not needed any more: your role in the app counts"));
-    }
+    refuse_password(losing)?;
     confirm(&format!("the database of {app} will be dropped"), &app, losing.confirm.as_deref())?;
     let answer = context.wait(&Request::DropDatabase { app: app.clone(), without_backup: losing.without_backup });
     done(context, answer.map_err(|failure| with_advice(&app, failure))?)

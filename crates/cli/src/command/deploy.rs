@@ -73,11 +73,11 @@ fn refuse_old_options(options: &Deploy) -> Result<()> {
 }
 
 /// The app, and the settings to send. The file in this folder counts only when it names the app: another app's settings must not be
-/// sent by accident.
+/// sent by accident. One that cannot be read may be the app's, which must not go without its settings by accident either.
 fn app_and_file(options: &Deploy) -> Result<(String, Option<String>)> {
     if let Some(file) = &options.file {
         let text = app_name::read(file)?;
-        let named = app_name::named(&text);
+        let named = app_name::named(file, &text)?;
         let given = options.app.word.as_deref().or(options.app.flag.app.as_deref());
         let app = match (given, &named) {
             (None, Some(named)) => app_name::chosen(Some(named), &AppFlag::default())?,
@@ -96,7 +96,7 @@ fn app_and_file(options: &Deploy) -> Result<(String, Option<String>)> {
         return Ok((app, None));
     }
     let text = app_name::read(here)?;
-    match app_name::named(&text) {
+    match app_name::named(here, &text)? {
         Some(named) if named == app => Ok((app, Some(text))),
         _ => {
             eprintln!("note: ./app.toml does not name {app}, and is not used");
@@ -163,9 +163,15 @@ fn app_and_number(flag: &AppFlag, words: &[String]) -> Result<(String, Option<u6
     Ok((app_name::chosen(word, flag)?, number))
 }
 
-/// `app:watch`.
-pub fn watch(context: &Context, app: &App, release_number: Option<u64>) -> Result<u8> {
-    release(context, Request::Watch { app: app_name::app(app)?, release: release_number })
+/// `app:watch`: the number of the release is a word or an option.
+pub fn watch(context: &Context, flag: &AppFlag, words: &[String], option: Option<u64>) -> Result<u8> {
+    let (app, word) = app_and_number(flag, words)?;
+    match (word, option) {
+        (Some(one), Some(other)) if one != other => {
+            Err(Failure::usage(format!("which release is meant: {one} or {other}?")))
+        }
+        _ => release(context, Request::Watch { app, release: word.or(option) }),
+    }
 }
 
 /// `app:cancel`.

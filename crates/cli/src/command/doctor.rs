@@ -35,6 +35,10 @@ fn fail(check: &'static str, evidence: impl Into<String>) -> Check {
 
 /// Runs all checks; the exit code is not 0 when one has failed.
 pub fn doctor(context: &Context, app: &App) -> Result<u8> {
+    // What was typed is answered before anything is looked at; a variable or a file around is one more thing to look at.
+    if app.word.is_some() || app.flag.app.is_some() {
+        app_name::app(app)?;
+    }
     let mut checks = vec![ssh()];
     let mut code = 0;
     match context.cluster() {
@@ -103,9 +107,12 @@ fn ssh() -> Check {
     }
 }
 
-/// The app, when one is named.
+/// The app, when one is named, here or around.
 fn the_app(context: &Context, app: &App) -> Option<Check> {
-    let name = app_name::app(app).ok()?;
+    let name = match app_name::if_named(app.word.as_deref(), &app.flag) {
+        Ok(name) => name?,
+        Err(failure) => return Some(fail("app", failure.message)),
+    };
     let found = match context.ask(&Request::App { app: name }) {
         Ok(Answer::App(found)) => found,
         Ok(other) => return Some(fail("app", super::unexpected(&other).message)),

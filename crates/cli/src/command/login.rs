@@ -9,7 +9,7 @@ use super::{Context, content};
 use crate::arguments::Login;
 use crate::connection::{Connection, PATIENCE, Trust, ssh::HOST_ALIAS};
 use crate::failure::{Code, Failure, Result};
-use crate::home::{Cluster, Config, Home, KNOWN_HOSTS};
+use crate::home::{self, Cluster, Config, Home, KNOWN_HOSTS};
 use crate::output;
 
 /// What OpenSSH signs host keys with.
@@ -22,7 +22,8 @@ fn ask(cluster: &Cluster, trust: Trust) -> Result<Whoami> {
     Ok(content!(Connection::open(cluster, trust)?.ask(&Request::Whoami, Some(PATIENCE), |_, _| Ok(()))?, Whoami))
 }
 
-/// `login`: nothing is kept of one that fails.
+/// `login`: nothing is kept of one that fails. `name` is what was typed for the cluster: under the name of the environment's variable the
+/// address and the authority of another cluster would be written over.
 pub fn login(context: &Context, home: &Home, name: Option<&str>, options: &Login) -> Result<u8> {
     let (user, host, port) = target(&options.target)?;
     let absolute = |path: &Path| std::path::absolute(path).map_err(|error| Failure::file("find", path, &error));
@@ -67,8 +68,7 @@ pub fn login(context: &Context, home: &Home, name: Option<&str>, options: &Login
         ));
     }
     let cluster = home.save(name.unwrap_or(&known.cluster), &config, &known_hosts)?;
-    home.set_current(&cluster.name)?;
-    eprintln!("{} is the current cluster now", cluster.name);
+    make_current(home, &cluster.name)?;
     show(context, &known)
 }
 
@@ -166,12 +166,7 @@ pub fn clusters(context: &Context, home: &Home) -> Result<u8> {
         all.push((name, cluster.config, is_current));
     }
     if context.json {
-        let documents: Vec<_> = all
-            .iter()
-            .map(|(name, config, current)| {
-                serde_json::json!({ "name": name, "user": config.user, "host": config.host, "port": config.port, "current": current })
-            })
-            .collect();
+        let documents: Vec<_> = all.iter().map(|(name, config, current)| document(name, config, *current)).collect();
         output::json(&documents)?;
         return Ok(0);
     }
@@ -186,12 +181,31 @@ pub fn clusters(context: &Context, home: &Home) -> Result<u8> {
     Ok(0)
 }
 
+fn document(name: &str, config: &Config, current: bool) -> serde_json::Value {
+    serde_json::json!({ "name": name, "user": config.user, "host": config.host, "port": config.port, "current": current })
+}
+
 /// `clusters:use`.
-pub fn choose(home: &Home, name: &str) -> Result<u8> {
+pub fn choose(context: &Context, home: &Home, name: &str) -> Result<u8> {
     let cluster = home.cluster(Some(name))?;
-    home.set_current(&cluster.name)?;
-    eprintln!("{} is the current cluster now", cluster.name);
+    make_current(home, &cluster.name)?;
+    if context.json {
+        output::json(&document(&cluster.name, &cluster.config, true))?;
+    }
     Ok(0)
+}
+
+/// Makes a cluster the current one, and says when the environment names another one all the same.
+fn make_current(home: &Home, name: &str) -> Result<()> {
+    home.set_current(name)?;
+    eprintln!("{name} is the current cluster now");
+    if let Some(other) = home::of_environment().filter(|other| other != name) {
+        let other = output::plain(&other);
+        eprintln!(
+            "note: commands are for {other} as long as FUTUSWARM_CLUSTER names it; --cluster {name} says otherwise"
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]

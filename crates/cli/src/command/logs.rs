@@ -25,7 +25,7 @@ pub fn logs(context: &Context, options: &Logs) -> Result<u8> {
         previous: options.previous,
         grep: options.grep.clone(),
     });
-    let terminal = std::io::stdout().is_terminal();
+    let (terminal, no_colours) = (std::io::stdout().is_terminal(), output::no_colours());
     let mut progress = Progress::new(context.quiet);
     let patience = if options.follow { None } else { Some(PATIENCE) };
     let answer = context.connect()?.ask(&request, patience, |incoming, _| {
@@ -38,7 +38,8 @@ pub fn logs(context: &Context, options: &Logs) -> Result<u8> {
         if context.json {
             return output::json_line(line);
         }
-        let text = if terminal { output::coloured(&line.line) } else { line.line.clone() };
+        let text = if no_colours { output::uncoloured(&line.line) } else { line.line.clone() };
+        let text = if terminal { output::coloured(&text) } else { text };
         match options.plain {
             true => println!("{text}"),
             false => println!("{} {text}", label(&app, line)),

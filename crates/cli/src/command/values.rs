@@ -26,7 +26,8 @@ pub struct Words {
     pub typed: Vec<String>,
 }
 
-/// Reads the words. Only an `@` directly behind the first `=` means a file: a value that looks like a path stays a value.
+/// Reads the words. Only an `@` directly behind the first `=` means a file, or with `@-` standard input: a value that looks like a path
+/// stays a value, and so does one dash.
 pub fn words(words: &[OsString], input: &mut dyn Read) -> Result<Words> {
     let mut said = Words::default();
     let mut input = Some(input);
@@ -55,6 +56,11 @@ pub fn words(words: &[OsString], input: &mut dyn Read) -> Result<Words> {
                 said.typed.push(key.clone());
                 [b"@", rest].concat()
             }
+            b"@-" => {
+                let input = input.take().ok_or_else(input_twice)?;
+                all(input, &key)?
+                    .map_err(|error| Failure::usage(format!("{key}: cannot read standard input: {error}")))?
+            }
             [b'@', path @ ..] => {
                 let path = PathBuf::from(OsString::from_vec(path.to_vec()));
                 let failure = |error: &std::io::Error| {
@@ -65,11 +71,6 @@ pub fn words(words: &[OsString], input: &mut dyn Read) -> Result<Words> {
                 };
                 let file = std::fs::File::open(&path).map_err(|error| failure(&error))?;
                 all(file, &key)?.map_err(|error| failure(&error))?
-            }
-            b"-" => {
-                let input = input.take().ok_or_else(input_twice)?;
-                all(input, &key)?
-                    .map_err(|error| Failure::usage(format!("{key}: cannot read standard input: {error}")))?
             }
             value => {
                 said.typed.push(key.clone());
@@ -124,12 +125,23 @@ mod tests {
         std::fs::write(&file, [0xff, 0, b'\n']).unwrap();
         let at = format!("BLOB=@{}", file.display());
         let said = read(
-            &["hello", &at, "PATH_LIKE=/etc/passwd", "HANDLE=@@jane", "MAIL=a@b", "Q=\"'\n=🦀", "EMPTY=", "X==@y"],
-            b"",
+            &[
+                "hello",
+                &at,
+                "PATH_LIKE=/etc/passwd",
+                "HANDLE=@@jane",
+                "MAIL=a@b",
+                "Q=\"'\n=🦀",
+                "EMPTY=",
+                "X==@y",
+                "ACCESS_LOG=-",
+                "DASH=@@-",
+            ],
+            b"of standard input",
         )
         .unwrap();
         assert_eq!(said.app.as_deref(), Some("hello"));
-        let expected: [(&str, &[u8]); 7] = [
+        let expected: [(&str, &[u8]); 9] = [
             ("BLOB", &[0xff, 0, b'\n']),
             ("PATH_LIKE", b"/etc/passwd"),
             ("HANDLE", b"@jane"),
@@ -137,6 +149,8 @@ mod tests {
             ("Q", "\"'\n=🦀".as_bytes()),
             ("EMPTY", b""),
             ("X", b"=@y"),
+            ("ACCESS_LOG", b"-"),
+            ("DASH", b"@-"),
         ];
         for (key, value) in expected {
             assert_eq!(said.set[key].bytes(), value, "{key}");
@@ -147,11 +161,13 @@ mod tests {
 
     #[test]
     fn standard_input_is_one_value_or_a_dotenv_text() {
-        let said = read(&["KEY=-"], &[1, 2, 0xff]).unwrap();
+        let said = read(&["KEY=@-"], &[1, 2, 0xff]).unwrap();
         assert_eq!((said.app, said.set["KEY"].bytes()), (None, &[1, 2, 0xff][..]));
         assert!(read(&["hello", "-"], b"A=1").unwrap().dotenv);
-        assert!(read(&["A=-", "B=-"], b"").unwrap_err().message.contains("one value only"));
-        assert!(read(&["A=-", "-"], b"").unwrap_err().message.contains("one value only"));
+        assert!(read(&["A=@-", "B=@-"], b"").unwrap_err().message.contains("one value only"));
+        assert!(read(&["A=@-", "-"], b"").unwrap_err().message.contains("one value only"));
+        // A value that is a dash is none of these.
+        assert!(read(&["A=-", "B=-", "-"], b"C=1").unwrap().dotenv);
     }
 
     #[test]
@@ -160,7 +176,7 @@ mod tests {
             assert!(read(bad, b"").is_err(), "{bad:?}");
         }
         let long = vec![b'x'; (LONGEST + 1) as usize];
-        assert!(read(&["A=-"], &long).unwrap_err().message.contains("no value"));
-        assert_eq!(read(&["A=-"], &long[1..]).unwrap().set["A"].bytes().len() as u64, LONGEST);
+        assert!(read(&["A=@-"], &long).unwrap_err().message.contains("no value"));
+        assert_eq!(read(&["A=@-"], &long[1..]).unwrap().set["A"].bytes().len() as u64, LONGEST);
     }
 }

@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
-
-use crate::arguments::Arguments;
-use crate::arguments::canonical::{Canonical, canonical, names};
+use super::lines::parsed;
 
 /// What could be typed once: the commands of the client, and those of the operator's tool for moving and restoring.
 const OLD: [&str; 49] = [
@@ -61,7 +58,7 @@ const OLD: [&str; 49] = [
     "check-for-key",
 ];
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
@@ -70,7 +67,7 @@ fn document() -> String {
 }
 
 /// The texts in inline code.
-fn code(text: &str) -> Vec<&str> {
+pub(super) fn code(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
@@ -84,17 +81,7 @@ fn table<'a>(document: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
 
 /// Whether a line can be typed, by the program's own parser.
 fn typed(line: &str) -> Result<(), String> {
-    let Canonical::Argv(argv) = canonical(line.split_whitespace().map(Into::into).collect()) else {
-        return Err(format!("{line}: a topic alone"));
-    };
-    let name = argv.get(1).and_then(|word| word.to_str()).unwrap_or_default().to_owned();
-    if !names().contains(&name) {
-        return Err(format!("{line}: there is no command {name}"));
-    }
-    match Arguments::command().try_get_matches_from(argv) {
-        Err(error) if error.use_stderr() => Err(format!("{line}: {error}")),
-        _ => Ok(()),
-    }
+    parsed(line.split_whitespace()).map(drop)
 }
 
 /// Whether a test that is named as `FILE#FUNCTION` exists.
@@ -173,6 +160,7 @@ fn each_old_option_has_a_row() {
         "--total",
         "--verbose",
         "--async",
+        "--debug",
         "-h",
         "-hh",
     ] {

@@ -16,17 +16,19 @@ are typed all day have a short name: `futuswarm deploy`.
 
 **The app** is named by the first word or by `-a` (also `--app`, `-n`, `--name`), else by `FUTUSWARM_APP`, else by `app` in `app.toml` in
 the folder. **The cluster** is the one named by `--cluster` or `FUTUSWARM_CLUSTER`, else the current one (`clusters:use`), else the only one.
+`login` keeps a cluster under the name that it gives itself, or under that of `--cluster`, whatever `FUTUSWARM_CLUSTER` is.
 
 **The environment** of the old command line (`-e`, `--env`) may be named when it is `default`, and any other is refused: an app has one
 environment. For each other one make an app of its own, for example `hello-staging`, with config, secrets, owners and a host name of its own.
 
 **Data** is on standard output, and everything else on standard error. `--json` prints the answer as one JSON document, whose fields keep
 their names and their meaning; `logs` and `node:json` print one for each line. Without a terminal there is no changing line of progress,
-and nothing is asked for. Colours are on a terminal only, and `NO_COLOR` turns them off.
+and nothing is asked for. `-q` (`--quiet`) leaves progress and hints away; warnings and errors are said all the same. Colours are on a
+terminal only, and `NO_COLOR` turns them off, also those that an app has put into its log.
 
-**What is kept** is in `$FUTUSWARM_HOME`, by default `~/.config/futuswarm`: a folder for each cluster with `config.toml`, `known_hosts`
-with the cluster's SSH authority, and the socket of the control connection, which stays open for ten minutes. `~/.ssh` is read by `ssh`
-and never written.
+**What is kept** is in `$FUTUSWARM_HOME`, else in `$XDG_CONFIG_HOME/futuswarm`, else in `~/.config/futuswarm`: a folder for each cluster
+with `config.toml`, `known_hosts` with the cluster's SSH authority, and the socket of the control connection, which stays open for ten
+minutes. `~/.ssh` is read by `ssh` and never written.
 
 ## Exit codes
 
@@ -45,18 +47,6 @@ and never written.
 
 `run`, `shell` and `db:psql` pass on the program's own exit code.
 
-## What `--json` prints
-
-| command | document |
-|---|---|
-| `app:deploy`, `rollback`, `scale`, `restart`, `watch` | `{\"app\",\"release\",\"image\",\"url\",\"outcome\",\"seconds\",\"reason\"}`; `outcome` is one of `deployed unchanged rolled_back failed timed_out cancelled superseded refused locked`, and `pending` with `--detach` |
-| `image:push` | `{\"app\",\"digest\",\"layers\",\"sent_bytes\",\"skipped_bytes\"}` |
-| `why` | `{\"app\",\"release\",\"outcome\",\"class\",\"evidence\",\"remedy\"}` |
-| `tokens:create` | `{\"app\",\"name\",\"key\",\"expires_at\"}`, with the private key |
-| `logs` | for each line `{\"at\",\"task\",\"slot\",\"node\",\"stderr\",\"line\"}`; times are milliseconds since 1970 |
-| all others | the answer's document as the cluster gives it (`crates/rpc/src/message/answer.rs`) |
-
-## Commands
 ";
 
 fn arguments(command: &Command) -> String {
@@ -95,7 +85,7 @@ fn arguments(command: &Command) -> String {
 }
 
 fn render() -> String {
-    let mut text = BEFORE.to_owned();
+    let mut text = format!("{BEFORE}{}\n## Commands\n", documents::section());
     let mut all = Arguments::command();
     all.build();
     for command in all.get_subcommands().filter(|command| command.get_name() != "help") {

@@ -9,6 +9,8 @@ use crate::fake::Fake;
 
 #[path = "answers/commands.rs"]
 mod commands;
+#[path = "answers/documents.rs"]
+mod documents;
 #[path = "answers/words.rs"]
 mod words;
 

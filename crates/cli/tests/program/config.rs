@@ -42,15 +42,38 @@ fn values_arrive_as_they_are() {
 }
 
 #[test]
+fn a_dash_is_a_value_and_only_one_behind_an_at_sign_reads_standard_input() {
+    let fake = cluster();
+    fake.run_with(&["config:set", "hello", "ACCESS_LOG=-", "ERROR_LOG=-"], b"of standard input").ended(0);
+    let set = set_of(&fake);
+    assert_eq!((set["ACCESS_LOG"].text(), set["ERROR_LOG"].text()), (Some("-"), Some("-")));
+    for command in ["config:set", "secret:set"] {
+        fake.run_with(&[command, "hello", "KEY=@-"], b"of standard input\n").ended(0);
+        assert_eq!(set_of(&fake)["KEY"].text(), Some("of standard input\n"), "{command}");
+    }
+}
+
+#[test]
+fn an_edit_that_changes_nothing_has_its_document() {
+    let fake = cluster();
+    let mut command = fake.command(&["config:edit", "hello", "--json"]);
+    command.env("VISUAL", "true");
+    let document = finish(command, b"").ended(0).json();
+    let expected =
+        serde_json::json!({ "app": "hello", "kind": "config", "version": "v1", "keys": {}, "deployment": null });
+    assert_eq!(document, expected);
+}
+
+#[test]
 fn a_value_of_a_mebibyte_arrives_and_one_of_five_is_refused_here() {
     let fake = cluster();
     let long: Vec<u8> = (0..1 << 20).map(|at| (at % 256) as u8).collect();
-    fake.run_with(&["secret:set", "hello", "LONG=-"], &long).ended(0);
+    fake.run_with(&["secret:set", "hello", "LONG=@-"], &long).ended(0);
     assert_eq!(set_of(&fake)["LONG"].bytes(), long);
     // What JSON has to escape sixfold.
-    fake.run_with(&["secret:set", "hello", "LONG=-"], &vec![1; 1 << 20]).ended(0);
-    fake.run_with(&["secret:set", "hello", "LONG=-"], &vec![1; 3 << 20]).ended(2).says("too much at once");
-    fake.run_with(&["secret:set", "hello", "LONG=-"], &vec![b'x'; 5 << 20]).ended(2).says("no value");
+    fake.run_with(&["secret:set", "hello", "LONG=@-"], &vec![1; 1 << 20]).ended(0);
+    fake.run_with(&["secret:set", "hello", "LONG=@-"], &vec![1; 3 << 20]).ended(2).says("too much at once");
+    fake.run_with(&["secret:set", "hello", "LONG=@-"], &vec![b'x'; 5 << 20]).ended(2).says("no value");
     assert_eq!(fake.requests().len(), 2);
 }
 
@@ -81,7 +104,7 @@ fn no_value_is_shown_where_it_was_not_asked_for() {
     let fake = cluster();
     let said = fake.run(&["config:set", "hello", "A=hush-hush"]).ended(0);
     assert!(!said.stderr.contains("hush") && !said.text().contains("hush"), "{said:?}");
-    let said = fake.run(&["secret:set", "hello", "A=hush-hush"]).ended(0).says("KEY=- reads it from standard input");
+    let said = fake.run(&["secret:set", "hello", "A=hush-hush"]).ended(0).says("KEY=@- reads it from standard input");
     assert!(!said.stderr.contains("hush"), "{said:?}");
     assert!(fake.argvs().iter().flatten().all(|word| !word.contains("hush")));
 }

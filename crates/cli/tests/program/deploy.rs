@@ -92,6 +92,24 @@ fn what_is_typed_is_what_is_asked_for() {
 }
 
 #[test]
+fn a_release_is_watched_by_its_number_in_any_place() {
+    let fake = Fake::answering(|request| Ok(answer(request)));
+    for line in [
+        &["watch", "hello"][..],
+        &["watch", "hello", "7", "--json"],
+        &["app", "watch", "7", "-a", "hello"],
+        &["watch", "hello", "--release", "7"],
+        &["watch", "hello", "7", "--release", "7"],
+    ] {
+        fake.run(line).ended(0);
+    }
+    let watch = |release| Request::Watch { app: "hello".to_owned(), release };
+    assert_eq!(fake.requests(), [watch(None), watch(Some(7)), watch(Some(7)), watch(Some(7)), watch(Some(7))]);
+    fake.run(&["watch", "hello", "7", "--release", "8"]).ended(2).says("7 or 8?");
+    fake.run(&["watch", "hello", "7", "8"]).ended(2);
+}
+
+#[test]
 fn who_is_refused_gets_a_document_too() {
     for (class, code, outcome) in [
         (RefusalClass::Locked, 5, "locked"),

@@ -185,6 +185,44 @@ fn log_lines_are_documents_and_silent_nodes_are_told() {
 }
 
 #[test]
+fn no_colour_of_an_app_is_shown_to_who_wants_none() {
+    let fake = Fake::new(|mut peer| {
+        peer.request();
+        let (task, node) = ("t".to_owned(), "i-1".to_owned());
+        let line = "\u{1b}[1;31mred\u{1b}[0m \u{1b}[2J".to_owned();
+        peer.send(&Event::Log(LogLine { at: 0, task, slot: 1, node, stderr: false, line }));
+        peer.done(Answer::Logs(LogsEnd { lines: 1, silent: Vec::new() }));
+    });
+    for (value, expected) in [
+        (None, "\u{1b}[1;31mred\u{1b}[0m \u{1b}[2J\n"),
+        (Some(""), "\u{1b}[1;31mred\u{1b}[0m \u{1b}[2J\n"),
+        (Some("1"), "red \u{1b}[2J\n"),
+    ] {
+        let mut command = fake.command(&["logs", "hello", "--plain"]);
+        command.envs(value.map(|value| ("NO_COLOR", value)));
+        assert_eq!(finish(command, b"").ended(0).text(), expected, "{value:?}");
+    }
+    // A document is data: what an app has written is in it.
+    let mut command = fake.command(&["logs", "hello", "--json"]);
+    command.env("NO_COLOR", "1");
+    assert!(finish(command, b"").ended(0).json()["line"].as_str().unwrap().starts_with("\u{1b}[1;31m"));
+}
+
+#[test]
+fn a_restore_that_is_cut_names_the_backup_that_it_was_about() {
+    let fake = Fake::new(|mut peer| {
+        peer.request();
+        for text in ["takes a backup of hello", "restores 1796000000000-1f2e3d4c", "restores: 1 of 2 MB"] {
+            peer.send(&Event::Progress { text: text.to_owned(), elapsed: 0, limit: None });
+        }
+        peer.end(255);
+    });
+    let said = fake.run(&["-q", "db:restore", "hello", "--confirm", "hello"]).ended(7);
+    let said = said.says("hello: the backup 1796000000000-1f2e3d4c is being restored");
+    said.says("`futuswarm db:restore hello --backup 1796000000000-1f2e3d4c` carries on");
+}
+
+#[test]
 fn doctor_looks_at_everything_and_fails_when_something_is_wrong() {
     let fake = Fake::answering(|request| Ok(answer(request)));
     let said = fake.run(&["doctor"]).ended(0);

@@ -3,7 +3,7 @@
 use futuswarm_rpc::message::*;
 
 use crate::answers::whoami;
-use crate::fake::{Fake, Peer};
+use crate::fake::{Fake, Peer, finish};
 
 const CA: &str = "ssh-ed25519 AAAAC3Nz";
 
@@ -93,4 +93,39 @@ fn one_of_several_clusters_is_used() {
     fake.run(&["whoami"]).ended(0);
     fake.run(&["clusters", "use", "third"]).ended(4);
     assert!(fake.run(&["clusters"]).ended(0).text().contains("other*"));
+}
+
+#[test]
+fn a_login_keeps_a_cluster_under_its_own_name_whatever_the_environment_names() {
+    let fake = Fake::without_login(serve("jane"));
+    let other = fake.home().join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    let config = "user = \"joe\"\nhost = \"elsewhere.example.com\"\nport = 22\n";
+    std::fs::write(other.join("config.toml"), config).unwrap();
+    std::fs::write(other.join("known_hosts"), "@cert-authority futuswarm ssh-ed25519 OTHER\n").unwrap();
+    let with = |words: &[&str], named: &str| {
+        let mut command = fake.command(words);
+        command.env("FUTUSWARM_CLUSTER", named);
+        finish(command, b"")
+    };
+    let said = with(&["login", "jane@ssh.example.com", "--trust-first"], "other").ended(0);
+    said.says("apps is the current cluster now")
+        .says("note: commands are for other as long as FUTUSWARM_CLUSTER names it");
+    assert_eq!(std::fs::read_to_string(other.join("config.toml")).unwrap(), config);
+    assert!(std::fs::read_to_string(other.join("known_hosts")).unwrap().contains("OTHER"));
+    assert!(fake.home().join("apps/config.toml").is_file());
+    // What is typed is meant, here and everywhere; a variable that is empty is none.
+    with(&["login", "jane@ssh.example.com", "--trust-first", "--cluster", "third"], "other").ended(0);
+    assert!(fake.home().join("third/config.toml").is_file());
+    with(&["whoami"], "").ended(0);
+    with(&["whoami"], "fourth").ended(4);
+    with(&["whoami", "--cluster", "apps"], "fourth").ended(0);
+}
+
+#[test]
+fn the_cluster_that_was_chosen_is_a_document_too() {
+    let fake = Fake::new(serve("jane"));
+    let document = fake.run(&["clusters:use", "apps", "--json"]).ended(0).json();
+    assert_eq!(document, fake.run(&["clusters", "--json"]).ended(0).json()[0]);
+    assert_eq!((&document["name"], &document["current"]), (&"apps".into(), &true.into()));
 }

@@ -12,10 +12,14 @@ use futuswarm_rpc::{Channel, Frame};
 
 use crate::fake::{Fake, Peer, finish};
 
+/// The fake keeps whole pieces of so many bytes of a layer that is cut, as the cluster does with longer ones.
+const PIECE: usize = 500_000;
+
 /// Kept between the connections of a test.
 #[derive(Default)]
 struct Registry {
     blobs: BTreeMap<String, Vec<u8>>,
+    /// Pieces of layers that were cut.
     partial: BTreeMap<String, Vec<u8>>,
     manifests: Vec<(String, String)>,
     /// Uploads are cut after so many bytes, as often as there are numbers.
@@ -44,6 +48,7 @@ fn serve(registry: &Shared, mut peer: Peer) {
                     other => panic!("{other:?}"),
                 }
                 if cut.is_some_and(|cut| bytes.len() >= cut) {
+                    bytes.truncate(bytes.len() / PIECE * PIECE);
                     registry.lock().unwrap().partial.insert(wanted, bytes);
                     return peer.end(255);
                 }
@@ -158,11 +163,60 @@ fn an_upload_that_is_cut_goes_on_where_it_was() {
     let sent = said.json()["sent_bytes"].as_u64().unwrap();
     // What was in flight at each cut may have been sent for nothing.
     assert!((2_000_000..4_500_000).contains(&sent), "{sent}");
+    assert_eq!(said.json()["skipped_bytes"], 0, "nothing was there before");
     assert_eq!(registry.lock().unwrap().manifests.len(), 1);
     registry.lock().unwrap().blobs.clear();
     registry.lock().unwrap().cuts = vec![1; 20];
     fake.run(&["image:push", "hello:2", "--archive", "i.tar"]).ended(7);
     assert_eq!(registry.lock().unwrap().manifests.len(), 1, "nothing is named that is not whole");
+}
+
+#[test]
+fn a_line_that_drops_again_and_again_gets_a_layer_there_while_more_of_it_arrives() {
+    let (fake, registry) = cluster();
+    // More cuts than there are attempts; each time another piece is there.
+    registry.lock().unwrap().cuts = (1..=7).rev().map(|piece| piece * PIECE + 100_000).collect();
+    std::fs::write(fake.work().join("i.tar"), saved(&[&noise(1, 8 * PIECE)])).unwrap();
+    let said =
+        fake.run(&["image:push", "hello", "--archive", "i.tar", "--json"]).ended(0).says("trying again (1 of 4)");
+    assert!(!said.stderr.contains("trying again (2 of 4)"), "{}", said.stderr);
+    let registry = registry.lock().unwrap();
+    assert_eq!((registry.manifests.len(), registry.cuts.len()), (1, 0));
+}
+
+#[test]
+fn a_layer_that_is_there_twice_is_counted_once() {
+    let (fake, registry) = cluster();
+    let (base, own) = (noise(1, 100_000), noise(2, 50_000));
+    std::fs::write(fake.work().join("i.tar"), saved(&[&base, &own, &base])).unwrap();
+    let words = ["image:push", "hello", "--archive", "i.tar", "--json"];
+    let first = fake.run(&words).ended(0).json();
+    let sum: usize = registry.lock().unwrap().blobs.values().map(Vec::len).sum();
+    assert_eq!((&first["sent_bytes"], &first["skipped_bytes"]), (&sum.into(), &0.into()));
+    let again = fake.run(&words).ended(0).json();
+    assert_eq!((&again["sent_bytes"], &again["skipped_bytes"]), (&0.into(), &sum.into()));
+    // Of a layer that was cut, what has arrived was sent all the same.
+    registry.lock().unwrap().blobs.clear();
+    registry.lock().unwrap().cuts = vec![1];
+    let cut = fake.run(&words).ended(0).json();
+    assert!(cut["sent_bytes"].as_u64().unwrap() >= sum as u64 && cut["skipped_bytes"] == 0, "{cut}");
+}
+
+#[test]
+fn what_is_said_while_a_layer_is_under_way_is_shown_once_it_was_handed_over() {
+    let fake = Fake::new(|mut peer| match peer.request() {
+        Some(Request::FindBlobs { .. }) => peer.done(Answer::Blobs(BTreeSet::new())),
+        Some(Request::PutBlob { .. }) => {
+            peer.send(&Event::Ready { offset: 0 });
+            while !matches!(peer.next(), Some(Frame::End(Channel::Input)) | None) {}
+            peer.send(&Event::Progress { text: "takes the layer".to_owned(), elapsed: 15_000, limit: None });
+            peer.done(Answer::Done(String::new()));
+        }
+        Some(Request::PutManifest { manifest, .. }) => peer.done(Answer::Pushed(digest(manifest.as_bytes()))),
+        other => panic!("{other:?}"),
+    });
+    std::fs::write(fake.work().join("i.tar"), saved(&[&noise(1, 10_000)])).unwrap();
+    fake.run(&["image:push", "hello", "--archive", "i.tar"]).ended(0).says("takes the layer (15 s)");
 }
 
 #[test]

@@ -117,4 +117,19 @@ fn whoever_is_denied_reads_what_is_missing_and_whom_to_ask() {
     assert_eq!(denied, "admin:user:add is not allowed: only admins may; `futuswarm admin:list` names them");
     let denied = decide(&person("joe", false, &[]), Verb::Logs, Target::NewApp { name: "helo" }, NOW);
     assert_eq!(denied.unwrap_err().to_string(), "app:logs is not allowed with helo: there is no app helo");
+    let nobodys = Target::App { name: "hello", access: &AccessList::default() };
+    let denied = decide(&person("joe", false, &[]), Verb::Scale, nobodys, NOW).unwrap_err().to_string();
+    assert!(denied.contains("nobody owns it, so ask an admin (`futuswarm admin:list` names them) for"), "{denied}");
+}
+
+#[test]
+fn the_command_that_was_given_is_refused_and_its_verb_decides() {
+    let access = list();
+    let target = Target::App { name: "hello", access: &access };
+    let command = Command { verb: Verb::ChangeAccess, name: "acl:user:rm" };
+    let denied = decide(&person("deployer", false, &[]), command, target, NOW).unwrap_err();
+    assert_eq!(denied.command, "acl:user:rm");
+    let denied = denied.to_string();
+    assert!(denied.starts_with("acl:user:rm is not allowed with hello: it takes the role owner"), "{denied}");
+    assert!(decide(&person("owner", false, &[]), command, target, NOW).is_ok());
 }

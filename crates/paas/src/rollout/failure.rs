@@ -1,10 +1,12 @@
 //! Why a release failed: a class, what was observed, and one thing to do about it.
 
+use std::collections::BTreeMap;
+
 use futuswarm_model::{Failure, FailureClass as Class, Release};
 
-use super::{HookRun, Observation, Pull, Room, Service, Task, TaskState};
+use super::{HookRun, Observation, Place, Pull, Room, Service, Task, TaskState, places};
 
-fn new(class: Class, reason: impl Into<String>, remedy: impl Into<String>) -> Failure {
+pub(super) fn new(class: Class, reason: impl Into<String>, remedy: impl Into<String>) -> Failure {
     Failure { class, reason: reason.into(), remedy: remedy.into(), log: Vec::new() }
 }
 
@@ -56,9 +58,9 @@ pub(super) fn hook_failed(code: i64, log: &[String]) -> Failure {
     with_log(new(Class::ReleaseHook, format!("the release hook ended with the code {code}"), remedy), log)
 }
 
-pub(super) fn hook_late(seconds: u32) -> Failure {
+pub(super) fn hook_late(seconds: u32, log: &[String]) -> Failure {
     let remedy = "give it more time with `timeout` under `[release]`; nothing that ran before was changed";
-    new(Class::ReleaseHook, format!("the release hook did not end within {seconds} s"), remedy)
+    with_log(new(Class::ReleaseHook, format!("the release hook did not end within {seconds} s"), remedy), log)
 }
 
 pub(super) fn rejected(reason: &str, what: &str) -> Failure {
@@ -69,11 +71,6 @@ pub(super) fn rejected(reason: &str, what: &str) -> Failure {
     new(Class::Rejected, format!("the engine refuses to start {what}: {reason}"), remedy)
 }
 
-pub(super) fn no_node() -> Failure {
-    let remedy = "loosen `placement` in app.toml, or label a node with `futuswarm swarm:node:label:add`";
-    new(Class::NoNode, "no node has the labels that the app asks for", remedy)
-}
-
 pub(super) fn removed() -> Failure {
     new(Class::Interfered, "the app's service was removed meanwhile", "deploy again")
 }
@@ -82,43 +79,52 @@ pub(super) fn taken() -> Failure {
     new(Class::Interfered, "the app's service was changed by somebody else meanwhile", "deploy again")
 }
 
+/// The Swarm has ended its part, and what it saw is gone or says nothing.
+pub(super) fn unsaid(release: &Release, what: &str) -> Failure {
+    let app = &release.app;
+    let remedy = format!(
+        "see what they wrote with `futuswarm logs {app} --previous`, or deploy again and follow them with `futuswarm logs {app} --follow`"
+    );
+    new(Class::Exits, format!("{what}, and no task says why"), remedy)
+}
+
 /// What the tasks of a release say of its failure; `None` when they say nothing.
-pub(super) fn of_tasks(release: &Release, service: &Service) -> Option<Failure> {
+pub(super) fn of_tasks(release: &Release, service: &Service, places: &BTreeMap<String, Place>) -> Option<Failure> {
     let ours: Vec<&Task> = service.tasks.iter().filter(|task| task.release == Some(release.number)).collect();
-    ours.iter().find_map(|task| of_end(release, task)).or_else(|| ours.iter().find_map(|task| of_life(release, task)))
+    let alive = || ours.iter().find_map(|task| of_life(release, task, places));
+    ours.iter().find_map(|task| of_end(release, task)).or_else(alive)
 }
 
 /// Of a task that has ended or could not begin.
 fn of_end(release: &Release, task: &Task) -> Option<Failure> {
-    match &task.state {
+    let (reason, remedy) = match &task.state {
         TaskState::Ended { out_of_memory: true, .. } => {
             let reason = format!("the program used more than the {} MiB that it may", release.settings.memory >> 20);
             let remedy = "give it more with `memory` in app.toml, or let it use less";
-            Some(with_log(new(Class::OutOfMemory, reason, remedy), &task.log))
+            return Some(with_log(new(Class::OutOfMemory, reason, remedy), &task.log));
         }
-        TaskState::Ended { unhealthy: Some(answer), .. } => Some(with_log(unhealthy(release, answer), &task.log)),
-        TaskState::Ended { code: Some(code), .. } if *code != 0 || !task.error.is_empty() => {
-            let reason = format!("the program ended with the code {code}");
-            Some(with_log(new(Class::Exits, reason, "see its last lines"), &task.log))
+        TaskState::Ended { unhealthy: Some(answer), .. } => {
+            return Some(with_log(unhealthy(release, answer), &task.log));
         }
-        TaskState::Ended { code: Some(0), .. } if task.is_wanted => {
-            let reason = "the program ended with the code 0, and an app has to go on";
-            Some(with_log(
-                new(Class::Exits, reason, "see its last lines; what runs once is for `futuswarm run`"),
-                &task.log,
-            ))
+        // Swarm has another take its place, so that it is not wanted any more, and calls that no error.
+        TaskState::Ended { code: Some(0), .. } if task.error.is_empty() => (
+            "the program ended with the code 0, and an app has to go on".to_owned(),
+            "see its last lines; what runs once is for `futuswarm run`",
+        ),
+        TaskState::Ended { code: Some(code), .. } => {
+            (format!("the program ended with the code {code}"), "see its last lines")
         }
-        TaskState::Rejected => Some(with_log(rejected(&task.error, "a task"), &task.log)),
-        _ => None,
-    }
+        TaskState::Rejected => return Some(with_log(rejected(&task.error, "a task"), &task.log)),
+        _ => return None,
+    };
+    Some(with_log(new(Class::Exits, reason, remedy), &task.log))
 }
 
 /// Of a task that is there and not healthy.
-fn of_life(release: &Release, task: &Task) -> Option<Failure> {
+fn of_life(release: &Release, task: &Task, places: &BTreeMap<String, Place>) -> Option<Failure> {
     match &task.state {
-        TaskState::Pending if !task.error.is_empty() => {
-            let remedy = "let it ask for less with `memory`, `cpu` or `placement` in app.toml, or add nodes";
-            Some(new(Class::NoNode, format!("no node can run a task: {}", task.error), remedy))
+        TaskState::Pending { .. } if !task.error.is_empty() => {
+            Some(places::unplaced("a task", release, &task.error, places))
         }
         TaskState::Running { healthy: Some(false) | None, answer, .. } if answer.contains("refused") => {
             Some(with_log(unhealthy(release, answer), &task.log))
@@ -146,18 +152,26 @@ fn unhealthy(release: &Release, answer: &str) -> Failure {
 
 /// It took too long: with the reason, if anything tells it.
 pub(super) fn late(release: &Release, observed: &Observation) -> Failure {
-    let told = observed.service.as_ref().and_then(|service| of_tasks(release, service));
+    let told = observed.service.as_ref().and_then(|service| of_tasks(release, service, &observed.places));
     let seconds = release.deadline.saturating_sub(release.created_at) / 1000;
-    let (class, why, remedy, log) = match told {
-        Some(failure) => (failure.class, failure.reason, failure.remedy, failure.log),
-        None => {
-            let why = match (&observed.hook, observed.nodes.values().any(|pull| *pull == Pull::Running)) {
-                (_, true) => "the image was still being pulled",
-                (HookRun::Running { .. }, _) => "the release hook still ran",
-                _ => "nothing says what it waited for",
-            };
-            (Class::Late, why.to_owned(), "give it more time with `--wait`".to_owned(), Vec::new())
+    let failure = told.unwrap_or_else(|| unexplained(release, observed));
+    Failure { reason: format!("it was not done after {seconds} s: {}", failure.reason), ..failure }
+}
+
+/// How far a release was that no task says anything of.
+fn unexplained(release: &Release, observed: &Observation) -> Failure {
+    let app = &release.app;
+    let (why, remedy) = match (&observed.hook, observed.nodes.values().any(|pull| *pull == Pull::Running)) {
+        (_, true) => ("the image was still being pulled", "deploy it again, or make the image smaller".to_owned()),
+        (HookRun::Running { .. } | HookRun::Waiting { .. }, _) => {
+            ("the release hook had not ended", "deploy it again, or let the release hook do less".to_owned())
         }
+        _ => (
+            "nothing says what it waited for",
+            format!(
+                "see `futuswarm logs {app} --previous` and `futuswarm ps {app}`; a task has so much more time as `start` or `runs` under `[health]` in app.toml says"
+            ),
+        ),
     };
-    Failure { class, reason: format!("it was not done after {seconds} s: {why}"), remedy, log }
+    new(Class::Late, why, remedy)
 }

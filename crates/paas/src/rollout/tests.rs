@@ -7,6 +7,7 @@ use futuswarm_model::{FailureClass, Health, Hook, Outcome, Progress, Release, Ti
 use super::*;
 use crate::settings::defaults;
 
+mod diagnosis;
 mod world;
 
 use world::{Behaviour, World};
@@ -97,10 +98,16 @@ fn world(first: bool, behaviour: Behaviour) -> World {
     world
 }
 
-const CASES: [(Behaviour, Outcome, Outcome, &str); 13] = [
+const CASES: [(Behaviour, Outcome, Outcome, &str); 16] = [
     (Behaviour::Good, Outcome::Deployed, Outcome::Deployed, ""),
     (Behaviour::GoodWithoutCheck, Outcome::Deployed, Outcome::Deployed, ""),
     (Behaviour::Exits, Outcome::RolledBack, Outcome::Failed, "Exits: the program ended with the code 3"),
+    (
+        Behaviour::ExitsWithZero,
+        Outcome::RolledBack,
+        Outcome::Failed,
+        "Exits: the program ended with the code 0, and an app has to go on",
+    ),
     (
         Behaviour::OutOfMemory,
         Outcome::RolledBack,
@@ -127,12 +134,24 @@ const CASES: [(Behaviour, Outcome, Outcome, &str); 13] = [
     ),
     (
         Behaviour::NoNodeFits,
-        Outcome::TimedOut,
-        Outcome::TimedOut,
-        "NoNode: it was not done after 300 s: no node can run a task: insufficient memory",
+        Outcome::RolledBack,
+        Outcome::Failed,
+        "NoNode: no node can run a task: insufficient memory; it reserves 512 MiB of memory, and nodes have a 4096 MiB (256 MiB free), b 4096 MiB (256 MiB free)",
+    ),
+    (
+        Behaviour::TooLarge,
+        Outcome::Failed,
+        Outcome::Failed,
+        "NoNode: no node is large enough: a task reserves 512 MiB of memory, and nodes that may run it have a 256 MiB (16 MiB free), b 256 MiB (16 MiB free)",
     ),
     (Behaviour::HookFails, Outcome::Failed, Outcome::Failed, "ReleaseHook: the release hook ended with the code 1"),
     (Behaviour::HookHangs, Outcome::Failed, Outcome::Failed, "ReleaseHook: the release hook did not end within 20 s"),
+    (
+        Behaviour::HookFitsNowhere,
+        Outcome::Failed,
+        Outcome::Failed,
+        "NoNode: no node can run the release hook: no suitable node; it reserves 512 MiB of memory, and nodes have a 4096 MiB (256 MiB free), b 4096 MiB (256 MiB free)",
+    ),
     (Behaviour::ImageMissing, Outcome::Failed, Outcome::Failed, "ImageMissing: there is no image hello:1"),
     (
         Behaviour::OtherPlatform,
@@ -369,7 +388,7 @@ fn a_task_that_was_ended_by_its_check_tells_what_the_check_was_answered() {
     ] {
         let tasks = vec![ended(unhealthy)];
         let service = Service { version: 1, release: Some(2), is_as_wanted: true, update: Update::Idle, tasks };
-        let failure = failure::of_tasks(&release, &service).unwrap();
+        let failure = failure::of_tasks(&release, &service, &BTreeMap::new()).unwrap();
         assert_eq!((format!("{:?}", failure.class).as_str(), failure.reason.as_str()), (class, reason));
         assert_eq!(failure.log, ["started"]);
     }
@@ -389,8 +408,8 @@ fn the_way_back_is_tried_as_long_as_it_is_given_and_no_longer() {
             update,
             tasks: Vec::new(),
         });
-        let (nodes, image, hook) = (BTreeMap::new(), Image::Unknown, HookRun::Absent);
-        next(&release, &Observation { now, image, nodes, hook, service })
+        let (places, nodes, image, hook) = (BTreeMap::new(), BTreeMap::new(), Image::Unknown, HookRun::Absent);
+        next(&release, &Observation { now, image, places, nodes, hook, service })
     };
     let (early, ended) = (until - 1, Step::End { outcome, failure: None });
     // Ours is put back, or is what is left when there is no time any more.

@@ -113,3 +113,22 @@ fn a_long_stream_is_cut_into_chunks() {
         .collect();
     assert!(together == bytes);
 }
+
+#[test]
+fn a_long_message_is_told_by_its_first_bytes_and_leaves_nothing_behind() {
+    for (length, long) in [(LONGEST_CHUNK, false), (LONGEST_CHUNK + 1, true), (LONGEST_MESSAGE, true)] {
+        let bytes = wire(&[Frame::Message(vec![b' '; length]), Frame::Chunk(Channel::Input, vec![7; 3])]);
+        let mut decoder = Decoder::default();
+        assert!(!decoder.is_long());
+        let (begin, rest) = bytes.split_at(HEADER);
+        decoder.feed(begin);
+        assert_eq!(decoder.next_frame(), Ok(None));
+        assert_eq!(decoder.is_long(), long, "{length}");
+        decoder.feed(rest);
+        assert_eq!(decoder.next_frame().unwrap(), Some(Frame::Message(vec![b' '; length])));
+        assert!(!decoder.is_long());
+        assert!(!long || decoder.buffer.capacity() <= LONGEST_CHUNK, "{}", decoder.buffer.capacity());
+        assert_eq!(decoder.next_frame().unwrap(), Some(Frame::Chunk(Channel::Input, vec![7; 3])));
+        assert_eq!(decoder.finish(), Ok(()));
+    }
+}

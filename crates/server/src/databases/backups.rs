@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futuswarm_database::{Databases as _, Names, dump, restore as restoring};
+use futuswarm_database::{Databases as _, MAJOR, Names, State, dump, restore as restoring};
 use futuswarm_model::{AppRecord, keys};
 use futuswarm_paas::access::{Actor, Verb};
 use futuswarm_rpc::message::{Answer, Backup};
@@ -25,6 +25,11 @@ use crate::{Control, Error, Platform};
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// So much of what a program says of its failure is told, in bytes.
 const LAST_WORDS: usize = 2000;
+/// What the name of a backup ends with that somebody has asked for.
+pub(super) const AT_WILL: &str = "";
+/// What the name of one ends with that restoring has taken of what was there before. It is restored only by its name: whoever tries to
+/// restore again what they have tried means the same backup.
+const BEFORE_RESTORE: &str = "-before-restore";
 
 /// Backups of the app in this life of it, the newest first.
 pub(super) async fn list<P: Platform>(control: &Control<P>, record: &AppRecord) -> Result<Vec<Backup>, Refused> {
@@ -46,15 +51,25 @@ pub(crate) async fn back_up<P: Platform>(
     control: &Arc<Control<P>>,
     actor: &Actor,
     record: &AppRecord,
-    client: &mut Client,
+    client: &Client,
 ) -> Result<Answer, Refused> {
     let names = Names::of(&record.name);
     let state = match &record.database {
         Some(_) => control.databases.state(&names).await.map_err(Error::from)?,
         None => None,
     };
-    state.ok_or_else(|| super::none(&record.name))?;
-    Ok(Answer::Backup(take(control, actor, record, &names, client).await?))
+    check_version(&state.ok_or_else(|| super::none(&record.name))?)?;
+    Ok(Answer::Backup(take(control, actor, record, &names, AT_WILL, client).await?))
+}
+
+/// Refuses what pg_dump and pg_restore do with no server but one of their own version.
+pub(super) fn check_version(state: &State) -> Result<(), Refused> {
+    match state.major {
+        MAJOR => Ok(()),
+        other => Err(Refused::failed(format!(
+            "the database server is PostgreSQL {other}, and backups are taken and restored by pg_dump and pg_restore {MAJOR}, which need a server of their version: whoever runs the cluster sets `engine_version` in `[rds]` of its specification to \"{MAJOR}\" and deploys it, or publishes an image with programs of version {other}"
+        ))),
+    }
 }
 
 /// Takes a backup of a database that is there. It is listed once it is whole.
@@ -63,6 +78,7 @@ pub(super) async fn take<P: Platform>(
     actor: &Actor,
     record: &AppRecord,
     names: &Names,
+    why: &str,
     client: &Client,
 ) -> Result<Backup, Refused> {
     let app = &record.name;
@@ -70,7 +86,7 @@ pub(super) async fn take<P: Platform>(
     let endpoint = control.databases.endpoint().await.map_err(Error::from)?;
     let session = Session::open(control, names, names.database(), actor).await?;
     let at = control.clock.unix_millis();
-    let name = format!("{at}-{}", super::random());
+    let name = format!("{at}-{}{why}", super::random());
     let command = dump(&endpoint, names.database(), &session.role, &session.secret);
     let taken = async {
         let spec = spec(control, app, actor, command, false).await?;
@@ -109,7 +125,10 @@ async fn pull<P: Platform>(
         }
         Ok::<_, Refused>(control.engine.wait_program(&spec.name).await.map_err(Error::from)?)
     });
-    let code = pulled.await.unwrap_or_else(|_| Err(late()));
+    let code = tokio::select! {
+        code = pulled => code.unwrap_or_else(|_| Err(late())),
+        refused = client.ending() => Err(refused),
+    };
     guard.clear().await;
     match code {
         Ok(0) => writer.finish().await,
@@ -142,6 +161,24 @@ impl LastWords {
     }
 }
 
+/// The backup that is meant, out of all that there are.
+fn choose(app: &str, there: Vec<Backup>, named: Option<&str>) -> Result<Backup, Refused> {
+    let is_none = there.is_empty();
+    let is_meant = |backup: &Backup| match named {
+        Some(name) => backup.backup == name,
+        None => !backup.backup.ends_with(BEFORE_RESTORE),
+    };
+    there.into_iter().find(is_meant).ok_or_else(|| {
+        Refused::not_found(match (named, is_none) {
+            (Some(name), _) => format!("{app} has no backup {name}; `futuswarm db:list {app}` lists them"),
+            (None, true) => format!("{app} has no backup yet; `futuswarm db:backup {app}` takes one"),
+            (None, false) => format!(
+                "{app} has no backup but those that `db:restore` has taken of what was there before it: name one of them with `--backup`; `futuswarm db:list {app}` lists them"
+            ),
+        })
+    })
+}
+
 /// Puts a backup in the place of what is there.
 pub(crate) async fn restore<P: Platform>(
     control: &Arc<Control<P>>,
@@ -149,29 +186,25 @@ pub(crate) async fn restore<P: Platform>(
     record: &AppRecord,
     backup: Option<String>,
     safely: bool,
-    client: &mut Client,
+    client: &Client,
 ) -> Result<Answer, Refused> {
     let (app, names) = (&record.name, Names::of(&record.name));
-    let mut there = list(control, record).await?.into_iter();
-    let chosen = match &backup {
-        Some(name) => there.find(|backup| backup.backup == *name),
-        None => there.next(),
-    };
-    let chosen = chosen.ok_or_else(|| match &backup {
-        Some(name) => Refused::not_found(format!("{app} has no backup {name}; `futuswarm db:list {app}` lists them")),
-        None => Refused::not_found(format!("{app} has no backup yet; `futuswarm db:backup {app}` takes one")),
-    })?;
+    let chosen = choose(app, list(control, record).await?, backup.as_deref())?;
+    // Before anything is done: the command line tells its user which one it is, so that they can name it again.
+    client.progress(format!("restores {}", chosen.backup), None);
     let claim = Claim { app, actor, verb: Verb::RestoreDatabase, begins: false };
     leased(control, claim, async {
-        control.databases.state(&names).await.map_err(Error::from)?.ok_or_else(|| super::none(app))?;
+        let state = control.databases.state(&names).await.map_err(Error::from)?;
+        check_version(&state.ok_or_else(|| super::none(app))?)?;
         let before = match safely {
-            true => Some(take(control, actor, record, &names, client).await?.backup),
+            true => Some(take(control, actor, record, &names, BEFORE_RESTORE, client).await?.backup),
             false => None,
         };
         client.progress(format!("restores {}", chosen.backup), None);
         let copy = names.copy(&super::random());
         let loaded = load(control, actor, record, &names, &copy, &chosen, client).await;
-        if let Err(refused) = loaded {
+        // It may have taken hours, in which somebody has lost the right to restore anything.
+        if let Err(refused) = loaded.and_then(|()| client.ended().map_or(Ok(()), Err)) {
             if let Err(error) = control.databases.abandon_restore(&names, &copy).await {
                 tracing::warn!(%error, copy, "a copy goes with the next restoring");
             }
@@ -179,8 +212,12 @@ pub(crate) async fn restore<P: Platform>(
         }
         client.progress("puts it in place", None);
         control.databases.finish_restore(&names, &copy).await.map_err(Error::from)?;
-        let before = before.map_or(String::new(), |name| format!("; what was there before is the backup {name}"));
-        Ok(Answer::Done(format!("the database of {app} is as it was at the backup {}{before}", chosen.backup)))
+        let before = before.map_or(String::new(), |name| format!("; {name} is a backup of what it was at the beginning"));
+        Ok(Answer::Done(format!(
+            "the database of {app} is as it was at the backup {}; the one before, with what was written until now, is kept as {} until the next db:restore or db:drop{before}",
+            chosen.backup,
+            names.replaced_by(&copy)
+        )))
     })
     .await
 }
@@ -261,7 +298,10 @@ async fn push<P: Platform>(
         }
         Ok::<_, Refused>(control.engine.wait_program(&spec.name).await.map_err(Error::from)?)
     });
-    let code = pushed.await.unwrap_or_else(|_| Err(late()));
+    let code = tokio::select! {
+        code = pushed => code.unwrap_or_else(|_| Err(late())),
+        refused = client.ending() => Err(refused),
+    };
     guard.clear().await;
     match code? {
         0 => Ok(()),

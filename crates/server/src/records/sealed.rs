@@ -14,6 +14,8 @@ use super::{Error, Records, Values};
 const FORMAT: Format = Format::One;
 /// So many versions of a document are looked through, a request for each thousand.
 const LIFE: usize = 20_000;
+/// So many versions are in memory at once to tell a history: each may hold all secrets of an app, and only its head is kept.
+const TOLD_AT_ONCE: usize = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Format {
@@ -193,18 +195,20 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
         let versions: Vec<&str> =
             all.iter().filter(|version| !version.deleted).map(|version| version.version.as_str()).take(limit).collect();
         let mut history: Vec<Past> = Vec::new();
-        for document in self.documents.look_at_versions::<SealedDocument>(&key, &versions).await? {
-            let head = document.value.head;
-            // Versions are counted from 1 in each app: what does not count down is an earlier one's.
-            if history.last().is_some_and(|newer| newer.number != head.version.saturating_add(1)) {
-                break;
+        for some in versions.chunks(TOLD_AT_ONCE) {
+            for document in self.documents.look_at_versions::<SealedDocument>(&key, some).await? {
+                let head = document.value.head;
+                // Versions are counted from 1 in each app: what does not count down is an earlier one's.
+                if history.last().is_some_and(|newer| newer.number != head.version.saturating_add(1)) {
+                    return Ok(history);
+                }
+                history.push(Past {
+                    number: head.version,
+                    version: document.version,
+                    by: head.changed_by,
+                    at: head.changed_at,
+                });
             }
-            history.push(Past {
-                number: head.version,
-                version: document.version,
-                by: head.changed_by,
-                at: head.changed_at,
-            });
         }
         Ok(history)
     }

@@ -2,6 +2,7 @@
 
 mod apps;
 mod counts;
+mod crowd;
 mod every_fault;
 mod many_clients;
 mod values;

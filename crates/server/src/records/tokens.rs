@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futuswarm_model::{AppToken, NameError, TokenRecord, keys, person_name};
+use futuswarm_model::{AppRecord, AppToken, NameError, TokenRecord, keys, person_name};
 use futuswarm_store::Bucket;
 use futuswarm_vault::DataKeys;
 
@@ -43,23 +43,43 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
     /// # Errors
     /// When the app has another token of that name, the key is another token, there is no such app, or the bucket does not answer.
     pub async fn put_token(&self, app: &str, name: &str, token: &AppToken) -> Result<(), Error> {
-        person_name(name)?;
+        self.put_token_if(app, name, token, |_| Ok(())).await
+    }
+
+    /// As [`Records::put_token`], as long as `check` has nothing against it: it is asked with the app's record as it is before anything is
+    /// written, and as it is when the token becomes good.
+    ///
+    /// # Errors
+    /// As [`Records::put_token`], and what `check` returns.
+    pub async fn put_token_if<E: From<Error> + Send>(
+        &self,
+        app: &str,
+        name: &str,
+        token: &AppToken,
+        mut check: impl FnMut(&AppRecord) -> Result<(), E> + Send,
+    ) -> Result<(), E> {
+        person_name(name).map_err(Error::from)?;
         let exists = || Error::TokenExists { app: app.to_owned(), name: name.to_owned() };
-        if self.need_app(app).await?.tokens.get(name).is_some_and(|there| there != token) {
-            return Err(exists());
+        let record = self.need_app(app).await?;
+        check(&record)?;
+        if record.tokens.get(name).is_some_and(|there| there != token) {
+            return Err(exists().into());
         }
         if let Some((other, _)) = self.token(&token.hash).await?
             && (other.app.as_str(), other.name.as_str()) != (app, name)
         {
-            return Err(Error::KeyTaken { app: other.app, name: other.name });
+            return Err(Error::KeyTaken { app: other.app, name: other.name }.into());
         }
         // Found before it is good: the other way round a token would be good that nobody can use.
         let record = TokenRecord { app: app.to_owned(), name: name.to_owned(), expires_at: token.expires_at };
         let decide = |_: Option<&TokenRecord>| Ok::<_, Error>(Next::Write(record.clone(), ()));
         self.documents.change(&keys::app_token(&token.hash), decide).await?;
-        self.change_app(app, |app| match app.tokens.insert(name.to_owned(), token.clone()) {
-            Some(there) if there != *token => Err(exists()),
-            _ => Ok(()),
+        self.change_app(app, |app: &mut AppRecord| {
+            check(app)?;
+            match app.tokens.insert(name.to_owned(), token.clone()) {
+                Some(there) if there != *token => Err(exists().into()),
+                _ => Ok(()),
+            }
         })
         .await
     }

@@ -3,21 +3,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::sync::mpsc;
 
 use super::{Digest, Error, LONGEST_MANIFEST, Manifest, Registry, Upload};
 
 /// A call without a blob in it.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// A piece of a blob: the registry sends it to S3 before it answers.
+const APPEND_DEADLINE: Duration = Duration::from_secs(120);
 /// The registry's S3 driver copies a blob to its place at the end: so long for the largest.
 const FINISH_DEADLINE: Duration = Duration::from_secs(600);
 /// What a refusal says is shown up to here, in characters.
@@ -25,12 +24,7 @@ const LONGEST_REASON: usize = 300;
 /// Media types of manifests that are asked for: the registry would turn others into something else.
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
-type Body = UnsyncBoxBody<Bytes, Stopped>;
-
-/// A body that ends before its length.
-#[derive(Debug, thiserror::Error)]
-#[error("the sender has stopped")]
-struct Stopped;
+type Body = Full<Bytes>;
 
 /// A registry behind HTTP on loopback.
 #[derive(Debug, Clone)]
@@ -57,7 +51,7 @@ impl HttpRegistry {
         &self,
         operation: &'static str,
         request: Request<Body>,
-        deadline: Option<Duration>,
+        deadline: Duration,
     ) -> Result<Response, Error> {
         let unreachable = |reason: String| Error::Unreachable { operation, reason };
         let call = async {
@@ -67,13 +61,8 @@ impl HttpRegistry {
             let body = body.map_err(|error| unreachable(error.to_string()))?.to_bytes();
             Ok(Response { status: head.status, headers: head.headers, body })
         };
-        match deadline {
-            None => call.await,
-            Some(deadline) => {
-                let late = || unreachable(format!("not within {} s", deadline.as_secs()));
-                tokio::time::timeout(deadline, call).await.map_err(|_| late())?
-            }
-        }
+        let late = || unreachable(format!("not within {} s", deadline.as_secs()));
+        tokio::time::timeout(deadline, call).await.map_err(|_| late())?
     }
 
     fn request(&self, operation: &'static str, method: Method, path: &str, body: Body) -> Result<Request<Body>, Error> {
@@ -84,7 +73,7 @@ impl HttpRegistry {
     async fn get(&self, operation: &'static str, path: &str) -> Result<Option<Response>, Error> {
         let mut request = self.request(operation, Method::GET, path, empty())?;
         request.headers_mut().insert("accept", http::HeaderValue::from_static(MANIFESTS));
-        let response = self.call(operation, request, Some(DEADLINE)).await?;
+        let response = self.call(operation, request, DEADLINE).await?;
         match response.status {
             StatusCode::OK => Ok(Some(response)),
             StatusCode::NOT_FOUND => Ok(None),
@@ -94,13 +83,17 @@ impl HttpRegistry {
 }
 
 impl Registry for HttpRegistry {
-    async fn has_blob(&self, app: &str, digest: &Digest) -> Result<bool, Error> {
+    async fn blob_length(&self, app: &str, digest: &Digest) -> Result<Option<u64>, Error> {
         let operation = "HEAD blob";
         let request = self.request(operation, Method::HEAD, &format!("/v2/{app}/blobs/{digest}"), empty())?;
-        let response = self.call(operation, request, Some(DEADLINE)).await?;
+        let response = self.call(operation, request, DEADLINE).await?;
         match response.status {
-            StatusCode::OK => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
+            StatusCode::OK => {
+                let length = response.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+                let length = length.and_then(|length| length.parse::<u64>().ok());
+                length.map(Some).ok_or(Error::Incomplete { operation, what: "a length" })
+            }
+            StatusCode::NOT_FOUND => Ok(None),
             _ => Err(refused(operation, &response)),
         }
     }
@@ -108,7 +101,7 @@ impl Registry for HttpRegistry {
     async fn begin(&self, app: &str) -> Result<Upload, Error> {
         let operation = "POST upload";
         let request = self.request(operation, Method::POST, &format!("/v2/{app}/blobs/uploads/"), empty())?;
-        let response = self.call(operation, request, Some(DEADLINE)).await?;
+        let response = self.call(operation, request, DEADLINE).await?;
         match response.status {
             StatusCode::ACCEPTED => upload(operation, &response, 0),
             _ => Err(refused(operation, &response)),
@@ -118,18 +111,19 @@ impl Registry for HttpRegistry {
     async fn resume(&self, upload: &Upload) -> Result<Option<Upload>, Error> {
         let operation = "GET upload";
         let request = self.request(operation, Method::GET, &upload.location, empty())?;
-        let response = self.call(operation, request, Some(DEADLINE)).await?;
+        let response = self.call(operation, request, DEADLINE).await?;
         match response.status {
             StatusCode::NO_CONTENT => self::upload(operation, &response, received(&response)).map(Some),
-            // Forgotten, or begun with another registry: it begins anew.
+            // Forgotten, begun with another registry, or a piece has come whose answer has not: it begins anew.
             status if status.is_client_error() => Ok(None),
             _ => Err(refused(operation, &response)),
         }
     }
 
-    async fn append(&self, upload: &Upload, length: u64, bytes: mpsc::Receiver<Bytes>) -> Result<Upload, Error> {
+    async fn append(&self, upload: &Upload, piece: Bytes) -> Result<Upload, Error> {
         let operation = "PATCH upload";
-        let mut request = self.request(operation, Method::PATCH, &upload.location, whole(bytes, length))?;
+        let length = piece.len() as u64;
+        let mut request = self.request(operation, Method::PATCH, &upload.location, full(piece))?;
         let headers = request.headers_mut();
         let range = format!("{}-{}", upload.offset, (upload.offset + length).saturating_sub(1));
         headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/octet-stream"));
@@ -137,11 +131,7 @@ impl Registry for HttpRegistry {
         if let Ok(range) = range.parse() {
             headers.insert(CONTENT_RANGE, range);
         }
-        // No deadline of its own: who sends may be slow, and is watched by whoever reads from them.
-        let response = self.call(operation, request, None).await.map_err(|error| match error {
-            Error::Unreachable { reason, .. } if reason.contains(&Stopped.to_string()) => Error::Cut(upload.offset),
-            other => other,
-        })?;
+        let response = self.call(operation, request, APPEND_DEADLINE).await?;
         match response.status {
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => self::upload(operation, &response, upload.offset + length),
             _ => Err(refused(operation, &response)),
@@ -153,7 +143,7 @@ impl Registry for HttpRegistry {
         let separator = if upload.location.contains('?') { '&' } else { '?' };
         let path = format!("{}{separator}digest={digest}", upload.location);
         let request = self.request(operation, Method::PUT, &path, empty())?;
-        let response = self.call(operation, request, Some(FINISH_DEADLINE)).await?;
+        let response = self.call(operation, request, FINISH_DEADLINE).await?;
         match response.status {
             StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
             _ => Err(refused(operation, &response)),
@@ -166,7 +156,7 @@ impl Registry for HttpRegistry {
         let path = format!("/v2/{app}/manifests/{reference}");
         let mut request = self.request(operation, Method::PUT, &path, full(body))?;
         request.headers_mut().insert(CONTENT_TYPE, media_type.parse().map_err(unusable)?);
-        let response = self.call(operation, request, Some(DEADLINE)).await?;
+        let response = self.call(operation, request, DEADLINE).await?;
         match response.status {
             StatusCode::CREATED | StatusCode::OK => digest(operation, &response),
             _ => Err(refused(operation, &response)),
@@ -208,25 +198,7 @@ fn empty() -> Body {
 }
 
 fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
-}
-
-/// The pieces as a body of this length, which fails when they end before it or go on after it.
-fn whole(bytes: mpsc::Receiver<Bytes>, length: u64) -> Body {
-    let pieces = futures_util::stream::unfold((bytes, length), |(mut bytes, left)| async move {
-        if left == 0 {
-            return None;
-        }
-        let piece = bytes.recv().await.filter(|piece| piece.len() as u64 <= left);
-        match piece {
-            Some(piece) => {
-                let left = left - piece.len() as u64;
-                Some((Ok(Frame::data(piece)), (bytes, left)))
-            }
-            None => Some((Err(Stopped), (bytes, 0))),
-        }
-    });
-    StreamBody::new(pieces.boxed()).boxed_unsync()
+    Full::new(bytes)
 }
 
 /// Where the registry wants the rest. It may say a path or a whole address; only the path counts.

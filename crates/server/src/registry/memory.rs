@@ -1,20 +1,60 @@
 //! A registry over a bucket in memory, with the objects that docker-registry makes there, for tests and measurements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 #[cfg(test)]
 use futures_util::FutureExt as _;
 use futuswarm_store::{Bucket as _, Condition, MemoryBucket};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::{Digest, Error, Manifest, Registry, Upload};
 use crate::collect::{layout, named_blobs};
 
-/// Repositories and what has come of their blobs, by the locations of the uploads.
-type Uploads = BTreeMap<String, (String, Vec<u8>)>;
+/// Uploads that have begun, and what tests have the registry do with them.
+#[derive(Debug, Default)]
+struct Uploads {
+    /// How many there ever were: each has the number of those before it.
+    count: u64,
+    /// Their repositories, and what has come of their blobs.
+    open: BTreeMap<u64, (String, Vec<u8>)>,
+    /// Whether the next answers about uploads are lost on their way.
+    lost: VecDeque<bool>,
+    /// So long the end of each takes.
+    ending: Duration,
+}
+
+impl Uploads {
+    /// The number of an upload, and the upload. Where it was before, it is deleted, whatever it is asked for: as docker-registry 2.8 does.
+    fn find(&mut self, operation: &'static str, upload: &Upload) -> Result<(u64, &mut (String, Vec<u8>)), Error> {
+        let refused = |reason: &str| Error::Refused { operation, status: 404, reason: reason.to_owned() };
+        let at = upload.location.strip_prefix('/').and_then(|at| at.split_once('?'));
+        let at = at.and_then(|(number, offset)| Some((number.parse::<u64>().ok()?, offset.parse::<usize>().ok()?)));
+        let (number, offset) = at.ok_or_else(|| refused("BLOB_UPLOAD_UNKNOWN"))?;
+        if self.open.get(&number).is_some_and(|(_, bytes)| bytes.len() != offset) {
+            self.open.remove(&number);
+            return Err(refused("BLOB_UPLOAD_INVALID"));
+        }
+        let open = self.open.get_mut(&number).ok_or_else(|| refused("BLOB_UPLOAD_UNKNOWN"))?;
+        Ok((number, open))
+    }
+
+    /// An answer, unless it is lost.
+    fn say<T>(&mut self, operation: &'static str, answer: T) -> Result<T, Error> {
+        match self.lost.pop_front() {
+            Some(true) => Err(Error::Unreachable { operation, reason: "the answer was lost".to_owned() }),
+            Some(false) | None => Ok(answer),
+        }
+    }
+}
+
+/// Where the rest of an upload goes.
+fn place(number: u64, offset: usize) -> Upload {
+    Upload { location: format!("/{number}?{offset}"), offset: offset as u64 }
+}
 
 /// Clones share their content.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +105,16 @@ impl MemoryRegistry {
 
 #[cfg(test)]
 impl MemoryRegistry {
+    /// Whether each of the next answers about uploads is lost on its way; what was asked for is done nevertheless.
+    pub(crate) fn lose_answers(&self, lost: &[bool]) {
+        self.uploads().lost = lost.iter().copied().collect();
+    }
+
+    /// Has the end of each upload take so long.
+    pub(crate) fn end_uploads_after(&self, time: Duration) {
+        self.uploads().ending = time;
+    }
+
     /// An image of one platform, as a push would leave it; its digest.
     pub(crate) fn push(&self, app: &str, tag: &str, architecture: &str) -> String {
         self.push_layers(app, tag, architecture, &[])
@@ -89,42 +139,52 @@ impl MemoryRegistry {
 }
 
 impl Registry for MemoryRegistry {
-    async fn has_blob(&self, app: &str, digest: &Digest) -> Result<bool, Error> {
-        let linked = self.get(layout::layer(app, digest.as_str())).await?;
-        Ok(linked.is_some() && self.get(layout::blob(digest.as_str())).await?.is_some())
+    async fn blob_length(&self, app: &str, digest: &Digest) -> Result<Option<u64>, Error> {
+        if self.get(layout::layer(app, digest.as_str())).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(self.get(layout::blob(digest.as_str())).await?.map(|body| body.len() as u64))
     }
 
     async fn begin(&self, app: &str) -> Result<Upload, Error> {
         let mut uploads = self.uploads();
-        let location = format!("/{}", uploads.len());
-        uploads.insert(location.clone(), (app.to_owned(), Vec::new()));
-        Ok(Upload { location, offset: 0 })
+        let number = uploads.count;
+        uploads.count += 1;
+        uploads.open.insert(number, (app.to_owned(), Vec::new()));
+        Ok(place(number, 0))
     }
 
     async fn resume(&self, upload: &Upload) -> Result<Option<Upload>, Error> {
-        let uploads = self.uploads();
-        let there = uploads.get(&upload.location);
-        Ok(there.map(|(_, bytes)| Upload { offset: bytes.len() as u64, ..upload.clone() }))
+        let operation = "GET upload";
+        let mut uploads = self.uploads();
+        let there = uploads.find(operation, upload).is_ok().then(|| upload.clone());
+        uploads.say(operation, there)
     }
 
-    async fn append(&self, upload: &Upload, length: u64, mut bytes: mpsc::Receiver<Bytes>) -> Result<Upload, Error> {
-        let mut arrived = 0;
-        while arrived < length {
-            let Some(piece) = bytes.recv().await else { return Err(Error::Cut(upload.offset + arrived)) };
-            arrived += piece.len() as u64;
-            if let Some((_, kept)) = self.uploads().get_mut(&upload.location) {
-                kept.extend_from_slice(&piece);
-            }
-        }
-        Ok(Upload { offset: upload.offset + arrived, ..upload.clone() })
+    async fn append(&self, upload: &Upload, piece: Bytes) -> Result<Upload, Error> {
+        let operation = "PATCH upload";
+        let mut uploads = self.uploads();
+        let (number, (_, bytes)) = uploads.find(operation, upload)?;
+        bytes.extend_from_slice(&piece);
+        let next = place(number, bytes.len());
+        uploads.say(operation, next)
     }
 
     async fn finish(&self, upload: &Upload, digest: &Digest) -> Result<(), Error> {
-        let Some((app, bytes)) = self.uploads().remove(&upload.location) else {
-            return Err(Error::Refused { operation: "PUT upload", status: 404, reason: String::new() });
+        let operation = "PUT upload";
+        let ending = self.uploads().ending;
+        if !ending.is_zero() {
+            sleep(ending).await;
+        }
+        let (app, bytes) = {
+            let mut uploads = self.uploads();
+            let (number, open) = uploads.find(operation, upload)?;
+            let ended = std::mem::take(open);
+            uploads.open.remove(&number);
+            ended
         };
         if digest_of(&bytes) != *digest {
-            return Err(Error::Refused { operation: "PUT upload", status: 400, reason: "DIGEST_INVALID".to_owned() });
+            return Err(Error::Refused { operation, status: 400, reason: "DIGEST_INVALID".to_owned() });
         }
         self.link_blob(&app, &bytes).await.map(drop)
     }

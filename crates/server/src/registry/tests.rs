@@ -48,7 +48,7 @@ fn digests_are_lower_case_sha_256_and_nothing_else() {
 #[tokio::test]
 async fn a_blob_is_there_or_not() {
     let (registry, asked) = answering("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n").await;
-    assert!(registry.has_blob("hello", &digest()).await.unwrap());
+    assert_eq!(registry.blob_length("hello", &digest()).await, Ok(Some(7)));
     assert!(asked.await.unwrap().starts_with(&format!("HEAD /v2/hello/blobs/{DIGEST} HTTP/1.1\r\n")));
     let (registry, _) = answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
     assert!(!registry.has_blob("hello", &digest()).await.unwrap());
@@ -67,10 +67,7 @@ async fn an_upload_goes_where_the_registry_says() {
 
     let later = "HTTP/1.1 202 Accepted\r\nLocation: /v2/hello/blobs/uploads/u1?_state=b\r\nRange: 0-5\r\nContent-Length: 0\r\n\r\n";
     let (registry, asked) = answering(later).await;
-    let (sender, receiver) = mpsc::channel(2);
-    sender.send(Bytes::from_static(b"123")).await.unwrap();
-    sender.send(Bytes::from_static(b"END")).await.unwrap();
-    let upload = registry.append(&upload, 6, receiver).await.unwrap();
+    let upload = registry.append(&upload, Bytes::from_static(b"123END")).await.unwrap();
     assert_eq!(upload, Upload { location: "/v2/hello/blobs/uploads/u1?_state=b".to_owned(), offset: 6 });
     let asked = asked.await.unwrap();
     assert!(asked.starts_with("PATCH /v2/hello/blobs/uploads/u1?_state=a%3D "), "{asked}");
@@ -85,20 +82,39 @@ async fn an_upload_goes_where_the_registry_says() {
 }
 
 #[tokio::test]
-async fn a_sender_that_stops_cuts_the_upload_and_what_arrived_can_be_asked_for() {
-    let (registry, _) = answering("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await;
-    let (sender, receiver) = mpsc::channel(2);
-    sender.send(Bytes::from_static(b"123")).await.unwrap();
-    drop(sender);
-    let upload = Upload { location: "/v2/hello/blobs/uploads/u1".to_owned(), offset: 10 };
-    assert_eq!(registry.append(&upload, 6, receiver).await, Err(Error::Cut(10)));
+async fn a_piece_without_an_answer_leaves_the_upload_where_the_registry_says_and_nowhere_else() {
+    let (registry, _) = answering("").await;
+    let upload = Upload { location: "/v2/hello/blobs/uploads/u1?_state=a".to_owned(), offset: 10 };
+    let error = registry.append(&upload, Bytes::from_static(b"123END")).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { operation: "PATCH upload", .. }), "{error}");
 
-    let status = "HTTP/1.1 204 No Content\r\nLocation: /v2/hello/blobs/uploads/u1?_state=c\r\nRange: 0-12\r\n\r\n";
-    let (registry, _) = answering(status).await;
+    // The piece has not come.
+    let status = "HTTP/1.1 204 No Content\r\nLocation: /v2/hello/blobs/uploads/u1?_state=c\r\nRange: 0-9\r\n\r\n";
+    let (registry, asked) = answering(status).await;
     let resumed = registry.resume(&upload).await.unwrap().unwrap();
-    assert_eq!((resumed.location.as_str(), resumed.offset), ("/v2/hello/blobs/uploads/u1?_state=c", 13));
-    let (registry, _) = answering("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!((resumed.location.as_str(), resumed.offset), ("/v2/hello/blobs/uploads/u1?_state=c", 10));
+    assert!(asked.await.unwrap().starts_with("GET /v2/hello/blobs/uploads/u1?_state=a "));
+    // It has: 2.8 says this, and the upload is gone.
+    let gone = r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"blob upload invalid"}]}"#;
+    let answer = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{gone}", gone.len());
+    let (registry, _) = answering(answer).await;
     assert_eq!(registry.resume(&upload).await, Ok(None));
+    let (registry, _) = answering("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
+    assert!(registry.resume(&upload).await.is_err(), "nobody knows");
+}
+
+#[tokio::test]
+async fn the_registry_in_memory_deletes_an_upload_that_is_asked_for_where_it_was() {
+    let registry = memory::MemoryRegistry::default();
+    let begun = registry.begin("hello").await.unwrap();
+    let first = registry.append(&begun, Bytes::from_static(b"12")).await.unwrap();
+    assert_eq!((first.offset, registry.resume(&first).await), (2, Ok(Some(first.clone()))));
+    let second = registry.append(&first, Bytes::from_static(b"34")).await.unwrap();
+    let other = registry.begin("hello").await.unwrap();
+    assert_eq!(registry.resume(&first).await, Ok(None));
+    assert_eq!(registry.resume(&second).await, Ok(None), "it is gone");
+    assert!(registry.append(&second, Bytes::from_static(b"5")).await.is_err());
+    assert_eq!(registry.resume(&other).await, Ok(Some(other.clone())));
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! What is observed of a release: the Swarm's answers in the words of `paas::rollout`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 use futuswarm_model::{Health, Release};
-use futuswarm_paas::rollout::{HookRun, Image, Observation, Pull, Room, Service, Task, TaskState, Update};
+use futuswarm_paas::rollout::{
+    HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, UNPLACED, Update,
+};
 use futuswarm_swarm::{
     Availability, Engine, LogItem, LogOptions, LogSource, Node, NodeState, Task as SwarmTask, TaskState as SwarmState,
     UpdateState, UpdateStatus,
@@ -32,6 +34,9 @@ pub(super) struct Memory {
     said: HashMap<String, Said>,
     /// What the check of a task that starts was answered, and when that was looked for, in milliseconds since 1970.
     answers: HashMap<String, (u64, Option<String>)>,
+    /// Tasks of the release that have ended or could not start, as they were seen last, by their ids. The Swarm keeps few of each slot, and
+    /// one that was founded long ago fewer than it takes to say that a program does not run.
+    ended: BTreeMap<String, Task>,
     /// The room on nodes that could not pull the image, by their host names; empty before anybody has looked.
     rooms: HashMap<String, Option<Room>>,
 }
@@ -62,7 +67,8 @@ impl Said {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { image: Image::Unknown, said: HashMap::new(), answers: HashMap::new(), rooms: HashMap::new() }
+        let (said, answers, rooms) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { image: Image::Unknown, said, answers, ended: BTreeMap::new(), rooms }
     }
 }
 
@@ -75,13 +81,14 @@ pub(super) async fn observe<E: Engine>(
     now: u64,
 ) -> Result<Observation, Error> {
     let nodes = engine.list_nodes().await?;
+    let mut places: BTreeMap<String, Place> = nodes.iter().map(|node| place(node, release)).collect();
     let pulls = match engine.inspect_service(&desired::pull_name(&release.app, release.number)).await? {
         None => fitting(&nodes, release).into_iter().map(|node| (node.hostname.clone(), Pull::Absent)).collect(),
         Some(job) => pulls(&nodes, release, &engine.list_tasks(Some(&job.id)).await?),
     };
     let hook = match engine.inspect_service(&desired::hook_name(&release.app, release.number)).await? {
         None => HookRun::Absent,
-        Some(job) => hook(engine, &engine.list_tasks(Some(&job.id)).await?, memory).await,
+        Some(job) => hook(engine, release, &engine.list_tasks(Some(&job.id)).await?, memory, now).await,
     };
     let service = match engine.inspect_service(&release.app).await? {
         None => None,
@@ -98,7 +105,30 @@ pub(super) async fn observe<E: Engine>(
             })
         }
     };
-    Ok(Observation { now, image: memory.image.clone(), nodes: pulls, hook, service })
+    // All tasks of the Swarm are many: they are asked for only when it will be told what room nodes have.
+    if is_unplaced(&hook, service.as_ref(), now) {
+        let tasks = engine.list_tasks(None).await?;
+        for node in &nodes {
+            if let Some(place) = places.get_mut(name(node)) {
+                place.free = Some(node.memory_bytes.saturating_sub(reserved(node, &tasks)));
+            }
+        }
+    }
+    Ok(Observation { now, image: memory.image.clone(), places, nodes: pulls, hook, service })
+}
+
+/// Whether something of the release has waited for a node for so long that it may be the end of it.
+fn is_unplaced(hook: &HookRun, service: Option<&Service>, now: u64) -> bool {
+    let is_late = |since: u64| now.saturating_sub(since) >= UNPLACED;
+    let waits = |task: &Task| matches!(task.state, TaskState::Pending { since } if is_late(since));
+    matches!(hook, HookRun::Waiting { since, .. } if is_late(*since))
+        || service.is_some_and(|service| service.tasks.iter().any(waits))
+}
+
+/// What tasks on a node have reserved of its memory, in bytes.
+fn reserved(node: &Node, tasks: &[SwarmTask]) -> u64 {
+    let there = tasks.iter().filter(|task| task.node.as_deref() == Some(&node.id) && !task.state.is_over());
+    there.map(|task| task.resources.reserved_memory_bytes).sum()
 }
 
 /// Finds out what room nodes have that could not pull the image: the Swarm only says that it is not there. That it cannot be found out is
@@ -136,14 +166,30 @@ async fn rooms<P: Platform>(control: &Control<P>, release: &Release) -> Result<H
     Ok(records.into_iter().filter_map(room).collect())
 }
 
+/// By what people call a node; one that has not connected yet has no host name.
+fn name(node: &Node) -> &str {
+    if node.hostname.is_empty() { &node.id } else { &node.hostname }
+}
+
+/// A node as a place for tasks of the release.
+fn place(node: &Node, release: &Release) -> (String, Place) {
+    let away = match (node.state, node.spec.availability) {
+        (NodeState::Ready, Availability::Active) => None,
+        (NodeState::Ready, Availability::Drain) => Some("drained"),
+        (NodeState::Ready, Availability::Pause) => Some("paused"),
+        (NodeState::Down, _) => Some("down"),
+        (NodeState::Disconnected, _) => Some("disconnected"),
+        (NodeState::Unknown, _) => Some("not connected yet"),
+    };
+    let asked = release.settings.placement.iter();
+    let lacks = asked.filter(|(label, value)| node.spec.labels.get(*label) != Some(*value));
+    let lacks = lacks.map(|(label, value)| format!("{label}={value}")).collect();
+    (name(node).to_owned(), Place { away, lacks, memory: node.memory_bytes, free: None })
+}
+
 /// Nodes on which tasks of the release may run now.
 fn fitting<'a>(nodes: &'a [Node], release: &Release) -> Vec<&'a Node> {
-    let fits = |node: &&Node| {
-        let labels = &node.spec.labels;
-        let placed = release.settings.placement.iter().all(|(name, value)| labels.get(name) == Some(value));
-        node.state == NodeState::Ready && node.spec.availability == Availability::Active && placed
-    };
-    nodes.iter().filter(fits).collect()
+    nodes.iter().filter(|node| place(node, release).1.fits()).collect()
 }
 
 /// How far the image is on each node that is there; one that has gone meanwhile does not count.
@@ -167,18 +213,27 @@ fn reason(task: &SwarmTask) -> String {
     if task.error.is_empty() { task.message.clone() } else { task.error.clone() }
 }
 
-async fn hook<E: Engine>(engine: &E, tasks: &[SwarmTask], memory: &mut Memory) -> HookRun {
+async fn hook<E: Engine>(engine: &E, release: &Release, tasks: &[SwarmTask], memory: &mut Memory, now: u64) -> HookRun {
     let Some(task) = tasks.iter().max_by_key(|task| &task.created_at) else {
         // It was made, and the Swarm has not got to it yet.
-        return HookRun::Running { since: u64::MAX };
+        return HookRun::Running { since: u64::MAX, log: Vec::new() };
     };
+    let since = clock::milliseconds(&task.created_at);
     match task.state {
         SwarmState::Complete => HookRun::Ended { code: 0, log: said(engine, task, memory).await.log },
         SwarmState::Failed => {
             HookRun::Ended { code: task.exit_code.unwrap_or(-1), log: said(engine, task, memory).await.log }
         }
+        SwarmState::Pending if !task.error.is_empty() => HookRun::Waiting { since, error: task.error.clone() },
         state if state.is_over() => HookRun::Rejected { reason: reason(task) },
-        _ => HookRun::Running { since: clock::milliseconds(&task.created_at) },
+        _ => {
+            let limit = release.settings.release_hook.as_ref().map_or(0, |hook| u64::from(hook.timeout) * 1000);
+            let log = match now.saturating_sub(since) >= limit {
+                true => Said::of(lines(engine, task, LAST_LINES).await.unwrap_or_default()).log,
+                false => Vec::new(),
+            };
+            HookRun::Running { since, log }
+        }
     }
 }
 
@@ -210,7 +265,7 @@ async fn tasks_of<E: Engine>(
     memory: &mut Memory,
     now: u64,
 ) -> Vec<Task> {
-    let mut observed = Vec::new();
+    let (mut observed, mut listed) = (Vec::new(), HashSet::new());
     for task in tasks {
         let said = match task.release() == Some(release.number) {
             true if matches!(task.state, SwarmState::Failed | SwarmState::Rejected | SwarmState::Complete) => {
@@ -222,14 +277,21 @@ async fn tasks_of<E: Engine>(
             }
             _ => Said::default(),
         };
-        observed.push(Task {
+        let seen = Task {
             release: task.release(),
             state: state(release, &task, said.answer),
             is_wanted: task.is_wanted(),
-            error: task.error.clone(),
+            error: task.error,
             log: said.log,
-        });
+        };
+        if seen.release == Some(release.number) && matches!(seen.state, TaskState::Ended { .. } | TaskState::Rejected) {
+            memory.ended.insert(task.id.clone(), seen.clone());
+        }
+        listed.insert(task.id);
+        observed.push(seen);
     }
+    let forgotten = memory.ended.iter().filter(|(id, _)| !listed.contains(*id));
+    observed.extend(forgotten.map(|(_, task)| task.clone()));
     observed
 }
 
@@ -237,7 +299,8 @@ async fn tasks_of<E: Engine>(
 fn state(release: &Release, task: &SwarmTask, answer: Option<String>) -> TaskState {
     let since = clock::milliseconds(&task.since);
     match task.state {
-        SwarmState::New | SwarmState::Pending => TaskState::Pending,
+        // The time of its state is that of the Swarm's last look for a node.
+        SwarmState::New | SwarmState::Pending => TaskState::Pending { since: clock::milliseconds(&task.created_at) },
         // Its program runs, and its check has not said yes yet.
         SwarmState::Starting if answer.is_some() => {
             TaskState::Running { since, healthy: Some(false), answer: answer.unwrap_or_default() }
@@ -256,12 +319,9 @@ fn state(release: &Release, task: &SwarmTask, answer: Option<String>) -> TaskSta
             TaskState::Running { since, healthy, answer: String::new() }
         }
         SwarmState::Rejected => TaskState::Rejected,
-        SwarmState::Complete
-        | SwarmState::Shutdown
-        | SwarmState::Failed
-        | SwarmState::Remove
-        | SwarmState::Orphaned => TaskState::Ended {
-            code: task.exit_code,
+        SwarmState::Shutdown | SwarmState::Remove | SwarmState::Orphaned => TaskState::Stopped { since },
+        SwarmState::Complete | SwarmState::Failed => TaskState::Ended {
+            code: task.exit_code.or((task.state == SwarmState::Complete).then_some(0)),
             out_of_memory: task.looks_out_of_memory(),
             unhealthy: is_unhealthy(task).then(|| answer.unwrap_or_default()),
         },

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use futuswarm_model::{AppRole, Outcome};
-use futuswarm_rpc::message::{Answer, Kind, RefusalClass, Request, Wait};
+use futuswarm_faults::{Fault, Faults};
+use futuswarm_model::{AppRole, Outcome, keys};
+use futuswarm_rpc::message::{Answer, Kind, RefusalClass, Request, Value, Wait};
 use futuswarm_swarm::ServiceApi as _;
 
+use super::deaths::{FOR_EVER, dies_after};
 use super::world::*;
 
 async fn environment(world: &World) -> BTreeMap<String, String> {
@@ -68,6 +70,90 @@ async fn secrets_are_files_that_only_owners_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_whose_manager_died_before_its_release_gets_one_when_it_is_asked_for_again() {
+    let red = set("hello", Kind::Config, &[("COLOUR", "red")]);
+    let mut between = 0;
+    for calls in 0.. {
+        let (world, survivor) = World::with_hello().await;
+        let mortal = world.control("i-2", dies_after(calls, Fault::Hang(FOR_EVER)));
+        let asked = tokio::spawn({
+            let red = red.clone();
+            async move { ask(&mortal, "jane", &red).await }
+        });
+        seconds(200).await;
+        asked.abort();
+        let (records, kind) = (world.records(Faults::none()), crate::records::Kind::Config);
+        if records.app("hello").await.unwrap().unwrap().latest > 1 {
+            break;
+        }
+        if records.values("hello", keys::DEFAULT_ENVIRONMENT, kind, None).await.unwrap().is_none() {
+            continue;
+        }
+        between += 1;
+        let again = changed(&ask(&survivor, "jane", &red).await);
+        assert_eq!(again.deployment.unwrap().outcome, Some(Outcome::Deployed), "after {calls} calls");
+        assert_eq!(again.keys["COLOUR"], "added", "after {calls} calls");
+        assert_eq!(environment(&world).await["COLOUR"], "red", "after {calls} calls");
+    }
+    assert!(between > 0, "no manager died between a change and its release");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_tasks_do_not_have_is_released_when_it_is_set_again_and_what_was_not_named_waits() {
+    let (world, control) = World::with_hello().await;
+    let red = [("COLOUR", "red")];
+    for kind in [Kind::Config, Kind::Secrets] {
+        for _ in 0..2 {
+            let staged = changed(&ask(&control, "jane", &stage("hello", kind, &red)).await);
+            assert_eq!(staged.deployment, None, "{kind:?}");
+        }
+        let released = changed(&ask(&control, "jane", &set("hello", kind, &red)).await);
+        assert_eq!(released.deployment.unwrap().outcome, Some(Outcome::Deployed), "{kind:?}");
+        let same = changed(&ask(&control, "jane", &set("hello", kind, &red)).await);
+        assert_eq!((same.keys.len(), same.deployment), (0, None), "{kind:?}");
+    }
+    let service = world.engine.inspect_service("hello").await.unwrap().unwrap();
+    assert!(service.spec.secrets.iter().any(|secret| secret.file == "COLOUR"));
+    assert_eq!(environment(&world).await["COLOUR"], "red");
+
+    ask(&control, "jane", &stage("hello", Kind::Config, &[("SHAPE", "round")])).await.end().unwrap();
+    let same = changed(&ask(&control, "jane", &set("hello", Kind::Config, &red)).await);
+    assert_eq!(same.deployment, None, "what was set is what runs");
+    assert!(!environment(&world).await.contains_key("SHAPE"));
+
+    let rollback = Request::Rollback { app: "hello".to_owned(), to: Some(1), wait: Wait::default() };
+    assert_eq!(deployment(&ask(&control, "jane", &rollback).await).outcome, Some(Outcome::Deployed));
+    assert!(!environment(&world).await.contains_key("COLOUR"));
+    let back = changed(&ask(&control, "jane", &set("hello", Kind::Config, &red)).await);
+    assert_eq!(back.deployment.unwrap().outcome, Some(Outcome::Deployed));
+    assert_eq!(environment(&world).await["COLOUR"], "red");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_without_a_line_replaces_nothing() {
+    let (world, control) = World::with_hello().await;
+    ask(&control, "jane", &set("hello", Kind::Config, &[("COLOUR", "red")])).await.end().unwrap();
+    let empty = |app: &str| Request::Change {
+        app: app.to_owned(),
+        kind: Kind::Config,
+        set: Default::default(),
+        unset: Default::default(),
+        dotenv: Some(Value::from("# no line\n")),
+        replace: true,
+        stage: false,
+        wait: Wait::default(),
+    };
+    for app in ["hello", "fresh"] {
+        let refused = ask(&control, "jane", &empty(app)).await.end().unwrap_err();
+        assert_eq!(refused.class, RefusalClass::Usage, "{}", refused.message);
+    }
+    let names = Request::Values { app: "hello".to_owned(), kind: Kind::Config, show: false, key: None, version: None };
+    let Answer::Values(names) = ask(&control, "jane", &names).await.end().unwrap() else { panic!() };
+    assert!(names.values.contains_key("COLOUR"));
+    assert_eq!(world.records(Faults::none()).app("fresh").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nonsense_is_refused_and_changes_nothing() {
     let world = World::new().await;
     let control = world.manager("i-1");
@@ -75,6 +161,11 @@ async fn nonsense_is_refused_and_changes_nothing() {
         let refused = ask(&control, "jane", &set("hello", Kind::Config, &[("GOOD", "1"), (key, value)])).await;
         assert_eq!(refused.end().unwrap_err().class, RefusalClass::Usage, "{key:?}");
     }
+    for (key, value) in [("KEY", ""), ("a/b", "x"), (".", "x")] {
+        let refused = ask(&control, "jane", &set("hello", Kind::Secrets, &[("GOOD", "1"), (key, value)])).await;
+        assert_eq!(refused.end().unwrap_err().class, RefusalClass::Usage, "{key:?}");
+    }
+    assert_eq!(world.records(Faults::none()).app("hello").await.unwrap(), None, "nor did an app begin");
     for name in ["", "Hello", "a/b", "..", "-a", "a\nb", "🦀", &"a".repeat(41)] {
         let refused = ask(&control, "jane", &set(name, Kind::Config, &[("GOOD", "1")])).await;
         assert_eq!(refused.end().unwrap_err().class, RefusalClass::Usage, "{name:?}");

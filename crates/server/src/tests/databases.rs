@@ -1,5 +1,8 @@
 //! Databases of apps: made, rotated, backed up, restored, opened and dropped, with what breaks off in between.
 
+mod lasting;
+mod waits;
+
 use std::iter;
 use std::time::Duration;
 

@@ -161,6 +161,26 @@ async fn an_app_that_runs_gets_a_release_with_them_unless_it_is_staged() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_imported_without_a_release_gets_one_by_the_same_import_again() {
+    let world = world().await;
+    let control = world.manager("i-1");
+    world.first_release(&control, "jane", "hello").await;
+    // Docker's secrets are files, and are called as files are.
+    put(&world, "hello/docker-secret/tls.key", &golden()[5].body).await;
+    let staged = imported(&ask(&control, "root", &Request::Import(Import { stage: true, ..wish("hello") })).await);
+    assert_eq!(staged.deployment, None);
+    assert!(staged.objects.iter().all(|object| object.outcome == ImportOutcome::Added), "{:?}", staged.objects);
+    let again = imported(&ask(&control, "root", &Request::Import(wish("hello"))).await);
+    assert!(again.objects.iter().all(|object| object.outcome == ImportOutcome::Unchanged), "{:?}", again.objects);
+    assert_eq!(again.deployment.unwrap().outcome, Some(Outcome::Deployed));
+    let service = world.engine.inspect_service("hello").await.unwrap().unwrap();
+    let files: Vec<&str> = service.spec.secrets.iter().map(|secret| secret.file.as_str()).collect();
+    assert_eq!(files, ["CERTIFICATE", "KEYSTORE", "tls.key"]);
+    let once_more = imported(&ask(&control, "root", &Request::Import(wish("hello"))).await);
+    assert_eq!(once_more.deployment, None, "tasks have all of it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_service_and_environment_are_named() {
     let world = world().await;
     let control = world.manager("i-1");

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futuswarm_faults::{Fault, Faults};
 use futuswarm_model::{FailureClass, Outcome, Progress};
-use futuswarm_rpc::message::{Answer, App, Request, Wait};
+use futuswarm_rpc::message::{Answer, App, Event, Request, Wait};
 use futuswarm_swarm::fake::{Behaviour, FakeImage};
-use futuswarm_swarm::{ServiceApi as _, TaskApi as _};
+use futuswarm_swarm::{Availability, NodeApi as _, NodeSpec, ServiceApi as _, TaskApi as _};
 
 use super::world::*;
 
@@ -131,7 +131,8 @@ async fn a_release_that_cannot_be_looked_at_is_given_up_and_lets_the_app_go() {
             assert!(matches!(progress().await, Some(Progress::Updating { .. })));
         }
         world.swarm.set_running("i-1", false);
-        seconds(920).await;
+        // A little longer than a release of such an app may take.
+        seconds(960).await;
         match checked {
             // It was never begun, so there is nothing to put back.
             false => assert!(matches!(progress().await, Some(Progress::Ended { outcome: Outcome::TimedOut, .. }))),
@@ -232,10 +233,106 @@ async fn why_a_check_said_no_is_told_whichever_node_the_task_is_on() {
 async fn what_a_check_is_answered_is_told_when_the_time_is_over_before_it_gives_up() {
     let world = World::new().await;
     let control = world.manager("i-1");
-    let file = "[health]\npath = \"/health\"\nstart = 3600\n";
+    let file = "[health]\npath = \"/health\"\ninterval = 600\nretries = 10\nstart = 1\n";
     world.image("hello", "1", Behaviour::never_healthy().with_answer("GET http://10.0.3.7:8000/health: answered 500"));
     let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(file))).await);
     let failure = failed.failure.unwrap();
     assert_eq!((failed.outcome, failure.class), (Some(Outcome::TimedOut), FailureClass::Unhealthy), "{failure:?}");
-    assert!(failure.reason.contains("not done after 900 s") && failure.reason.contains("answered 500"), "{failure:?}");
+    assert!(failure.reason.contains("not done after 911 s") && failure.reason.contains("answered 500"), "{failure:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_starts_slowly_has_the_time_that_its_file_gives_it() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", Behaviour::healthy_after(Duration::from_secs(1200)));
+    let file = "[health]\npath = \"/\"\nstart = \"25m\"\n";
+    let heard = ask(&control, "jane", &deploy("hello", "hello:1", Some(file))).await;
+    let deployed = deployment(&heard);
+    assert_eq!(deployed.outcome, Some(Outcome::Deployed), "{deployed:?}");
+    assert!(world.elapsed() >= Duration::from_secs(1200));
+    let limit = Some((900 + 1500 + 10) * 1000);
+    let is_told = |event: &Event| matches!(event, Event::Progress { limit: told, .. } if *told == limit);
+    assert!(heard.events.iter().any(is_told), "who waits is told how long it may take");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_node_can_run_fails_at_once_and_says_why() {
+    let (world, control) = World::with_hello().await;
+    let failed = async |file: &str, words: &str| {
+        let began = world.elapsed();
+        let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(file))).await);
+        let failure = failed.failure.unwrap();
+        assert_eq!((failed.outcome, failure.class), (Some(Outcome::Failed), FailureClass::NoNode), "{failure:?}");
+        assert!(failure.reason.contains(words), "{failure:?}");
+        assert!(world.elapsed() < began + Duration::from_secs(30), "{failure:?}");
+    };
+    let each =
+        "a task reserves 204800 MiB of memory, and nodes that may run it have i-1 4096 MiB, i-2 4096 MiB, i-3 4096 MiB";
+    failed("memory = \"200 GiB\"\n", each).await;
+    failed("[placement]\ndisk = \"ssd\"\n", "no node has the label disk=ssd").await;
+    assert_eq!(release_of_service(&world).await, Some(1), "what runs was not touched");
+    for node in world.engine.list_nodes().await.unwrap() {
+        let drained = NodeSpec { availability: Availability::Drain, ..node.spec.clone() };
+        world.engine.update_node(&node, &drained).await.unwrap();
+    }
+    failed("replicas = 2\n", "take none now: i-1 is drained, i-2 is drained, i-3 is drained").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_node_for_a_minute_fails_and_says_what_is_free() {
+    let (world, control) = World::with_hello().await;
+    let began = world.elapsed();
+    let file = "replicas = 4\nmemory = \"3 GiB\"\n";
+    let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(file))).await);
+    let failure = failed.failure.unwrap();
+    assert_eq!((failed.outcome, failure.class), (Some(Outcome::RolledBack), FailureClass::NoNode), "{failure:?}");
+    for words in ["no node can run a task: no suitable node (insufficient resources on", "4096 MiB (1024 MiB free)"] {
+        assert!(failure.reason.contains(words), "{words}: {failure:?}");
+    }
+    assert!(world.elapsed() < began + Duration::from_secs(120), "{failure:?}");
+    seconds(60).await;
+    assert_eq!(world.running().await, [Some(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_hook_that_no_node_takes_says_what_it_waits_for() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("big", "1", good());
+    world.image("hello", "1", good());
+    let fills = deploy("big", "big:1", Some("replicas = 3\nmemory = \"3 GiB\"\n"));
+    assert_eq!(deployment(&ask(&control, "joe", &fills).await).outcome, Some(Outcome::Deployed));
+    let file = "memory = \"2 GiB\"\n[release]\ncommand = [\"migrate\"]\n";
+    let heard = ask(&control, "jane", &deploy("hello", "hello:1", Some(file))).await;
+    let failed = deployment(&heard);
+    let failure = failed.failure.unwrap();
+    assert_eq!((failed.outcome, failure.class), (Some(Outcome::Failed), FailureClass::NoNode), "{failure:?}");
+    let words =
+        "no node can run the release hook: no suitable node (insufficient resources on 3 nodes); it reserves 2048 MiB";
+    assert!(failure.reason.starts_with(words) && failure.reason.contains("(1024 MiB free)"), "{failure:?}");
+    let waits = |event: &Event| matches!(event, Event::Progress { text, .. } if text.contains("hook waits for a node"));
+    assert!(heard.events.iter().any(waits), "{:?}", heard.events);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_release_hook_writes_is_shown_when_it_succeeds_and_when_it_is_late() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let second = Duration::from_secs(1);
+    for (tag, job) in [("1", Behaviour::exits(second, 0)), ("2", Behaviour::healthy_after(second))] {
+        let digest = world.registry.push("hello", tag, "amd64");
+        let job = job.with_log(["one table made"]);
+        world.swarm.push(&format!("127.0.0.1:5000/hello@{digest}"), FakeImage { job, ..FakeImage::from(good()) });
+    }
+    let file = "[release]\ncommand = [\"migrate\"]\ntimeout = 20\n";
+    let heard = ask(&control, "jane", &deploy("hello", "hello:1", Some(file))).await;
+    assert_eq!(deployment(&heard).outcome, Some(Outcome::Deployed));
+    let note = Event::Note { text: "release hook: one table made".to_owned() };
+    assert_eq!(heard.events.iter().filter(|event| **event == note).count(), 1, "{:?}", heard.events);
+    let late = deployment(&ask(&control, "jane", &deploy("hello", "hello:2", Some(file))).await);
+    let failure = late.failure.unwrap();
+    assert_eq!((late.outcome, failure.class), (Some(Outcome::Failed), FailureClass::ReleaseHook), "{failure:?}");
+    assert!(failure.reason.contains("did not end within 20 s"), "{failure:?}");
+    assert_eq!(failure.log, ["one table made"]);
 }

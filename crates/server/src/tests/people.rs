@@ -24,9 +24,16 @@ pub(super) fn hash(key: &str) -> String {
     PublicKey::parse(key).unwrap().hash()
 }
 
+/// As `admin:user:add` asks for it.
 pub(super) fn put(name: &str, keys: Option<&[String]>, admin: Option<bool>) -> Request {
     let keys = keys.map(<[String]>::to_vec);
     Request::PutUser { name: name.to_owned(), create: true, keys, admin, groups: None }
+}
+
+/// As `admin:user:set` and `admin:user:key:set` ask for it.
+pub(super) fn alter(name: &str, keys: Option<&[String]>, admin: Option<bool>) -> Request {
+    let keys = keys.map(<[String]>::to_vec);
+    Request::PutUser { name: name.to_owned(), create: false, keys, admin, groups: None }
 }
 
 async fn admins(world: &World) -> BTreeSet<String> {
@@ -58,16 +65,16 @@ async fn the_last_admin_who_can_log_in_stays_one() {
     let control = world.manager("i-1");
     ask(&control, "root", &put("ann", Some(&[key(1)]), Some(true))).await.end().unwrap();
     let refused = |refusal: Refusal| assert!(refusal.message.contains("ann is the only admin"), "{refusal:?}");
-    refused(ask(&control, "root", &put("ann", None, Some(false))).await.end().unwrap_err());
-    refused(ask(&control, "ann", &put("ann", None, Some(false))).await.end().unwrap_err());
-    refused(ask(&control, "root", &put("ann", Some(&[]), None)).await.end().unwrap_err());
+    refused(ask(&control, "root", &alter("ann", None, Some(false))).await.end().unwrap_err());
+    refused(ask(&control, "ann", &alter("ann", None, Some(false))).await.end().unwrap_err());
+    refused(ask(&control, "root", &alter("ann", Some(&[]), None)).await.end().unwrap_err());
     refused(ask(&control, "root", &Request::RemoveUser { name: "ann".to_owned() }).await.end().unwrap_err());
     assert_eq!(admins(&world).await, BTreeSet::from(["ann".to_owned()]));
     // Everything else may be changed, and one of two may go.
-    ask(&control, "ann", &put("ann", Some(&[key(2)]), None)).await.end().unwrap();
+    ask(&control, "ann", &alter("ann", Some(&[key(2)]), None)).await.end().unwrap();
     ask(&control, "ann", &put("bob", Some(&[key(3)]), Some(true))).await.end().unwrap();
-    ask(&control, "bob", &put("ann", None, Some(false))).await.end().unwrap();
-    ask(&control, "bob", &put("ann", None, Some(true))).await.end().unwrap();
+    ask(&control, "bob", &alter("ann", None, Some(false))).await.end().unwrap();
+    ask(&control, "bob", &alter("ann", None, Some(true))).await.end().unwrap();
     let removed = ask(&control, "ann", &Request::RemoveUser { name: "bob".to_owned() }).await.end().unwrap();
     assert!(matches!(removed, Answer::Done(_)));
     assert_eq!(admins(&world).await, BTreeSet::from(["ann".to_owned()]));
@@ -85,7 +92,7 @@ async fn of_two_admins_who_take_each_others_rights_at_once_one_stays() {
             let rates = Rates { delay_millis: 40, ..Rates::default() };
             let control = world.control(asker, Faults::seeded(seed, rates));
             let request = match seed % 2 {
-                0 => put(other, None, Some(false)),
+                0 => alter(other, None, Some(false)),
                 _ => Request::RemoveUser { name: other.to_owned() },
             };
             tokio::spawn(async move { ask(&control, asker, &request).await.end() })

@@ -1,7 +1,9 @@
 //! Releases from the request to the tasks, with everything that can become of them.
 
+use std::time::Duration;
+
 use futuswarm_model::{AppRole, FailureClass, Outcome};
-use futuswarm_rpc::message::{Answer, Event, RefusalClass, Request, Wait};
+use futuswarm_rpc::message::{Answer, Event, Kind, RefusalClass, Request, Wait};
 use futuswarm_swarm::fake::Behaviour;
 use futuswarm_swarm::{ServiceApi as _, TaskApi as _};
 
@@ -73,6 +75,84 @@ async fn what_fails_is_put_back_with_the_reason_and_the_last_lines() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_that_ends_again_and_again_is_told_soon_at_its_first_release() {
+    // Also one that ends with 0, and in a Swarm that keeps so few tasks that never three are seen that have ended.
+    for (code, words) in [(0, "ended with the code 0, and an app has to go on"), (3, "ended with the code 3")] {
+        for kept in [3, 5] {
+            let world = World::new().await;
+            let control = world.manager("i-1");
+            world.swarm.keep_tasks(kept);
+            let ends = Behaviour::exits(Duration::from_secs(1), code).with_log(["hello, world"]);
+            world.image("hello", "1", ends);
+            let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", None)).await);
+            let failure = failed.failure.unwrap();
+            assert_eq!((failed.outcome, failure.class), (Some(Outcome::Failed), FailureClass::Exits), "{failure:?}");
+            assert!(failure.reason.ends_with(words), "{code}, {kept}: {failure:?}");
+            assert_eq!(failure.log, ["hello, world"], "{code}, {kept}");
+            assert!(world.elapsed() < Duration::from_secs(60), "{code}, {kept}: {:?}", world.elapsed());
+            assert_eq!(world.engine.inspect_service("hello").await.unwrap(), None);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_release_whose_program_ends_with_0_is_put_back_and_told() {
+    let (world, control) = World::with_hello().await;
+    world.image("hello", "2", Behaviour::exits(Duration::from_secs(1), 0).with_log(["hello, world"]));
+    let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:2", None)).await);
+    let failure = failed.failure.unwrap();
+    assert_eq!((failed.outcome, failure.class), (Some(Outcome::RolledBack), FailureClass::Exits), "{failure:?}");
+    assert_eq!(failure.reason, "the program ended with the code 0, and an app has to go on");
+    assert_eq!(failure.log, ["hello, world"]);
+    assert!(failed.seconds < 60, "it took {} s", failed.seconds);
+    seconds(30).await;
+    assert_eq!(world.running().await, [Some(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn config_that_a_rollback_put_aside_does_not_come_back_with_a_restart_or_more_tasks() {
+    let (world, control) = World::with_hello().await;
+    for colour in ["good", "bad"] {
+        ask(&control, "jane", &set("hello", Kind::Config, &[("COLOUR", colour)])).await.end().unwrap();
+    }
+    let colour = async || {
+        let service = world.engine.inspect_service("hello").await.unwrap().unwrap();
+        service.spec.environment.0.into_iter().find(|entry| entry.starts_with("COLOUR=")).unwrap()
+    };
+    let (app, wait) = ("hello".to_owned(), Wait::default());
+    let rollback = Request::Rollback { app: app.clone(), to: None, wait: wait.clone() };
+    let heard = ask(&control, "jane", &rollback).await;
+    assert_eq!(deployment(&heard).outcome, Some(Outcome::Deployed));
+    assert_eq!(colour().await, "COLOUR=good");
+    let is_told = |event: &Event| matches!(event, Event::Note { text } if text.contains("version 2 stays the latest"));
+    assert_eq!(heard.events.iter().filter(|event| is_told(event)).count(), 1, "{:?}", heard.events);
+    let restart = Request::Restart { app: app.clone(), wait: wait.clone() };
+    for request in [restart, Request::Scale { app, replicas: 2, wait }] {
+        let again = deployment(&ask(&control, "jane", &request).await);
+        assert_eq!((again.outcome, colour().await.as_str()), (Some(Outcome::Deployed), "COLOUR=good"), "{request:?}");
+    }
+    ask(&control, "jane", &deploy("hello", "hello:1", None)).await.end().unwrap();
+    assert_eq!(colour().await, "COLOUR=bad", "the next deployment takes what counts");
+    // One that changes neither has nothing to say.
+    let same = Request::Rollback { app: "hello".to_owned(), to: Some(3), wait: Wait::default() };
+    assert!(!ask(&control, "jane", &same).await.events.iter().any(is_told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_for_the_edge_that_is_not_the_apps_is_refused() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    let file = |port: u32| format!("port = 8080\n[edge]\n\"com.df.port\" = \"{port}\"\n");
+    let refused = ask(&control, "jane", &deploy("hello", "hello:1", Some(&file(9000)))).await.end().unwrap_err();
+    assert_eq!(refused.class, RefusalClass::Usage);
+    assert!(refused.message.contains("com.df.port") && refused.message.contains("8080"), "{}", refused.message);
+    assert_eq!(world.records(futuswarm_faults::Faults::none()).app("hello").await.unwrap(), None, "no app begins");
+    let same = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", Some(&file(8080)))).await);
+    assert_eq!(same.outcome, Some(Outcome::Deployed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_image_that_is_not_there_or_for_something_else_changes_nothing() {
     let (world, control) = World::with_hello().await;
     world.registry.push("hello", "arm", "arm64");
@@ -104,6 +184,24 @@ async fn a_second_deployment_is_told_who_holds_the_lock_or_waits() {
     let second = deployment(&ask(&control, "root", &Request::Deploy(waiting)).await);
     assert_eq!((second.outcome, second.release), (Some(Outcome::Deployed), Some(2)));
     assert_eq!(deployment(&first.await.unwrap()).outcome, Some(Outcome::Deployed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_on_its_way_is_one_row_of_the_list() {
+    let (world, control) = World::with_hello().await;
+    world.image("hello", "2", Behaviour::healthy_after(std::time::Duration::from_secs(20)));
+    let second = tokio::spawn({
+        let control = control.clone();
+        async move { ask(&control, "jane", &deploy("hello", "hello:2", None)).await }
+    });
+    seconds(5).await;
+    for (limit, expected) in [(9, vec![(2, None), (1, Some(Outcome::Deployed))]), (1, vec![(2, None)])] {
+        let releases = Request::Releases { app: "hello".to_owned(), limit };
+        let Answer::Releases(rows) = ask(&control, "jane", &releases).await.end().unwrap() else { panic!() };
+        let shown: Vec<(u64, Option<Outcome>)> = rows.iter().map(|row| (row.release, row.outcome)).collect();
+        assert_eq!(shown, expected);
+    }
+    assert_eq!(deployment(&second.await.unwrap()).outcome, Some(Outcome::Deployed));
 }
 
 #[tokio::test(start_paused = true)]

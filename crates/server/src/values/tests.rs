@@ -58,6 +58,45 @@ fn secrets_are_any_bytes_up_to_what_the_swarm_keeps() {
 }
 
 #[test]
+fn secrets_are_called_as_files_are_and_no_name_leads_anywhere() {
+    let set = |key: &str| changed(Kind::Secrets, &Content::new(), &change(&[(key, b"hush")], &[], false));
+    for key in ["KEY", "tls.key", "id-rsa", "_key", "1st", "a..b", &"k".repeat(64)] {
+        assert_eq!(set(key).unwrap()[key], b"hush", "{key}");
+        let config = changed(Kind::Config, &Content::new(), &change(&[(key, b"hush")], &[], false));
+        assert_eq!(config.is_ok(), !key.contains(['.', '-', '1']), "a variable is called otherwise: {key}");
+    }
+    for key in [
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "-rf",
+        "a/b",
+        "../a",
+        "a b",
+        "a\0",
+        "a\n",
+        "schlüssel",
+        "FUTUSWARM_X",
+        &"k".repeat(65),
+    ] {
+        let refused = set(key).unwrap_err();
+        assert!(!refused.to_string().contains("hush"), "{refused}");
+    }
+}
+
+#[test]
+fn a_replacement_by_nothing_and_a_change_of_nothing_are_none() {
+    let check = |wanted: Change| wanted.check("hello", Kind::Config);
+    let refused = check(change(&[], &[], true)).unwrap_err().to_string();
+    assert!(refused.contains("nothing was changed") && refused.contains("config:unset -a hello KEY"), "{refused}");
+    assert!(check(change(&[], &[], false)).is_err());
+    assert!(check(change(&[("1BAD", b"x")], &[], false)).is_err());
+    assert!(check(change(&[("A", b"x")], &[], true)).is_ok());
+    assert!(check(change(&[], &["A"], false)).is_ok());
+}
+
+#[test]
 fn a_file_of_lines_is_read_and_what_was_said_beside_it_counts() {
     let set = BTreeMap::from([("A".to_owned(), Value::from("said".to_owned()))]);
     let file = Value::from("A=file\nB='two\nlines'\n".to_owned());

@@ -49,7 +49,7 @@ fn session(socket: &Path, grace: Duration) -> Session {
     let socket = socket.to_owned();
     std::thread::spawn(move || {
         let deadline = Duration::from_secs(1);
-        let result = relay_within(&jane(), &socket, Pieces(input), Heard(output), deadline, grace);
+        let result = relay_within(&jane(), &socket, Pieces(input), Heard(output), None, deadline, grace);
         sender.send(result.map_err(|error| error.to_string())).unwrap();
     });
     Session { say, heard, end }
@@ -119,6 +119,40 @@ fn a_session_ends_with_the_control_service_and_soon_after_the_client() {
     let written = (0..100).map(|_| server.write_all(&[0; 60_000])).find(Result::is_err);
     assert!(written.is_some(), "the control service is told that nobody reads");
     assert_eq!(deaf.end.recv_timeout(LONG).unwrap(), Ok(()));
+}
+
+#[test]
+fn a_session_ends_when_nobody_reads_it_whatever_waits_on_its_way() {
+    for answers in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+        let (reader, output) = std::io::pipe().unwrap();
+        let watched = OwnedFd::from(output.try_clone().unwrap());
+        let (sender, end) = mpsc::channel();
+        let socket = dir.path().join("s");
+        std::thread::spawn(move || {
+            // More than the control service, which reads nothing, will ever take.
+            let result = relay_within(&jane(), &socket, std::io::repeat(7), output, Some(watched), CONNECT, LONG);
+            sender.send(result.map_err(|error| error.to_string())).unwrap();
+        });
+        let mut server = accept(&listener);
+        server.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        let full = answers.then(|| (0..1000).find(|_| server.write_all(&[7; 60_000]).is_err()));
+        assert!(full.is_none_or(|full| full.is_some()), "nobody reads, so the other way is full, too");
+        assert!(end.recv_timeout(Duration::from_millis(500)).is_err(), "somebody may read it yet");
+        let began = Instant::now();
+        // As sshd closes both pipes of a client that was cut; the input is not read any more and tells nothing.
+        drop(reader);
+        assert_eq!(end.recv_timeout(LONG).unwrap(), Ok(()));
+        assert!(began.elapsed() < LONG / 4, "{:?}", began.elapsed());
+        server.set_read_timeout(Some(LONG)).unwrap();
+        let mut rest = Vec::new();
+        // What it has answered was read by nobody, which may be told in the place of the end.
+        if let Err(error) = server.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "the control service is told: {error}");
+        }
+        assert!(!rest.is_empty() && rest.iter().all(|byte| *byte == 7));
+    }
 }
 
 #[test]

@@ -77,10 +77,7 @@ impl Reading {
             Ok(Ok(Some((kind, payload)))) => self.ready.extend(self.lines.frame(kind, &payload)),
             Ok(Ok(None)) => self.end(None),
             Ok(Err(error)) => return Err(raw::lost(OPERATION, &error)),
-            Err(_) => {
-                let reason = format!("nothing more came for {} s: a node does not answer", SILENCE.as_secs());
-                self.end(Some(LogItem::Gap { reason, nodes: Vec::new() }));
-            }
+            Err(_) => self.end(Some(LogItem::Silence)),
         }
         Ok(())
     }

@@ -9,8 +9,10 @@ use futuswarm_secret::Secret;
 use super::{DockerEngine, certificate};
 use crate::{Error, InitOptions, JoinTokens, LocalState, Membership, SwarmApi};
 
-/// Finished tasks kept per slot; the default of 5 makes `service ps` and raft grow with every restart.
-const TASK_HISTORY: i64 = 3;
+/// Tasks kept per slot. Swarm counts the one that runs or waits to start, too, so that of three only two that have ended would stay: too
+/// few to tell a program that ends again and again from one that was unlucky once, which takes three, also for a manager that has just
+/// taken the release over. What a Swarm was founded with stays; there the driver of a release remembers those that it has seen.
+const TASK_HISTORY: i64 = 5;
 /// Time between heartbeats of a node to a manager, in nanoseconds. Swarm's default; three missed ones mean "down".
 const DISPATCHER_HEARTBEAT_NANOS: i64 = 5_000_000_000;
 

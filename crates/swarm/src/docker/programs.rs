@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, ContainerState, ContainerSummaryStateEnum, EndpointSettings, HealthStatusEnum, HostConfig,
-    NetworkingConfig,
+    HostConfigLogConfig, NetworkingConfig,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
@@ -177,6 +177,8 @@ fn body(spec: &ProgramSpec) -> ContainerCreateBody {
             auto_remove: Some(false),
             cap_drop: Some(spec.capabilities.dropped()),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
+            // Who is attached gets all of it, and nothing of it comes onto the node's disk: it may be a whole database, or a secret.
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()

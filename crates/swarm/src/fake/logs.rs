@@ -10,7 +10,7 @@ use futures_util::stream::try_unfold;
 use super::behaviour::FakeImage;
 use super::tasks::FakeTask;
 use super::{FakeEngine, clock, refused};
-use crate::{Error, HealthCheck, LogApi, LogItem, LogLine, LogOptions, LogSource, LogStream};
+use crate::{Error, HealthCheck, LogApi, LogItem, LogLine, LogOptions, LogSource, LogStream, SILENCE};
 
 const OPERATION: &str = "service logs";
 /// How often one that follows looks for new lines.
@@ -24,6 +24,8 @@ struct Reading {
     read: BTreeSet<String>,
     ready: VecDeque<LogItem>,
     looked: bool,
+    /// Whether a node that hangs has not sent what it has.
+    hangs: bool,
 }
 
 #[derive(Clone)]
@@ -48,7 +50,7 @@ impl LogApi for FakeEngine {
             wanted.ok_or_else(|| refused(OPERATION, 404, format!("{name} not found")))?
         };
         let (engine, read, ready) = (self.clone(), BTreeSet::new(), VecDeque::new());
-        let reading = Reading { engine, wanted, options, read, ready, looked: false };
+        let reading = Reading { engine, wanted, options, read, ready, looked: false, hangs: false };
         Ok(try_unfold(reading, next).boxed())
     }
 }
@@ -59,7 +61,11 @@ async fn next(mut reading: Reading) -> Result<Option<(LogItem, Reading)>, Error>
             return Ok(Some((item, reading)));
         }
         if reading.looked && !reading.options.follow {
-            return Ok(None);
+            if !std::mem::take(&mut reading.hangs) {
+                return Ok(None);
+            }
+            tokio::time::sleep(SILENCE).await;
+            return Ok(Some((LogItem::Silence, reading)));
         }
         if reading.looked {
             tokio::time::sleep(POLL_INTERVAL).await;
@@ -88,6 +94,10 @@ impl Reading {
             }
             if !world.is_alive(&swarm, node) {
                 silent.insert(node.clone());
+                continue;
+            }
+            if world.logs_hang(&swarm, node) {
+                self.hangs = true;
                 continue;
             }
             self.read.insert(task.id.clone());

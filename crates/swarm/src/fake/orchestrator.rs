@@ -11,8 +11,8 @@ use super::tasks::FakeTask;
 use super::world::{Local, Machine};
 use crate::{Availability, Mode, PlatformMount, RestartPolicy, ServiceSpec, TaskState};
 
-/// Tasks that are over and kept, per slot; what `swarm init` asks for.
-const HISTORY: usize = 3;
+/// Tasks that are kept per slot, the one that lives included; what `swarm init` asks for.
+const HISTORY: usize = 5;
 /// Before the next task in the place of one that has ended.
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 /// Images of this registry must have been pushed; others are in the machines' own image.
@@ -214,16 +214,19 @@ impl FakeCluster {
         }
     }
 
-    /// Old tasks are forgotten.
+    /// Old tasks are forgotten as by swarmkit's reaper, which counts the one that lives, too: of five that are kept four are over.
     fn reap(&mut self) {
-        let mut kept: BTreeMap<(String, Place), usize> = BTreeMap::new();
-        let mut newest: Vec<&FakeTask> = self.tasks.values().collect();
-        newest.sort_by(|a, b| b.id.cmp(&a.id));
+        let kept = self.history.unwrap_or(HISTORY);
+        let mut counts: BTreeMap<(String, Place), usize> = BTreeMap::new();
+        for task in self.tasks.values() {
+            *counts.entry((task.service.clone(), Place::of(task))).or_default() += 1;
+        }
         let mut forgotten = BTreeSet::new();
-        for task in newest.into_iter().filter(|task| task.state.is_over()) {
-            let kept = kept.entry((task.service.clone(), Place::of(task))).or_default();
-            *kept += 1;
-            if *kept > HISTORY || task.desired == TaskState::Remove {
+        // Ids count up: the oldest goes first.
+        for task in self.tasks.values().filter(|task| task.state.is_over()) {
+            let count = counts.entry((task.service.clone(), Place::of(task))).or_default();
+            if *count > kept || task.desired == TaskState::Remove {
+                *count = count.saturating_sub(1);
                 forgotten.insert(task.id.clone());
             }
         }

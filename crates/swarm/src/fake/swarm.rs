@@ -46,6 +46,8 @@ pub(super) struct FakeCluster {
     pub(super) ran_until: Option<Instant>,
     /// Counts tasks.
     pub(super) ids: u64,
+    /// Tasks that are kept per slot; `None` for what a Swarm is founded with now.
+    pub(super) history: Option<usize>,
     elects_at: Option<Instant>,
     version: u64,
 }

@@ -73,6 +73,8 @@ pub(super) struct Machine {
     pub(super) programs: BTreeMap<String, FakeProgram>,
     /// Why it can pull nothing.
     pub(super) pulls_fail: Option<String>,
+    /// Whether it never sends a log.
+    pub(super) logs_hang: bool,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,7 @@ impl World {
             bridges: BTreeSet::new(),
             programs: BTreeMap::new(),
             pulls_fail: None,
+            logs_hang: false,
         };
         self.machines.insert(hostname.to_owned(), machine);
     }
@@ -184,6 +187,12 @@ impl World {
     pub(super) fn role(&self, hostname: &str) -> Option<Role> {
         let (swarm, node) = self.member(hostname)?;
         self.clusters.get(swarm)?.members.get(node).map(|member| member.spec.role)
+    }
+
+    /// Whether a Swarm's node never sends a log.
+    pub(super) fn logs_hang(&self, swarm: &str, node: &str) -> bool {
+        let member = self.clusters.get(swarm).and_then(|cluster| cluster.members.get(node));
+        member.and_then(|member| self.machines.get(&member.hostname)).is_some_and(|machine| machine.logs_hang)
     }
 
     /// Whether a Swarm's node is the engine of a machine that runs.

@@ -81,12 +81,15 @@ pub enum AppVerb {
     #[command(
         name = "app:watch",
         visible_alias = "watch",
-        after_help = "Examples:\n  futuswarm deploy hello -i hello --detach && futuswarm watch hello"
+        after_help = "Examples:\n  futuswarm deploy hello -i hello --detach && futuswarm watch hello\n  futuswarm watch hello 12 --json"
     )]
     Watch {
         #[command(flatten)]
-        app: App,
-        /// Its number; the latest without one
+        flag: AppFlag,
+        /// The app, when no flag names it, and the release; the latest if there is no number
+        #[arg(value_name = "[APP] [N]", num_args = 0..=2)]
+        words: Vec<String>,
+        /// The same number, as an option
         #[arg(long, value_name = "N")]
         release: Option<u64>,
     },

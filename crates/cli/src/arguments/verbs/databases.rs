@@ -46,7 +46,7 @@ pub enum DatabaseVerb {
     Restore {
         #[command(flatten)]
         app: App,
-        /// As `db:list` lists it; the latest without one
+        /// As `db:list` lists it; the latest of `db:backup` without one
         #[arg(long, value_name = "BACKUP")]
         backup: Option<String>,
         #[command(flatten)]

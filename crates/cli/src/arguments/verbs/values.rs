@@ -47,7 +47,7 @@ pub enum ValueVerb {
     /// Set secrets, all at once, and make a release with them
     #[command(
         name = "secret:set",
-        after_help = "Examples:\n  futuswarm secret:set hello KEYSTORE=@keystore.p12\n  pass show api-key | futuswarm secret:set hello API_KEY=-"
+        after_help = "Examples:\n  futuswarm secret:set hello KEYSTORE=@keystore.p12\n  pass show api-key | futuswarm secret:set hello API_KEY=@-"
     )]
     SecretSet(Set),
     /// Remove secrets, and make a release without them

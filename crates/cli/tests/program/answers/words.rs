@@ -66,6 +66,33 @@ fn the_app_comes_from_the_environment_or_the_folder() {
 }
 
 #[test]
+fn an_app_file_in_the_folder_that_cannot_be_read_is_an_error_and_not_passed_over() {
+    let fake = cluster();
+    std::fs::write(fake.work().join("app.toml"), "app = \"hello\"\nmemory = 1 GiB\n").unwrap();
+    for words in [&["ps"][..], &["deploy"], &["deploy", "hello", "-i", "hello:2"], &["deploy", "-f", "app.toml"]] {
+        fake.run(words).ended(2).says("error: app.toml, line 2: ");
+    }
+    assert!(fake.requests().is_empty(), "nothing is deployed without the settings that the file was to bring");
+    // What it does not matter for goes on, and who looks at everything is told.
+    fake.run(&["ps", "hello"]).ended(0);
+    let said = fake.run(&["doctor"]).ended(1);
+    assert!(said.text().contains("fail  app: app.toml, line 2: "), "{said:?}");
+}
+
+#[test]
+fn doctor_refuses_an_app_that_nothing_can_be_called() {
+    let fake = cluster();
+    fake.run(&["doctor", "Bad Name"]).ended(2).says("the app: ");
+    fake.run(&["doctor", "-a", "Bad"]).ended(2);
+    fake.run(&["doctor", "hello", "-a", "shop"]).ended(2).says("hello or shop");
+    assert!(fake.requests().is_empty());
+    let mut command = fake.command(&["doctor"]);
+    command.env("FUTUSWARM_APP", "Bad Name");
+    let said = crate::fake::finish(command, b"").ended(1);
+    assert!(said.text().contains("fail  app: the app: ") && said.text().contains("ok    connection"), "{said:?}");
+}
+
+#[test]
 fn what_cannot_be_undone_is_not_done_without_its_name() {
     let fake = cluster();
     fake.run(&["app:remove", "hello"]).ended(2).says("--confirm hello");
@@ -74,6 +101,7 @@ fn what_cannot_be_undone_is_not_done_without_its_name() {
     fake.run(&["db:drop", "hello"]).ended(2).says("--confirm hello");
     fake.run(&["db:restore", "hello", "--confirm", "shop"]).ended(2).says("nothing was done");
     fake.run(&["db:drop:postgres", "-n", "hello", "--password", "x"]).ended(2).says("not needed any more");
+    fake.run(&["db:restore", "hello", "--confirm", "hello", "--password", "x"]).ended(2).says("not needed any more");
     assert!(fake.requests().is_empty());
 }
 

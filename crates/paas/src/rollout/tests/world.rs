@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futuswarm_model::{Progress, Release};
 
-use crate::rollout::{HookRun, Image, Observation, Pull, Service, Step, Task, TaskState, Update};
+use crate::rollout::{HookRun, Image, Observation, Place, Pull, Service, Step, Task, TaskState, Update};
 
 /// What a new release's image, hook and program do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,17 +12,25 @@ pub enum Behaviour {
     Good,
     GoodWithoutCheck,
     Exits,
+    /// With the code 0, which the Swarm calls no error.
+    ExitsWithZero,
     OutOfMemory,
     Rejected,
     NeverHealthy,
     OtherPort,
     NoNodeFits,
+    /// It asks for more than any node has.
+    TooLarge,
     HookFails,
     HookHangs,
+    HookFitsNowhere,
     ImageMissing,
     OtherPlatform,
     PullFails,
 }
+
+/// The Swarm's nodes, on each of which tasks may run.
+const NODES: [&str; 2] = ["a", "b"];
 
 #[derive(Debug, Clone)]
 pub struct SimTask {
@@ -102,8 +110,11 @@ impl World {
         };
         let hook = match (self.hook.filter(|(of, _)| *of == release.number), self.behaviour) {
             (None, _) => HookRun::Absent,
-            (Some((_, since)), Behaviour::HookHangs) => HookRun::Running { since },
-            (Some((_, since)), _) if self.now < since + 4_000 => HookRun::Running { since },
+            (Some((_, since)), Behaviour::HookFitsNowhere) => {
+                HookRun::Waiting { since, error: "no suitable node".to_owned() }
+            }
+            (Some((_, since)), Behaviour::HookHangs) => HookRun::Running { since, log: Vec::new() },
+            (Some((_, since)), _) if self.now < since + 4_000 => HookRun::Running { since, log: Vec::new() },
             (Some(_), behaviour) => {
                 HookRun::Ended { code: i64::from(behaviour == Behaviour::HookFails), log: Vec::new() }
             }
@@ -115,8 +126,11 @@ impl World {
             update: service.update.clone(),
             tasks: service.tasks.iter().map(SimTask::observe).collect(),
         });
-        let nodes = ["a", "b"].map(|node| (node.to_owned(), pull(node))).into();
-        Observation { now: self.now, image, nodes, hook, service }
+        let memory: u64 = if self.behaviour == Behaviour::TooLarge { 256 << 20 } else { 4 << 30 };
+        let place = || Place { memory, free: Some(memory / 16), ..Place::default() };
+        let places = NODES.map(|node| (node.to_owned(), place())).into();
+        let nodes = NODES.map(|node| (node.to_owned(), pull(node))).into();
+        Observation { now: self.now, image, places, nodes, hook, service }
     }
 
     pub fn act(&mut self, release: &mut Release, step: &Step) {
@@ -157,6 +171,7 @@ impl World {
 
     fn apply(&mut self, release: u64, base: Option<u64>) {
         let (version, spec, behaviour) = (self.version(), self.spec(release), self.behaviour);
+        let now = self.now;
         match (&mut self.service, base) {
             (None, None) => {
                 self.service = Some(SimService {
@@ -166,7 +181,7 @@ impl World {
                     behaviour,
                     previous: None,
                     update: Update::Idle,
-                    tasks: (0..3).map(|_| SimTask::new(release, behaviour)).collect(),
+                    tasks: (0..3).map(|_| SimTask::new(release, behaviour, now)).collect(),
                 });
             }
             (Some(service), Some(base)) if service.version == base => {
@@ -203,8 +218,9 @@ impl World {
 }
 
 impl SimTask {
-    fn new(release: u64, behaviour: Behaviour) -> Self {
-        Self { release, state: TaskState::Pending, is_wanted: true, error: String::new(), age: 0, behaviour }
+    fn new(release: u64, behaviour: Behaviour, now: u64) -> Self {
+        let state = TaskState::Pending { since: now };
+        Self { release, state, is_wanted: true, error: String::new(), age: 0, behaviour }
     }
 
     fn observe(&self) -> Task {
@@ -215,10 +231,6 @@ impl SimTask {
             error: self.error.clone(),
             log: Vec::new(),
         }
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.state, TaskState::Ended { .. } | TaskState::Rejected)
     }
 
     fn is_good(&self) -> bool {
@@ -233,8 +245,8 @@ impl SimTask {
     fn tick(&mut self, now: u64) {
         self.age += 1;
         match (&mut self.state, self.behaviour) {
-            (TaskState::Pending, Behaviour::NoNodeFits) => self.error = "insufficient memory".to_owned(),
-            (TaskState::Pending, _) => self.state = TaskState::Starting,
+            (TaskState::Pending { .. }, Behaviour::NoNodeFits) => self.error = "insufficient memory".to_owned(),
+            (TaskState::Pending { .. }, _) => self.state = TaskState::Starting,
             (TaskState::Starting, Behaviour::Rejected) => {
                 self.error = "no such file".to_owned();
                 self.state = TaskState::Rejected;
@@ -247,6 +259,11 @@ impl SimTask {
                 self.error = "task: non-zero exit".to_owned();
                 let code = Some(if out_of_memory { 137 } else { 3 });
                 self.state = TaskState::Ended { code, out_of_memory, unhealthy: None };
+            }
+            (TaskState::Running { .. }, Behaviour::ExitsWithZero) => {
+                // Another takes its place at once.
+                self.is_wanted = false;
+                self.state = TaskState::Ended { code: Some(0), out_of_memory: false, unhealthy: None };
             }
             (TaskState::Running { healthy, answer, .. }, behaviour) => match behaviour {
                 Behaviour::NeverHealthy => (*healthy, *answer) = (Some(false), "500".to_owned()),
@@ -267,37 +284,37 @@ impl SimService {
 
     fn tick(&mut self, now: u64, version: u64) {
         self.tasks.iter_mut().for_each(|task| task.tick(now));
-        let has_failed = |task: &SimTask| task.release == self.release && task.is_over() && !task.error.is_empty();
+        let has_ended = |task: &SimTask| matches!(task.state, TaskState::Ended { .. } | TaskState::Rejected);
+        let has_failed = |task: &SimTask| task.release == self.release && has_ended(task);
         match (&self.update, self.tasks.iter().any(has_failed)) {
             (Update::Updating, true) => {
                 if let Some(previous) = self.previous.take() {
                     self.become_release(version, previous, Update::RollingBack);
                 }
             }
-            (Update::Updating | Update::RollingBack, _) => self.replace_one(version),
+            (Update::Updating | Update::RollingBack, _) => self.replace_one(version, now),
             // The Swarm starts what has ended again.
             (_, _) => {
-                let alive = self.tasks.iter().filter(|task| !task.is_over()).count();
-                self.tasks.extend((alive..3).map(|_| SimTask::new(self.release, self.behaviour)));
+                let alive = self.tasks.iter().filter(|task| !task.state.is_over()).count();
+                self.tasks.extend((alive..3).map(|_| SimTask::new(self.release, self.behaviour, now)));
             }
         }
     }
 
     /// Start first: a new task, and once it is good an old one less.
-    fn replace_one(&mut self, version: u64) {
+    fn replace_one(&mut self, version: u64, now: u64) {
         let release = self.release;
         let count = |tasks: &[SimTask], is: &dyn Fn(&SimTask) -> bool| tasks.iter().filter(|task| is(task)).count();
-        let new = count(&self.tasks, &|task| !task.is_over() && task.release == release);
+        let new = count(&self.tasks, &|task| !task.state.is_over() && task.release == release);
         let good = count(&self.tasks, &|task| task.release == release && task.is_good());
         if new == good && new < 3 {
-            self.tasks.push(SimTask::new(release, self.behaviour));
+            self.tasks.push(SimTask::new(release, self.behaviour, now));
         }
-        let old = count(&self.tasks, &|task| !task.is_over() && task.release != release);
+        let old = count(&self.tasks, &|task| !task.state.is_over() && task.release != release);
         if good + old > 3 || (good == 3 && old > 0) {
-            let mut alive = self.tasks.iter_mut().filter(|task| !task.is_over() && task.release != release);
+            let mut alive = self.tasks.iter_mut().filter(|task| !task.state.is_over() && task.release != release);
             if let Some(task) = alive.next() {
-                (task.is_wanted, task.state) =
-                    (false, TaskState::Ended { code: Some(0), out_of_memory: false, unhealthy: None });
+                (task.is_wanted, task.state) = (false, TaskState::Stopped { since: now });
             }
         }
         if good == 3 && old == 0 {

@@ -9,7 +9,7 @@ use crate::fake::{Behaviour, FakeImage, Script};
 use crate::{
     APP_LABEL, Capabilities, ContainerApi as _, ContainerConfig, Environment, ImageApi as _, LogApi as _, LogItem,
     LogOptions, LogSource, NetworkApi as _, NetworkAttachment, Output, ProgramApi as _, ProgramSpec, Resources,
-    SecretApi as _, SecretFile, ServiceSpec, TaskApi as _,
+    SILENCE, SecretApi as _, SecretFile, ServiceSpec, TaskApi as _,
 };
 
 use super::*;
@@ -88,6 +88,7 @@ async fn lines(engine: &FakeEngine, source: LogSource<'_>, options: LogOptions) 
     let text = |item: Result<LogItem, Error>| match item.unwrap() {
         LogItem::Line(line) => String::from_utf8(line.line).unwrap(),
         LogItem::Gap { nodes, .. } => format!("gap {}", nodes.join(" ")),
+        LogItem::Silence => "silence".to_owned(),
     };
     log.map(text).collect().await
 }
@@ -114,6 +115,13 @@ async fn logs_come_from_all_tasks_and_tell_of_nodes_that_are_away() {
     assert_eq!(lines(&engine, LogSource::Task(&task.id), LogOptions::default()).await, ["one", "two"]);
     assert!(engine.logs(LogSource::Task("x"), LogOptions::default()).await.err().unwrap().is_not_found());
     let away = engine.list_nodes().await.unwrap().into_iter().find(|node| node.hostname == "i-2").unwrap().id;
+    // One that hangs is not named, and ends the log after a while.
+    world.hang_logs("i-2", true);
+    let began = tokio::time::Instant::now();
+    let rest = lines(&engine, LogSource::Service("hello"), LogOptions::default()).await;
+    assert_eq!(rest, ["one", "two", "silence"]);
+    assert!(began.elapsed() >= SILENCE);
+    world.hang_logs("i-2", false);
     world.set_running("i-2", false);
     let rest = lines(&engine, LogSource::Service("hello"), LogOptions::default()).await;
     assert_eq!(rest, ["one".to_owned(), "two".to_owned(), format!("gap {away}")]);

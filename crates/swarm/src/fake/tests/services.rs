@@ -204,11 +204,16 @@ async fn a_task_that_ends_is_replaced_after_the_delay_and_few_old_ones_are_kept(
     later(60).await;
     let all = tasks(&engine).await;
     let over: Vec<&Task> = all.iter().filter(|task| task.state.is_over()).collect();
-    assert_eq!((over.len(), all.len()), (3, 4));
+    assert_eq!((over.len(), all.len()), (4, 5), "the one that lives counts, too");
     assert!(over.iter().all(|task| task.looks_out_of_memory() && task.state == TaskState::Failed), "{over:?}");
     let container = over[0].container.as_deref().unwrap();
     assert_eq!(engine.memory_ran_out(container).await.unwrap(), Some(true));
     assert_eq!(engine.memory_ran_out("another").await.unwrap(), None);
+    let newest = all.iter().map(|task| task.id.clone()).max();
+    world.keep_tasks(3);
+    let all = tasks(&engine).await;
+    assert_eq!(all.iter().filter(|task| task.state.is_over()).count(), 2, "the oldest go");
+    assert_eq!(all.iter().map(|task| task.id.clone()).max(), newest);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,60 @@
+//! How long a release may take, by what `app.toml` says of its hook and its tasks.
+
+use std::time::Duration;
+
+use futuswarm_model::{Health, Settings, UpdateOrder};
+
+/// In seconds. Ample for a pull of gigabytes to every node, and for what the Swarm takes itself.
+const BASE: u64 = 900;
+/// An engine asks the HEALTHCHECK of an image for the first time after so many seconds, unless the image says otherwise.
+const IMAGE_CHECK: u64 = 30;
+/// A day, in seconds: nobody means that a release keeps its app for longer.
+const LONGEST: u64 = 86_400;
+
+/// How long after it was wanted a release has to be healthy. Tasks are replaced one after the other, so the time of each counts.
+#[must_use]
+pub fn time_allowed(settings: &Settings) -> Duration {
+    let hook = settings.release_hook.as_ref().map_or(0, |hook| u64::from(hook.timeout));
+    let start = match &settings.health {
+        Health::Http { timing, .. } => u64::from(timing.start),
+        Health::Runs { seconds } => u64::from(*seconds),
+        Health::Image => IMAGE_CHECK,
+    };
+    let replicas = u64::from(settings.replicas);
+    let stops = match settings.update_order {
+        // Nothing waits for a task that stops, but the end of the release for the last one.
+        UpdateOrder::StartFirst => 1,
+        UpdateOrder::StopFirst => replicas.max(1),
+    };
+    let seconds = BASE + hook + replicas * start + stops * u64::from(settings.stop_grace);
+    Duration::from_secs(seconds.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use futuswarm_model::{Hook, Timing};
+
+    use super::*;
+    use crate::settings::defaults;
+
+    #[test]
+    fn a_release_has_the_time_that_its_hook_and_its_tasks_may_take() {
+        let seconds = |settings: &Settings| time_allowed(settings).as_secs();
+        let plain = defaults();
+        assert_eq!(seconds(&plain), 900 + 5 + 10);
+        let hook = Some(Hook { command: vec!["migrate".to_owned()], timeout: 3600 });
+        assert_eq!(seconds(&Settings { release_hook: hook, ..plain.clone() }), 900 + 3600 + 5 + 10);
+        let timing = Timing { interval: 5, timeout: 3, retries: 3, start: 600 };
+        let health = Health::Http { path: "/".to_owned(), timing };
+        let three = Settings { replicas: 3, stop_grace: 60, health, ..plain.clone() };
+        assert_eq!(seconds(&three), 900 + 3 * 600 + 60);
+        let update_order = UpdateOrder::StopFirst;
+        let stop_first = Settings { update_order, ..three };
+        assert_eq!(seconds(&stop_first), 900 + 3 * (600 + 60), "each has to stop before the next");
+        let none = Settings { replicas: 0, update_order, stop_grace: 3600, ..plain.clone() };
+        assert_eq!(seconds(&none), 900 + 3600, "those that ran before stop");
+        assert_eq!(seconds(&Settings { health: Health::Image, replicas: 2, ..plain.clone() }), 900 + 2 * 30 + 10);
+        let slow = Settings { replicas: 200, health: Health::Runs { seconds: 3600 }, ..plain };
+        assert_eq!(seconds(&slow), 86_400, "a day at most");
+    }
+}

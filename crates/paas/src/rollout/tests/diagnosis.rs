@@ -1,0 +1,158 @@
+//! What is said of a failure when tasks and nodes say little: the Swarm's own way back, nodes that do not fit, what waits for a node.
+
+use super::*;
+
+const NOW: u64 = START + 200_000;
+
+fn observed(service: Option<Service>) -> Observation {
+    let (places, nodes) = (BTreeMap::new(), BTreeMap::new());
+    Observation { now: NOW, image: Image::Unknown, places, nodes, hook: HookRun::Absent, service }
+}
+
+fn service(of: u64, update: Update, tasks: Vec<Task>) -> Service {
+    Service { version: 8, release: Some(of), is_as_wanted: true, update, tasks }
+}
+
+fn task(of: u64, state: TaskState) -> Task {
+    let error = if matches!(state, TaskState::Pending { .. }) { "no suitable node" } else { "" };
+    Task { release: Some(of), state, is_wanted: true, error: error.to_owned(), log: Vec::new() }
+}
+
+/// Release 2, whose service was changed when it was of release 1.
+fn updating() -> Release {
+    let progress = Progress::Updating { base: Some(5), previous: Some(1) };
+    Release { progress, ..release(2, Behaviour::Good) }
+}
+
+fn failure_of(step: Step) -> Failure {
+    match step {
+        Step::NoteBack { to: Some(1), outcome: Outcome::RolledBack, failure: Some(failure) } => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_swarm_that_went_back_without_a_word_is_not_called_late() {
+    for (of, update, words) in [
+        (1, Update::RollingBack, "the Swarm has put the release before back"),
+        (1, Update::RolledBack, "the Swarm has put the release before back"),
+        (2, Update::Paused, "the Swarm has stopped replacing tasks"),
+    ] {
+        let failure = failure_of(next(&updating(), &observed(Some(service(of, update, Vec::new())))));
+        assert_eq!(failure.class, FailureClass::Exits);
+        assert!(failure.reason.starts_with(words) && failure.reason.ends_with("no task says why"), "{failure:?}");
+        assert!(failure.remedy.contains("futuswarm logs hello --previous"), "{failure:?}");
+    }
+}
+
+#[test]
+fn what_was_not_done_in_time_is_told_what_gives_it_more() {
+    let release = updating();
+    let late = Observation { now: release.deadline, ..observed(Some(service(2, Update::Updating, Vec::new()))) };
+    let Step::NoteBack { failure: Some(failure), .. } = next(&release, &late) else { panic!() };
+    assert_eq!(failure.reason, "it was not done after 300 s: nothing says what it waited for");
+    assert!(failure.remedy.contains("under `[health]`") && !failure.remedy.contains("--wait"), "{failure:?}");
+}
+
+#[test]
+fn tasks_that_were_stopped_from_outside_say_nothing_of_their_release() {
+    let stopped = || Task { is_wanted: false, ..task(2, TaskState::Stopped { since: START }) };
+    let service = service(2, Update::Updating, (0..5).map(|_| stopped()).collect());
+    assert!(matches!(next(&updating(), &observed(Some(service))), Step::Wait { .. }));
+}
+
+#[test]
+fn a_program_that_ends_with_0_is_told_whether_or_not_the_swarm_wants_its_task() {
+    for is_wanted in [false, true] {
+        let ended = TaskState::Ended { code: Some(0), out_of_memory: false, unhealthy: None };
+        let service = service(1, Update::RollingBack, vec![Task { is_wanted, ..task(2, ended) }]);
+        let failure = failure_of(next(&updating(), &observed(Some(service))));
+        assert!(failure.reason.contains("ended with the code 0"), "{failure:?}");
+    }
+}
+
+#[test]
+fn a_hook_that_is_late_tells_its_last_lines() {
+    let mut release = release(2, Behaviour::Good);
+    release.digest = Some("sha256:1".to_owned());
+    let mut observed = observed(None);
+    observed.places.insert("a".to_owned(), Place::default());
+    observed.nodes.insert("a".to_owned(), Pull::Done);
+    observed.hook = HookRun::Running { since: NOW - 20_000, log: vec!["waits for a lock".to_owned()] };
+    let Step::End { outcome: Outcome::Failed, failure: Some(failure) } = next(&release, &observed) else { panic!() };
+    assert_eq!((failure.class, failure.log), (FailureClass::ReleaseHook, vec!["waits for a lock".to_owned()]));
+}
+
+fn place(away: Option<&'static str>, lacks: &[&str], memory: u64) -> Place {
+    let lacks = lacks.iter().map(|label| (*label).to_owned()).collect();
+    Place { away, lacks, memory: memory << 20, free: None }
+}
+
+/// Why no node fits a release that asks for these labels and so many MiB.
+fn unfit(labels: &[(&str, &str)], memory: u64, nodes: &[(&str, Place)]) -> Option<String> {
+    let mut release = release(2, Behaviour::Good);
+    release.settings.placement =
+        labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
+    release.settings.memory = memory << 20;
+    let places: BTreeMap<String, Place> =
+        nodes.iter().map(|(name, place)| ((*name).to_owned(), place.clone())).collect();
+    let failure = places::impossible(&release, &places)?;
+    assert_eq!(failure.class, FailureClass::NoNode);
+    Some(failure.reason)
+}
+
+#[test]
+fn what_no_node_fits_is_told_with_the_label_or_the_nodes_that_are_away() {
+    let labels = [("disk", "ssd"), ("zone", "a")];
+    let nodes = [("i-1", place(None, &["disk=ssd"], 4096)), ("i-2", place(None, &["disk=ssd", "zone=a"], 4096))];
+    let said = unfit(&labels, 512, &nodes).unwrap();
+    assert_eq!(said, "no node has the label disk=ssd that the app asks for");
+    let nodes = [("i-1", place(None, &["disk=ssd"], 4096)), ("i-2", place(None, &["zone=a"], 4096))];
+    let said = unfit(&labels, 512, &nodes).unwrap();
+    assert_eq!(said, "no node has all of the labels that the app asks for: disk=ssd, zone=a");
+    let away = [("i-1", place(Some("drained"), &[], 4096)), ("i-2", place(Some("down"), &[], 4096))];
+    let said = unfit(&[], 512, &away).unwrap();
+    assert_eq!(said, "all nodes that may run tasks of the app take none now: i-1 is drained, i-2 is down");
+    let nodes = [("i-1", place(None, &["disk=ssd"], 4096)), ("i-2", place(Some("paused"), &[], 4096))];
+    let said = unfit(&labels[..1], 512, &nodes).unwrap();
+    assert_eq!(said, "all nodes that may run tasks of the app take none now: i-2 is paused");
+    assert_eq!(unfit(&[], 512, &[]).unwrap(), "the Swarm has no node");
+}
+
+#[test]
+fn what_is_larger_than_every_node_is_told_at_once_with_what_they_have() {
+    let nodes: Vec<(String, Place)> = (0..12).map(|at| (format!("i-{at:02}"), place(None, &[], 4096))).collect();
+    let nodes: Vec<(&str, Place)> = nodes.iter().map(|(name, place)| (name.as_str(), place.clone())).collect();
+    let said = unfit(&[], 200 << 10, &nodes).unwrap();
+    assert!(said.contains("a task reserves 204800 MiB") && said.contains("i-00 4096 MiB, i-01 4096 MiB"), "{said}");
+    assert!(said.ends_with("and 2 more"), "{said}");
+    assert_eq!(unfit(&[], 4096, &nodes), None);
+    // A larger one that takes no tasks is none, and one that has not said its size may be large enough.
+    let away = [("i-1", place(None, &[], 4096)), ("i-2", place(Some("drained"), &[], 8192))];
+    assert!(unfit(&[], 8192, &away).unwrap().ends_with("have i-1 4096 MiB"));
+    assert_eq!(unfit(&[], 8192, &[("i-1", place(None, &[], 0))]), None);
+}
+
+#[test]
+fn a_task_waits_for_a_node_as_long_as_something_stops_and_a_minute_more() {
+    let pending = |since| task(2, TaskState::Pending { since });
+    let waits = |tasks| places::waits(&updating(), &observed(None), &service(2, Update::Updating, tasks));
+    let minute = NOW - UNPLACED;
+    let failure = waits(vec![pending(minute)]).unwrap();
+    assert_eq!(
+        (failure.class, failure.reason.as_str()),
+        (FailureClass::NoNode, "no node can run a task: no suitable node")
+    );
+    assert_eq!(waits(vec![pending(minute + 1)]), None);
+    assert_eq!(waits(vec![task(1, TaskState::Pending { since: START })]), None, "of another release");
+    let silent = Task { error: String::new(), ..pending(START) };
+    assert_eq!(waits(vec![silent]), None, "the Swarm has not looked for a node yet");
+    let old = TaskState::Running { since: START, healthy: Some(true), answer: String::new() };
+    let stops = Task { is_wanted: false, ..task(1, old.clone()) };
+    assert_eq!(waits(vec![pending(START), stops]), None, "its memory is not free yet");
+    let stopped = |since| Task { is_wanted: false, ..task(1, TaskState::Stopped { since }) };
+    assert_eq!(waits(vec![pending(START), stopped(minute + 1)]), None);
+    assert!(waits(vec![pending(START), stopped(minute)]).is_some());
+    let beside = waits(vec![pending(START), task(1, old)]).unwrap();
+    assert!(beside.remedy.contains("stop-first"), "{beside:?}");
+}
