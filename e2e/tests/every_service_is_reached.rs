@@ -21,13 +21,13 @@ const CHANGES: usize = 5;
 const SOON: Duration = Duration::from_secs(300);
 /// A node that says that it is ready has every route; its health checks of tasks take a moment more.
 const AT_ONCE: Duration = Duration::from_secs(20);
-/// Three emulated machines take two minutes to be Ready on two idle cores, and more on a busy machine.
+/// Emulated machines take one to two minutes to be Ready on two idle cores, and more on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Another sequence of changes: set it to repeat what a failed run has printed.
 const SEED: &str = "FUTUSWARM_ROUTING_SEED";
 
 #[test]
-#[ignore = "boots three virtual machines: `cargo xtask test --long` runs it"]
+#[ignore = "boots two virtual machines: `cargo xtask test --long` runs it"]
 fn every_service_is_reached_from_every_node_whatever_the_others_do() {
     let seed = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(9);
     eprintln!("{SEED}={seed}");

@@ -108,7 +108,12 @@ impl SshName {
         let addresses = choose(&instances.addresses(&managers).await?);
         if addresses.is_empty() {
             // A name that leads nowhere is worse than one that leads to who may come back.
-            return Err(Error::Waiting(format!("EC2 names no address of a manager; {} stays as it is", self.name)));
+            let why = if managers.is_empty() {
+                "the Swarm says of no manager that it is ready"
+            } else {
+                "EC2 names no address of a manager"
+            };
+            return Err(Error::Waiting(format!("{why}; {} stays as it is", self.name)));
         }
         let wanted = Record { ttl: Some(TTL), addresses };
         let put = self.put(dns, &zone, &wanted).await;

@@ -18,6 +18,14 @@ const APPLICATION: &str = "global\n maxconn 50\ndefaults\n mode http\n timeout c
 /// From a change of services to a word about it in `status`.
 const TOLD: Duration = Duration::from_secs(180);
 
+/// Nodes of the spec. Two, since on a slow machine a Swarm of three has so little of the processors that Docker's own calls end with
+/// their deadlines.
+const NODES: usize = 2;
+/// A command of Docker again when the Swarm did not answer in time: it may have been done all the same.
+const AGAIN: &str = "again() { for attempt in 1 2 3 4 5; do said=$(\"$@\" 2>&1) && return; case $said in \
+    *'already exists'*|*'name conflicts'*|*'not found'*) [ $attempt -gt 1 ] && return;; \
+    *DeadlineExceeded*|*'deadline exceeded'*) ;; *) break;; esac; sleep 5; done; echo \"$said\" >&2; return 1; }; ";
+
 pub struct Swarm {
     pub cluster: Cluster,
     cloud: Value,
@@ -35,7 +43,7 @@ impl Swarm {
         let cloud: Value = serde_json::from_str(&cluster.local(&["cloud"])).expect("the cloud is JSON");
         let status = cluster.status();
         let nodes = status["nodes"].as_array().expect("nodes");
-        assert_eq!(nodes.len(), 3, "{status}");
+        assert_eq!(nodes.len(), NODES, "{status}");
         let manager = nodes.iter().find(|node| node["role"] == "manager").expect("a manager");
         let manager = text(manager, "instance");
         let mut swarm = Self { cluster, cloud, manager, image: String::new() };
@@ -83,7 +91,11 @@ impl Swarm {
 
     /// Runs command lines on the manager, one after the other, as one log-in.
     pub fn run(&self, lines: &[String]) {
-        self.cluster.must(&["ssh", &self.manager, "--", &lines.join(" && ")]);
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| if line.starts_with("sudo docker ") { format!("again {line}") } else { line.clone() })
+            .collect();
+        self.cluster.must(&["ssh", &self.manager, "--", &format!("{AGAIN}{}", lines.join(" && "))]);
     }
 
     /// What docker says on the manager; nothing when it refuses.
@@ -97,7 +109,7 @@ impl Swarm {
         let status = self.cluster.status();
         let nodes = status["nodes"].as_array().expect("nodes").iter().filter(|node| node["ready"] == true);
         let nodes: Vec<String> = nodes.map(|node| text(node, "address")).collect();
-        assert_eq!(nodes.len(), 3, "{status}");
+        assert_eq!(nodes.len(), NODES, "{status}");
         nodes
     }
 

@@ -156,6 +156,8 @@ async fn a_name_is_never_left_without_an_address_and_another_record_is_replaced(
     let error = ssh_name().keep(&account, &account, &[manager("unknown")]).await.unwrap_err();
     assert_eq!(error.to_string(), "EC2 names no address of a manager; ssh.example.com stays as it is");
     assert_eq!(account.there(), Some((None, Vec::new())));
+    let error = ssh_name().keep(&account, &account, &[]).await.unwrap_err();
+    assert_eq!(error.to_string(), "the Swarm says of no manager that it is ready; ssh.example.com stays as it is");
     ssh_name().keep(&account, &account, &[manager("a")]).await.unwrap();
     assert_eq!(account.there(), public(&["203.0.113.1"]));
 }

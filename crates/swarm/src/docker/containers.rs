@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use bollard::body_full;
 use bollard::models::{
@@ -19,6 +20,9 @@ use crate::{Container, ContainerApi, ContainerConfig, Error};
 
 /// Label that holds a container's definition.
 const DEFINITION_LABEL: &str = "futuswarm.definition";
+/// The engine answers once the first process runs: on a network that no task of the node is on yet, it asks a manager for it first, which
+/// it gives 20 s a time and repeats.
+const START_TIMEOUT: Duration = Duration::from_secs(180);
 
 impl ContainerApi for DockerEngine {
     async fn image_exists(&self, name: &str) -> Result<bool, Error> {
@@ -67,7 +71,8 @@ impl ContainerApi for DockerEngine {
     }
 
     async fn start_container(&self, name: &str) -> Result<(), Error> {
-        let started = self.docker().await?.start_container(name, None::<StartContainerOptions>).await;
+        let docker = self.docker().await?.with_timeout(START_TIMEOUT);
+        let started = docker.start_container(name, None::<StartContainerOptions>).await;
         started.map_err(|error| Error::call("container start", error))
     }
 
