@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futuswarm_rpc::message::{Answer, Event, Request};
+use futuswarm_rpc::message::{Answer, Event, Refusal, RefusalClass, Request};
 use futuswarm_rpc::{Channel, Frame};
 use serde::Serialize;
 
@@ -31,8 +31,8 @@ mod quiet;
 pub const LARGEST: u64 = 256 << 30;
 /// How often a part is tried while no more of it arrives than before.
 const ATTEMPTS: u32 = 5;
-/// So many bytes are sent at once: the cluster sees them when all have come, and takes a line for dead on which none come for 40 s.
-const CHUNK: usize = 32 << 10;
+/// So many bytes are sent at once: the cluster sees them when all have come, and wants 16 KiB of a layer in each minute.
+const CHUNK: usize = 8 << 10;
 
 /// What `image:push --json` prints, which other tools rely on.
 #[derive(Debug, Serialize)]
@@ -324,7 +324,11 @@ impl<'a> Push<'a> {
                         )));
                     }
                     Some(Event::Done { .. }) => return Ok(()),
-                    Some(Event::Failed(refusal)) => return Err(refusal.into()),
+                    Some(Event::Failed(refusal)) => {
+                        // Ends the thread that may still write.
+                        drop(connection);
+                        return Err(refused(refusal));
+                    }
                     // While bytes are handed over, that is what is shown.
                     Some(event) if offset + sent.load(Ordering::Relaxed) >= length => {
                         command::show(&event, &mut self.progress);
@@ -348,6 +352,12 @@ impl<'a> Push<'a> {
         self.sent += sent.load(Ordering::Relaxed);
         outcome
     }
+}
+
+/// A refusal of an upload. A line that stalled and a registry that did not answer may do better next time, as after a cut.
+fn refused(refusal: Refusal) -> Failure {
+    let cut = matches!(refusal.class, RefusalClass::TimedOut | RefusalClass::Unavailable);
+    Failure { cut, ..refusal.into() }
 }
 
 /// Sends a range as chunks. An error is one of reading; a line that is cut is seen by whoever reads from it.

@@ -46,6 +46,18 @@ pub enum Error {
         /// What it says.
         message: String,
     },
+    /// Somebody is connected to a database that everybody is to be kept out of.
+    #[error(
+        "connections to the database {database} were cut for {seconds} s, and there are still some, or some again, of {roles}: end what connects, take the right from the role with `revoke connect on database \"{database}\" from` and its name in `futuswarm db:psql {database}`, and try again"
+    )]
+    StillConnected {
+        /// Its name, which is the app's.
+        database: String,
+        /// Whose connections they are, separated by commas.
+        roles: String,
+        /// How long they were cut.
+        seconds: u64,
+    },
     /// It was tried for as long as it may take.
     #[error("{0}; what was begun can be asked for again")]
     Exhausted(String),
@@ -73,6 +85,7 @@ impl Error {
             | Self::NotAvailable { .. }
             | Self::Taken { .. }
             | Self::Incomplete { .. }
+            | Self::StillConnected { .. }
             | Self::Exhausted(_)
             | Self::NoRandomness => false,
         }
@@ -85,5 +98,20 @@ impl From<futuswarm_retry::Error<Error>> for Error {
             futuswarm_retry::Error::Permanent(error) => error,
             exhausted @ futuswarm_retry::Error::Exhausted { .. } => Self::Exhausted(exhausted.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_come_back_are_said_with_their_roles_and_not_cut_for_another_minute() {
+        let error =
+            Error::StillConnected { database: "shop".to_owned(), roles: "other_a, report".to_owned(), seconds: 60 };
+        assert!(!error.is_transient());
+        let said = error.to_string();
+        assert!(said.contains("for 60 s") && said.contains("of other_a, report"), "{said}");
+        assert!(said.contains("`revoke connect on database \"shop\" from`"), "{said}");
     }
 }

@@ -133,15 +133,16 @@ pub trait Databases: Send + Sync {
     /// As [`Databases::ensure`].
     fn close_session(&self, names: &Names, role: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Makes an empty database beside the app's, for a backup to be restored into. What earlier attempts have left goes, and so does the
-    /// database that the last one has replaced: only one may be under way.
+    /// Makes an empty database beside the app's, for a backup to be restored into. What earlier attempts have left unfinished goes: only one
+    /// may be under way. The database that the last one has replaced stays.
     ///
     /// # Errors
     /// As [`Databases::ensure`].
     fn begin_restore(&self, names: &Names, copy: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Puts the copy in the place of the app's database, both names in one transaction. Connections are cut; clients connect again to what
-    /// was restored. What was there is kept as [`Names::replaced_by`]: it has what was written while the backup was loaded.
+    /// was restored. What was there is kept as [`Names::replaced_by`]: it has what was written while the backup was loaded. What was kept so
+    /// before goes.
     ///
     /// # Errors
     /// As [`Databases::ensure`].
@@ -153,10 +154,10 @@ pub trait Databases: Send + Sync {
     /// As [`Databases::ensure`].
     fn abandon_restore(&self, names: &Names, copy: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Keeps the app's logins and sessions out of its database from now on. Nobody is connected to it afterwards.
+    /// Keeps the app's logins and the sessions that there are out of its database from now on. Nobody is connected to it afterwards.
     ///
     /// # Errors
-    /// As [`Databases::ensure`].
+    /// As [`Databases::ensure`], and [`Error::StillConnected`].
     fn keep_out(&self, names: &Names) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Lets the app's logins into its database again, if there is one.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futuswarm_faults::Faults;
 use futuswarm_secret::Secret;
@@ -63,7 +64,7 @@ impl MemoryDatabases {
         self.lock().there = false;
     }
 
-    /// Has the server answer nobody from now on, or everybody again. Where it is can still be asked.
+    /// Has the server answer nobody from now on, or everybody again, also who has asked meanwhile. Where it is can still be asked.
     pub fn set_silent(&self, silent: bool) {
         self.lock().silent = silent;
     }
@@ -91,14 +92,18 @@ impl MemoryDatabases {
         self.lock().restored.clone()
     }
 
+    fn is_silent(&self) -> bool {
+        self.lock().silent
+    }
+
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A call of the server itself, which has to answer.
     async fn call<T>(&self, act: impl Fn(&mut Content) -> Result<T, Error>) -> Result<T, Error> {
-        if self.lock().silent {
-            std::future::pending::<()>().await;
+        while self.is_silent() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
         self.answer(act).await
     }
@@ -205,8 +210,7 @@ impl Databases for MemoryDatabases {
 
     async fn begin_restore(&self, names: &Names, copy: &str) -> Result<(), Error> {
         self.call(|content| {
-            let is_left = |name: &str| name.starts_with(&names.copies()) || name.starts_with(&names.replaced());
-            content.databases.retain(|name, _| !is_left(name));
+            content.databases.retain(|name, _| !name.starts_with(&names.copies()));
             content.create(names, copy)
         })
         .await
@@ -216,6 +220,7 @@ impl Databases for MemoryDatabases {
         self.call(|content| {
             if let Some(owner) = content.databases.remove(copy) {
                 if let Some(before) = content.databases.insert(names.database().to_owned(), owner) {
+                    content.databases.retain(|name, _| !name.starts_with(&names.replaced()));
                     content.databases.insert(names.replaced_by(copy), before);
                 }
                 content.restored.push(names.database().to_owned());

@@ -106,13 +106,16 @@ pub(crate) async fn let_in(admin: &Connection, names: &Names, database: &str) ->
     Ok(())
 }
 
-/// Keeps the app's logins and sessions out of its database, and returns once nobody is connected to it.
+/// Keeps the app's logins and sessions out of its database, and returns once nobody is connected to it. A session, which acts as the owner,
+/// may have opened it to everybody; that is not given back.
 async fn keep_out(admin: &Connection, names: &Names) -> Result<(), Error> {
     let database = names.database();
     if owner_of(admin, database).await? != Some(names.owner()) {
         return Ok(());
     }
     own(admin, &names.owner()).await?;
+    let what = format!("keep everybody out of {database}");
+    admin.execute(&what, "revoke connect on database %I from public", &[database]).await?;
     let mut roles = sessions(admin, names).await?;
     roles.extend(logins(admin, names).await?.into_iter().map(|login| names.login(login)));
     for role in &roles {

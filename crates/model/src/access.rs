@@ -162,12 +162,16 @@ impl AccessList {
     /// Takes a row out; `false` when there is none.
     ///
     /// # Errors
-    /// When the list would be without an owner.
+    /// When it is the last owner's.
     pub fn revoke(&mut self, principal: &Principal) -> Result<bool, LastOwner> {
         let mut rows = self.0.clone();
-        let was_there = rows.remove(principal).is_some();
-        self.replace(rows)?;
-        Ok(was_there)
+        match rows.remove(principal) {
+            None => return Ok(false),
+            Some(AppRole::Owner) => self.replace(rows)?,
+            // Whoever else owns the app or not, it changes nothing about that.
+            Some(AppRole::Viewer | AppRole::Deployer) => self.0 = rows,
+        }
+        Ok(true)
     }
 
     /// Takes out the row of somebody who is no user any more: the next one of that name must not have it. `true` when nobody owns the app
@@ -280,6 +284,16 @@ mod tests {
         list.grant("@ops".parse().unwrap(), AppRole::Owner).unwrap();
         assert_eq!(list.revoke(&jane), Ok(true));
         assert_eq!(list.revoke(&jane), Ok(false));
+    }
+
+    #[test]
+    fn a_row_that_is_no_owners_goes_where_nobody_owns_the_app_too() {
+        let mut list = AccessList::owned_by("jane");
+        list.grant("ann".parse().unwrap(), AppRole::Viewer).unwrap();
+        assert!(list.forget(&"jane".parse().unwrap()));
+        assert_eq!(list.revoke(&"joe".parse().unwrap()), Ok(false));
+        assert_eq!(list.revoke(&"ann".parse().unwrap()), Ok(true));
+        assert_eq!(list, AccessList::default());
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod places;
 #[cfg(test)]
 mod tests;
 
-pub use deadline::time_allowed;
-pub use observed::{HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, Update};
+pub use deadline::{time_allowed, time_back};
+pub use observed::{Away, HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, Update};
 pub use places::UNPLACED;
 
 /// The next step of a release. Doing one twice does no harm.
@@ -123,9 +123,12 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
     if observed.image == Image::Missing {
         return fail(Outcome::Failed, failure::image_gone(&release.image));
     }
-    // No pull makes a node larger, or gives it a label.
-    if let Some(failure) = places::impossible(release, &observed.places) {
-        return fail(Outcome::Failed, failure);
+    match places::obstacle(release, &observed.places) {
+        // Nodes that are away come back or are replaced; and all of them are for a moment when the Swarm's leader changes.
+        Some((failure, true)) => return wait(failure.reason),
+        // No pull makes a node larger, or gives it a label.
+        Some((failure, false)) => return fail(Outcome::Failed, failure),
+        None => {}
     }
     let hook = release.settings.release_hook.as_ref();
     let before = pull(observed).or_else(|| hook.and_then(|hook| run(hook, release, observed, digest)));
@@ -184,7 +187,7 @@ fn run(hook: &Hook, release: &Release, observed: &Observation, digest: &str) -> 
     let lasts = |since: u64| observed.now.saturating_sub(since);
     let failure = match &observed.hook {
         HookRun::Absent => return Some(Step::RunHook),
-        HookRun::Waiting { since, error } if lasts(*since) >= UNPLACED => {
+        HookRun::Waiting { since, error } if places::is_late(observed, *since) => {
             places::unplaced("the release hook", release, error, &observed.places)
         }
         HookRun::Waiting { error, .. } => return Some(wait(format!("the release hook waits for a node: {error}"))),

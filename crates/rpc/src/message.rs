@@ -133,7 +133,7 @@ pub enum Request {
         /// Whether keys that the dotenv file does not name are removed.
         #[serde(default)]
         replace: bool,
-        /// Whether running tasks keep what they have until the next release.
+        /// Whether running tasks keep what they have until the next deployment or change.
         #[serde(default)]
         stage: bool,
         /// How the release is waited for.

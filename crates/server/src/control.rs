@@ -185,7 +185,7 @@ impl<P: Platform> Control<P> {
             Request::Revoke { app, principal } => people::revoke(self, actor, &app, &principal).await,
             Request::Users { admins } => people::users(self, admins).await,
             Request::PutUser { name, create, keys, admin, groups } => {
-                people::put(self, people::Change { name, create, keys, admin, groups }).await
+                people::put(self, people::Change { name, create, keys, admin, groups }, client).await
             }
             Request::RemoveUser { name } => people::remove(self, actor, &name).await,
             Request::Tokens { app } => people::tokens(self.existing_or(record, &app)?),

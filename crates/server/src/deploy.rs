@@ -23,7 +23,8 @@ mod wanted;
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest that one release waits for another, in seconds.
 pub(crate) const LONGEST_WAIT: u32 = 3600;
-/// So long a release waits for the one whose place it takes, in seconds: longer than that is put back, and than a dead manager's lease.
+/// So long a release waits for the one whose place it takes, in seconds: longer than most are put back, and than a dead manager's lease.
+/// Where tasks may take longer to start by what `app.toml` says, it is told that the other is on its way still.
 const SUPERSEDING: u32 = 600;
 /// Between two attempts to be the next release of an app.
 const LOCK: Duration = Duration::from_secs(1);

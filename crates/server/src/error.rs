@@ -65,7 +65,9 @@ impl From<futuswarm_database::Error> for Refused {
             E::NotAvailable { .. } | E::Aws(_) | E::Unreachable(_) | E::Exhausted(_) => {
                 Self::unavailable(format!("{error}; running apps go on"))
             }
-            E::Incomplete { .. } | E::Refused { .. } | E::NoRandomness => Self::failed(error.to_string()),
+            E::Incomplete { .. } | E::Refused { .. } | E::StillConnected { .. } | E::NoRandomness => {
+                Self::failed(error.to_string())
+            }
         }
     }
 }

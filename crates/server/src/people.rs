@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 
 use futuswarm_model::{AppIndex, AppRecord, AppRole, AppToken, Principal, User, person_name};
 use futuswarm_paas::access::{Actor, Verb};
-use futuswarm_rpc::message::{AccessRow, Answer, RefusalClass, TokenRow, UserRow};
+use futuswarm_rpc::message::{AccessRow, Answer, Event, RefusalClass, TokenRow, UserRow};
 use futuswarm_ssh_keys::PublicKey;
 
+use crate::client::Client;
 use crate::clock::Clock as _;
 use crate::refusal::Refused;
 use crate::{Control, Error, Platform, records};
+use owners::{groups, has_owner, nobody_owns, ownerless};
+
+mod owners;
 
 /// So many days a token may be good for.
 const LONGEST_TOKEN: u32 = 365;
@@ -74,45 +78,16 @@ pub(crate) async fn revoke<P: Platform>(
     let groups = groups(control, app, principal).await?;
     let changed = control.records.change_app(app, |record: &mut AppRecord| {
         control.allowed(actor, Verb::ChangeAccess, record)?;
+        let was_owner = record.access.rows().any(|row| row == (principal, AppRole::Owner));
         if !record.access.revoke(principal).map_err(Refused::usage)? {
             return Err(Refused::not_found(format!("{principal} has no role in {app}")));
         }
-        has_owner(record, &groups)?;
+        if was_owner {
+            has_owner(record, &groups)?;
+        }
         Ok(record.clone())
     });
     access(changed.await?)
-}
-
-/// Groups that somebody is in. All users are asked for only where it matters: when it is about a group, or one owns the app.
-async fn groups<P: Platform>(
-    control: &Control<P>,
-    app: &str,
-    principal: &Principal,
-) -> Result<BTreeSet<String>, Refused> {
-    let record = control.existing(app).await?;
-    let is_group = |principal: &Principal| matches!(principal, Principal::Group(_));
-    let owned_by_group = record.access.rows().any(|(row, role)| role == AppRole::Owner && is_group(row));
-    if !is_group(principal) && !owned_by_group {
-        return Ok(BTreeSet::new());
-    }
-    let users = control.records.users().await.map_err(Error::from)?;
-    Ok(users.into_iter().flat_map(|user| user.groups).collect())
-}
-
-/// Whether somebody owns the app: a user, or a group that somebody is in.
-fn has_owner(record: &AppRecord, groups: &BTreeSet<String>) -> Result<(), Refused> {
-    let mut nobodys = Vec::new();
-    for (principal, _) in record.access.rows().filter(|(_, role)| *role == AppRole::Owner) {
-        match principal {
-            Principal::Group(name) if !groups.contains(name) => nobodys.push(principal.to_string()),
-            Principal::User(_) | Principal::Group(_) => return Ok(()),
-        }
-    }
-    Err(Refused::usage(format!(
-        "{} would be without an owner, since nobody is in {}: make somebody else one first",
-        record.name,
-        nobodys.join(", ")
-    )))
 }
 
 /// All users, or the admins.
@@ -136,7 +111,7 @@ pub(crate) struct Change {
 }
 
 /// Makes or changes a user.
-pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Result<Answer, Refused> {
+pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change, client: &Client) -> Result<Answer, Refused> {
     person_name(&change.name).map_err(Refused::usage)?;
     for group in change.groups.iter().flatten() {
         person_name(group).map_err(Refused::usage)?;
@@ -153,7 +128,7 @@ pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Re
     }
     let lessens = change.admin == Some(false) || keys.as_ref().is_some_and(BTreeSet::is_empty);
     let is_last = lessens && !others_govern(control, name).await?;
-    let mut lost = None;
+    let (mut lost, mut has_left) = (None, false);
     let changed = control.records.change_user(name, |user: Option<&User>| {
         let new = || User {
             name: name.clone(),
@@ -178,6 +153,7 @@ pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Re
             keys: keys.clone().unwrap_or_else(|| user.keys.clone()),
             ..user.clone()
         };
+        has_left = !user.groups.is_subset(&after.groups);
         lost = (governs(&user) && !governs(&after)).then_some(user);
         if lost.is_some() && is_last {
             return Err(last_admin(name));
@@ -187,6 +163,13 @@ pub(crate) async fn put<P: Platform>(control: &Control<P>, change: Change) -> Re
     let changed = changed.await?;
     if let Some(before) = lost {
         somebody_governs(control, &before).await?;
+    }
+    if has_left {
+        match ownerless(control).await {
+            Ok(Some(text)) => drop(client.send(&Event::Note { text }).await),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "whether apps were left without an owner is not known"),
+        }
     }
     Ok(Answer::User(row(changed)))
 }
@@ -293,7 +276,7 @@ pub(crate) async fn remove<P: Platform>(control: &Control<P>, actor: &Actor, nam
     // Their rows first: when this fails in between, the user is still there to be removed again.
     let rows = without_rows(control, name).await?;
     let removed = control.records.remove_user(name).await.map_err(Error::from);
-    removed.map_err(|error| broken_off(name, &rows.taken, error))?;
+    removed.map_err(|error| broken_off(name, &rows, error))?;
     if governs(&user) {
         let kept = |refused: Refused| match rows.taken.is_empty() {
             true => refused,
@@ -301,14 +284,18 @@ pub(crate) async fn remove<P: Platform>(control: &Control<P>, actor: &Actor, nam
         };
         somebody_governs(control, &user).await.map_err(kept)?;
     }
-    let mut said = format!("{name} is removed, and locked out within 30 s");
-    if !rows.ownerless.is_empty() {
-        said.push_str(&format!(
-            "; they were the only owner of {}: make somebody else one with `futuswarm acl:user:add USER --role owner -a APP`",
-            rows.ownerless.join(", ")
-        ));
+    // All of them, and not only those of this time: an earlier removal may have broken off.
+    let ownerless = ownerless(control).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "apps that were left without an owner earlier are not known");
+        nobody_owns(&rows.ownerless)
+    });
+    let mut said = vec![format!("{name} is removed, and locked out within 30 s")];
+    said.extend(ownerless);
+    if !rows.unreadable.is_empty() {
+        let apps = rows.unreadable.join(", ");
+        said.push(format!("a role of theirs may be left in {apps}, whose record cannot be read"));
     }
-    Ok(Answer::Done(said))
+    Ok(Answer::Done(said.join("; ")))
 }
 
 /// Apps in whose access lists somebody was.
@@ -318,6 +305,8 @@ struct Rows {
     taken: Vec<String>,
     /// Those that nobody owns from then on.
     ownerless: Vec<String>,
+    /// Those whose record nobody can read, so that the row is in it still.
+    unreadable: Vec<String>,
 }
 
 /// Takes the rows of a user out of all access lists.
@@ -333,15 +322,20 @@ async fn without_rows<P: Platform>(control: &Control<P>, name: &str) -> Result<R
                 rows.taken.push(app);
             }
             Err(Error::Records(records::Error::NoApp(_))) => {}
-            Err(error) => return Err(broken_off(name, &rows.taken, error)),
+            // It gives nobody a role as it is.
+            Err(Error::Records(error @ records::Error::Unreadable { .. })) => {
+                tracing::warn!(app, user = name, %error, "a row of a user who is removed stays");
+                rows.unreadable.push(app);
+            }
+            Err(error) => return Err(broken_off(name, &rows, error)),
         }
     }
     Ok(rows)
 }
 
 /// What went wrong after rows of a user were taken out. That nothing was changed, as some errors say, is true of the last step only.
-fn broken_off(name: &str, taken: &[String], error: Error) -> Refused {
-    if taken.is_empty() {
+fn broken_off(name: &str, rows: &Rows, error: Error) -> Refused {
+    if rows.taken.is_empty() {
         return error.into();
     }
     let refused = match error {
@@ -351,9 +345,10 @@ fn broken_off(name: &str, taken: &[String], error: Error) -> Refused {
         }
         error => error.into(),
     };
+    let ownerless = nobody_owns(&rows.ownerless).map(|said| format!("; {said}")).unwrap_or_default();
     refused.after(&format!(
-        "{name} has no role of their own in {} any more, and may be a user still, so remove them again; what failed is this",
-        taken.join(", ")
+        "{name} has no role of their own in {} any more, and may be a user still, so remove them again{ownerless}; what failed is this",
+        rows.taken.join(", ")
     ))
 }
 

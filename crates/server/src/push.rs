@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futuswarm_paas::access::{Actor, Verb};
 use futuswarm_rpc::message::{Answer, Event};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
 use crate::images;
@@ -27,6 +27,8 @@ const MOST_BLOBS: usize = 1000;
 const LONGEST_BLOB: u64 = 20 << 30;
 /// So many uploads that were cut are remembered, to be carried on.
 const MOST_UPLOADS: usize = 100;
+/// So long they are: whoever comes later has made the image anew, and S3 keeps none for ever.
+const KEPT: Duration = Duration::from_secs(86_400);
 /// So many bytes at least go to the registry at once, and a cut loses no more. S3 takes no smaller part of an object but the last one
 /// (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), and each upload has as many in memory as its piece takes.
 pub(crate) const PIECE: usize = 5 << 20;
@@ -35,25 +37,47 @@ const TELL: Duration = Duration::from_secs(15);
 /// What to do after a cut.
 const AGAIN: &str = "push again; if the same manager answers, only what it does not have yet is sent";
 
-/// Uploads that were cut, by app and digest, each where the registry's last answer has it. They end with the process: where they are is
-/// worth nothing to another manager's registry.
+/// An upload on its way.
+#[derive(Debug)]
+struct Going {
+    /// Where the registry's last answer has it.
+    now: Upload,
+    /// Where the answer before that had it: docker-registry 2.8 confirms a piece also when S3 has not taken it, and is still there then.
+    before: Option<Upload>,
+}
+
+impl From<Upload> for Going {
+    fn from(now: Upload) -> Self {
+        Self { now, before: None }
+    }
+}
+
+#[derive(Debug)]
+struct Kept {
+    going: Going,
+    since: Instant,
+}
+
+/// Uploads that were cut, by app and digest. They end with the process: where they are is worth nothing to another manager's registry.
 #[derive(Debug, Default)]
-pub(crate) struct Uploads(Mutex<HashMap<(String, Digest), Upload>>);
+pub(crate) struct Uploads(Mutex<HashMap<(String, Digest), Kept>>);
 
 impl Uploads {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, Digest), Upload>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, Digest), Kept>> {
+        let mut uploads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.retain(|_, kept| kept.since.elapsed() < KEPT);
+        uploads
     }
 
-    fn take(&self, app: &str, digest: &Digest) -> Option<Upload> {
-        self.lock().remove(&(app.to_owned(), digest.clone()))
+    fn take(&self, app: &str, digest: &Digest) -> Option<Going> {
+        self.lock().remove(&(app.to_owned(), digest.clone())).map(|kept| kept.going)
     }
 
-    fn keep(&self, app: &str, digest: &Digest, upload: Upload) {
+    fn keep(&self, app: &str, digest: &Digest, going: Going) {
         let mut uploads = self.lock();
         let key = (app.to_owned(), digest.clone());
         // Of two pushes of one layer, perhaps by somebody whose first connection was found dead later than they came again.
-        if uploads.get(&key).is_some_and(|other| other.offset > upload.offset) {
+        if uploads.get(&key).is_some_and(|other| other.going.now.offset > going.now.offset) {
             return;
         }
         if uploads.len() >= MOST_UPLOADS {
@@ -61,7 +85,7 @@ impl Uploads {
             let some = uploads.keys().next().cloned();
             some.map(|key| uploads.remove(&key));
         }
-        uploads.insert(key, upload);
+        uploads.insert(key, Kept { going, since: Instant::now() });
     }
 }
 
@@ -132,21 +156,32 @@ async fn take<P: Platform>(
     length: u64,
     client: &mut Client,
 ) -> Result<Answer, Refused> {
-    let mut upload = begin(control, app, digest, length).await?;
-    if let Err(refused) = append(control, &mut upload, length, client).await {
-        control.uploads.keep(app, digest, upload);
+    let done = || Ok(Answer::Done(format!("{length} bytes")));
+    // An earlier push has ended it, and nobody heard so.
+    if control.registry.blob_length(app, digest).await.map_err(|error| cut(&error))? == Some(length) {
+        return done();
+    }
+    let mut going = begin(control, app, digest, length).await?;
+    if let Err(refused) = append(control, &mut going, length, client).await {
+        control.uploads.keep(app, digest, going);
         return Err(refused);
     }
-    let ending = control.registry.finish(&upload, digest);
+    let ending = control.registry.finish(&going.now, digest);
     match telling(client, &format!("checks all {length} bytes of the layer"), ending).await {
-        Ok(()) => Ok(Answer::Done(format!("{length} bytes"))),
+        Ok(()) => done(),
         Err(RegistryError::Refused { status: 400, .. }) => Err(Refused::usage(format!(
             "what was sent is not {digest}: the layer was changed while it was sent, or its digest is wrong; push the image again"
         ))),
-        Err(error) => {
-            control.uploads.keep(app, digest, upload);
+        // Nothing has ended: the registry has less than it confirmed.
+        Err(error @ RegistryError::Refused { status: 404, .. }) => {
+            control.uploads.keep(app, digest, going);
             Err(cut(&error))
         }
+        // An upload whose end failed on its way takes nothing more, for ever: it is not kept.
+        Err(error) => match control.registry.blob_length(app, digest).await {
+            Ok(Some(there)) if there == length => done(),
+            _ => Err(cut(&error)),
+        },
     }
 }
 
@@ -155,39 +190,42 @@ fn cut(error: &RegistryError) -> Refused {
 }
 
 /// An upload that was cut, if it is still what it was then, or a new one.
-async fn begin<P: Platform>(control: &Control<P>, app: &str, digest: &Digest, length: u64) -> Result<Upload, Refused> {
+async fn begin<P: Platform>(control: &Control<P>, app: &str, digest: &Digest, length: u64) -> Result<Going, Refused> {
     let registry = &control.registry;
     if let Some(kept) = control.uploads.take(app, digest) {
-        match registry.resume(&kept).await {
-            Ok(Some(upload)) if upload.offset <= length => return Ok(upload),
-            // Nobody knows what there is of it.
-            Ok(_) => {}
-            Err(error) => {
-                control.uploads.keep(app, digest, kept);
-                return Err(cut(&error));
+        for upload in [Some(kept.now.clone()), kept.before.clone()].into_iter().flatten() {
+            match registry.resume(&upload).await {
+                Ok(Some(upload)) if upload.offset <= length => return Ok(upload.into()),
+                Err(error @ RegistryError::Unreachable { .. }) => {
+                    control.uploads.keep(app, digest, kept);
+                    return Err(cut(&error));
+                }
+                // Nobody knows what there is of it, or it cannot go on: a registry that refuses it once does so for ever.
+                Ok(_) | Err(_) => {}
             }
         }
     }
-    Ok(registry.begin(app).await.map_err(Error::from)?)
+    Ok(registry.begin(app).await.map_err(Error::from)?.into())
 }
 
-/// Hands the client's bytes to the registry, piece by piece. `upload` is always where the registry's last answer has it.
+/// Hands the client's bytes to the registry, piece by piece. `going` is always where the registry's last answer has it.
 async fn append<P: Platform>(
     control: &Control<P>,
-    upload: &mut Upload,
+    going: &mut Going,
     length: u64,
     client: &mut Client,
 ) -> Result<(), Refused> {
-    client.send(&Event::Ready { offset: upload.offset }).await?;
-    let mut feed = Feed::new(length, upload.offset);
+    client.send(&Event::Ready { offset: going.now.offset }).await?;
+    let mut feed = Feed::new(length, going.now.offset);
     loop {
-        let text = format!("takes the layer: {} of {length} bytes are in the registry", upload.offset);
+        let text = format!("takes the layer: {} of {length} bytes are in the registry", going.now.offset);
         let piece = feed.piece(client, &text).await?;
         if piece.is_empty() {
             return Ok(());
         }
-        let appended = telling(client, &text, control.registry.append(upload, piece.into())).await;
-        *upload = appended.map_err(|error| cut(&error))?;
+        let appended = telling(client, &text, control.registry.append(&going.now, piece.into())).await;
+        let next = appended.map_err(|error| cut(&error))?;
+        going.before = Some(std::mem::replace(&mut going.now, next));
     }
 }
 

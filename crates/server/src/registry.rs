@@ -53,9 +53,9 @@ pub struct Manifest {
     pub body: Bytes,
 }
 
-/// An upload that has begun: where the registry wants the rest, and from which byte on. Only the latest answer tells: docker-registry 2.8
-/// deletes an upload that is asked for, by any method, where it was before (distribution's `registry/handlers/blobupload.go`). Where it is
-/// is signed with a secret of the node's registry, so that no other manager can carry it on.
+/// An upload that has begun: where the registry wants the rest, and from which byte on. docker-registry 2.8 answers 404 to any method when it
+/// has more or fewer bytes than the place says (distribution's `registry/handlers/blobupload.go`); the upload stays, and goes on at the
+/// place that says what there is. Where it is is signed with a secret of the node's registry, so that no other manager can carry it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     /// Path and query on the registry.
@@ -117,10 +117,10 @@ pub trait Registry: Clone + Send + Sync + 'static {
     /// When the registry does not answer, or takes no more.
     fn begin(&self, app: &str) -> impl Future<Output = Result<Upload, Error>> + Send;
 
-    /// An upload as the registry has it now; `None` when it has forgotten it, or has more of it than was told, which it then deletes.
+    /// An upload as the registry has it now; `None` when it has forgotten it, or has more or less of it than was told.
     ///
     /// # Errors
-    /// When the registry does not answer.
+    /// When the registry does not answer, or refuses: docker-registry 2.8 does so for ever once the end of an upload has failed.
     fn resume(&self, upload: &Upload) -> impl Future<Output = Result<Option<Upload>, Error>> + Send;
 
     /// Appends a piece, and says where the rest goes then.

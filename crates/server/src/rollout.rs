@@ -234,12 +234,12 @@ impl<P: Platform> Drive<'_, P> {
         let ended = |at| Progress::Ended { outcome: Outcome::TimedOut, failure: Some(failure.clone()), at };
         let progress = match &release.progress {
             Progress::Preparing => ended(now),
-            // As long again for the way back, and then no more.
+            // The way back has a time of its own, and then it is over.
             Progress::Updating { previous, .. } => Progress::GoingBack {
                 to: *previous,
                 outcome: Outcome::TimedOut,
                 failure: Some(failure.clone()),
-                until: now + crate::client::milliseconds(act::WAY_BACK),
+                until: now + crate::client::milliseconds(act::way_back(self.control, release, *previous).await),
             },
             Progress::GoingBack { until, .. } if now < *until => return None,
             Progress::GoingBack { outcome, failure, .. } => {
@@ -321,7 +321,7 @@ impl<P: Platform> Drive<'_, P> {
             }
             Step::NoteUpdate { base, previous } => Progress::Updating { base, previous },
             Step::NoteBack { to, outcome, failure } => {
-                let until = now + crate::client::milliseconds(act::WAY_BACK);
+                let until = now + crate::client::milliseconds(act::way_back(control, release, to).await);
                 Progress::GoingBack { to, outcome, failure, until }
             }
             Step::End { outcome, failure } => Progress::Ended { outcome, failure, at: now },

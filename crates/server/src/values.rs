@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futuswarm_model::keys;
+use futuswarm_model::{Progress, Release, keys};
 use futuswarm_paas::access::{Actor, Verb};
 use futuswarm_paas::config::{self, ConfigError, dotenv};
 use futuswarm_rpc::message::{Answer, Changed, Deployment, Kind, Request, Value, Values, Version, Wait};
@@ -212,16 +212,37 @@ pub(crate) async fn release<P: Platform>(
     wait: Wait,
     client: &mut Client,
 ) -> Result<Option<Deployment>, Refused> {
-    if control.existing(app).await?.release.is_none() {
+    let record = control.existing(app).await?;
+    if record.release.is_none() {
         return Ok(None);
     }
     let wait = Wait { for_lock: wait.for_lock.or(Some(PATIENCE)), ..wait };
-    let released = deploy::with_values(control, actor, verb, app, &wait, client).await;
-    released.map(Some).map_err(|refused| {
+    let kept = |refused: Refused| {
         refused.after(&format!(
-            "what was changed is kept, and tasks of {app} get it with its next release, which the same command again makes"
+            "what was changed is kept, and tasks of {app} get it with the next deployment or change, or when the same command is given again"
         ))
-    })
+    };
+    let under_way = match record.deploying {
+        Some(deploying) => brings_values(control, &deploying.release).await.map_err(kept)?.then_some(deploying.release),
+        None => None,
+    };
+    let released = match under_way {
+        // Its own, after a request that was cut, or one that was begun since: another one would only replace all tasks once more.
+        Some(release) if wait.detach => Ok(deploy::deployment(control, &release, record.release)),
+        Some(release) => deploy::watch(control, app, release.number, record.release, client).await,
+        None => deploy::with_values(control, actor, verb, app, &wait, client).await,
+    };
+    released.map(Some).map_err(kept)
+}
+
+/// Whether a release that is on its way has the values that count now, and is not about to be put back.
+async fn brings_values<P: Platform>(control: &Control<P>, release: &Release) -> Result<bool, Refused> {
+    let goes_on = matches!(release.progress, Progress::Preparing | Progress::Updating { .. });
+    if !goes_on || release.cancelled || release.superseded {
+        return Ok(false);
+    }
+    Ok(release.config == control.version(&release.app, Kind::Config).await?
+        && release.secrets == control.version(&release.app, Kind::Secrets).await?)
 }
 
 /// A change is made already when its release has to wait for another: so many seconds, since nobody wants to say it again.

@@ -132,6 +132,9 @@ pub fn show_changed(context: &Context, changed: &Changed) -> Result<u8> {
 /// `config:set` and `secret:set`.
 pub fn set(context: &Context, options: &Set, kind: Kind) -> Result<u8> {
     let said = values::words(&options.words, &mut std::io::stdin().lock())?;
+    if kind == Kind::Secrets {
+        said.refuse_dashes()?;
+    }
     let app = app_name::chosen(said.app.as_deref(), &options.flag)?;
     let dotenv = match said.dotenv {
         true => Some(values::dotenv(std::io::stdin().lock(), "standard input")?),

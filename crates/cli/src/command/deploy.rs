@@ -329,7 +329,7 @@ pub fn of_change(context: &Context, deployment: Option<&Deployment>) -> Result<u
                 Some(outcome) if code != 0 => {
                     eprintln!("{}: {outcome} ({} s)", deployment.app, deployment.seconds);
                     explain(deployment, outcome);
-                    eprintln!("The new values are kept; they count again with the next release.");
+                    eprintln!("The new values are kept; tasks get them with the next deployment or change.");
                 }
                 Some(outcome) => eprintln!("{}: {outcome} ({} s)", deployment.app, deployment.seconds),
                 None => eprintln!("a release is on its way; `futuswarm watch {}` waits for its end", deployment.app),

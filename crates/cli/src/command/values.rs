@@ -26,6 +26,19 @@ pub struct Words {
     pub typed: Vec<String>,
 }
 
+impl Words {
+    /// Refuses a dash as a secret that stood among the arguments: versions before this one have read standard input for it, and whoever
+    /// still pipes a secret would get a dash for it.
+    pub fn refuse_dashes(&self) -> Result<()> {
+        match self.typed.iter().find(|key| self.set.get(*key).is_some_and(|value| value.bytes() == b"-")) {
+            Some(key) => Err(Failure::usage(format!(
+                "`{key}=-` does not read standard input, and `{key}=@-` does; to set the value `-` itself, give it by standard input"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Reads the words. Only an `@` directly behind the first `=` means a file, or with `@-` standard input: a value that looks like a path
 /// stays a value, and so does one dash.
 pub fn words(words: &[OsString], input: &mut dyn Read) -> Result<Words> {
@@ -168,6 +181,15 @@ mod tests {
         assert!(read(&["A=@-", "-"], b"").unwrap_err().message.contains("one value only"));
         // A value that is a dash is none of these.
         assert!(read(&["A=-", "B=-", "-"], b"C=1").unwrap().dotenv);
+    }
+
+    #[test]
+    fn a_dash_is_no_secret_unless_it_comes_from_elsewhere_than_the_arguments() {
+        let refused = read(&["hello", "A=1", "API_KEY=-"], b"").unwrap().refuse_dashes().unwrap_err();
+        assert!(refused.message.contains("`API_KEY=@-` does"), "{}", refused.message);
+        for word in ["API_KEY=@-", "API_KEY=@@-", "API_KEY=--", "API_KEY="] {
+            read(&["hello", word], b"-").unwrap().refuse_dashes().unwrap();
+        }
     }
 
     #[test]

@@ -51,6 +51,12 @@ fn a_dash_is_a_value_and_only_one_behind_an_at_sign_reads_standard_input() {
         fake.run_with(&[command, "hello", "KEY=@-"], b"of standard input\n").ended(0);
         assert_eq!(set_of(&fake)["KEY"].text(), Some("of standard input\n"), "{command}");
     }
+    // Whoever pipes a secret as before is not left with a dash in its place.
+    let before = fake.requests().len();
+    fake.run_with(&["secret:set", "hello", "KEY=-"], b"of standard input").ended(2).says("`KEY=@-` does");
+    assert_eq!(fake.requests().len(), before);
+    fake.run_with(&["secret:set", "hello", "KEY=@-"], b"-").ended(0);
+    assert_eq!(set_of(&fake)["KEY"].text(), Some("-"));
 }
 
 #[test]

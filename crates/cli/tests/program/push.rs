@@ -24,6 +24,8 @@ struct Registry {
     manifests: Vec<(String, String)>,
     /// Uploads are cut after so many bytes, as often as there are numbers.
     cuts: Vec<usize>,
+    /// Uploads are refused in this way once all has come, as often as there are entries.
+    refusals: Vec<RefusalClass>,
 }
 
 type Shared = Arc<Mutex<Registry>>;
@@ -36,11 +38,16 @@ fn serve(registry: &Shared, mut peer: Peer) {
             peer.done(Answer::Blobs(found));
         }
         Some(Request::PutBlob { digest: wanted, length, .. }) => {
-            let (mut bytes, cut) = {
+            let (mut bytes, cut, refusal) = {
                 let mut registry = registry.lock().unwrap();
-                (registry.partial.remove(&wanted).unwrap_or_default(), registry.cuts.pop())
+                let partial = registry.partial.remove(&wanted).unwrap_or_default();
+                (partial, registry.cuts.pop(), registry.refusals.pop())
             };
             peer.send(&Event::Ready { offset: bytes.len() as u64 });
+            if let Some(class) = refusal {
+                while !matches!(peer.next(), Some(Frame::End(Channel::Input)) | None) {}
+                return peer.refuse(class, "it was not taken");
+            }
             loop {
                 match peer.next() {
                     Some(Frame::Chunk(Channel::Input, piece)) => bytes.extend(piece),
@@ -169,6 +176,24 @@ fn an_upload_that_is_cut_goes_on_where_it_was() {
     registry.lock().unwrap().cuts = vec![1; 20];
     fake.run(&["image:push", "hello:2", "--archive", "i.tar"]).ended(7);
     assert_eq!(registry.lock().unwrap().manifests.len(), 1, "nothing is named that is not whole");
+}
+
+#[test]
+fn an_upload_that_came_too_slowly_or_met_a_registry_that_is_away_is_sent_again() {
+    let (fake, registry) = cluster();
+    std::fs::write(fake.work().join("i.tar"), saved(&[&noise(1, 10_000)])).unwrap();
+    let words = ["image:push", "hello", "--archive", "i.tar"];
+    registry.lock().unwrap().refusals = vec![RefusalClass::Unavailable, RefusalClass::TimedOut];
+    fake.run(&words).ended(0).says("it was not taken; trying again");
+    assert_eq!(registry.lock().unwrap().manifests.len(), 1);
+    registry.lock().unwrap().blobs.clear();
+    registry.lock().unwrap().refusals = vec![RefusalClass::TimedOut; 20];
+    fake.run(&words).ended(6);
+    // What would be refused for ever is tried once.
+    registry.lock().unwrap().refusals = vec![RefusalClass::Denied; 20];
+    fake.run(&words).ended(3);
+    let registry = registry.lock().unwrap();
+    assert_eq!((registry.refusals.len(), registry.manifests.len()), (19, 1));
 }
 
 #[test]

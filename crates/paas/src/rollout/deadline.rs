@@ -8,6 +8,8 @@ use futuswarm_model::{Health, Settings, UpdateOrder};
 const BASE: u64 = 900;
 /// An engine asks the HEALTHCHECK of an image for the first time after so many seconds, unless the image says otherwise.
 const IMAGE_CHECK: u64 = 30;
+/// In seconds, for the way back: the image is where it ran, but a node may have to be replaced meanwhile.
+const BASE_BACK: u64 = 300;
 /// A day, in seconds: nobody means that a release keeps its app for longer.
 const LONGEST: u64 = 86_400;
 
@@ -15,6 +17,17 @@ const LONGEST: u64 = 86_400;
 #[must_use]
 pub fn time_allowed(settings: &Settings) -> Duration {
     let hook = settings.release_hook.as_ref().map_or(0, |hook| u64::from(hook.timeout));
+    Duration::from_secs((BASE + hook + replacing(settings)).min(LONGEST))
+}
+
+/// How long it may take to put back what a release with these settings has replaced or is to replace. No hook runs then.
+#[must_use]
+pub fn time_back(settings: &Settings) -> Duration {
+    Duration::from_secs((BASE_BACK + replacing(settings)).min(LONGEST))
+}
+
+/// What tasks may take to start and to stop, in seconds.
+fn replacing(settings: &Settings) -> u64 {
     let start = match &settings.health {
         Health::Http { timing, .. } => u64::from(timing.start),
         Health::Runs { seconds } => u64::from(*seconds),
@@ -26,8 +39,7 @@ pub fn time_allowed(settings: &Settings) -> Duration {
         UpdateOrder::StartFirst => 1,
         UpdateOrder::StopFirst => replicas.max(1),
     };
-    let seconds = BASE + hook + replicas * start + stops * u64::from(settings.stop_grace);
-    Duration::from_secs(seconds.min(LONGEST))
+    replicas * start + stops * u64::from(settings.stop_grace)
 }
 
 #[cfg(test)]
@@ -51,10 +63,12 @@ mod tests {
         let update_order = UpdateOrder::StopFirst;
         let stop_first = Settings { update_order, ..three };
         assert_eq!(seconds(&stop_first), 900 + 3 * (600 + 60), "each has to stop before the next");
+        assert_eq!(time_back(&stop_first).as_secs(), 300 + 3 * (600 + 60), "the way back is as slow");
         let none = Settings { replicas: 0, update_order, stop_grace: 3600, ..plain.clone() };
         assert_eq!(seconds(&none), 900 + 3600, "those that ran before stop");
         assert_eq!(seconds(&Settings { health: Health::Image, replicas: 2, ..plain.clone() }), 900 + 2 * 30 + 10);
         let slow = Settings { replicas: 200, health: Health::Runs { seconds: 3600 }, ..plain };
         assert_eq!(seconds(&slow), 86_400, "a day at most");
+        assert_eq!(time_back(&slow).as_secs(), 86_400);
     }
 }

@@ -154,6 +154,8 @@ fn unhealthy(release: &Release, answer: &str) -> Failure {
 pub(super) fn late(release: &Release, observed: &Observation) -> Failure {
     let told = observed.service.as_ref().and_then(|service| of_tasks(release, service, &observed.places));
     let seconds = release.deadline.saturating_sub(release.created_at) / 1000;
+    let away = || places::obstacle(release, &observed.places).filter(|(_, may_pass)| *may_pass);
+    let told = told.or_else(|| away().map(|(failure, _)| failure));
     let failure = told.unwrap_or_else(|| unexplained(release, observed));
     Failure { reason: format!("it was not done after {seconds} s: {}", failure.reason), ..failure }
 }

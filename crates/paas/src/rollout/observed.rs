@@ -1,6 +1,7 @@
 //! What is observed of a release: the image, the nodes, the run of the hook, and the service with its tasks.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What is observed of a release and its app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub struct Observation {
     pub image: Image,
     /// All nodes of the Swarm, by their host names, as far as they are a place for tasks of the app.
     pub places: BTreeMap<String, Place>,
+    /// When a node was last seen away that may return, in milliseconds since 1970; zero for never.
+    pub away_at: u64,
     /// Those of them on which tasks of the app may run, and how far the image is there.
     pub nodes: BTreeMap<String, Pull>,
     /// The run of the release hook.
@@ -22,8 +25,8 @@ pub struct Observation {
 /// A node of the Swarm as a place for tasks of the app.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
-    /// Why it takes no tasks now, as in `drained`; `None` when it does.
-    pub away: Option<&'static str>,
+    /// Why it takes no tasks now; `None` when it does.
+    pub away: Option<Away>,
     /// Labels that the app asks for and that it does not have, as in `disk=ssd`.
     pub lacks: Vec<String>,
     /// All its memory for tasks, in bytes; zero where nobody knows.
@@ -37,6 +40,39 @@ impl Place {
     #[must_use]
     pub fn fits(&self) -> bool {
         self.away.is_none() && self.lacks.is_empty()
+    }
+
+    /// Whether it takes no tasks for a reason that may pass without anybody doing anything.
+    #[must_use]
+    pub fn may_return(&self) -> bool {
+        matches!(self.away, Some(Away::Down | Away::Disconnected | Away::Unknown))
+    }
+}
+
+/// Why a node takes no tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// Somebody had its tasks moved to others.
+    Drained,
+    /// Somebody had it keep its tasks and take no more.
+    Paused,
+    /// The Swarm has not heard from it for too long. It may come back, or another be made in its place.
+    Down,
+    /// It has ended its session with the Swarm.
+    Disconnected,
+    /// The Swarm's leader has not heard from it. So is every node for a moment when the leader changes.
+    Unknown,
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Drained => "drained",
+            Self::Paused => "paused",
+            Self::Down => "down",
+            Self::Disconnected => "disconnected",
+            Self::Unknown => "not connected yet",
+        })
     }
 }
 

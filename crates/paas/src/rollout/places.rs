@@ -7,38 +7,49 @@ use futuswarm_model::{Failure, FailureClass as Class, Release, UpdateOrder};
 use super::failure::new;
 use super::{Observation, Place, Service, Task, TaskState};
 
-/// So many milliseconds a task may wait for a node. One that comes back or is made in the place of another may be what it waits for.
-pub const UNPLACED: u64 = 60_000;
+/// So many milliseconds a task may wait for a node while none is away. One that is made in the place of a dead one may be what it waits
+/// for, and is there after up to 162 s (docs/benchmarks.md).
+pub const UNPLACED: u64 = 300_000;
 /// So many nodes are told by their names.
 const MOST: usize = 10;
 
-/// Why no node will ever run a task of a release, as nodes are now; `None` when one may.
-pub(super) fn impossible(release: &Release, places: &BTreeMap<String, Place>) -> Option<Failure> {
-    if !places.values().any(Place::fits) {
-        return Some(no_node(release, places));
-    }
+/// Why no node takes a task of a release now, and whether that may pass by itself; `None` when one does.
+pub(super) fn obstacle(release: &Release, places: &BTreeMap<String, Place>) -> Option<(Failure, bool)> {
     let wanted = release.settings.memory;
-    // Nothing is to run, or nobody knows.
-    let is_large = |place: &Place| place.memory == 0 || place.memory >= wanted;
-    if release.settings.replicas == 0 || places.values().any(|place| place.fits() && is_large(place)) {
+    let labelled = || places.iter().filter(|(_, place)| place.lacks.is_empty());
+    if labelled().next().is_none() {
+        return Some((no_label(release, places), false));
+    }
+    // Nothing is to run, or nobody knows. A node has the memory that it has also while it is away.
+    let is_large = |place: &Place| release.settings.replicas == 0 || place.memory == 0 || place.memory >= wanted;
+    let able: Vec<(&String, &Place)> = labelled().filter(|(_, place)| is_large(place)).collect();
+    if able.is_empty() {
+        let reason = format!(
+            "no node is large enough: a task reserves {} MiB of memory, and nodes that may run it have {}",
+            wanted >> 20,
+            memory(labelled())
+        );
+        let remedy = "let it ask for less with `memory` in app.toml, or have larger nodes added";
+        return Some((new(Class::NoNode, reason, remedy), false));
+    }
+    if able.iter().any(|(_, place)| place.fits()) {
         return None;
     }
-    let reason = format!(
-        "no node is large enough: a task reserves {} MiB of memory, and nodes that may run it have {}",
-        wanted >> 20,
-        memory(places)
-    );
-    Some(new(Class::NoNode, reason, "let it ask for less with `memory` in app.toml, or have larger nodes added"))
+    let large = if able.len() < labelled().count() { " and are large enough" } else { "" };
+    let away: Vec<String> =
+        able.iter().filter_map(|(name, place)| Some(format!("{name} is {}", place.away?))).collect();
+    let reason = format!("all nodes that may run tasks of the app{large} take none now: {}", some(&away));
+    let remedy = "deploy again when one of them takes tasks (`futuswarm swarm:nodes` shows it), or loosen `placement` in app.toml";
+    Some((new(Class::NoNode, reason, remedy), able.iter().any(|(_, place)| place.may_return())))
 }
 
-fn no_node(release: &Release, places: &BTreeMap<String, Place>) -> Failure {
-    let labelled = places.iter().filter(|(_, place)| place.lacks.is_empty());
-    let away: Vec<String> = labelled.filter_map(|(name, place)| Some(format!("{name} is {}", place.away?))).collect();
-    if !away.is_empty() {
-        let reason = format!("all nodes that may run tasks of the app take none now: {}", some(&away));
-        let remedy = "deploy again when one of them takes tasks (`futuswarm swarm:nodes` shows it), or loosen `placement` in app.toml";
-        return new(Class::NoNode, reason, remedy);
-    }
+/// Whether what waits for a node since then has waited for too long. Nothing has while a node is away that may be what it waits for.
+pub(super) fn is_late(observed: &Observation, since: u64) -> bool {
+    let is_away = observed.places.values().any(Place::may_return);
+    !is_away && observed.now.saturating_sub(since.max(observed.away_at)) >= UNPLACED
+}
+
+fn no_label(release: &Release, places: &BTreeMap<String, Place>) -> Failure {
     let wanted: Vec<String> =
         release.settings.placement.iter().map(|(label, value)| format!("{label}={value}")).collect();
     let lacks = |label: &String| places.values().all(|place| place.lacks.contains(label));
@@ -62,8 +73,7 @@ pub(super) fn waits(release: &Release, observed: &Observation, service: &Service
     let freed = freed.max().unwrap_or_default();
     let failure = service.tasks.iter().find_map(|task| match &task.state {
         TaskState::Pending { since } if task.release == Some(release.number) && !task.error.is_empty() => {
-            let is_late = observed.now.saturating_sub(freed.max(*since)) >= UNPLACED;
-            is_late.then(|| unplaced("a task", release, &task.error, &observed.places))
+            is_late(observed, freed.max(*since)).then(|| unplaced("a task", release, &task.error, &observed.places))
         }
         _ => None,
     })?;
@@ -80,15 +90,15 @@ pub(super) fn unplaced(what: &str, release: &Release, error: &str, places: &BTre
     let mut reason = format!("no node can run {what}: {error}");
     if places.values().any(Place::fits) {
         let wanted = release.settings.memory >> 20;
-        reason = format!("{reason}; it reserves {wanted} MiB of memory, and nodes have {}", memory(places));
+        let fitting = places.iter().filter(|(_, place)| place.fits());
+        reason = format!("{reason}; it reserves {wanted} MiB of memory, and nodes have {}", memory(fitting));
     }
     new(Class::NoNode, reason, "let it ask for less with `memory` or `placement` in app.toml, or add nodes")
 }
 
-/// What nodes have that may run tasks, as in `i-1 4096 MiB, i-2 4096 MiB (512 MiB free)`.
-fn memory(places: &BTreeMap<String, Place>) -> String {
-    let fitting = places.iter().filter(|(_, place)| place.fits());
-    let each: Vec<String> = fitting
+/// What nodes have, as in `i-1 4096 MiB, i-2 4096 MiB (512 MiB free)`.
+fn memory<'a>(places: impl Iterator<Item = (&'a String, &'a Place)>) -> String {
+    let each: Vec<String> = places
         .map(|(name, place)| match (place.memory, place.free) {
             (0, _) => format!("{name} an unknown amount"),
             (memory, Some(free)) => format!("{name} {} MiB ({} MiB free)", memory >> 20, free >> 20),

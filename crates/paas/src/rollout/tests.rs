@@ -42,6 +42,12 @@ fn release(number: u64, behaviour: Behaviour) -> Release {
     }
 }
 
+/// The milliseconds that a release has: so many more where it ends by waiting for a node.
+fn time(behaviour: Behaviour) -> u64 {
+    let waits = matches!(behaviour, Behaviour::NoNodeFits | Behaviour::HookFitsNowhere);
+    if waits { 300_000 + UNPLACED } else { 300_000 }
+}
+
 /// How a controller ends before its release does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
@@ -187,7 +193,7 @@ fn every_way_to_fail_has_its_outcome_and_its_reason() {
             let mut world = world(is_first, behaviour);
             let mut release = release(2, behaviour);
             release.created_at = world.now;
-            release.deadline = world.now + 300_000;
+            release.deadline = world.now + time(behaviour);
             carry_on(&mut world, &mut release, None);
             let wanted = if is_first { first } else { later };
             assert_eq!(outcome(&release), (wanted, expected.to_owned()), "{behaviour:?}, first: {is_first}");
@@ -207,7 +213,7 @@ fn a_controller_that_dies_at_any_step_changes_nothing_of_what_comes_of_it() {
                     let mut world = world(is_first, behaviour);
                     let mut release = release(2, behaviour);
                     release.created_at = world.now;
-                    release.deadline = world.now + 300_000;
+                    release.deadline = world.now + time(behaviour);
                     let steps = carry_on(&mut world, &mut release, Some((at, death)));
                     deaths += usize::from(steps.len() > at);
                     let wanted = if is_first { first } else { later };
@@ -277,7 +283,7 @@ fn random_histories_of_releases_end_with_what_they_say() {
             world.behaviour = behaviours[random.usize(..behaviours.len())];
             let mut release = release(number, world.behaviour);
             release.created_at = world.now;
-            release.deadline = world.now + 300_000;
+            release.deadline = world.now + time(world.behaviour);
             let death =
                 random.bool().then(|| (random.usize(..8), *random.choice(&[Death::Before, Death::After]).unwrap()));
             let steps = carry_on(&mut world, &mut release, death);
@@ -409,7 +415,7 @@ fn the_way_back_is_tried_as_long_as_it_is_given_and_no_longer() {
             tasks: Vec::new(),
         });
         let (places, nodes, image, hook) = (BTreeMap::new(), BTreeMap::new(), Image::Unknown, HookRun::Absent);
-        next(&release, &Observation { now, image, places, nodes, hook, service })
+        next(&release, &Observation { now, image, places, away_at: 0, nodes, hook, service })
     };
     let (early, ended) = (until - 1, Step::End { outcome, failure: None });
     // Ours is put back, or is what is left when there is no time any more.

@@ -20,7 +20,7 @@ pub struct Import {
     /// Only say what would be taken.
     #[serde(default)]
     pub plan: bool,
-    /// Whether running tasks keep what they have until the next release.
+    /// Whether running tasks keep what they have until the next deployment or change.
     #[serde(default)]
     pub stage: bool,
     /// How the release is waited for.

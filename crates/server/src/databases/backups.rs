@@ -67,7 +67,7 @@ pub(super) fn check_version(state: &State) -> Result<(), Refused> {
     match state.major {
         MAJOR => Ok(()),
         other => Err(Refused::failed(format!(
-            "the database server is PostgreSQL {other}, and backups are taken and restored by pg_dump and pg_restore {MAJOR}, which need a server of their version: whoever runs the cluster sets `engine_version` in `[rds]` of its specification to \"{MAJOR}\" and deploys it, or publishes an image with programs of version {other}"
+            "the database server is PostgreSQL {other}, and backups are taken and restored by pg_dump and pg_restore {MAJOR}, which need a server of their version: whoever runs the cluster sets `engine_version` in `[rds]` of its specification to \"{MAJOR}\" and deploys it"
         ))),
     }
 }

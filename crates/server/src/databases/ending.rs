@@ -123,7 +123,7 @@ pub(crate) async fn end<P: Platform>(
         };
         let backup = backup.map_or("no backup was taken".to_owned(), |name| format!("its last backup is {name}"));
         Ok(Answer::Done(format!(
-            "the database of {app} is dropped, and {backup}; tasks have the way to it until the next release"
+            "the database of {app} is dropped, and {backup}; tasks have the way to it until the next deployment or change"
         )))
     })
     .await

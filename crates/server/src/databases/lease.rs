@@ -14,6 +14,8 @@ use crate::{Control, Platform};
 
 /// How long a holder may be silent. Longer than any call of theirs.
 const LEASE: Duration = Duration::from_secs(180);
+/// What the stamp of whoever drops a database begins with. It is no field of its own: managers of the version before know none.
+const DROPS: &str = "drop-";
 /// Between two renewals.
 const RENEW: Duration = Duration::from_secs(45);
 
@@ -32,7 +34,8 @@ pub(super) async fn leased<P: Platform, T>(
     claim: Claim<'_>,
     work: impl Future<Output = Result<T, Refused>>,
 ) -> Result<T, Refused> {
-    let stamp = format!("{:032x}", fastrand::u128(..));
+    let what = if claim.verb == Verb::DropDatabase { DROPS } else { "" };
+    let stamp = format!("{what}{:032x}", fastrand::u128(..));
     take(control, &claim, &stamp).await?;
     let outcome = tokio::select! {
         outcome = work => outcome,
@@ -42,6 +45,24 @@ pub(super) async fn leased<P: Platform, T>(
         tracing::warn!(%error, app = claim.app, "the lease of a database ends by itself");
     }
     outcome
+}
+
+/// Refuses what would write into a database that is being dropped: its last backup may be taken already.
+pub(super) fn refuse_dropping<P: Platform>(control: &Control<P>, record: &AppRecord) -> Result<(), Refused> {
+    let app = &record.name;
+    let database = record.database.as_ref().ok_or_else(|| super::none(app))?;
+    let now = control.clock.unix_millis();
+    match database.lease.as_ref().filter(|lease| lease.until > now && lease.stamp.starts_with(DROPS)) {
+        Some(lease) => Err(Refused::new(
+            RefusalClass::Locked,
+            format!(
+                "{} is dropping the database of {app}: wait for them, or {} s if they are gone, and look at `futuswarm db:list {app}`",
+                lease.by,
+                lease.until.saturating_sub(now).div_ceil(1000)
+            ),
+        )),
+        None => Ok(()),
+    }
 }
 
 async fn take<P: Platform>(control: &Control<P>, claim: &Claim<'_>, stamp: &str) -> Result<(), Refused> {

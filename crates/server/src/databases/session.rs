@@ -13,6 +13,7 @@ use futuswarm_swarm::{
     ProgramApi as _, ProgramSpec, Resources,
 };
 
+use super::lease::refuse_dropping;
 use crate::client::Client;
 use crate::limits::{Place, What};
 use crate::refusal::Refused;
@@ -125,13 +126,17 @@ pub(crate) async fn open<P: Platform>(
     client: &mut Client,
 ) -> Result<Answer, Refused> {
     let (app, names) = (&record.name, Names::of(&record.name));
-    if record.database.is_none() {
-        return Err(super::none(app));
-    }
+    refuse_dropping(control, record)?;
     client.progress("opens a session", None);
     let endpoint = control.databases.endpoint().await.map_err(Error::from)?;
     control.databases.state(&names).await.map_err(Error::from)?.ok_or_else(|| super::none(app))?;
     let session = Session::open(control, &names, names.database(), actor).await?;
+    // Whoever drops it takes the lease first, and then keeps out the roles that there are: this role is one of them, or sees the lease.
+    let now = control.existing(app).await;
+    if let Err(refused) = now.and_then(|record| refuse_dropping(control, &record)) {
+        session.close().await;
+        return Err(refused);
+    }
     let (role, secret, database) = (&session.role, &session.secret, names.database());
     let command = match &terminal {
         Some(terminal) => {

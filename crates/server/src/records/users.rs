@@ -45,8 +45,8 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
         self.documents.change(&key, decide).await
     }
 
-    /// Removes a user; `false` where there is none. Rows of access lists stay: who makes a user of the same name again gives them to
-    /// that one.
+    /// Removes a user; `false` where there is none. Rows of access lists stay, and would be those of the next user of
+    /// the name, so they are taken out before.
     ///
     /// # Errors
     /// When the bucket does not answer.

@@ -114,7 +114,8 @@ impl Registry for HttpRegistry {
         let response = self.call(operation, request, DEADLINE).await?;
         match response.status {
             StatusCode::NO_CONTENT => self::upload(operation, &response, received(&response)).map(Some),
-            // Forgotten, begun with another registry, or a piece has come whose answer has not: it begins anew.
+            // Forgotten, begun with another registry, or its bytes are not as many as the place says: a piece has come whose answer has not,
+            // or a piece was confirmed and has not come.
             status if status.is_client_error() => Ok(None),
             _ => Err(refused(operation, &response)),
         }

@@ -1,6 +1,6 @@
 //! A registry over a bucket in memory, with the objects that docker-registry makes there, for tests and measurements.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,25 +21,34 @@ struct Uploads {
     count: u64,
     /// Their repositories, and what has come of their blobs.
     open: BTreeMap<u64, (String, Vec<u8>)>,
+    /// Those whose end has failed.
+    failed: BTreeSet<u64>,
     /// Whether the next answers about uploads are lost on their way.
     lost: VecDeque<bool>,
+    /// Whether the next pieces are confirmed and not kept.
+    lost_pieces: VecDeque<bool>,
+    /// Whether the next ends fail.
+    failing_ends: VecDeque<bool>,
     /// So long the end of each takes.
     ending: Duration,
 }
 
 impl Uploads {
-    /// The number of an upload, and the upload. Where it was before, it is deleted, whatever it is asked for: as docker-registry 2.8 does.
+    /// The number of an upload, and the upload. As docker-registry 2.8 does, a place that says another number of bytes than there are is
+    /// refused, and the upload stays; after an end that failed, everything is.
     fn find(&mut self, operation: &'static str, upload: &Upload) -> Result<(u64, &mut (String, Vec<u8>)), Error> {
-        let refused = |reason: &str| Error::Refused { operation, status: 404, reason: reason.to_owned() };
+        let refused = |status, reason: &str| Error::Refused { operation, status, reason: reason.to_owned() };
         let at = upload.location.strip_prefix('/').and_then(|at| at.split_once('?'));
         let at = at.and_then(|(number, offset)| Some((number.parse::<u64>().ok()?, offset.parse::<usize>().ok()?)));
-        let (number, offset) = at.ok_or_else(|| refused("BLOB_UPLOAD_UNKNOWN"))?;
-        if self.open.get(&number).is_some_and(|(_, bytes)| bytes.len() != offset) {
-            self.open.remove(&number);
-            return Err(refused("BLOB_UPLOAD_INVALID"));
+        let (number, offset) = at.ok_or_else(|| refused(404, "BLOB_UPLOAD_UNKNOWN"))?;
+        if self.failed.contains(&number) {
+            return Err(refused(500, "UNKNOWN"));
         }
-        let open = self.open.get_mut(&number).ok_or_else(|| refused("BLOB_UPLOAD_UNKNOWN"))?;
-        Ok((number, open))
+        let open = self.open.get_mut(&number).ok_or_else(|| refused(404, "BLOB_UPLOAD_UNKNOWN"))?;
+        match open.1.len() == offset {
+            true => Ok((number, open)),
+            false => Err(refused(404, "BLOB_UPLOAD_INVALID")),
+        }
     }
 
     /// An answer, unless it is lost.
@@ -110,6 +119,16 @@ impl MemoryRegistry {
         self.uploads().lost = lost.iter().copied().collect();
     }
 
+    /// Whether each of the next pieces is confirmed and not kept.
+    pub(crate) fn lose_pieces(&self, lost: &[bool]) {
+        self.uploads().lost_pieces = lost.iter().copied().collect();
+    }
+
+    /// Whether each of the next ends of uploads fails.
+    pub(crate) fn fail_ends(&self, failing: &[bool]) {
+        self.uploads().failing_ends = failing.iter().copied().collect();
+    }
+
     /// Has the end of each upload take so long.
     pub(crate) fn end_uploads_after(&self, time: Duration) {
         self.uploads().ending = time;
@@ -157,16 +176,23 @@ impl Registry for MemoryRegistry {
     async fn resume(&self, upload: &Upload) -> Result<Option<Upload>, Error> {
         let operation = "GET upload";
         let mut uploads = self.uploads();
-        let there = uploads.find(operation, upload).is_ok().then(|| upload.clone());
+        let there = match uploads.find(operation, upload) {
+            Ok(_) => Some(upload.clone()),
+            Err(Error::Refused { status: 400..=499, .. }) => None,
+            Err(error) => return Err(error),
+        };
         uploads.say(operation, there)
     }
 
     async fn append(&self, upload: &Upload, piece: Bytes) -> Result<Upload, Error> {
         let operation = "PATCH upload";
         let mut uploads = self.uploads();
+        let is_lost = uploads.lost_pieces.pop_front().unwrap_or(false);
         let (number, (_, bytes)) = uploads.find(operation, upload)?;
-        bytes.extend_from_slice(&piece);
-        let next = place(number, bytes.len());
+        let next = place(number, bytes.len() + piece.len());
+        if !is_lost {
+            bytes.extend_from_slice(&piece);
+        }
         uploads.say(operation, next)
     }
 
@@ -181,12 +207,17 @@ impl Registry for MemoryRegistry {
             let (number, open) = uploads.find(operation, upload)?;
             let ended = std::mem::take(open);
             uploads.open.remove(&number);
+            if uploads.failing_ends.pop_front().unwrap_or(false) {
+                uploads.failed.insert(number);
+                return Err(Error::Refused { operation, status: 500, reason: "UNKNOWN".to_owned() });
+            }
             ended
         };
         if digest_of(&bytes) != *digest {
             return Err(Error::Refused { operation, status: 400, reason: "DIGEST_INVALID".to_owned() });
         }
-        self.link_blob(&app, &bytes).await.map(drop)
+        self.link_blob(&app, &bytes).await?;
+        self.uploads().say(operation, ())
     }
 
     async fn put_manifest(&self, app: &str, reference: &str, _: &str, body: Bytes) -> Result<Digest, Error> {

@@ -94,9 +94,9 @@ async fn a_piece_without_an_answer_leaves_the_upload_where_the_registry_says_and
     let resumed = registry.resume(&upload).await.unwrap().unwrap();
     assert_eq!((resumed.location.as_str(), resumed.offset), ("/v2/hello/blobs/uploads/u1?_state=c", 10));
     assert!(asked.await.unwrap().starts_with("GET /v2/hello/blobs/uploads/u1?_state=a "));
-    // It has: 2.8 says this, and the upload is gone.
-    let gone = r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"blob upload invalid"}]}"#;
-    let answer = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{gone}", gone.len());
+    // It has: 2.8 says this of the place where the upload was.
+    let elsewhere = r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"blob upload invalid"}]}"#;
+    let answer = format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n{elsewhere}", elsewhere.len());
     let (registry, _) = answering(answer).await;
     assert_eq!(registry.resume(&upload).await, Ok(None));
     let (registry, _) = answering("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
@@ -104,17 +104,26 @@ async fn a_piece_without_an_answer_leaves_the_upload_where_the_registry_says_and
 }
 
 #[tokio::test]
-async fn the_registry_in_memory_deletes_an_upload_that_is_asked_for_where_it_was() {
+async fn the_registry_in_memory_refuses_an_upload_where_it_is_not_and_after_an_end_that_failed() {
     let registry = memory::MemoryRegistry::default();
     let begun = registry.begin("hello").await.unwrap();
     let first = registry.append(&begun, Bytes::from_static(b"12")).await.unwrap();
     assert_eq!((first.offset, registry.resume(&first).await), (2, Ok(Some(first.clone()))));
     let second = registry.append(&first, Bytes::from_static(b"34")).await.unwrap();
-    let other = registry.begin("hello").await.unwrap();
     assert_eq!(registry.resume(&first).await, Ok(None));
-    assert_eq!(registry.resume(&second).await, Ok(None), "it is gone");
-    assert!(registry.append(&second, Bytes::from_static(b"5")).await.is_err());
-    assert_eq!(registry.resume(&other).await, Ok(Some(other.clone())));
+    let refused = registry.append(&first, Bytes::from_static(b"5")).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused { status: 404, .. }), "{refused}");
+    assert_eq!(registry.resume(&second).await, Ok(Some(second.clone())), "it stays");
+    // A piece that is confirmed and not kept: it goes on where it was.
+    registry.lose_pieces(&[true]);
+    let third = registry.append(&second, Bytes::from_static(b"5")).await.unwrap();
+    assert_eq!((third.offset, registry.resume(&third).await), (5, Ok(None)));
+    assert_eq!(registry.resume(&second).await, Ok(Some(second.clone())));
+    registry.fail_ends(&[true]);
+    let ended = registry.finish(&second, &memory::digest_of(b"1234")).await.unwrap_err();
+    assert!(matches!(ended, Error::Refused { status: 500, .. }), "{ended}");
+    let refused = registry.resume(&second).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused { status: 500, .. }), "{refused}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futuswarm_model::Release;
-use futuswarm_paas::rollout::{Image, Step};
+use futuswarm_paas::rollout::{Image, Step, time_back};
 use futuswarm_swarm::{APP_LABEL, SecretApi as _, SecretFile, ServiceApi as _, ServiceSpec};
 use sha2::{Digest as _, Sha256};
 
@@ -13,8 +13,16 @@ use crate::desired::{self, Content};
 use crate::registry::Registry as _;
 use crate::{Control, Error, Platform, images};
 
-/// How long the way back is waited for.
-pub(super) const WAY_BACK: Duration = Duration::from_secs(300);
+/// How long the way back is waited for: as long as tasks of the release and of the one before it may take by what their files say.
+pub(super) async fn way_back<P: Platform>(control: &Control<P>, release: &Release, to: Option<u64>) -> Duration {
+    let own = time_back(&release.settings);
+    let Some(to) = to else { return own };
+    // What cannot be read is no reason to stay where it is.
+    match control.records.release(&release.app, to).await {
+        Ok(Some(earlier)) => own.max(time_back(&earlier.settings)),
+        Ok(None) | Err(_) => own,
+    }
+}
 
 /// What a step does, for people.
 pub(super) fn in_words(step: &Step) -> &'static str {

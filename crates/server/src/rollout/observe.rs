@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 use futuswarm_model::{Health, Release};
-use futuswarm_paas::rollout::{
-    HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, UNPLACED, Update,
-};
+use futuswarm_paas::rollout::{HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, Update};
 use futuswarm_swarm::{
-    Availability, Engine, LogItem, LogOptions, LogSource, Node, NodeState, Task as SwarmTask, TaskState as SwarmState,
-    UpdateState, UpdateStatus,
+    Engine, LogItem, LogOptions, LogSource, Node, Task as SwarmTask, TaskState as SwarmState, UpdateState, UpdateStatus,
 };
 
 use crate::desired::{self, Content};
 use crate::{Control, Error, Platform, clock, images, records};
+
+mod places;
 
 /// So many lines of a task that failed.
 const LAST_LINES: u32 = 20;
@@ -23,6 +22,8 @@ const LONGEST_LINE: usize = 500;
 const LINES_OF_CHECK: u32 = 500;
 /// Between two looks for what the check of a task that starts is answered, in milliseconds.
 const LOOK_FOR_ANSWER: u64 = 10_000;
+/// Between two looks for what tasks reserve on nodes, in milliseconds.
+const LOOK_FOR_ROOM: u64 = 10_000;
 /// With this the platform's probe begins the line in a task's log that says what it was answered (`crates/probe/src/tell.rs`).
 const PROBE: &str = "futuswarm-probe: ";
 
@@ -39,6 +40,10 @@ pub(super) struct Memory {
     ended: BTreeMap<String, Task>,
     /// The room on nodes that could not pull the image, by their host names; empty before anybody has looked.
     rooms: HashMap<String, Option<Room>>,
+    /// When a node was last seen away that may return, in milliseconds since 1970; zero for never.
+    away_at: u64,
+    /// What tasks reserve of the memory of nodes, in bytes by their ids, and when that was looked for, in milliseconds since 1970.
+    reserved: (u64, HashMap<String, u64>),
 }
 
 /// What is in the log of a task.
@@ -68,7 +73,8 @@ impl Said {
 impl Default for Memory {
     fn default() -> Self {
         let (said, answers, rooms) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { image: Image::Unknown, said, answers, ended: BTreeMap::new(), rooms }
+        let reserved = (0, HashMap::new());
+        Self { image: Image::Unknown, said, answers, ended: BTreeMap::new(), rooms, away_at: 0, reserved }
     }
 }
 
@@ -81,9 +87,14 @@ pub(super) async fn observe<E: Engine>(
     now: u64,
 ) -> Result<Observation, Error> {
     let nodes = engine.list_nodes().await?;
-    let mut places: BTreeMap<String, Place> = nodes.iter().map(|node| place(node, release)).collect();
+    let mut places = places::of(&nodes, release);
+    if places.values().any(|(_, place)| place.may_return()) {
+        memory.away_at = now;
+    }
     let pulls = match engine.inspect_service(&desired::pull_name(&release.app, release.number)).await? {
-        None => fitting(&nodes, release).into_iter().map(|node| (node.hostname.clone(), Pull::Absent)).collect(),
+        None => {
+            places::fitting(&nodes, release).into_iter().map(|node| (node.hostname.clone(), Pull::Absent)).collect()
+        }
         Some(job) => pulls(&nodes, release, &engine.list_tasks(Some(&job.id)).await?),
     };
     let hook = match engine.inspect_service(&desired::hook_name(&release.app, release.number)).await? {
@@ -105,30 +116,19 @@ pub(super) async fn observe<E: Engine>(
             })
         }
     };
-    // All tasks of the Swarm are many: they are asked for only when it will be told what room nodes have.
-    if is_unplaced(&hook, service.as_ref(), now) {
-        let tasks = engine.list_tasks(None).await?;
-        for node in &nodes {
-            if let Some(place) = places.get_mut(name(node)) {
-                place.free = Some(node.memory_bytes.saturating_sub(reserved(node, &tasks)));
-            }
+    // All tasks of the Swarm are many: they are asked for only when it will be told what room nodes have, and not each time.
+    if places::is_unplaced(release, &hook, service.as_ref(), memory.away_at, now) {
+        if now.saturating_sub(memory.reserved.0) >= LOOK_FOR_ROOM {
+            memory.reserved = (now, places::reserved(&engine.list_tasks(None).await?));
+        }
+        for (node, place) in places.values_mut() {
+            let reserved = memory.reserved.1.get(&node.id).copied().unwrap_or_default();
+            place.free = Some(node.memory_bytes.saturating_sub(reserved));
         }
     }
-    Ok(Observation { now, image: memory.image.clone(), places, nodes: pulls, hook, service })
-}
-
-/// Whether something of the release has waited for a node for so long that it may be the end of it.
-fn is_unplaced(hook: &HookRun, service: Option<&Service>, now: u64) -> bool {
-    let is_late = |since: u64| now.saturating_sub(since) >= UNPLACED;
-    let waits = |task: &Task| matches!(task.state, TaskState::Pending { since } if is_late(since));
-    matches!(hook, HookRun::Waiting { since, .. } if is_late(*since))
-        || service.is_some_and(|service| service.tasks.iter().any(waits))
-}
-
-/// What tasks on a node have reserved of its memory, in bytes.
-fn reserved(node: &Node, tasks: &[SwarmTask]) -> u64 {
-    let there = tasks.iter().filter(|task| task.node.as_deref() == Some(&node.id) && !task.state.is_over());
-    there.map(|task| task.resources.reserved_memory_bytes).sum()
+    let places: BTreeMap<String, Place> = places.into_iter().map(|(name, (_, place))| (name, place)).collect();
+    let (image, away_at) = (memory.image.clone(), memory.away_at);
+    Ok(Observation { now, image, places, away_at, nodes: pulls, hook, service })
 }
 
 /// Finds out what room nodes have that could not pull the image: the Swarm only says that it is not there. That it cannot be found out is
@@ -166,32 +166,6 @@ async fn rooms<P: Platform>(control: &Control<P>, release: &Release) -> Result<H
     Ok(records.into_iter().filter_map(room).collect())
 }
 
-/// By what people call a node; one that has not connected yet has no host name.
-fn name(node: &Node) -> &str {
-    if node.hostname.is_empty() { &node.id } else { &node.hostname }
-}
-
-/// A node as a place for tasks of the release.
-fn place(node: &Node, release: &Release) -> (String, Place) {
-    let away = match (node.state, node.spec.availability) {
-        (NodeState::Ready, Availability::Active) => None,
-        (NodeState::Ready, Availability::Drain) => Some("drained"),
-        (NodeState::Ready, Availability::Pause) => Some("paused"),
-        (NodeState::Down, _) => Some("down"),
-        (NodeState::Disconnected, _) => Some("disconnected"),
-        (NodeState::Unknown, _) => Some("not connected yet"),
-    };
-    let asked = release.settings.placement.iter();
-    let lacks = asked.filter(|(label, value)| node.spec.labels.get(*label) != Some(*value));
-    let lacks = lacks.map(|(label, value)| format!("{label}={value}")).collect();
-    (name(node).to_owned(), Place { away, lacks, memory: node.memory_bytes, free: None })
-}
-
-/// Nodes on which tasks of the release may run now.
-fn fitting<'a>(nodes: &'a [Node], release: &Release) -> Vec<&'a Node> {
-    nodes.iter().filter(|node| place(node, release).1.fits()).collect()
-}
-
 /// How far the image is on each node that is there; one that has gone meanwhile does not count.
 fn pulls(nodes: &[Node], release: &Release, tasks: &[SwarmTask]) -> BTreeMap<String, Pull> {
     let pull = |node: &&Node| {
@@ -206,7 +180,7 @@ fn pulls(nodes: &[Node], release: &Release, tasks: &[SwarmTask]) -> BTreeMap<Str
         };
         (node.hostname.clone(), pull)
     };
-    fitting(nodes, release).iter().map(pull).collect()
+    places::fitting(nodes, release).iter().map(pull).collect()
 }
 
 fn reason(task: &SwarmTask) -> String {

@@ -8,6 +8,7 @@ use futuswarm_rpc::message::{Answer, Kind, RefusalClass, Request, Value, Wait};
 use futuswarm_swarm::ServiceApi as _;
 
 use super::deaths::{FOR_EVER, dies_after};
+use super::links::record;
 use super::world::*;
 
 async fn environment(world: &World) -> BTreeMap<String, String> {
@@ -96,6 +97,40 @@ async fn a_change_whose_manager_died_before_its_release_gets_one_when_it_is_aske
         assert_eq!(environment(&world).await["COLOUR"], "red", "after {calls} calls");
     }
     assert!(between > 0, "no manager died between a change and its release");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_cut_while_its_release_is_on_its_way_is_not_released_again() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    let slow = deploy("hello", "hello:1", Some("[health]\nruns = \"300s\"\n"));
+    assert_eq!(deployment(&ask(&control, "jane", &slow).await).outcome, Some(Outcome::Deployed));
+    let red = |detach, supersede| {
+        let mut request = set("hello", Kind::Config, &[("COLOUR", "red")]);
+        if let Request::Change { wait, .. } = &mut request {
+            *wait = Wait { detach, supersede, ..Wait::default() };
+        }
+        request
+    };
+    let cut = tokio::spawn({
+        let (control, request) = (control.clone(), red(false, false));
+        async move { ask(&control, "jane", &request).await }
+    });
+    while record(&world, "hello").await.deploying.is_none() {
+        seconds(1).await;
+    }
+    cut.abort();
+    for (detach, supersede, outcome) in
+        [(true, false, None), (true, true, None), (false, true, Some(Outcome::Deployed))]
+    {
+        let again = changed(&ask(&control, "jane", &red(detach, supersede)).await);
+        let again = again.deployment.unwrap();
+        assert_eq!((again.release, again.outcome, again.previous), (Some(2), outcome, Some(1)), "{detach} {supersede}");
+    }
+    assert_eq!(environment(&world).await["COLOUR"], "red");
+    assert_eq!(changed(&ask(&control, "jane", &red(false, false)).await).deployment, None);
+    assert_eq!(record(&world, "hello").await.latest, 2);
 }
 
 #[tokio::test(start_paused = true)]

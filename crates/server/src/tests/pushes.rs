@@ -162,6 +162,80 @@ async fn a_piece_whose_answer_is_lost_has_the_layer_begin_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upload_whose_end_failed_begins_anew() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let content = layer(1000);
+    let request = put(&content, content.len());
+    world.registry.fail_ends(&[true]);
+    let failed = push(&control, &request, &rest(&content)).await.end().unwrap_err();
+    assert_eq!(failed.class, RefusalClass::Unavailable, "{failed:?}");
+    assert!(failed.message.contains("refuses PUT upload") && failed.message.contains("push again"), "{failed:?}");
+    let anew = push(&control, &request, &rest(&content)).await;
+    assert_eq!(ready(&anew), Some(0));
+    anew.end().unwrap();
+    assert_eq!(length(&world, &content).await, Some(1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_is_there_although_nobody_heard_so_is_taken() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let content = layer(1000);
+    let request = put(&content, content.len());
+    // The answer to its only piece comes, and that to its end does not.
+    world.registry.lose_answers(&[false, true]);
+    push(&control, &request, &rest(&content)).await.end().unwrap();
+    assert_eq!(length(&world, &content).await, Some(1000));
+    let again = push(&control, &request, &[]).await;
+    assert_eq!(ready(&again), None, "nothing is wanted any more");
+    again.end().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_that_was_confirmed_and_not_kept_is_all_that_is_sent_again() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    // The registry says so to the end of the upload, or to the piece after it.
+    for (more, operation) in [(0, "PUT upload"), (100_000, "PATCH upload")] {
+        let content = layer(2 * PIECE + more);
+        let request = put(&content, content.len());
+        let input = if more == 0 { rest(&content) } else { part(&content) };
+        world.registry.lose_pieces(&[false, true]);
+        let refused = push(&control, &request, &input).await.end().unwrap_err();
+        assert_eq!(refused.class, RefusalClass::Unavailable, "{refused:?}");
+        assert!(refused.message.contains(&format!("refuses {operation}: 404")), "{}", refused.message);
+        let again = push(&control, &request, &rest(&content[PIECE..])).await;
+        assert_eq!(ready(&again), Some(PIECE as u64), "{operation}");
+        again.end().unwrap();
+        assert_eq!(length(&world, &content).await, Some(content.len() as u64), "{operation}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_was_cut_is_forgotten_after_a_day() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let content = layer(PIECE + 100_000);
+    cut(&control, &content, 0, PIECE + 50_000).await;
+    world.days(1).await;
+    let anew = push(&control, &put(&content, content.len()), &rest(&content)).await;
+    assert_eq!(ready(&anew), Some(0));
+    anew.end().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_stalls_for_less_than_a_minute_goes_on() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let content = layer(40_000);
+    let frames = content.chunks(20_000).map(|bytes| Frame::Chunk(Channel::Input, bytes.to_vec()));
+    let frames: Vec<Frame> = frames.chain([Frame::End(Channel::Input)]).collect();
+    let events = by_hand(&control, &put(&content, content.len()), &frames, 55, true).await;
+    assert!(matches!(events.last(), Some(Event::Done { .. })), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_layer_that_is_not_what_was_announced_is_refused_and_none_of_it_is_there() {
     let world = World::new().await;
     let control = world.manager("i-1");

@@ -243,7 +243,7 @@ async fn a_user_who_is_removed_leaves_no_rights_to_the_next_of_their_name() {
     ask(&control, "jane", &grant("hello", "joe", AppRole::Owner)).await.end().unwrap();
     let removed = ask(&control, "root", &Request::RemoveUser { name: "joe".to_owned() }).await.end().unwrap();
     let Answer::Done(said) = removed else { panic!() };
-    assert!(said.contains("the only owner of other"), "{said}");
+    assert!(said.contains("nobody owns other any more: "), "{said}");
     assert_eq!(ask(&control, "joe", &Request::Whoami).await.end().unwrap_err().class, RefusalClass::Denied);
     let again = Request::PutUser { name: "joe".to_owned(), create: true, keys: None, admin: None, groups: None };
     ask(&control, "root", &again).await.end().unwrap();

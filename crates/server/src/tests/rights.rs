@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futuswarm_faults::{Fault, Faults};
 use futuswarm_model::{AppIndex, AppRecord, AppRole, AppToken, Principal, keys};
-use futuswarm_rpc::message::{Answer, RefusalClass, Request};
+use futuswarm_rpc::message::{Answer, Event, RefusalClass, Request};
 
 use super::links::record;
 use super::people::{alter, key, put};
@@ -119,7 +119,7 @@ async fn rows_that_the_index_does_not_know_of_go_with_their_user() {
     records.store().put(keys::APP_INDEX, &AppIndex::new()).await.unwrap();
     let removed = ask(&control, "root", &Request::RemoveUser { name: "joe".to_owned() }).await.end().unwrap();
     let Answer::Done(said) = removed else { panic!() };
-    assert!(said.contains("the only owner of other:"), "{said}");
+    assert!(said.contains("nobody owns other any more: "), "{said}");
     for app in ["hello", "other"] {
         assert!(!has_row(&record(&world, app).await, "joe"), "{app}");
     }
@@ -154,10 +154,10 @@ async fn a_removal_that_breaks_off_says_what_it_has_done_and_is_carried_on_with(
     for calls in 0.. {
         assert!(calls < 300, "it never gets to its end");
         let world = World::new().await;
-        for app in ["hello", "shop"] {
-            world.records(Faults::none()).create_app(app, "jane", START).await.unwrap();
-            with_rows(&world, app, &[("joe", AppRole::Deployer)]).await;
+        for (app, owner) in [("hello", "joe"), ("shop", "jane")] {
+            world.records(Faults::none()).create_app(app, owner, START).await.unwrap();
         }
+        with_rows(&world, "shop", &[("joe", AppRole::Deployer)]).await;
         let faults = Faults::script(iter::repeat_n(Fault::None, calls).chain(iter::repeat_n(Fault::Fail, 10_000)));
         let ended = ask(&world.control("i-1", faults), "root", &remove).await.end();
         let has_left = !has_row(&record(&world, "hello").await, "joe");
@@ -167,16 +167,84 @@ async fn a_removal_that_breaks_off_says_what_it_has_done_and_is_carried_on_with(
             let said = refused.message;
             assert!(said.starts_with("joe has no role of their own in hello"), "call {calls}: {said}");
             assert!(!said.contains("nothing was changed"), "call {calls}: {said}");
+            assert!(said.contains("nobody owns hello any more: "), "call {calls}: {said}");
         }
         let control = world.control("i-2", Faults::none());
         if world.records(Faults::none()).user("joe").await.unwrap().is_some() {
-            ask(&control, "root", &remove).await.end().unwrap();
+            let Answer::Done(said) = ask(&control, "root", &remove).await.end().unwrap() else { panic!() };
+            assert!(said.contains("nobody owns hello any more: "), "call {calls}: {said}");
         }
         for app in ["hello", "shop"] {
             assert!(!has_row(&record(&world, app).await, "joe"), "call {calls}: {app}");
         }
     }
     assert!(broken_off > 0, "it never broke off in between");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_keeps_no_user_from_being_removed() {
+    let world = World::new().await;
+    let control = world.control("i-1", Faults::none());
+    let records = world.records(Faults::none());
+    for app in ["hello", "shop"] {
+        records.create_app(app, "joe", START).await.unwrap();
+    }
+    records.store().put(&keys::app("shop"), &"no document").await.unwrap();
+    let removed = ask(&control, "root", &Request::RemoveUser { name: "joe".to_owned() }).await.end().unwrap();
+    let Answer::Done(said) = removed else { panic!() };
+    assert!(said.contains("nobody owns hello any more: "), "{said}");
+    assert!(said.contains("may be left in shop, whose record cannot be read"), "{said}");
+    assert_eq!(records.user("joe").await.unwrap(), None);
+    assert!(!has_row(&record(&world, "hello").await, "joe"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_empties_a_group_is_told_which_apps_nobody_owns_any_more() {
+    let world = World::new().await;
+    let control = world.control("i-1", Faults::none());
+    for app in ["hello", "shop"] {
+        world.records(Faults::none()).create_app(app, "jane", START).await.unwrap();
+    }
+    let noted = |heard: &Heard| {
+        heard.end().unwrap();
+        let note = |event: &Event| match event {
+            Event::Note { text } => Some(text.clone()),
+            _ => None,
+        };
+        heard.events.iter().find_map(note)
+    };
+    for name in ["jane", "joe"] {
+        assert_eq!(noted(&ask(&control, "root", &regroup(name, &["ops"])).await), None);
+    }
+    ask(&control, "jane", &grant("hello", "@ops", AppRole::Owner)).await.end().unwrap();
+    ask(&control, "jane", &revoke("hello", "jane")).await.end().unwrap();
+    assert_eq!(noted(&ask(&control, "root", &regroup("joe", &[])).await), None, "jane is in it still");
+    let said = noted(&ask(&control, "root", &regroup("jane", &["dev"])).await).unwrap();
+    assert!(said.starts_with("nobody owns hello any more: "), "{said}");
+    assert!(said.ends_with("`futuswarm acl:user:add USER --role owner -a hello`"), "{said}");
+
+    assert_eq!(noted(&ask(&control, "root", &regroup("jane", &["dev", "ops"])).await), None);
+    let removed = ask(&control, "root", &Request::RemoveUser { name: "jane".to_owned() }).await.end().unwrap();
+    let Answer::Done(said) = removed else { panic!() };
+    assert!(said.contains("nobody owns hello, shop any more: "), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_are_taken_out_of_an_app_that_nobody_owns() {
+    let world = World::new().await;
+    let control = world.control("i-1", Faults::none());
+    for app in ["hello", "shop"] {
+        world.records(Faults::none()).create_app(app, "jane", START).await.unwrap();
+        with_rows(&world, app, &[("joe", AppRole::Viewer)]).await;
+    }
+    with_rows(&world, "shop", &[("@ops", AppRole::Owner)]).await;
+    ask(&control, "root", &Request::RemoveUser { name: "jane".to_owned() }).await.end().unwrap();
+    for app in ["hello", "shop"] {
+        ask(&control, "root", &revoke(app, "joe")).await.end().unwrap();
+        assert!(!has_row(&record(&world, app).await, "joe"), "{app}");
+    }
+    let refused = ask(&control, "root", &revoke("shop", "@ops")).await.end().unwrap_err();
+    assert_eq!(refused.class, RefusalClass::Usage, "{}", refused.message);
 }
 
 /// Whether what a request asks for is so.

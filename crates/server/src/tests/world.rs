@@ -336,7 +336,7 @@ pub(super) fn set(app: &str, kind: Kind, entries: &[(&str, &str)]) -> Request {
     change(app, kind, entries, false)
 }
 
-/// Sets config or secrets, which wait for the next release.
+/// Sets config or secrets, which wait for the next deployment or change.
 pub(super) fn stage(app: &str, kind: Kind, entries: &[(&str, &str)]) -> Request {
     change(app, kind, entries, true)
 }

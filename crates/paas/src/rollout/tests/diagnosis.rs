@@ -6,7 +6,7 @@ const NOW: u64 = START + 200_000;
 
 fn observed(service: Option<Service>) -> Observation {
     let (places, nodes) = (BTreeMap::new(), BTreeMap::new());
-    Observation { now: NOW, image: Image::Unknown, places, nodes, hook: HookRun::Absent, service }
+    Observation { now: NOW, image: Image::Unknown, places, away_at: 0, nodes, hook: HookRun::Absent, service }
 }
 
 fn service(of: u64, update: Update, tasks: Vec<Task>) -> Service {
@@ -83,22 +83,36 @@ fn a_hook_that_is_late_tells_its_last_lines() {
     assert_eq!((failure.class, failure.log), (FailureClass::ReleaseHook, vec!["waits for a lock".to_owned()]));
 }
 
-fn place(away: Option<&'static str>, lacks: &[&str], memory: u64) -> Place {
+fn place(away: Option<Away>, lacks: &[&str], memory: u64) -> Place {
     let lacks = lacks.iter().map(|label| (*label).to_owned()).collect();
     Place { away, lacks, memory: memory << 20, free: None }
 }
 
-/// Why no node fits a release that asks for these labels and so many MiB.
-fn unfit(labels: &[(&str, &str)], memory: u64, nodes: &[(&str, Place)]) -> Option<String> {
+/// Release 2, whose image is known, and which asks for these labels and so many MiB.
+fn asking(labels: &[(&str, &str)], memory: u64) -> Release {
     let mut release = release(2, Behaviour::Good);
     release.settings.placement =
         labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
     release.settings.memory = memory << 20;
-    let places: BTreeMap<String, Place> =
-        nodes.iter().map(|(name, place)| ((*name).to_owned(), place.clone())).collect();
-    let failure = places::impossible(&release, &places)?;
-    assert_eq!(failure.class, FailureClass::NoNode);
-    Some(failure.reason)
+    release.digest = Some("sha256:1".to_owned());
+    release.deadline = NOW + 1;
+    release
+}
+
+fn on(nodes: &[(&str, Place)]) -> Observation {
+    let places = nodes.iter().map(|(name, place)| ((*name).to_owned(), place.clone())).collect();
+    Observation { places, ..observed(None) }
+}
+
+/// Why no node will ever fit a release that asks for these labels and so many MiB.
+fn unfit(labels: &[(&str, &str)], memory: u64, nodes: &[(&str, Place)]) -> Option<String> {
+    match next(&asking(labels, memory), &on(nodes)) {
+        Step::End { outcome: Outcome::Failed, failure: Some(failure) } => {
+            assert_eq!(failure.class, FailureClass::NoNode);
+            Some(failure.reason)
+        }
+        _ => None,
+    }
 }
 
 #[test]
@@ -110,13 +124,62 @@ fn what_no_node_fits_is_told_with_the_label_or_the_nodes_that_are_away() {
     let nodes = [("i-1", place(None, &["disk=ssd"], 4096)), ("i-2", place(None, &["zone=a"], 4096))];
     let said = unfit(&labels, 512, &nodes).unwrap();
     assert_eq!(said, "no node has all of the labels that the app asks for: disk=ssd, zone=a");
-    let away = [("i-1", place(Some("drained"), &[], 4096)), ("i-2", place(Some("down"), &[], 4096))];
+    let away = [("i-1", place(Some(Away::Drained), &[], 4096)), ("i-2", place(Some(Away::Paused), &[], 4096))];
     let said = unfit(&[], 512, &away).unwrap();
-    assert_eq!(said, "all nodes that may run tasks of the app take none now: i-1 is drained, i-2 is down");
-    let nodes = [("i-1", place(None, &["disk=ssd"], 4096)), ("i-2", place(Some("paused"), &[], 4096))];
+    assert_eq!(said, "all nodes that may run tasks of the app take none now: i-1 is drained, i-2 is paused");
+    let nodes = [("i-1", place(None, &["disk=ssd"], 4096)), ("i-2", place(Some(Away::Paused), &[], 4096))];
     let said = unfit(&labels[..1], 512, &nodes).unwrap();
     assert_eq!(said, "all nodes that may run tasks of the app take none now: i-2 is paused");
     assert_eq!(unfit(&[], 512, &[]).unwrap(), "the Swarm has no node");
+    // A node that is away has its labels all the same.
+    let nodes = [("i-1", place(Some(Away::Unknown), &["disk=ssd"], 4096))];
+    let said = unfit(&labels[..1], 512, &nodes).unwrap();
+    assert_eq!(said, "no node has the label disk=ssd that the app asks for");
+}
+
+#[test]
+fn nodes_that_may_return_are_waited_for_until_the_deadline() {
+    for away in [Away::Down, Away::Disconnected, Away::Unknown] {
+        let nodes = [
+            ("i-1", place(Some(away), &[], 4096)),
+            ("i-2", place(Some(Away::Drained), &[], 4096)),
+            ("i-3", place(None, &["disk=ssd"], 4096)),
+        ];
+        let mut observed = on(&nodes);
+        // The hook that runs there goes on.
+        observed.hook = HookRun::Running { since: START, log: Vec::new() };
+        let release = asking(&[("disk", "ssd")], 512);
+        let words = format!("all nodes that may run tasks of the app take none now: i-1 is {away}, i-2 is drained");
+        assert_eq!(next(&release, &observed), Step::Wait { why: words.clone() });
+        observed.now = release.deadline;
+        let Step::End { outcome: Outcome::TimedOut, failure: Some(failure) } = next(&release, &observed) else {
+            panic!("{away}")
+        };
+        assert!(failure.class == FailureClass::NoNode && failure.reason.ends_with(&words), "{failure:?}");
+        // What is too large for all of them, too, is waited for by nobody.
+        let small = [("i-1", place(Some(away), &[], 4096)), ("i-2", place(None, &[], 2048))];
+        assert!(unfit(&[], 8192, &small).unwrap().ends_with("have i-1 4096 MiB, i-2 2048 MiB"));
+        assert_eq!(unfit(&[], 4096, &small), None, "the one that is away is large enough");
+    }
+}
+
+#[test]
+fn nothing_has_waited_for_a_node_for_too_long_while_one_may_return() {
+    let hook = |away, away_at| {
+        let mut observed = on(&[("i-1", place(None, &[], 4096)), ("i-2", place(away, &[], 4096))]);
+        observed.nodes.insert("i-1".to_owned(), Pull::Done);
+        observed.hook = HookRun::Waiting { since: NOW - UNPLACED, error: "no suitable node".to_owned() };
+        observed.away_at = away_at;
+        let tasks = vec![task(2, TaskState::Pending { since: NOW - UNPLACED })];
+        let fails = places::waits(&updating(), &observed, &service(2, Update::Updating, tasks)).is_some();
+        assert_eq!(matches!(next(&asking(&[], 512), &observed), Step::End { .. }), fails);
+        fails
+    };
+    assert!(hook(None, 0) && hook(Some(Away::Drained), NOW - UNPLACED));
+    assert!(!hook(None, NOW - UNPLACED + 1), "the Swarm needs a moment for one that came back");
+    for away in [Away::Down, Away::Disconnected, Away::Unknown] {
+        assert!(!hook(Some(away), 0), "{away}");
+    }
 }
 
 #[test]
@@ -127,32 +190,32 @@ fn what_is_larger_than_every_node_is_told_at_once_with_what_they_have() {
     assert!(said.contains("a task reserves 204800 MiB") && said.contains("i-00 4096 MiB, i-01 4096 MiB"), "{said}");
     assert!(said.ends_with("and 2 more"), "{said}");
     assert_eq!(unfit(&[], 4096, &nodes), None);
-    // A larger one that takes no tasks is none, and one that has not said its size may be large enough.
-    let away = [("i-1", place(None, &[], 4096)), ("i-2", place(Some("drained"), &[], 8192))];
-    assert!(unfit(&[], 8192, &away).unwrap().ends_with("have i-1 4096 MiB"));
+    // A larger one that takes no tasks is of no use, and one that has not said its size may be large enough.
+    let away = [("i-1", place(None, &[], 4096)), ("i-2", place(Some(Away::Drained), &[], 8192))];
+    assert!(unfit(&[], 8192, &away).unwrap().ends_with("and are large enough take none now: i-2 is drained"));
     assert_eq!(unfit(&[], 8192, &[("i-1", place(None, &[], 0))]), None);
 }
 
 #[test]
-fn a_task_waits_for_a_node_as_long_as_something_stops_and_a_minute_more() {
+fn a_task_waits_for_a_node_as_long_as_something_stops_and_five_minutes_more() {
     let pending = |since| task(2, TaskState::Pending { since });
     let waits = |tasks| places::waits(&updating(), &observed(None), &service(2, Update::Updating, tasks));
-    let minute = NOW - UNPLACED;
-    let failure = waits(vec![pending(minute)]).unwrap();
+    let (early, late) = (NOW - 2 * UNPLACED, NOW - UNPLACED);
+    let failure = waits(vec![pending(late)]).unwrap();
     assert_eq!(
         (failure.class, failure.reason.as_str()),
         (FailureClass::NoNode, "no node can run a task: no suitable node")
     );
-    assert_eq!(waits(vec![pending(minute + 1)]), None);
-    assert_eq!(waits(vec![task(1, TaskState::Pending { since: START })]), None, "of another release");
-    let silent = Task { error: String::new(), ..pending(START) };
+    assert_eq!(waits(vec![pending(late + 1)]), None);
+    assert_eq!(waits(vec![task(1, TaskState::Pending { since: early })]), None, "of another release");
+    let silent = Task { error: String::new(), ..pending(early) };
     assert_eq!(waits(vec![silent]), None, "the Swarm has not looked for a node yet");
     let old = TaskState::Running { since: START, healthy: Some(true), answer: String::new() };
     let stops = Task { is_wanted: false, ..task(1, old.clone()) };
-    assert_eq!(waits(vec![pending(START), stops]), None, "its memory is not free yet");
+    assert_eq!(waits(vec![pending(early), stops]), None, "its memory is not free yet");
     let stopped = |since| Task { is_wanted: false, ..task(1, TaskState::Stopped { since }) };
-    assert_eq!(waits(vec![pending(START), stopped(minute + 1)]), None);
-    assert!(waits(vec![pending(START), stopped(minute)]).is_some());
-    let beside = waits(vec![pending(START), task(1, old)]).unwrap();
+    assert_eq!(waits(vec![pending(early), stopped(late + 1)]), None);
+    assert!(waits(vec![pending(early), stopped(late)]).is_some());
+    let beside = waits(vec![pending(early), task(1, old)]).unwrap();
     assert!(beside.remedy.contains("stop-first"), "{beside:?}");
 }

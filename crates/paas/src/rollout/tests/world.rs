@@ -130,7 +130,7 @@ impl World {
         let place = || Place { memory, free: Some(memory / 16), ..Place::default() };
         let places = NODES.map(|node| (node.to_owned(), place())).into();
         let nodes = NODES.map(|node| (node.to_owned(), pull(node))).into();
-        Observation { now: self.now, image, places, nodes, hook, service }
+        Observation { now: self.now, image, places, away_at: 0, nodes, hook, service }
     }
 
     pub fn act(&mut self, release: &mut Release, step: &Step) {

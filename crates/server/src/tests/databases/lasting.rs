@@ -73,6 +73,13 @@ async fn what_a_restored_backup_replaces_is_kept_until_the_next() {
     let heard = ask(&control, "jane", &Request::Database { app: hello() }).await;
     let shown = notes(&heard);
     assert!(shown.len() == 1 && shown[0].contains(&format!("\\connect {}", before[0])), "{shown:?}");
+    // One that does not load takes nothing away.
+    programs(&world, fails());
+    let careless = Request::RestoreDatabase { app: hello(), backup: None, without_backup: true };
+    let refused = ask(&control, "jane", &careless).await.end().unwrap_err();
+    assert!(refused.message.contains("pg_restore"), "{}", refused.message);
+    assert_eq!(replaced(&world), before);
+    programs(&world, dumps());
     ask(&control, "jane", &end()).await.end().unwrap();
     assert!(world.databases.databases().is_empty());
 }
@@ -170,6 +177,43 @@ async fn nobody_writes_while_the_last_backup_is_taken_and_everybody_does_when_it
     dropped.await.unwrap().end().unwrap();
     assert!(world.databases.databases().is_empty());
     assert_eq!(listed(&world).await.backups.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_opens_a_database_that_is_being_dropped_and_everybody_one_that_is_restored() {
+    let world = with_database().await;
+    let control = world.manager("i-1");
+    let psql = || Request::OpenDatabase { app: hello(), terminal: None };
+    let sessions = || world.databases.roles().into_iter().filter(|role| role.contains("_u_")).count();
+    ask(&control, "jane", &take()).await.end().unwrap();
+    programs(&world, slow(100));
+    let restored = asks(&control, "jane", restore(None));
+    seconds(10).await;
+    let input = [Frame::End(Channel::Input)];
+    let opened = heard(&control, Identity::User("jane".to_owned()), &psql(), &input).await;
+    assert_eq!(opened.end().unwrap(), Answer::Exited(0));
+    restored.await.unwrap().end().unwrap();
+
+    // It is asked for before it is dropped, and its role is made once it is.
+    programs(&world, slow(600));
+    world.databases.set_silent(true);
+    let early = asks(&control, "jane", psql());
+    seconds(5).await;
+    let dropped = asks(&control, "jane", end());
+    seconds(5).await;
+    world.databases.set_silent(false);
+    seconds(60).await;
+    let late = ask(&control, "jane", &psql()).await;
+    for heard in [early.await.unwrap(), late] {
+        let refused = heard.end().unwrap_err();
+        assert_eq!(refused.class, RefusalClass::Locked, "{}", refused.message);
+        assert!(refused.message.contains("jane is dropping the database of hello"), "{}", refused.message);
+    }
+    assert_eq!(sessions(), 1, "that of the last backup");
+    dropped.await.unwrap().end().unwrap();
+    let gone = ask(&control, "jane", &psql()).await.end().unwrap_err();
+    assert_eq!(gone.class, RefusalClass::NotFound);
+    assert_tidy(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
