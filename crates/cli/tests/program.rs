@@ -1,5 +1,7 @@
 //! The built program, with a fake `ssh` and a cluster that is a thread of the test.
 
+#[path = "program/archive.rs"]
+mod archive;
 #[path = "program/fake.rs"]
 mod fake;
 

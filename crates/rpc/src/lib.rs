@@ -7,7 +7,9 @@ mod caller;
 mod frame;
 mod hello;
 pub mod message;
+mod parts;
 
 pub use caller::{Caller, Identity};
 pub use frame::{Channel, Decoder, Frame, FrameError, LONGEST_CHUNK, LONGEST_MESSAGE};
 pub use hello::{Hello, Mismatch, PROTOCOL, agree};
+pub use parts::{MOST_PARTS, has_few_parts};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futuswarm_paas::access::{Actor, Verb};
 use futuswarm_rpc::message::{Answer, Event};
+use futuswarm_rpc::{MOST_PARTS, has_few_parts};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
@@ -265,6 +266,9 @@ pub(crate) async fn manifest<P: Platform>(
     }
     if manifest.len() > LONGEST_MANIFEST {
         return Err(Refused::usage("the manifest is too long"));
+    }
+    if !has_few_parts(manifest.as_bytes()) {
+        return Err(Refused::usage(format!("the manifest has more than {MOST_PARTS} keys and values: no image's has")));
     }
     let parts = parts(&manifest)?;
     // Who pushes first begins the app, as who deploys first does.

@@ -245,6 +245,9 @@ async fn greet<P: Platform>(
         (Err(error @ wire::Error::Message(_)), _) => {
             Refused::usage(format!("the cluster does not understand the request: {error}"))
         }
+        (Err(error @ wire::Error::Parts), _) => {
+            Refused::usage(format!("the cluster does not take the request: {error}"))
+        }
         (Err(error), _) => return Err(error),
     };
     control.audit(Audited::unheard(caller, &refused));

@@ -22,4 +22,4 @@ mod releases;
 mod removals;
 mod rights;
 mod vault;
-mod world;
+pub(crate) mod world;

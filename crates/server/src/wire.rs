@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futuswarm_rpc::{Decoder, Frame, FrameError, LONGEST_CHUNK};
+use futuswarm_rpc::{Decoder, Frame, FrameError, LONGEST_CHUNK, MOST_PARTS, has_few_parts};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
@@ -28,6 +28,9 @@ pub(crate) enum Error {
     /// The other side is gone, or the connection broke.
     #[error("the connection ended: {0}")]
     Ended(String),
+    /// A message would take far more memory than it is long.
+    #[error("it has more than {} words, keys and other values: ask for less at once", MOST_PARTS)]
+    Parts,
     /// [`Incoming::long_message`] reads it.
     #[error("a message is longer than {} bytes, and none of that length is let in here", LONGEST_CHUNK)]
     Long,
@@ -107,6 +110,9 @@ impl Incoming<OwnedReadHalf> {
 
 /// A message out of its frame. What is wrong is told by place and kind, never with what it says: it may be a secret.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    if !has_few_parts(body) {
+        return Err(Error::Parts);
+    }
     serde_json::from_slice(body).map_err(|error| {
         let kind = match error.classify() {
             serde_json::error::Category::Data => "it is none that this version knows",

@@ -8,6 +8,8 @@ use super::{ConfigError, Values, check_key};
 
 /// So many lines that cannot be read are told at once. A file may have millions of them, and nobody reads more.
 pub const MOST_ERRORS: usize = 100;
+/// The most keys that a file may set: each takes some dozens of bytes beside its own and its value's.
+pub const MOST_KEYS: usize = 10_000;
 /// So much of a name is shown, in characters.
 const LONGEST_SHOWN: usize = 64;
 
@@ -35,7 +37,7 @@ impl std::error::Error for DotenvError {}
 /// that is there twice is an error, since only one of both can be meant.
 ///
 /// # Errors
-/// All lines that cannot be read, [`MOST_ERRORS`] at most.
+/// All lines that cannot be read, [`MOST_ERRORS`] at most, and the line with a key after [`MOST_KEYS`] others.
 pub fn parse(text: &str) -> Result<Values, Vec<DotenvError>> {
     let (mut values, mut errors) = (Values::new(), Vec::new());
     let mut rest = Rest { text: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
@@ -48,6 +50,11 @@ pub fn parse(text: &str) -> Result<Values, Vec<DotenvError>> {
                 Ok(()) if values.contains_key(&key) => {
                     let reason = format!("{} is there already, in a line above", shown(&key));
                     errors.push(DotenvError { line, reason });
+                }
+                Ok(()) if values.len() == MOST_KEYS => {
+                    let reason = format!("{MOST_KEYS} keys stand above, and one file sets no more");
+                    errors.push(DotenvError { line, reason });
+                    break;
                 }
                 Ok(()) => {
                     values.insert(key, value);

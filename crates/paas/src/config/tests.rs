@@ -118,6 +118,16 @@ fn of_many_lines_that_cannot_be_read_the_first_are_told() {
 }
 
 #[test]
+fn a_file_sets_so_many_keys_and_no_more() {
+    let file = |keys: usize| (0..keys).map(|key| format!("K{key}=\n")).collect::<String>();
+    let most = super::dotenv::MOST_KEYS;
+    assert_eq!(parse(&file(most)).unwrap().len(), most);
+    let errors = parse(&file(20 * most)).unwrap_err();
+    assert_eq!((errors.len(), errors[0].line), (1, most + 1));
+    assert!(errors[0].to_string().contains("10000 keys stand above"), "{}", errors[0]);
+}
+
+#[test]
 fn whatever_is_written_is_read_back() {
     let alphabet: Vec<char> = "aB0_ =#'\"\\$\n\r\t\u{feff}ä🦀`@/".chars().collect();
     for seed in 0..5_000 {

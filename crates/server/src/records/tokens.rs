@@ -6,8 +6,11 @@ use futuswarm_model::{AppRecord, AppToken, NameError, TokenRecord, keys, person_
 use futuswarm_store::Bucket;
 use futuswarm_vault::DataKeys;
 
-use super::documents::Next;
+use super::documents::{Next, again};
 use super::{Error, Records};
+
+/// A key is known before its token is good. After so long, in milliseconds, nobody is still at making it so.
+const MADE: u64 = 86_400_000;
 
 fn check_hash(hash: &str) -> Result<&str, Error> {
     let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -97,5 +100,33 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
             }
         }
         Ok(removed.is_some())
+    }
+
+    /// Forgets keys of no token: whoever made or revoked it died, or its app was removed, before both records said the same. They open
+    /// nothing: sshd lets them in, and whatever they ask for is refused. Returns how many these were.
+    ///
+    /// # Errors
+    /// When the bucket does not answer.
+    pub async fn forget_keys(&self) -> Result<usize, Error> {
+        let entries = again(keys::TOKENS, || self.documents.store.list_entries(keys::TOKENS)).await?;
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let now = self.bucket_time().await?;
+        let old = entries.into_iter().filter(|entry| entry.modified.saturating_add(MADE) <= now);
+        let old: Vec<String> = old.map(|entry| entry.key).collect();
+        let mut forgotten = 0;
+        for key in &old {
+            match self.token(key.strip_prefix(keys::TOKENS).unwrap_or_default()).await {
+                Ok(None) => {
+                    self.documents.delete(key).await?;
+                    forgotten += 1;
+                }
+                // What cannot be read may be a newer version's.
+                Ok(Some(_)) | Err(Error::Name(_) | Error::Unreadable { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(forgotten)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futuswarm_faults::{Fault, Faults, Rates};
-use futuswarm_model::{FailureClass, Outcome, keys};
+use futuswarm_model::{FailureClass, Outcome, TokenRecord, keys};
 use futuswarm_rpc::message::{Answer, Collected, Refusal, RefusalClass, Request, Wait};
 use futuswarm_store::{Bucket as _, Condition};
 use futuswarm_swarm::ServiceApi as _;
@@ -307,4 +307,16 @@ async fn once_a_day_the_leader_collects_and_nobody_else() {
     assert_eq!((collected.blobs, collected.repositories.len()), (3, 1));
     assert_eq!(daily_round(&leader).await.unwrap(), None);
     whole(&world, "daily").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_a_day_keys_of_no_token_are_forgotten() {
+    let world = World::new().await;
+    let leader = world.control("i-1", Faults::none());
+    let records = world.records(Faults::none());
+    let left = TokenRecord { app: "gone".to_owned(), name: "ci".to_owned(), expires_at: u64::MAX };
+    records.store().put(&keys::app_token(&"a".repeat(64)), &left).await.unwrap();
+    world.days(1).await;
+    daily_round(&leader).await.unwrap().unwrap();
+    assert_eq!(records.store().list(keys::TOKENS).await.unwrap(), [""; 0]);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futuswarm_faults::Faults;
 use futuswarm_model::Outcome;
 use futuswarm_rpc::message::{Answer, Kind, Request};
-use futuswarm_rpc::{Caller, Channel, Frame, Hello, Identity, LONGEST_CHUNK};
+use futuswarm_rpc::{Channel, Frame, Hello, Identity, LONGEST_CHUNK};
 use futuswarm_swarm::ProgramApi as _;
 use futuswarm_swarm::fake::{FakeImage, Script};
 use tokio::io::AsyncWriteExt as _;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::world::*;
 use crate::limits::{Place, What};
 use crate::registry::memory::digest_of;
-use crate::{Control, Refused, serve, wire};
+use crate::{Control, Refused, wire};
 
 /// Pieces of input: so many that, of a program that reads nothing, some of them stay on the connection.
 const PIECES: usize = 40;
@@ -55,8 +55,7 @@ fn digest() -> String {
 
 /// What a session says: who it is, its greeting, the request, and pieces of input.
 fn frames(request: &Request) -> Vec<Vec<u8>> {
-    let caller = Caller { identity: jane(), key: None, from: None };
-    let messages = [Frame::message(&caller), Frame::message(&Hello::of("test")), Frame::message(request)];
+    let messages = [Frame::message(&caller("jane")), Frame::message(&Hello::of("test")), Frame::message(request)];
     let pieces = std::iter::repeat_n(Frame::Chunk(Channel::Input, vec![7; PIECE]), PIECES);
     messages.into_iter().map(Result::unwrap).chain(pieces).map(|frame| frame.encode().unwrap()).collect()
 }
@@ -77,11 +76,7 @@ fn prefixes(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// Says this over a connection of its own, as far as it is taken.
 async fn say(control: &Arc<Control<Memory>>, bytes: &[u8]) -> (UnixStream, JoinHandle<Result<(), wire::Error>>) {
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
-    let serving = tokio::spawn({
-        let control = Arc::clone(control);
-        async move { serve::connection(&control, theirs).await }
-    });
+    let (mut ours, serving) = connect(control);
     let _full = timeout(Duration::from_secs(5), ours.write_all(bytes)).await;
     (ours, serving)
 }

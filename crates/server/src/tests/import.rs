@@ -6,9 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futuswarm_faults::{Fault, Faults, Rates};
 use futuswarm_model::{Outcome, keys};
-use futuswarm_rpc::message::{
-    Answer, Import, ImportOutcome, Imported, ImportedObject, Kind, RefusalClass, Request, Wait,
-};
+use futuswarm_rpc::message::{Answer, Import, ImportOutcome, Imported, ImportedObject, Kind, RefusalClass, Request};
 use futuswarm_store::{Bucket as _, Condition, Store};
 use futuswarm_swarm::ServiceApi as _;
 use serde::Deserialize;
@@ -51,19 +49,6 @@ async fn world() -> World {
         put(&world, &one.name, &one.body).await;
     }
     world
-}
-
-fn wish(app: &str) -> Import {
-    Import {
-        app: app.to_owned(),
-        bucket: "old".to_owned(),
-        prefix: None,
-        environment: None,
-        key_arn: None,
-        plan: false,
-        stage: false,
-        wait: Wait::default(),
-    }
 }
 
 fn imported(heard: &Heard) -> Imported {

@@ -5,19 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futuswarm_rpc::message::{Answer, Event, Kind, Refusal, RefusalClass, Request};
-use futuswarm_rpc::{Caller, Frame, Hello, Identity, LONGEST_MESSAGE};
+use futuswarm_rpc::{Frame, Hello, LONGEST_MESSAGE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::world::*;
-use crate::wire::{Incoming, Outgoing};
 use crate::{Control, serve, wire};
-
-fn caller(user: &str) -> Caller {
-    Caller { identity: Identity::User(user.to_owned()), key: None, from: None }
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_user_of_the_node_who_is_no_session_gets_no_answer() {
@@ -54,11 +49,7 @@ async fn a_user_of_the_node_who_is_no_session_gets_no_answer() {
 
 /// Begins a request of the greatest length, and sends no more than a part of it.
 async fn stalls(control: &Arc<Control<Memory>>, user: &str) -> (UnixStream, JoinHandle<Result<(), wire::Error>>) {
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
-    let serving = tokio::spawn({
-        let control = Arc::clone(control);
-        async move { serve::connection(&control, theirs).await }
-    });
+    let (mut ours, serving) = connect(control);
     let begin = [Frame::message(&caller(user)), Frame::message(&Hello::of("test"))];
     let mut said: Vec<u8> = begin.into_iter().flat_map(|frame| frame.unwrap().encode().unwrap()).collect();
     said.extend(&Frame::Message(vec![b' '; LONGEST_MESSAGE]).encode().unwrap()[..300 << 10]);
@@ -68,18 +59,10 @@ async fn stalls(control: &Arc<Control<Memory>>, user: &str) -> (UnixStream, Join
 
 /// Asks for something that takes more than 256 KiB to say, and goes when it is answered.
 async fn asks_at_length(control: &Arc<Control<Memory>>, user: &str) -> Result<Answer, Refusal> {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let serving = tokio::spawn({
-        let control = Arc::clone(control);
-        async move { serve::connection(&control, theirs).await }
-    });
-    let (reader, writer) = ours.into_split();
-    let (mut incoming, mut outgoing) = (Incoming::new(reader), Outgoing::new(writer));
-    outgoing.message(&caller(user)).await.unwrap();
-    outgoing.message(&Hello::of("test")).await.unwrap();
+    let (ours, serving) = connect(control);
+    let (mut incoming, mut outgoing) = greet(ours, &caller(user)).await;
     let long = "x".repeat(400 << 10);
     outgoing.message(&stage("hello", Kind::Secrets, &[("LONG", long.as_str())])).await.unwrap();
-    let _hello: Hello = incoming.message().await.unwrap();
     let end = loop {
         match incoming.message::<Event>().await.unwrap() {
             Event::Done { answer } => break Ok(*answer),
@@ -90,6 +73,23 @@ async fn asks_at_length(control: &Arc<Control<Memory>>, user: &str) -> Result<An
     drop((incoming, outgoing));
     let _too_late_for_more = serving.await.unwrap();
     end
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_millions_of_empty_parts_is_refused_before_it_is_understood() {
+    let (_world, control) = World::with_hello().await;
+    let run = |words: usize| Request::Run { app: "hello".to_owned(), argv: vec![String::new(); words], terminal: None };
+    let keys: Vec<String> = (0..10_000).map(|key| format!("K{key}")).collect();
+    let entries: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "")).collect();
+    for request in [run((LONGEST_MESSAGE - 100) / 3), stage("hello", Kind::Config, &entries)] {
+        let refused = ask(&control, "jane", &request).await.end().unwrap_err();
+        assert_eq!(refused.class, RefusalClass::Usage, "as it is for a list that is too long: {refused:?}");
+        assert!(refused.message.contains("more than 16384 words, keys and other values"), "{}", refused.message);
+    }
+    let words = ask(&control, "jane", &run(5000)).await.end().unwrap_err();
+    assert_eq!(words.class, RefusalClass::Usage, "{words:?}");
+    // Others are answered as before.
+    ask(&control, "jane", &Request::Whoami).await.end().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

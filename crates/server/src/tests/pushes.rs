@@ -6,17 +6,15 @@ use std::time::Duration;
 use futuswarm_faults::Faults;
 use futuswarm_model::keys;
 use futuswarm_rpc::message::{Answer, Event, Refusal, RefusalClass, Request};
-use futuswarm_rpc::{Caller, Channel, Frame, Hello, Identity};
+use futuswarm_rpc::{Channel, Frame, Identity};
 use futuswarm_store::Bucket as _;
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
 
 use super::world::*;
+use crate::Control;
 use crate::push::PIECE;
 use crate::registry::Registry as _;
 use crate::registry::memory::digest_of;
-use crate::wire::{Incoming, Outgoing};
-use crate::{Control, serve};
 
 fn layer(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8).collect()
@@ -56,22 +54,13 @@ async fn by_hand(
     pause: u64,
     listens: bool,
 ) -> Vec<Event> {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let serving = tokio::spawn({
-        let control = Arc::clone(control);
-        async move { serve::connection(&control, theirs).await }
-    });
-    let (reader, writer) = ours.into_split();
-    let (mut incoming, mut outgoing) = (Incoming::new(reader), Outgoing::new(writer));
-    let caller = Caller { identity: Identity::User("jane".to_owned()), key: None, from: None };
-    outgoing.message(&caller).await.unwrap();
-    outgoing.message(&Hello::of("test")).await.unwrap();
+    let (ours, serving) = connect(control);
+    let (mut incoming, mut outgoing) = greet(ours, &caller("jane")).await;
     outgoing.message(request).await.unwrap();
     for frame in input {
         outgoing.frame(frame).await.unwrap();
         seconds(pause).await;
     }
-    let _hello: Hello = incoming.message().await.unwrap();
     let mut events = Vec::new();
     while listens && let Some(frame) = incoming.frame().await.unwrap() {
         if let Frame::Message(body) = frame {
@@ -305,6 +294,25 @@ async fn a_manifest_is_taken_when_all_its_parts_are_there_and_as_long_as_it_says
     let named = name(&control, &all(6.into(), 15.into(), 10.into())).await.unwrap();
     assert!(matches!(named, Answer::Pushed(_)), "{named:?}");
     assert_eq!(world.registry.tags("hello").await.unwrap(), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_of_a_million_empty_parts_is_refused_before_it_is_understood() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    let many = "0,".repeat(1_000_000);
+    for manifest in [format!(r#"{{"layers":[{many}0]}}"#), format!(r#"{{"annotations":{{"list":[{many}0]}}}}"#)] {
+        let request = Request::PutManifest {
+            app: "hello".to_owned(),
+            tag: "1".to_owned(),
+            media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            manifest,
+        };
+        let refused = ask(&control, "jane", &request).await.end().unwrap_err();
+        assert_eq!(refused.class, RefusalClass::Usage, "{refused:?}");
+        assert!(refused.message.contains("more than 16384 keys and values"), "{}", refused.message);
+    }
+    assert_eq!(world.records(Faults::none()).app("hello").await.unwrap(), None, "nothing has begun");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futuswarm_database::MemoryDatabases;
 use futuswarm_faults::Faults;
 use futuswarm_model::{AppRole, AuditEntry, Outcome, User};
-use futuswarm_rpc::message::{Answer, Changed, Deploy, Deployment, Event, Kind, Refusal, Request, Value, Wait};
+use futuswarm_rpc::message::{Answer, Changed, Deploy, Deployment, Event, Import, Kind, Refusal, Request, Value, Wait};
 use futuswarm_rpc::{Caller, Channel, Frame, Hello, Identity};
 use futuswarm_store::{FaultyBucket, MemoryBucket};
 use futuswarm_swarm::fake::{Behaviour, FakeEngine, FakeSwarm};
@@ -15,7 +15,9 @@ use futuswarm_swarm::faults::FaultyEngine;
 use futuswarm_swarm::{InitOptions, SwarmApi as _, TaskApi as _, TaskState};
 use futuswarm_vault::MemoryVault;
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::audit::Audited;
@@ -23,7 +25,7 @@ use crate::clock::Clock;
 use crate::control::{Facts, Tools};
 use crate::records::Records;
 use crate::registry::memory::MemoryRegistry;
-use crate::wire::{Incoming, Outgoing};
+use crate::wire::{self, Incoming, Outgoing};
 use crate::{Control, OldTool, Platform, rollout, serve};
 
 /// When worlds begin, in milliseconds since 1970.
@@ -275,27 +277,41 @@ pub(super) async fn heard_as(
     request: &Request,
     input: &[Frame],
 ) -> Heard {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let serving = tokio::spawn({
-        let control = Arc::clone(control);
-        async move { serve::connection(&control, theirs).await }
-    });
+    let (ours, serving) = connect(control);
     let heard = converse(ours, caller, request, input).await;
     serving.await.unwrap().unwrap();
     heard
 }
 
-/// What a client says on its end of a connection, and hears.
-pub(super) async fn converse(stream: UnixStream, caller: Caller, request: &Request, input: &[Frame]) -> Heard {
+/// A user who has come without a key.
+pub(super) fn caller(user: &str) -> Caller {
+    Caller { identity: Identity::User(user.to_owned()), key: None, from: None }
+}
+
+/// The client's end of a connection, and what comes of the other one.
+pub(super) fn connect(control: &Arc<Control<Memory>>) -> (UnixStream, JoinHandle<Result<(), wire::Error>>) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let control = Arc::clone(control);
+    (ours, tokio::spawn(async move { serve::connection(&control, theirs).await }))
+}
+
+/// Says who is calling, and exchanges greetings; the request is next.
+pub(super) async fn greet(stream: UnixStream, caller: &Caller) -> (Incoming<OwnedReadHalf>, Outgoing<OwnedWriteHalf>) {
     let (reader, writer) = stream.into_split();
     let (mut incoming, mut outgoing) = (Incoming::new(reader), Outgoing::new(writer));
-    outgoing.message(&caller).await.unwrap();
+    outgoing.message(caller).await.unwrap();
     outgoing.message(&Hello::of("test")).await.unwrap();
+    let _hello: Hello = incoming.message().await.unwrap();
+    (incoming, outgoing)
+}
+
+/// What a client says on its end of a connection, and hears.
+pub(super) async fn converse(stream: UnixStream, caller: Caller, request: &Request, input: &[Frame]) -> Heard {
+    let (mut incoming, mut outgoing) = greet(stream, &caller).await;
     outgoing.message(request).await.unwrap();
     for frame in input {
         outgoing.frame(frame).await.unwrap();
     }
-    let _hello: Hello = incoming.message().await.unwrap();
     let (mut events, mut output) = (Vec::new(), Vec::new());
     while let Some(frame) = incoming.frame().await.unwrap() {
         match frame {
@@ -350,6 +366,20 @@ fn change(app: &str, kind: Kind, entries: &[(&str, &str)], stage: bool) -> Reque
         dotenv: None,
         replace: false,
         stage,
+        wait: Wait::default(),
+    }
+}
+
+/// Takes what the bucket `old` has of a service that is called like the app.
+pub(crate) fn wish(app: &str) -> Import {
+    Import {
+        app: app.to_owned(),
+        bucket: "old".to_owned(),
+        prefix: None,
+        environment: None,
+        key_arn: None,
+        plan: false,
+        stage: false,
         wait: Wait::default(),
     }
 }

@@ -1,10 +1,11 @@
 //! Every request with the command that it is, the verb that is asked for it, and what it is asked of.
 
 use futuswarm_model::{AppRole, Principal};
-use futuswarm_rpc::message::{Deploy, Import, Logs, Terminal, Value, Wait};
+use futuswarm_rpc::message::{Deploy, Logs, Terminal, Value, Wait};
 
 use super::Subject::{App, Cluster, ForApp};
 use super::*;
+use crate::tests::world::wish;
 
 /// A request, and what is to be made of it.
 type Sample = (Request, &'static str, Option<Verb>, Subject<'static>);
@@ -54,19 +55,6 @@ fn change(kind: Kind, set: &[&str], unset: &[&str], dotenv: Option<&str>) -> Req
         unset: unset.iter().map(|key| (*key).to_owned()).collect(),
         dotenv: dotenv.map(Value::from),
         replace: false,
-        stage: false,
-        wait: wait(),
-    }
-}
-
-fn import() -> Import {
-    Import {
-        app: hello(),
-        bucket: "old".to_owned(),
-        prefix: None,
-        environment: None,
-        key_arn: None,
-        plan: false,
         stage: false,
         wait: wait(),
     }
@@ -133,7 +121,7 @@ samples! {
         (change(Kind::Secrets, &[], &["A"], None), "secret:unset", Some(Verb::WriteSecrets), HELLO),
     ],
     Request::Import(_) => [
-        (Request::Import(import()), "config:import", Some(Verb::ImportConfig), ForApp("hello")),
+        (Request::Import(wish("hello")), "config:import", Some(Verb::ImportConfig), ForApp("hello")),
     ],
     Request::History { .. } => [
         (

@@ -1,6 +1,6 @@
 //! Apps from their making to their removal, their releases, tokens and users.
 
-use futuswarm_model::{AppRecord, AuditEntry, Deploying, Link, keys};
+use futuswarm_model::{AppRecord, AuditEntry, Deploying, Link, TokenRecord, keys};
 use futuswarm_store::Bucket;
 
 use super::*;
@@ -371,6 +371,37 @@ async fn a_key_is_good_for_one_token_until_it_is_revoked() {
     assert_eq!(records.token(&token('a').hash).await.unwrap(), None);
     assert!(records.tokens("hello").await.unwrap().is_empty());
     records.put_token("shop", "ci", &token('a')).await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_of_no_token_are_forgotten_once_nobody_can_be_at_making_one() {
+    let bucket = MemoryBucket::default();
+    let records = clean(&bucket);
+    for app in ["hello", "shop"] {
+        records.create_app(app, "jane", NOW).await.unwrap();
+    }
+    records.put_token("hello", "ci", &token('a')).await.unwrap();
+    records.put_token("shop", "ci", &token('b')).await.unwrap();
+    // One that was revoked, whose name another has now; one that was never good; and one whose app is gone.
+    let key = |digit: char| keys::app_token(&token(digit).hash);
+    for (digit, app, name) in [('c', "hello", "ci"), ('d', "shop", "new"), ('e', "gone", "ci")] {
+        let left = TokenRecord { app: app.to_owned(), name: name.to_owned(), expires_at: u64::MAX };
+        records.store().put(&key(digit), &left).await.unwrap();
+    }
+    // Those of a newer version of the program are its own affair.
+    for strange in ["tokens/0", &key('f')] {
+        records.store().put(strange, &"something else").await.unwrap();
+    }
+    bucket.advance(std::time::Duration::from_secs(86_000));
+    assert_eq!(records.forget_keys().await.unwrap(), 0, "they may be about to be good");
+    bucket.advance(std::time::Duration::from_secs(1000));
+    assert_eq!(records.forget_keys().await.unwrap(), 3);
+    let kept = records.store().list(keys::TOKENS).await.unwrap();
+    assert_eq!(kept, ["tokens/0".to_owned(), key('a'), key('b'), key('f')]);
+    for digit in ['a', 'b'] {
+        assert!(records.token(&token(digit).hash).await.unwrap().is_some(), "{digit}");
+    }
+    assert_eq!(records.forget_keys().await.unwrap(), 0);
 }
 
 #[tokio::test]
