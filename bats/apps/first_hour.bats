@@ -104,6 +104,15 @@ load helpers
     [ "$(field class <<<"$output")" = exits ]
 }
 
+@test "an app that listens on another port than it says is put back, and is told which" {
+    run -1 f deploy hello -i hello:2 -f "$APPS_DIR/elsewhere.toml"
+    [[ "$output" == *"nothing listens on the port 8000"*"it listens at port 3000"* ]]
+    wait_for_page "version=1"
+    run -0 --separate-stderr f why hello --json
+    [ "$(field class <<<"$output")" = port ]
+    [[ "$(field remedy <<<"$output")" == *"port = 3000"* ]]
+}
+
 @test "an image that is not there, or for another machine, changes nothing" {
     run -1 f deploy hello -i hello:9
     [[ "$output" == *"there is no image hello:9"* ]]

@@ -120,6 +120,7 @@ pub(crate) async fn make_app<B: Bucket>(store: &Store<B>, name: &str, releases: 
             number,
             image: format!("{name}:{number}"),
             digest: Some(format!("sha256:{number:064x}")),
+            has_health_check: Some(false),
             settings: settings::defaults(),
             config: None,
             secrets: None,

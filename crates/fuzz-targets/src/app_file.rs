@@ -24,6 +24,7 @@ pub(crate) const WORDS: &[&[u8]] = &[
     b"[health]\n",
     b"runs = \"5s\"\n",
     b"path = \"/x\"\n",
+    b"port = true\n",
     b"[release]\n",
     b"[env]\n",
     b"[placement]\n",
@@ -71,11 +72,15 @@ fn limits(file: &AppFile) {
     assert!((10..=64_000).contains(&settings.cpu_millis), "{}", settings.cpu_millis);
     let seconds = |seconds: u32| (1..=3600).contains(&seconds);
     assert!(seconds(settings.stop_grace), "{}", settings.stop_grace);
+    let holds = |Timing { interval, timeout, retries, start }: &Timing| {
+        seconds(*interval) && seconds(*timeout) && seconds(*start) && (1..=100).contains(retries)
+    };
     match &settings.health {
-        Health::Http { path, timing: Timing { interval, timeout, retries, start } } => {
+        Health::Http { path, timing } => {
             assert!(path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()), "{path:?}");
-            assert!(seconds(*interval) && seconds(*timeout) && seconds(*start) && (1..=100).contains(retries));
+            assert!(holds(timing), "{timing:?}");
         }
+        Health::Port { timing, .. } => assert!(holds(timing), "{timing:?}"),
         Health::Runs { seconds: runs } => assert!(seconds(*runs)),
         Health::Image => {}
     }
@@ -124,7 +129,9 @@ fn render(file: &AppFile) -> String {
     say("update_order", Value::String(order.to_owned()));
     say("open", Value::Boolean(settings.open));
     say("read_only", Value::Boolean(settings.read_only));
-    say("health", Value::Table(health(&settings.health)));
+    if let Some(health) = health(&settings.health) {
+        say("health", Value::Table(health));
+    }
     if let Some(Hook { command, timeout }) = &settings.release_hook {
         let timeout = ("timeout".to_owned(), Value::Integer((*timeout).into()));
         say("release", Value::Table([("command".to_owned(), words(command)), timeout].into_iter().collect()));
@@ -138,19 +145,20 @@ fn render(file: &AppFile) -> String {
     }
 }
 
-fn health(health: &Health) -> Table {
+/// `None` for what counts when a file says nothing.
+fn health(health: &Health) -> Option<Table> {
     let number = |key: &str, number: u32| (key.to_owned(), Value::Integer(number.into()));
-    match health {
-        Health::Http { path, timing: Timing { interval, timeout, retries, start } } => [
-            ("path".to_owned(), Value::String(path.clone())),
-            number("interval", *interval),
-            number("timeout", *timeout),
-            number("retries", *retries),
-            number("start", *start),
-        ]
-        .into_iter()
-        .collect(),
+    let asked = |key: &str, value: Value, timing: &Timing| -> Table {
+        let Timing { interval, timeout, retries, start } = *timing;
+        let numbers = [("interval", interval), ("timeout", timeout), ("retries", retries), ("start", start)];
+        let numbers = numbers.into_iter().map(|(key, value)| number(key, value));
+        [(key.to_owned(), value)].into_iter().chain(numbers).collect()
+    };
+    Some(match health {
+        Health::Http { path, timing } => asked("path", Value::String(path.clone()), timing),
+        Health::Port { or_image: true, .. } => return None,
+        Health::Port { timing, or_image: false } => asked("port", Value::Boolean(true), timing),
         Health::Image => [("image".to_owned(), Value::Boolean(true))].into_iter().collect(),
         Health::Runs { seconds } => [number("runs", *seconds)].into_iter().collect(),
-    }
+    })
 }

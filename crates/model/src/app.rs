@@ -50,6 +50,14 @@ pub enum Health {
         /// How it is asked.
         timing: Timing,
     },
+    /// A task accepts TCP connections at the app's port.
+    Port {
+        /// How it is asked.
+        timing: Timing,
+        /// Nobody has said what counts: where the image has a HEALTHCHECK, that does ([`crate::Release::health`]).
+        #[serde(default)]
+        or_image: bool,
+    },
     /// The HEALTHCHECK of the image.
     Image,
     /// It has run for so many seconds.

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Settings;
+use crate::{Health, Settings};
+
+/// What counts where the image has a HEALTHCHECK and nobody has said anything else.
+const IMAGE: &Health = &Health::Image;
 
 /// A release under `apps/<app>/releases/<number>`. It names everything that it runs with, so that it can be run again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +21,9 @@ pub struct Release {
     pub image: String,
     /// Digest of its manifest (`sha256:…`), once it is known; what runs is this and no tag.
     pub digest: Option<String>,
+    /// Whether the image has a HEALTHCHECK that is not switched off, once that is known.
+    #[serde(default)]
+    pub has_health_check: Option<bool>,
     /// All of them, defaults included.
     pub settings: Settings,
     /// The version of the config that its tasks get; `None` for none.
@@ -55,6 +61,23 @@ impl Release {
             (image.as_str(), digest.as_deref(), settings, config.as_deref(), secrets.as_deref())
         }
         content(self) == content(other)
+    }
+
+    /// What says that its tasks are healthy. It may follow from the image, so it counts once [`Release::is_image_known`].
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        match (&self.settings.health, self.has_health_check) {
+            (Health::Port { or_image: true, .. }, Some(true)) => IMAGE,
+            (health, _) => health,
+        }
+    }
+
+    /// Whether everything is known of its image that has to be known before it runs. Of releases that were made before health followed from
+    /// the image, and of those that repeat them, only the digest may be.
+    #[must_use]
+    pub fn is_image_known(&self) -> bool {
+        let follows = matches!(self.settings.health, Health::Port { or_image: true, .. });
+        self.digest.is_some() && (self.has_health_check.is_some() || !follows)
     }
 }
 
@@ -178,5 +201,68 @@ impl fmt::Display for Outcome {
             Self::Cancelled => "cancelled",
             Self::Superseded => "superseded",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A release as it was written before health could follow from the image.
+    fn stored(health: &str) -> Release {
+        let settings = format!(
+            r#"{{"command":[],"port":8000,"replicas":1,"memory":1,"cpu_millis":1000,"health":{health},"release_hook":null,"env":{{}},
+            "placement":{{}},"stop_grace":10,"update_order":"start-first","open":false,"edge_labels":{{}},"read_only":false}}"#
+        );
+        let text = format!(
+            r#"{{"app":"hello","number":1,"image":"hello:1","digest":"sha256:1","settings":{settings},"config":null,"secrets":null,
+            "of":null,"by":"jane","created_at":1,"deadline":2,"progress":{{"stage":"preparing"}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn releases_that_were_stored_before_are_read_as_they_were_written() {
+        let timing = r#"{"interval":5,"timeout":3,"retries":3,"start":60}"#;
+        for (health, expected) in [
+            (r#"{"runs":{"seconds":5}}"#, Health::Runs { seconds: 5 }),
+            (r#""image""#, Health::Image),
+            (
+                &format!(r#"{{"http":{{"path":"/","timing":{timing}}}}}"#),
+                Health::Http {
+                    path: "/".to_owned(),
+                    timing: crate::Timing { interval: 5, timeout: 3, retries: 3, start: 60 },
+                },
+            ),
+        ] {
+            let release = stored(health);
+            assert_eq!((release.health(), release.has_health_check), (&expected, None));
+            assert!(release.is_image_known());
+            let again: Release = serde_json::from_str(&serde_json::to_string(&release).unwrap()).unwrap();
+            assert_eq!(again, release);
+        }
+        assert!(matches!(stored(&format!(r#"{{"port":{{"timing":{timing}}}}}"#)).health(), Health::Port { .. }));
+    }
+
+    #[test]
+    fn the_images_own_check_counts_when_nobody_has_said_anything_else() {
+        let port = |or_image| {
+            stored(&format!(
+                r#"{{"port":{{"timing":{{"interval":5,"timeout":3,"retries":3,"start":60}},"or_image":{or_image}}}}}"#
+            ))
+        };
+        for (or_image, has_health_check, is_image, is_known) in [
+            (true, Some(true), true, true),
+            (true, Some(false), false, true),
+            (true, None, false, false),
+            (false, Some(true), false, true),
+            (false, None, false, true),
+        ] {
+            let mut release = Release { has_health_check, ..port(or_image) };
+            let told = (matches!(release.health(), Health::Image), release.is_image_known());
+            assert_eq!(told, (is_image, is_known), "{or_image} {has_health_check:?}");
+            release.digest = None;
+            assert!(!release.is_image_known());
+        }
     }
 }

@@ -27,10 +27,12 @@ pub enum Step {
     },
     /// Look for the image in the registry.
     FindImage,
-    /// Note the digest in the release's record.
+    /// Note in the release's record which image it is.
     NoteDigest {
         /// `sha256:` and 64 hexadecimal digits.
         digest: String,
+        /// Whether the image has a HEALTHCHECK that is not switched off.
+        has_health_check: bool,
     },
     /// Pull the image on these nodes.
     Pull {
@@ -108,10 +110,13 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
     if observed.now >= release.deadline {
         return fail(Outcome::TimedOut, failure::late(release, observed));
     }
-    let Some(digest) = &release.digest else {
+    let Some(digest) = release.digest.as_ref().filter(|_| release.is_image_known()) else {
         return match &observed.image {
             Image::Unknown => Step::FindImage,
-            Image::Present { digest } => Step::NoteDigest { digest: digest.clone() },
+            Image::Present { digest, has_health_check } => {
+                Step::NoteDigest { digest: digest.clone(), has_health_check: *has_health_check }
+            }
+            Image::Missing if release.digest.is_some() => fail(Outcome::Failed, failure::image_gone(&release.image)),
             Image::Missing => fail(Outcome::Failed, failure::image_missing(&release.image)),
             Image::OtherPlatform { has } => fail(Outcome::Failed, failure::image_platform(&release.image, has)),
         };
@@ -309,9 +314,9 @@ fn is_settled(release: &Release, service: &Service, of: Option<u64>, now: u64) -
 
 fn is_healthy(release: &Release, task: &Task, of: u64, now: u64) -> bool {
     let TaskState::Running { since, healthy, .. } = &task.state else { return false };
-    let by_itself = match release.settings.health {
-        Health::Runs { seconds } => now.saturating_sub(*since) >= u64::from(seconds) * 1000,
-        Health::Http { .. } | Health::Image => *healthy == Some(true),
+    let by_itself = match release.health() {
+        Health::Runs { seconds } => now.saturating_sub(*since) >= u64::from(*seconds) * 1000,
+        Health::Http { .. } | Health::Port { .. } | Health::Image => *healthy == Some(true),
     };
     task.release == Some(of) && task.is_wanted && by_itself && *healthy != Some(false)
 }

@@ -51,6 +51,15 @@ const CPU: RangeInclusive<u64> = 10..=64_000;
 /// Tasks of an app.
 pub const REPLICAS: RangeInclusive<u64> = 0..=200;
 const SECONDS: RangeInclusive<u64> = 1..=3600;
+/// Seconds until a task has to accept connections: what other platforms give a program to find its port.
+const PORT_START: u32 = 60;
+/// Seconds between two questions at the port. Each is a process that the engine starts in the task, and every app that says nothing of its
+/// health has this.
+const PORT_INTERVAL: u32 = 10;
+/// Seconds between two questions for its path.
+const PATH_INTERVAL: u32 = 5;
+/// Seconds until a task has to answer at its path.
+const PATH_START: u32 = 30;
 /// The longest file in bytes. What it says becomes a part of the service's specification, which Swarm's managers send each other in one
 /// message of at most 4 MiB.
 pub const LONGEST_FILE: usize = 1 << 20;
@@ -68,7 +77,10 @@ pub fn defaults() -> Settings {
         replicas: 1,
         memory: 512 << 20,
         cpu_millis: 1000,
-        health: Health::Runs { seconds: 5 },
+        health: Health::Port {
+            timing: Timing { interval: PORT_INTERVAL, timeout: 3, retries: 3, start: PORT_START },
+            or_image: true,
+        },
         release_hook: None,
         env: BTreeMap::new(),
         placement: BTreeMap::new(),
@@ -108,6 +120,7 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawHealth {
     path: Option<Spanned<String>>,
+    port: Option<bool>,
     image: Option<bool>,
     runs: Option<Spanned<toml::Value>>,
     interval: Option<Spanned<toml::Value>>,
@@ -289,11 +302,15 @@ impl Reader<'_> {
         let number = |reader: &mut Self, name, value: &Option<Spanned<toml::Value>>, default| {
             reader.number(name, value.as_ref(), units::seconds, seconds.clone(), default)
         };
+        let (interval, start) = match raw.path {
+            Some(_) => (PATH_INTERVAL, PATH_START),
+            None => (PORT_INTERVAL, PORT_START),
+        };
         let timing = Timing {
-            interval: number(self, "interval", &raw.interval, 5),
+            interval: number(self, "interval", &raw.interval, interval),
             timeout: number(self, "timeout", &raw.timeout, 3),
             retries: self.number("retries", raw.retries.as_ref(), units::count, (1..=100, "a number from 1 to 100"), 3),
-            start: number(self, "start", &raw.start, 30),
+            start: number(self, "start", &raw.start, start),
         };
         let runs = raw.runs.as_ref().map(|_| number(self, "runs", &raw.runs, 5));
         let path = raw.path.as_ref().map(|path| {
@@ -304,12 +321,13 @@ impl Reader<'_> {
             })
             .unwrap_or_default()
         });
-        match (path, raw.image.unwrap_or_default(), runs) {
-            (Some(path), false, None) => Health::Http { path, timing },
-            (None, true, None) => Health::Image,
-            (None, false, Some(seconds)) => Health::Runs { seconds },
+        match (path, raw.port.unwrap_or_default(), raw.image.unwrap_or_default(), runs) {
+            (Some(path), false, false, None) => Health::Http { path, timing },
+            (None, true, false, None) => Health::Port { timing, or_image: false },
+            (None, false, true, None) => Health::Image,
+            (None, false, false, Some(seconds)) => Health::Runs { seconds },
             _ => {
-                let message = "health has one of: path = \"/…\", image = true, runs = \"5s\"";
+                let message = "health has one of: path = \"/…\", port = true, image = true, runs = \"5s\"";
                 self.problem(health.span().start, message.to_owned());
                 defaults().health
             }

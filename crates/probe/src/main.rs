@@ -1,10 +1,12 @@
-//! Asks a task for its health from within its own container. A static program of the node's image that is mounted into tasks whose app
-//! has `health.path`, so that the Swarm itself knows who is healthy, and no image needs a `curl`.
+//! Asks a task for its health from within its own container: at a path over HTTP, or whether it accepts connections at its port. A static
+//! program of the node's image that is mounted into tasks whose app asks for that, so that the Swarm itself knows who is healthy, and no
+//! image needs a `curl`.
 //!
 //! It asks at the address that others reach the task at, not at loopback: a program that listens on 127.0.0.1 only is healthy for
 //! nobody but itself.
 #![expect(clippy::print_stdout, reason = "Docker keeps what a health check prints")]
 
+mod listen;
 mod tell;
 
 use std::fmt;
@@ -22,22 +24,28 @@ const LONGEST_LINE: u64 = 4096;
 enum Verdict {
     /// 200 to 399.
     Healthy(u16),
+    /// It accepts connections, and was asked nothing else.
+    Accepts,
     /// Another status.
     Status(u16),
-    /// Nobody accepts connections at the address, or nobody does but on loopback.
-    Refused { on_loopback: bool },
+    /// Nobody accepts connections at the address: where the task listens instead.
+    Refused(String),
     /// No answer in time, or none of HTTP.
     Silent(String),
+}
+
+impl Verdict {
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Healthy(_) | Self::Accepts)
+    }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Healthy(status) | Self::Status(status) => write!(formatter, "answered {status}"),
-            Self::Refused { on_loopback: false } => formatter.write_str("connection refused: nothing listens there"),
-            Self::Refused { on_loopback: true } => {
-                formatter.write_str("connection refused: it listens at 127.0.0.1 only, where nobody else reaches it")
-            }
+            Self::Accepts => formatter.write_str("accepted"),
+            Self::Refused(instead) => write!(formatter, "connection refused: {instead}"),
             Self::Silent(reason) => write!(formatter, "no answer: {reason}"),
         }
     }
@@ -49,8 +57,12 @@ fn main() -> ExitCode {
     match words.as_slice() {
         // The task of a node that only has to have pulled the image.
         ["pulled"] => ExitCode::SUCCESS,
-        ["http", port, path, seconds] => match (port.parse(), seconds.parse()) {
-            (Ok(port), Ok(seconds)) => http(port, path, Duration::from_secs(seconds)),
+        ["http", port, path, seconds] => match (address(port), limit(seconds)) {
+            (Some(address), Some(limit)) => end(&format!("GET http://{address}{path}"), &ask(address, path, limit)),
+            _ => usage(),
+        },
+        ["port", port, seconds] => match (address(port), limit(seconds)) {
+            (Some(address), Some(limit)) => end(&format!("connect {address}"), &reach(address, limit)),
             _ => usage(),
         },
         _ => usage(),
@@ -58,23 +70,31 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    println!("usage: futuswarm-probe http PORT PATH SECONDS | pulled");
+    println!("usage: futuswarm-probe http PORT PATH SECONDS | port PORT SECONDS | pulled");
     ExitCode::from(2)
 }
 
-fn http(port: u16, path: &str, limit: Duration) -> ExitCode {
+fn limit(seconds: &str) -> Option<Duration> {
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
+/// Where others reach the task at this port.
+fn address(port: &str) -> Option<SocketAddr> {
+    let port = port.parse().ok()?;
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let address = own_address(&hosts, name.trim()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let verdict = ask(SocketAddr::new(address, port), path, limit);
-    let answer = format!("GET http://{address}:{port}{path}: {verdict}");
+    Some(SocketAddr::new(own_address(&hosts, name.trim()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port))
+}
+
+fn end(question: &str, verdict: &Verdict) -> ExitCode {
+    let answer = format!("{question}: {verdict}");
     println!("{answer}");
-    match verdict {
-        Verdict::Healthy(_) => {
+    match verdict.is_good() {
+        true => {
             tell::good(Path::new(tell::SAID));
             ExitCode::SUCCESS
         }
-        _ => {
+        false => {
             tell::bad(&answer, Path::new(tell::OUTPUT), Path::new(tell::SAID));
             ExitCode::FAILURE
         }
@@ -90,16 +110,29 @@ fn own_address(hosts: &str, name: &str) -> Option<IpAddr> {
     })
 }
 
+fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, Verdict> {
+    TcpStream::connect_timeout(&address, limit).map_err(|error| match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => {
+            let unknown = || "nothing listens there".to_owned();
+            Verdict::Refused(listen::everywhere().map_or_else(unknown, |all| listen::instead(&all, address)))
+        }
+        _ => Verdict::Silent(error.to_string()),
+    })
+}
+
+/// Asks nothing, and goes at once.
+fn reach(address: SocketAddr, limit: Duration) -> Verdict {
+    match connect(address, limit) {
+        Ok(_connection) => Verdict::Accepts,
+        Err(refused) => refused,
+    }
+}
+
 fn ask(address: SocketAddr, path: &str, limit: Duration) -> Verdict {
     let began = Instant::now();
-    let stream = match TcpStream::connect_timeout(&address, limit) {
+    let stream = match connect(address, limit) {
         Ok(stream) => stream,
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port());
-            let on_loopback = loopback != address && TcpStream::connect_timeout(&loopback, limit).is_ok();
-            return Verdict::Refused { on_loopback };
-        }
-        Err(error) => return Verdict::Silent(error.to_string()),
+        Err(refused) => return refused,
     };
     match status(&stream, address, path, limit, began) {
         Ok(status @ 200..=399) => Verdict::Healthy(status),
@@ -219,16 +252,33 @@ mod tests {
         }
     }
 
+    /// What each question is answered at a port of 127.0.0.2, which stands for the address that others use.
+    fn refused(port: u16) -> [String; 2] {
+        let address = SocketAddr::new([127, 0, 0, 2].into(), port);
+        [ask(address, "/", LIMIT), reach(address, LIMIT)].map(|verdict| match verdict {
+            Verdict::Refused(_) => verdict.to_string(),
+            other => panic!("{other:?}"),
+        })
+    }
+
     #[test]
     fn who_listens_on_loopback_only_is_told_so() {
-        // 127.0.0.2 stands for the address that others use.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let verdict = ask(SocketAddr::new([127, 0, 0, 2].into(), port), "/", LIMIT);
-        assert_eq!(verdict, Verdict::Refused { on_loopback: true });
+        let expected = "connection refused: it listens at 127.0.0.1 only, where nobody else reaches it";
+        assert_eq!(refused(port), [expected; 2]);
         drop(listener);
-        let verdict = ask(SocketAddr::new([127, 0, 0, 2].into(), port), "/", LIMIT);
-        assert_eq!(verdict, Verdict::Refused { on_loopback: false });
+        // Other tests listen somewhere, too.
+        for said in refused(port) {
+            assert!(said.starts_with("connection refused: nothing listens there"), "{said}");
+        }
+    }
+
+    #[test]
+    fn who_accepts_connections_is_well_whatever_they_would_be_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let verdict = reach(listener.local_addr().unwrap(), LIMIT);
+        assert_eq!((verdict.is_good(), verdict.to_string().as_str()), (true, "accepted"));
     }
 
     #[test]

@@ -209,6 +209,7 @@ async fn release<P: Platform>(
                 number: record.latest,
                 image: wanted.image.clone(),
                 digest: wanted.digest.clone(),
+                has_health_check: wanted.has_health_check,
                 settings: wanted.settings.clone(),
                 config: wanted.config.clone(),
                 secrets: wanted.secrets.clone(),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futuswarm_model::{Health, Release, Settings, Timing, UpdateOrder};
+use futuswarm_model::{Health, Release, Timing, UpdateOrder};
 use futuswarm_swarm::{
     APP_LABEL, Capabilities, Environment, HealthCheck, Mode, NetworkAttachment, Order, PlatformMount, ProgramCheck,
     Resources, RestartPolicy, SecretFile, ServiceSpec, UpdatePolicy, ZONE_LABEL,
@@ -79,9 +79,9 @@ pub(crate) fn network_name(app: &str) -> String {
 pub(crate) fn service(release: &Release, content: &Content) -> Option<ServiceSpec> {
     let settings = &release.settings;
     let spec = task(release, content, release.app.clone())?;
-    let monitor = match settings.health {
-        Health::Runs { seconds } => Duration::from_secs(seconds.into()),
-        Health::Http { .. } | Health::Image => MONITOR,
+    let monitor = match release.health() {
+        Health::Runs { seconds } => Duration::from_secs(u64::from(*seconds)),
+        Health::Http { .. } | Health::Port { .. } | Health::Image => MONITOR,
     };
     let order = match settings.update_order {
         UpdateOrder::StartFirst => Order::StartFirst,
@@ -91,9 +91,9 @@ pub(crate) fn service(release: &Release, content: &Content) -> Option<ServiceSpe
     let spec = ServiceSpec {
         labels: labels(release, &content.domain),
         command: settings.command.clone(),
-        health: health(settings),
-        mounts: match settings.health {
-            Health::Http { .. } => vec![PlatformMount::health_probe()],
+        health: health(release),
+        mounts: match release.health() {
+            Health::Http { .. } | Health::Port { .. } => vec![PlatformMount::health_probe()],
             Health::Image | Health::Runs { .. } => Vec::new(),
         },
         mode: Mode::Replicated(settings.replicas.into()),
@@ -199,13 +199,18 @@ pub(crate) fn is_reserved(label: &str) -> bool {
     ["com.df.serviceDomain", "com.df.notify", "com.df.distribute"].iter().any(|name| label.starts_with(name))
 }
 
-fn health(settings: &Settings) -> HealthCheck {
-    let Health::Http { path, timing } = &settings.health else { return HealthCheck::Image };
+fn health(release: &Release) -> HealthCheck {
+    let (word, path, timing) = match release.health() {
+        Health::Http { path, timing } => ("http", Some(path.clone()), timing),
+        Health::Port { timing, .. } => ("port", None, timing),
+        Health::Image | Health::Runs { .. } => return HealthCheck::Image,
+    };
     let Timing { interval, timeout, retries, start } = *timing;
     let probe = PlatformMount::health_probe().target().to_owned();
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let words = [probe, word.to_owned(), release.settings.port.to_string()];
     HealthCheck::Program(ProgramCheck {
-        argv: vec![probe, "http".to_owned(), settings.port.to_string(), path.clone(), timeout.to_string()],
+        argv: words.into_iter().chain(path).chain([timeout.to_string()]).collect(),
         interval: seconds(interval),
         // A second more than the probe takes itself, so that it says what it waited for.
         timeout: seconds(timeout + 1),

@@ -1,4 +1,4 @@
-//! Images of an app's own repository: what a name means, and on which platforms it runs.
+//! Images of an app's own repository: what a name means, on which platforms it runs, and whether it has a health check of its own.
 
 use futuswarm_rpc::message::RefusalClass;
 use serde::Deserialize;
@@ -17,6 +17,8 @@ pub(crate) struct Found {
     pub(crate) digest: Digest,
     /// As in `linux/arm64`; empty where the image does not say.
     pub(crate) platforms: Vec<String>,
+    /// Whether it has a HEALTHCHECK that is not switched off, as the nodes run it.
+    pub(crate) has_health_check: bool,
 }
 
 impl Found {
@@ -77,6 +79,31 @@ struct Manifest {
     manifests: Vec<Descriptor>,
 }
 
+/// An image's config, as far as it says how the image is run.
+#[derive(Deserialize)]
+struct Config {
+    config: Option<Runs>,
+}
+
+#[derive(Deserialize)]
+struct Runs {
+    #[serde(rename = "Healthcheck")]
+    health_check: Option<HealthCheck>,
+}
+
+#[derive(Deserialize)]
+struct HealthCheck {
+    #[serde(rename = "Test")]
+    test: Option<Vec<String>>,
+}
+
+/// As an engine takes it: a check without words is none, and that of the image before it is in here already.
+fn has_health_check(config: &[u8]) -> bool {
+    let config = serde_json::from_slice::<Config>(config).ok();
+    let test = config.and_then(|config| config.config?.health_check?.test);
+    test.is_some_and(|words| words.first().is_some_and(|word| word != "NONE"))
+}
+
 #[derive(Deserialize)]
 struct Layer {
     #[serde(default)]
@@ -110,14 +137,26 @@ pub(crate) async fn find<R: Registry>(registry: &R, app: &str, image: &str) -> R
     let parsed: Manifest = serde_json::from_slice(&manifest.body).map_err(|_| unreadable)?;
     let mut platforms: Vec<String> =
         parsed.manifests.iter().filter_map(|entry| entry.platform.as_ref()?.text()).collect();
-    if let Some(config) = parsed.config.as_ref().and_then(|config| Digest::parse(&config.digest)) {
-        let config = registry.blob(app, &config).await?;
-        let platform = config.and_then(|body| serde_json::from_slice::<Platform>(&body).ok());
+    // Where it is for several platforms, the nodes run the one of theirs.
+    let is_ours = |entry: &&Descriptor| {
+        entry.platform.as_ref().and_then(Platform::text).is_some_and(|platform| platform == PLATFORM)
+    };
+    let ours = parsed.manifests.iter().find(is_ours).and_then(|entry| Digest::parse(&entry.digest));
+    let ours = match ours {
+        Some(digest) => registry.manifest(app, digest.as_str()).await?,
+        None => None,
+    };
+    let ours = ours.and_then(|manifest| serde_json::from_slice::<Manifest>(&manifest.body).ok()).unwrap_or(parsed);
+    let mut has_check = false;
+    if let Some(config) = ours.config.as_ref().and_then(|config| Digest::parse(&config.digest)) {
+        let config = registry.blob(app, &config).await?.unwrap_or_default();
+        let platform = serde_json::from_slice::<Platform>(&config).ok();
         platforms.extend(platform.and_then(|platform| platform.text()));
+        has_check = has_health_check(&config);
     }
     platforms.sort();
     platforms.dedup();
-    Ok(Some(Found { digest: manifest.digest, platforms }))
+    Ok(Some(Found { digest: manifest.digest, platforms, has_health_check: has_check }))
 }
 
 /// What all layers of an image take as the registry has them, in bytes; zero where it does not say.
@@ -130,6 +169,41 @@ pub(crate) async fn packed_size<R: Registry>(registry: &R, app: &str, digest: &s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::memory::MemoryRegistry;
+
+    #[tokio::test]
+    async fn an_image_has_a_check_of_its_own_unless_that_is_switched_off() {
+        let registry = MemoryRegistry::default();
+        for (tag, runs, expected) in [
+            ("none", "{}", false),
+            ("null", "null", false),
+            ("program", r#"{"Healthcheck":{"Test":["CMD","/app","health"],"Interval":1000000000}}"#, true),
+            ("shell", r#"{"Healthcheck":{"Test":["CMD-SHELL","true"]}}"#, true),
+            ("off", r#"{"Healthcheck":{"Test":["NONE"]}}"#, false),
+            ("empty", r#"{"Healthcheck":{"Interval":1000000000}}"#, false),
+            ("strange", r#"{"Healthcheck":7}"#, false),
+        ] {
+            let config = format!(r#"{{"os":"linux","architecture":"amd64","config":{runs}}}"#);
+            registry.push_config("hello", tag, &config, &[]);
+            let found = find(&registry, "hello", &format!("hello:{tag}")).await.unwrap().unwrap();
+            assert_eq!((found.has_health_check, found.platforms), (expected, vec![PLATFORM.to_owned()]), "{tag}");
+        }
+        // Of several platforms the one of the nodes counts.
+        for (ours, other, expected) in [("shell", "none", true), ("none", "shell", false)] {
+            let mut manifests = Vec::new();
+            for (tag, architecture) in [(other, "arm64"), (ours, "amd64")] {
+                let digest = registry.manifest("hello", tag).await.unwrap().unwrap().digest;
+                let platform = serde_json::json!({ "os": "linux", "architecture": architecture });
+                manifests.push(serde_json::json!({ "digest": digest.as_str(), "platform": platform }));
+            }
+            let index = serde_json::json!({ "schemaVersion": 2, "manifests": manifests }).to_string();
+            let digest = registry.put_manifest("hello", "both", "application/json", index.into()).await.unwrap();
+            for image in ["hello:both".to_owned(), format!("@{digest}")] {
+                let found = find(&registry, "hello", &image).await.unwrap().unwrap();
+                assert_eq!((found.has_health_check, found.runs_here(), &found.digest), (expected, true, &digest));
+            }
+        }
+    }
 
     #[test]
     fn images_are_those_of_the_apps_own_repository() {

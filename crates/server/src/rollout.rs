@@ -316,8 +316,12 @@ impl<P: Platform> Drive<'_, P> {
                 self.say(&why, false);
                 return Ok(Ok(Some(())));
             }
-            Step::NoteDigest { digest } => {
-                return self.noted(release, epoch, |release| release.digest = Some(digest.clone())).await;
+            Step::NoteDigest { digest, has_health_check } => {
+                let note = |release: &mut Release| {
+                    release.digest = Some(digest.clone());
+                    release.has_health_check = Some(has_health_check);
+                };
+                return self.noted(release, epoch, note).await;
             }
             Step::NoteUpdate { base, previous } => Progress::Updating { base, previous },
             Step::NoteBack { to, outcome, failure } => {

@@ -124,6 +124,9 @@ fn settings(dir: &Path) {
         [health]\npath = \"/health\"\ninterval = 2\nstart = 20\n";
     std::fs::write(dir.join("app.toml"), settings).unwrap();
     std::fs::write(dir.join("dies.toml"), format!("command = [\"/app\", \"dies\"]\n{settings}")).unwrap();
+    // The program listens where it is told to, which is not where the app says that it does.
+    let elsewhere = settings.replace("path = \"/health\"", "port = true").replace("start = 20", "start = 10");
+    std::fs::write(dir.join("elsewhere.toml"), elsewhere + "[env]\nPORT = \"3000\"\n").unwrap();
     // Healthy only after a while, so that its deployment has a middle.
     let slow = settings.replace("start = 20", "start = 60") + "[env]\nSLOW = \"30\"\n";
     std::fs::write(dir.join("slow.toml"), slow).unwrap();

@@ -154,7 +154,7 @@ fn rows(document: &str) -> BTreeMap<String, Row> {
 fn files(key: &str, value: &str) -> (String, String) {
     let (before, name) = match key.split_once('.') {
         None => (String::new(), key),
-        Some(("health", name @ ("path" | "image" | "runs"))) => {
+        Some(("health", name @ ("path" | "port" | "image" | "runs"))) => {
             return (format!("[health]\n{name} = {value}\n"), String::new());
         }
         Some(("health", name)) => ("[health]\npath = \"/\"\n".to_owned(), name),

@@ -69,7 +69,7 @@ those of the first row; the reason is on standard error in any case.
 | `RELEASE` | `{"app","release","image","url","outcome","seconds","failure":{"class","reason","remedy","log":[LINE]},"previous"}` | `outcome` is `null` while it is on its way; `null` as a whole when none was made |
 | `TASK` | `{"id","slot","release","node","state","desired","since","error"}` | |
 | `SETTINGS` | `{"command":[WORD],"port","replicas","memory","cpu_millis","health":HEALTH,"release_hook":{"command":[WORD],"timeout"},"env":{NAME: TEXT},"placement":{LABEL: TEXT},"stop_grace","update_order","open","edge_labels":{LABEL: TEXT},"read_only"}` | as in `app.toml`; times in seconds |
-| `HEALTH` | `{"http":{"path","timing":{"interval","timeout","retries","start"}}}`, `{"runs":{"seconds"}}` | or the text `image` |
+| `HEALTH` | `{"http":{"path","timing":{"interval","timeout","retries","start"}}}`, `{"port":{"timing":{"interval","timeout","retries","start"},"or_image"}}`, `{"runs":{"seconds"}}` | or the text `image`; with `or_image` nothing was said of it, and the HEALTHCHECK of an image that has one counts |
 | `VALUE` | `{"base64"}` | where it is no text; a text otherwise |
 | `USER` | `{"name","admin","groups":[GROUP],"keys":[FINGERPRINT]}` | |
 | `NODE` | `{"name","role","state","availability","leader","address","labels":{LABEL: TEXT},"engine","tasks"}` | |

@@ -15,6 +15,7 @@ fn release(number: u64, digest: Option<&str>, outcome: Option<Outcome>) -> Relea
         number,
         image: format!("hello:{number}"),
         digest: digest.map(str::to_owned),
+        has_health_check: None,
         settings: defaults(),
         config: None,
         secrets: None,

@@ -29,7 +29,8 @@ pub fn time_back(settings: &Settings) -> Duration {
 /// What tasks may take to start and to stop, in seconds.
 fn replacing(settings: &Settings) -> u64 {
     let start = match &settings.health {
-        Health::Http { timing, .. } => u64::from(timing.start),
+        // Before anything is known of the image, which may have a check of its own in the place of this one.
+        Health::Http { timing, .. } | Health::Port { timing, .. } => u64::from(timing.start),
         Health::Runs { seconds } => u64::from(*seconds),
         Health::Image => IMAGE_CHECK,
     };
@@ -52,8 +53,9 @@ mod tests {
     #[test]
     fn a_release_has_the_time_that_its_hook_and_its_tasks_may_take() {
         let seconds = |settings: &Settings| time_allowed(settings).as_secs();
-        let plain = defaults();
+        let plain = Settings { health: Health::Runs { seconds: 5 }, ..defaults() };
         assert_eq!(seconds(&plain), 900 + 5 + 10);
+        assert_eq!(seconds(&defaults()), 900 + 60 + 10, "an app whose file says nothing of its health");
         let hook = Some(Hook { command: vec!["migrate".to_owned()], timeout: 3600 });
         assert_eq!(seconds(&Settings { release_hook: hook, ..plain.clone() }), 900 + 3600 + 5 + 10);
         let timing = Timing { interval: 5, timeout: 3, retries: 3, start: 600 };

@@ -6,6 +6,11 @@ use futuswarm_model::{Failure, FailureClass as Class, Release};
 
 use super::{HookRun, Observation, Place, Pull, Room, Service, Task, TaskState, places};
 
+/// How the platform's probe says at which ports a program listens in the place of the app's, and that only the task itself reaches it
+/// (`crates/probe/src/listen.rs`).
+pub(super) const ELSEWHERE: &str = "it listens at port ";
+pub(super) const ALONE: &str = "only, where nobody else reaches it";
+
 pub(super) fn new(class: Class, reason: impl Into<String>, remedy: impl Into<String>) -> Failure {
     Failure { class, reason: reason.into(), remedy: remedy.into(), log: Vec::new() }
 }
@@ -140,14 +145,30 @@ fn of_life(release: &Release, task: &Task, places: &BTreeMap<String, Place>) -> 
 fn unhealthy(release: &Release, answer: &str) -> Failure {
     if answer.contains("refused") {
         let reason = format!("nothing listens on the port {}: {answer}", release.settings.port);
-        let remedy = "let the program listen on all addresses at the port that app.toml says, or say another `port`";
-        return new(Class::Port, reason, remedy);
+        return new(Class::Port, reason, of_port(release, answer));
     }
     let reason = match answer {
         "" => "the program runs, and its health check says no".to_owned(),
         answer => format!("the program runs, and its health check says: {answer}"),
     };
     new(Class::Unhealthy, reason, "see its last lines")
+}
+
+/// What to do about a program to which no connection is accepted.
+fn of_port(release: &Release, answer: &str) -> String {
+    let port = release.settings.port;
+    if answer.contains(ALONE) {
+        return format!("let the program listen on all addresses (0.0.0.0 or ::), at the port {port}");
+    }
+    let first = |ports: &str| ports.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u16>().ok();
+    match answer.split_once(ELSEWHERE).and_then(|(_, ports)| first(ports)) {
+        Some(other) => format!(
+            "say `port = {other}` in app.toml, or let the program listen at {port}, which $PORT says unless the app sets that itself"
+        ),
+        None => format!(
+            "let the program listen on all addresses at $PORT ({port}), within the time that `start` under `[health]` in app.toml says; for one that is not meant to listen say `[health]` and `runs = \"5s\"` there"
+        ),
+    }
 }
 
 /// It took too long: with the reason, if anything tells it.

@@ -92,6 +92,8 @@ pub enum Image {
     Present {
         /// Digest of its manifest.
         digest: String,
+        /// Whether it has a HEALTHCHECK that is not switched off.
+        has_health_check: bool,
     },
 }
 

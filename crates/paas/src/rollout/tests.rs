@@ -28,6 +28,7 @@ fn release(number: u64, behaviour: Behaviour) -> Release {
         number,
         image: "hello:1".to_owned(),
         digest: None,
+        has_health_check: None,
         settings,
         config: None,
         secrets: None,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futuswarm_model::{Health, Settings, UpdateOrder};
+use futuswarm_model::{Health, Settings, Timing, UpdateOrder};
 
 /// A setting that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,10 +99,18 @@ fn bytes(bytes: u64) -> String {
 }
 
 fn health_text(health: &Health) -> String {
-    match health {
-        Health::Http { path, timing } => format!(
-            "GET {path} every {} s, {} s for an answer, {} bad ones in a row, not in the first {} s",
+    let asked = |timing: &Timing| {
+        format!(
+            "every {} s, {} s for an answer, {} bad ones in a row, not in the first {} s",
             timing.interval, timing.timeout, timing.retries, timing.start
+        )
+    };
+    match health {
+        Health::Http { path, timing } => format!("GET {path} {}", asked(timing)),
+        Health::Port { timing, or_image: false } => format!("it accepts connections at its port, {}", asked(timing)),
+        Health::Port { timing, or_image: true } => format!(
+            "the image's own HEALTHCHECK, or without one: it accepts connections at its port, {}",
+            asked(timing)
         ),
         Health::Image => "the image's own HEALTHCHECK".to_owned(),
         Health::Runs { seconds } => format!("it has run for {seconds} s"),

@@ -62,6 +62,31 @@ fn everything_that_a_file_may_say() {
 }
 
 #[test]
+fn the_port_is_asked_unless_the_file_says_something_else() {
+    let timing = |interval, start| Timing { interval, timeout: 3, retries: 3, start };
+    let health = |text: &str| parse(text).unwrap().settings.health;
+    assert_eq!(health("port = 9000\n"), Health::Port { timing: timing(10, 60), or_image: true });
+    assert_eq!(health("[health]\nport = true\n"), Health::Port { timing: timing(10, 60), or_image: false });
+    let slow = health("[health]\nport = true\ninterval = 2\nstart = \"2m\"\n");
+    assert_eq!(slow, Health::Port { timing: timing(2, 120), or_image: false });
+    let path = Health::Http { path: "/".to_owned(), timing: timing(5, 30) };
+    assert_eq!(health("[health]\npath = \"/\"\n"), path);
+    for wrong in
+        ["port = false", "port = true\nimage = true", "port = true\nruns = 5", "port = true\npath = \"/\"", "start = 5"]
+    {
+        let told = problems(&format!("[health]\n{wrong}\n"));
+        assert!(told.len() == 1 && told[0].contains("health has one of: path = \"/…\", port = true, "), "{told:?}");
+    }
+    // What only says so in words is a difference, too: the image's own check does not count any more.
+    let said = Settings { health: health("[health]\nport = true\n"), ..defaults() };
+    let told = differences(&defaults(), &said);
+    let asked =
+        "it accepts connections at its port, every 10 s, 3 s for an answer, 3 bad ones in a row, not in the first 60 s";
+    assert_eq!((told.len(), told[0].name.as_str(), told[0].after.as_str()), (1, "health", asked));
+    assert_eq!(told[0].before, format!("the image's own HEALTHCHECK, or without one: {asked}"));
+}
+
+#[test]
 fn every_problem_is_told_with_its_line() {
     let text = "app = \"He llo\"\nport = 0\nreplicas = -1\nmemory = \"1 kB\"\ncpu = \"much\"\nstop_grace = \"1d\"\nupdate_order = \"both\"\n\
         image = \"a b\"\ncommand = [\"\"]\n[env]\n\"A B\" = \"x\"\n[edge]\n\"traefik.enable\" = \"true\"\n[health]\npath = \"no\"\nimage = true\n[release]\ncommand = []\n";

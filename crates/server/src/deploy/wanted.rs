@@ -12,6 +12,8 @@ use crate::{Control, Error, Platform, desired, images};
 pub(super) struct Wanted {
     pub(super) image: String,
     pub(super) digest: Option<String>,
+    /// Of the image with that digest.
+    pub(super) has_health_check: Option<bool>,
     pub(super) settings: Settings,
     pub(super) config: Option<String>,
     pub(super) secrets: Option<String>,
@@ -55,7 +57,7 @@ pub(super) async fn wanted<P: Platform>(
     let before = current(control, record).await?;
     // What a rollback has put aside must not come back with a restart.
     let mut kept = None;
-    let (image, digest, settings, restart) = match recipe {
+    let (image, digest, has_health_check, settings, restart) = match recipe {
         Recipe::Rollback { to } => {
             let record = record.ok_or_else(|| Refused::not_found(format!("there is no app {app}")))?;
             return earlier(control, record, *to).await;
@@ -63,9 +65,9 @@ pub(super) async fn wanted<P: Platform>(
         Recipe::Deploy { image, file } => {
             let named = image.clone().or_else(|| file.as_ref().and_then(|file| file.image.clone()));
             // A digest that was found belongs to the image as it was named then: a tag that is named again is looked up again.
-            let (image, digest) = match (named, &before) {
-                (Some(image), _) => (image, None),
-                (None, Some(before)) => (before.image.clone(), before.digest.clone()),
+            let (image, digest, has_health_check) = match (named, &before) {
+                (Some(image), _) => (image, None, None),
+                (None, Some(before)) => (before.image.clone(), before.digest.clone(), before.has_health_check),
                 (None, None) => {
                     return Err(Refused::usage(format!(
                         "{app} has no release yet: say which image with `futuswarm deploy {app} -i {app}`, or `image` in app.toml"
@@ -80,7 +82,7 @@ pub(super) async fn wanted<P: Platform>(
                 (None, Some(before)) => before.settings.clone(),
                 (None, None) => settings::defaults(),
             };
-            (image, digest, settings, false)
+            (image, digest, has_health_check, settings, false)
         }
         Recipe::Again { replicas, restart, latest } => {
             let Some(before) = before else {
@@ -90,7 +92,8 @@ pub(super) async fn wanted<P: Platform>(
                 kept = Some((before.config, before.secrets));
             }
             let replicas = replicas.unwrap_or(before.settings.replicas);
-            (before.image, before.digest, Settings { replicas, ..before.settings }, *restart)
+            let settings = Settings { replicas, ..before.settings };
+            (before.image, before.digest, before.has_health_check, settings, *restart)
         }
     };
     images::reference(app, &image)?;
@@ -102,7 +105,7 @@ pub(super) async fn wanted<P: Platform>(
         (None, Some(_)) => (control.version(app, Kind::Config).await?, control.version(app, Kind::Secrets).await?),
         (None, None) => (None, None),
     };
-    Ok(Wanted { image, digest, settings, config, secrets, of: None, restart })
+    Ok(Wanted { image, digest, has_health_check, settings, config, secrets, of: None, restart })
 }
 
 /// What a rollback makes: all of an earlier release.
@@ -122,6 +125,7 @@ async fn earlier<P: Platform>(control: &Control<P>, record: &AppRecord, to: Opti
     Ok(Wanted {
         image: earlier.image,
         digest: Some(digest),
+        has_health_check: earlier.has_health_check,
         settings: earlier.settings,
         config: earlier.config,
         secrets: earlier.secrets,

@@ -12,6 +12,7 @@ fn release() -> Release {
         number: 7,
         image: "hello:1".to_owned(),
         digest: Some(format!("sha256:{}", "a".repeat(64))),
+        has_health_check: Some(false),
         settings: futuswarm_paas::settings::defaults(),
         config: None,
         secrets: None,
@@ -89,7 +90,9 @@ fn no_label_of_an_app_makes_it_another_one() {
 #[test]
 fn a_path_is_asked_by_the_platforms_own_program_within_the_task() {
     let mut release = release();
-    assert_eq!(service(&release, &content()).unwrap().mounts, []);
+    release.settings.health = Health::Runs { seconds: 5 };
+    let unasked = service(&release, &content()).unwrap();
+    assert_eq!((unasked.mounts, unasked.health), (Vec::new(), HealthCheck::Image));
     let timing = Timing { interval: 5, timeout: 3, retries: 4, start: 30 };
     release.settings.health = Health::Http { path: "/health".to_owned(), timing };
     let service = service(&release, &content()).unwrap();
@@ -97,6 +100,32 @@ fn a_path_is_asked_by_the_platforms_own_program_within_the_task() {
     let HealthCheck::Program(check) = service.health else { panic!("{:?}", service.health) };
     assert_eq!(check.argv, ["/.futuswarm-probe", "http", "8000", "/health", "3"]);
     assert_eq!((check.interval, check.timeout, check.retries), (Duration::from_secs(5), Duration::from_secs(4), 4));
+}
+
+#[test]
+fn a_port_is_asked_unless_the_image_has_a_check_of_its_own_that_nobody_has_put_aside() {
+    let mut release = release();
+    release.settings.port = 9000;
+    for (or_image, has_health_check) in [(true, Some(false)), (false, Some(true)), (false, None)] {
+        let timing = Timing { interval: 5, timeout: 3, retries: 3, start: 60 };
+        release.settings.health = Health::Port { timing, or_image };
+        release.has_health_check = has_health_check;
+        let asked = service(&release, &content()).unwrap();
+        assert_eq!(asked.mounts, [PlatformMount::health_probe()]);
+        let expected = ProgramCheck {
+            argv: ["/.futuswarm-probe", "port", "9000", "3"].map(str::to_owned).to_vec(),
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(4),
+            retries: 3,
+            start_period: Duration::from_secs(60),
+            start_interval: Duration::from_secs(1),
+        };
+        assert_eq!(asked.health, HealthCheck::Program(expected));
+    }
+    release.settings.health = futuswarm_paas::settings::defaults().health;
+    release.has_health_check = Some(true);
+    let own = service(&release, &content()).unwrap();
+    assert_eq!((own.mounts, own.health), (Vec::new(), HealthCheck::Image));
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn release(app: &str, number: u64) -> Release {
         number,
         image: format!("{app}:{number}"),
         digest: None,
+        has_health_check: None,
         settings: settings(),
         config: None,
         secrets: None,

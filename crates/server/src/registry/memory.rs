@@ -141,8 +141,13 @@ impl MemoryRegistry {
 
     /// An image with these layers, as a push would leave it; its digest.
     pub(crate) fn push_layers(&self, app: &str, tag: &str, architecture: &str, layers: &[&str]) -> String {
+        let config = format!(r#"{{"os":"linux","architecture":"{architecture}","name":"{app}:{tag}"}}"#);
+        self.push_config(app, tag, &config, layers)
+    }
+
+    /// An image with this config and these layers, as a push would leave it; its digest.
+    pub(crate) fn push_config(&self, app: &str, tag: &str, config: &str, layers: &[&str]) -> String {
         let pushed = async {
-            let config = format!(r#"{{"os":"linux","architecture":"{architecture}","name":"{app}:{tag}"}}"#);
             let config = self.link_blob(app, config.as_bytes()).await?;
             let mut descriptors = Vec::new();
             for layer in layers {

@@ -69,9 +69,14 @@ pub(super) async fn act<P: Platform>(
 }
 
 async fn find<P: Platform>(control: &Control<P>, release: &Release) -> Result<Image, Error> {
-    Ok(match images::find(&control.registry, &release.app, &release.image).await? {
+    // What was found once stays what it is, whatever its tag names by now.
+    let image = release.digest.as_ref().map_or_else(|| release.image.clone(), |digest| format!("@{digest}"));
+    Ok(match images::find(&control.registry, &release.app, &image).await? {
         None => Image::Missing,
-        Some(found) if found.runs_here() => Image::Present { digest: found.digest.as_str().to_owned() },
+        Some(found) if found.runs_here() => {
+            let (digest, has_health_check) = (found.digest.as_str().to_owned(), found.has_health_check);
+            Image::Present { digest, has_health_check }
+        }
         Some(found) => Image::OtherPlatform { has: found.platforms.join(", ") },
     })
 }

@@ -243,9 +243,13 @@ async fn tasks_of<E: Engine>(
     for task in tasks {
         let said = match task.release() == Some(release.number) {
             true if matches!(task.state, SwarmState::Failed | SwarmState::Rejected | SwarmState::Complete) => {
-                said(engine, &task, memory).await
+                let mut said = said(engine, &task, memory).await;
+                // The log of a task that has just ended may be late.
+                let earlier = || memory.answers.get(&task.id).and_then(|(_, answer)| answer.clone());
+                said.answer = said.answer.or_else(earlier);
+                said
             }
-            true if task.state == SwarmState::Starting && matches!(release.settings.health, Health::Http { .. }) => {
+            true if task.state == SwarmState::Starting && is_probed(release) => {
                 let answer = answer_so_far(engine, &task, memory, now).await;
                 Said { answer, ..Said::default() }
             }
@@ -286,8 +290,8 @@ fn state(release: &Release, task: &SwarmTask, answer: Option<String>) -> TaskSta
         | SwarmState::Starting => TaskState::Starting,
         SwarmState::Running => {
             // Swarm calls a task with a check running only once it is healthy.
-            let healthy = match release.settings.health {
-                Health::Http { .. } | Health::Image => Some(true),
+            let healthy = match release.health() {
+                Health::Http { .. } | Health::Port { .. } | Health::Image => Some(true),
                 Health::Runs { .. } => None,
             };
             TaskState::Running { since, healthy, answer: String::new() }
@@ -299,6 +303,14 @@ fn state(release: &Release, task: &SwarmTask, answer: Option<String>) -> TaskSta
             out_of_memory: task.looks_out_of_memory(),
             unhealthy: is_unhealthy(task).then(|| answer.unwrap_or_default()),
         },
+    }
+}
+
+/// Whether it is the platform's probe that asks tasks how they are.
+fn is_probed(release: &Release) -> bool {
+    match release.health() {
+        Health::Http { .. } | Health::Port { .. } => true,
+        Health::Image | Health::Runs { .. } => false,
     }
 }
 
@@ -314,8 +326,9 @@ async fn answer_so_far<E: Engine>(engine: &E, task: &SwarmTask, memory: &mut Mem
     if now.saturating_sub(*looked) < LOOK_FOR_ANSWER {
         return known.clone();
     }
+    let known = known.clone();
     let lines = lines(engine, task, LINES_OF_CHECK).await.unwrap_or_default();
-    let answer = Said::of(lines).answer;
+    let answer = Said::of(lines).answer.or(known);
     memory.answers.insert(task.id.clone(), (now, answer.clone()));
     answer
 }

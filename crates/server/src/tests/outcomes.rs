@@ -4,10 +4,10 @@ use std::iter;
 use std::time::Duration;
 
 use futuswarm_faults::{Fault, Faults};
-use futuswarm_model::{FailureClass, Outcome, Progress};
+use futuswarm_model::{FailureClass, Outcome, Progress, Release, keys};
 use futuswarm_rpc::message::{Answer, App, Event, Request, Wait};
 use futuswarm_swarm::fake::{Behaviour, FakeImage};
-use futuswarm_swarm::{Availability, NodeApi as _, NodeSpec, ServiceApi as _, TaskApi as _};
+use futuswarm_swarm::{Availability, HealthCheck, NodeApi as _, NodeSpec, ServiceApi as _, TaskApi as _};
 
 use super::world::*;
 
@@ -262,6 +262,75 @@ async fn what_a_check_is_answered_is_told_when_the_time_is_over_before_it_gives_
     let failure = failed.failure.unwrap();
     assert_eq!((failed.outcome, failure.class), (Some(Outcome::TimedOut), FailureClass::Unhealthy), "{failure:?}");
     assert!(failure.reason.contains("not done after 911 s") && failure.reason.contains("answered 500"), "{failure:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_whose_file_says_nothing_of_its_health_is_asked_at_its_port() {
+    const ELSEWHERE: &str = "connect 10.0.3.7:8000: connection refused: nothing listens there; it listens at port 3000";
+    let (world, control) = World::with_hello().await;
+    world.image("hello", "2", Behaviour::healthy_after(Duration::from_secs(40)));
+    world.image("hello", "3", Behaviour::never_healthy().with_answer(ELSEWHERE));
+    let deploys = |image: &'static str| {
+        let control = control.clone();
+        tokio::spawn(async move { deployment(&ask(&control, "jane", &deploy("hello", image, None)).await) })
+    };
+    let slow = deploys("hello:2");
+    seconds(30).await;
+    assert_eq!(world.running().await, [Some(1)], "the new one accepts no connections yet");
+    assert_eq!(slow.await.unwrap().outcome, Some(Outcome::Deployed));
+    assert_eq!(world.running().await, [Some(2)]);
+    // What it is answered while it starts is remembered: the log may not be had when it has ended.
+    for hangs in [false, true] {
+        let wrong = deploys("hello:3");
+        seconds(40).await;
+        for node in ["i-1", "i-2", "i-3"] {
+            world.swarm.hang_logs(node, hangs);
+        }
+        let failed = wrong.await.unwrap();
+        let failure = failed.failure.unwrap();
+        assert_eq!((failed.outcome, failure.class), (Some(Outcome::RolledBack), FailureClass::Port), "{failure:?}");
+        assert!(failure.reason.ends_with(ELSEWHERE) && failure.remedy.contains("`port = 3000`"), "{failure:?}");
+        seconds(60).await;
+        assert_eq!(world.running().await, [Some(2)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_with_a_check_of_its_own_is_asked_by_that_unless_the_file_says_otherwise() {
+    let (world, control) = World::with_hello().await;
+    let push = |tag: &str, runs: &str| {
+        let config = format!(r#"{{"os":"linux","architecture":"amd64","config":{runs}}}"#);
+        let digest = world.registry.push_config("hello", tag, &config, &[]);
+        world.swarm.push(&format!("127.0.0.1:5000/hello@{digest}"), good());
+        digest
+    };
+    let checked = push("2", r#"{"Healthcheck":{"Test":["CMD","/app","health"]}}"#);
+    push("3", r#"{"Healthcheck":{"Test":["NONE"]}}"#);
+    let is_its_own = async || {
+        let service = world.engine.inspect_service("hello").await.unwrap().unwrap();
+        matches!(service.spec.health, HealthCheck::Image)
+    };
+    let port = Some("[health]\nport = true\n");
+    for (image, file, expected) in
+        [("hello:2", None, true), ("hello:3", None, false), ("hello:2", port, false), ("hello:2", Some(""), true)]
+    {
+        let deployed = deployment(&ask(&control, "jane", &deploy("hello", image, file)).await);
+        assert_eq!((deployed.outcome, is_its_own().await), (Some(Outcome::Deployed), expected), "{image} {file:?}");
+    }
+    // As a release of before this was asked: only its digest is known, and its tag names another image by now.
+    let records = world.records(Faults::none());
+    let number = records.app("hello").await.unwrap().unwrap().release.unwrap();
+    let release = records.release("hello", number).await.unwrap().unwrap();
+    assert_eq!(release.has_health_check, Some(true));
+    let before = Release { has_health_check: None, ..release };
+    records.store().put(&keys::release("hello", number), &before).await.unwrap();
+    push("2", "{}");
+    let Request::Deploy(mut request) = deploy("hello", "hello:2", Some("replicas = 2\n")) else { panic!() };
+    request.image = None;
+    let deployed = deployment(&ask(&control, "jane", &Request::Deploy(request)).await);
+    assert_eq!((deployed.outcome, is_its_own().await), (Some(Outcome::Deployed), true));
+    let release = records.release("hello", number + 1).await.unwrap().unwrap();
+    assert_eq!((release.digest, release.has_health_check), (Some(checked), Some(true)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -83,7 +83,8 @@ async fn a_program_that_ends_again_and_again_is_told_soon_at_its_first_release()
             let control = world.manager("i-1");
             world.swarm.keep_tasks(kept);
             let ends = Behaviour::exits(Duration::from_secs(1), code).with_log(["hello, world"]);
-            world.image("hello", "1", ends);
+            // Before it listens.
+            world.image("hello", "1", Behaviour { healthy: None, ..ends });
             let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:1", None)).await);
             let failure = failed.failure.unwrap();
             assert_eq!((failed.outcome, failure.class), (Some(Outcome::Failed), FailureClass::Exits), "{failure:?}");

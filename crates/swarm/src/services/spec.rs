@@ -155,7 +155,7 @@ impl PlatformMount {
     const PROGRAM_SECRETS: (&'static str, &'static str) = ("/run/futuswarm/programs/", "/run/secrets");
     const NODE_PROGRAMS: &'static str = "/usr";
 
-    /// The static program that asks a task over HTTP how it is; images need not have one.
+    /// The static program that asks a task how it is; images need not have one.
     #[must_use]
     pub fn health_probe() -> Self {
         Self { source: Self::PROBE.0.to_owned(), target: Self::PROBE.1 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use futuswarm_cli::archive::digest;
 use futuswarm_model::{Health, Hook, Outcome, Settings, Timing};
 use futuswarm_rpc::message::*;
 use serde_json::Value as Json;
 
 use super::{answer, deployment};
+use crate::archive::saved;
 use crate::fake::{Fake, executable, finish};
 
 /// What is typed for each document of the reference.
@@ -227,9 +227,10 @@ fn differences(shape: &Shape, document: &Json, named: &Named, at: &str) -> Vec<S
     }
 }
 
-fn healths() -> [Health; 3] {
+fn healths() -> [Health; 4] {
     let timing = Timing { interval: 5, timeout: 3, retries: 3, start: 30 };
-    [Health::Http { path: "/".to_owned(), timing }, Health::Runs { seconds: 5 }, Health::Image]
+    let port = Health::Port { timing, or_image: true };
+    [Health::Http { path: "/".to_owned(), timing }, port, Health::Runs { seconds: 5 }, Health::Image]
 }
 
 /// An answer that leaves out nothing which it may have.
@@ -265,35 +266,6 @@ fn cluster() -> Fake {
     })
 }
 
-/// What `docker save` writes of an image with one layer.
-fn image() -> Vec<u8> {
-    let layer: &[u8] = b"a layer";
-    let config = serde_json::json!({
-        "os": "linux", "architecture": "amd64", "rootfs": { "diff_ids": [digest(layer)] },
-    });
-    let config = config.to_string();
-    let name = format!("{}.json", &digest(config.as_bytes())[7..]);
-    let manifest = serde_json::json!([{ "Config": name, "RepoTags": ["hello:1"], "Layers": ["0/layer.tar"] }]);
-    let mut archive = Vec::new();
-    let manifest = manifest.to_string();
-    for (name, body) in
-        [(name.as_str(), config.as_bytes()), ("0/layer.tar", layer), ("manifest.json", manifest.as_bytes())]
-    {
-        let mut header = vec![0; 512];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[124..135].copy_from_slice(format!("{:011o}", body.len()).as_bytes());
-        header[148..156].fill(b' ');
-        header[156] = b'0';
-        let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
-        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        archive.extend(header);
-        archive.extend(body);
-        archive.resize(archive.len().next_multiple_of(512), 0);
-    }
-    archive.extend([0; 1024]);
-    archive
-}
-
 #[test]
 fn every_document_is_what_the_reference_says() {
     let (named, commands): (Vec<_>, Vec<_>) =
@@ -308,7 +280,7 @@ fn every_document_is_what_the_reference_says() {
     let work = fake.work();
     std::fs::write(work.join("joe.pub"), "ssh-ed25519 AAAA joe\n").unwrap();
     std::fs::write(work.join(".env"), "A=1\n").unwrap();
-    std::fs::write(work.join("image.tar"), image()).unwrap();
+    std::fs::write(work.join("image.tar"), saved(&[b"a layer"])).unwrap();
     executable(&fake.bin().join("editor"), "#!/bin/sh\necho D=4 >>\"$1\"\n");
     let mut wrong = Vec::new();
     for (names, shapes) in &commands {

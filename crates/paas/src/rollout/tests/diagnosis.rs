@@ -219,3 +219,69 @@ fn a_task_waits_for_a_node_as_long_as_something_stops_and_five_minutes_more() {
     let beside = waits(vec![pending(early), task(1, old)]).unwrap();
     assert!(beside.remedy.contains("stop-first"), "{beside:?}");
 }
+
+#[test]
+fn where_a_program_listens_instead_is_told_with_what_to_do_about_it() {
+    let everywhere = "listen on all addresses (0.0.0.0 or ::), at the port 8000";
+    let other = "say `port = 3000` in app.toml, or let the program listen at 8000, which $PORT says";
+    let nothing = "for one that is not meant to listen say `[health]` and `runs = \"5s\"`";
+    for (said, remedy) in [
+        ("nothing listens there; it listens at port 3000", other),
+        ("nothing listens there; it listens at port 3000 and port 9090", other),
+        ("it listens at 127.0.0.1 only, where nobody else reaches it", everywhere),
+        ("nothing listens there; it listens at 127.0.0.1:3000 only, where nobody else reaches it", everywhere),
+        ("nothing listens there, nor at any other port", nothing),
+        ("nothing listens there", nothing),
+    ] {
+        let answer = format!("connect 10.0.3.7:8000: connection refused: {said}");
+        let running = TaskState::Running { since: START, healthy: Some(false), answer: answer.clone() };
+        let ended = TaskState::Ended { code: Some(137), out_of_memory: false, unhealthy: Some(answer.clone()) };
+        for state in [running, ended] {
+            let service = service(2, Update::Paused, vec![task(2, state)]);
+            let failure = failure_of(next(&updating(), &observed(Some(service))));
+            assert_eq!(failure.class, FailureClass::Port, "{failure:?}");
+            assert!(failure.reason.ends_with(&answer) && failure.remedy.contains(remedy), "{failure:?}");
+        }
+    }
+    let probe = include_str!("../../../../probe/src/listen.rs");
+    for words in [failure::ELSEWHERE, failure::ALONE] {
+        assert!(probe.contains(words), "the probe does not say {words:?}");
+    }
+}
+
+#[test]
+fn a_task_with_a_check_is_healthy_when_that_says_so_and_not_before() {
+    let timing = Timing { interval: 5, timeout: 3, retries: 3, start: 60 };
+    let checks = [Health::Port { timing, or_image: true }, Health::Port { timing, or_image: false }, Health::Image];
+    for (health, unknown) in checks.map(|check| (check, false)).into_iter().chain([(Health::Runs { seconds: 5 }, true)])
+    {
+        let mut release = release(2, Behaviour::Good);
+        release.settings.health = health;
+        let says = |healthy| {
+            let task = task(2, TaskState::Running { since: START, healthy, answer: String::new() });
+            is_healthy(&release, &task, 2, NOW)
+        };
+        assert_eq!([None, Some(false), Some(true)].map(says), [unknown, false, true], "{:?}", release.settings.health);
+    }
+}
+
+#[test]
+fn the_image_is_looked_for_before_it_is_known_whether_it_has_a_check_of_its_own() {
+    let mut release = release(2, Behaviour::Good);
+    release.settings.health = defaults().health;
+    let next_of = |release: &Release, image| next(release, &Observation { image, ..observed(None) });
+    // Also of a digest that was noted when nobody asked for that yet.
+    for digest in [None, Some("sha256:1".to_owned())] {
+        release.digest = digest;
+        assert_eq!(next_of(&release, Image::Unknown), Step::FindImage);
+        for has_health_check in [false, true] {
+            let found = Image::Present { digest: "sha256:1".to_owned(), has_health_check };
+            let noted = Step::NoteDigest { digest: "sha256:1".to_owned(), has_health_check };
+            assert_eq!(next_of(&release, found), noted);
+        }
+    }
+    let Step::End { failure: Some(failure), .. } = next_of(&release, Image::Missing) else { panic!() };
+    assert!(failure.reason.contains("not in the registry any more"), "{failure:?}");
+    release.has_health_check = Some(false);
+    assert!(!matches!(next_of(&release, Image::Unknown), Step::FindImage | Step::NoteDigest { .. }));
+}

@@ -99,7 +99,7 @@ impl World {
             (false, _) => Image::Unknown,
             (_, Behaviour::ImageMissing) => Image::Missing,
             (_, Behaviour::OtherPlatform) => Image::OtherPlatform { has: "linux/arm64".to_owned() },
-            _ => Image::Present { digest: "sha256:1".to_owned() },
+            _ => Image::Present { digest: "sha256:1".to_owned(), has_health_check: false },
         };
         let full = "no space left on device";
         let pull = |node: &str| match self.pulls.get(node) {
@@ -137,7 +137,10 @@ impl World {
         match step {
             Step::Wait { .. } => {}
             Step::FindImage => self.image_seen = true,
-            Step::NoteDigest { digest } => release.digest = Some(digest.clone()),
+            Step::NoteDigest { digest, has_health_check } => {
+                release.digest = Some(digest.clone());
+                release.has_health_check = Some(*has_health_check);
+            }
             Step::Pull { nodes } => self.pulls.extend(nodes.iter().map(|node| (node.clone(), 0))),
             Step::RunHook => {
                 // A second start of the same run finds the first.

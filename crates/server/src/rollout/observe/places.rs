@@ -91,6 +91,7 @@ mod tests {
             number: 2,
             image: "hello:1".to_owned(),
             digest: None,
+            has_health_check: None,
             settings: defaults(),
             config: None,
             secrets: None,
