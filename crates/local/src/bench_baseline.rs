@@ -72,7 +72,8 @@ async fn join(hypervisor: &Hypervisor, network: &Network, bare: &Bare, dir: &Pat
     let mut processes = Vec::new();
     for (number, disk) in (0..machines).zip(&disks) {
         let kernel_arguments = format!(
-            "root=/dev/nvme0n1 rw console=ttyS0 quiet net.ifnames=0 naive.number={number} naive.machines={machines}"
+            "root=/dev/nvme0n1 rw console=ttyS0 quiet net.ifnames=0 naive.number={number} naive.machines={machines} {}",
+            hypervisor.kernel_arguments()
         );
         let mac = format!("02:79:00:00:01:{number:02x}");
         let mut argv = hypervisor.bare_argv(disk, &tap(number), &mac);

@@ -16,6 +16,7 @@ mod dnsmasq;
 mod error;
 mod forward;
 mod imds;
+mod memory;
 mod moto;
 mod network;
 mod observed_instances;

@@ -11,14 +11,13 @@ use serde::Serialize;
 use crate::child::{self, args};
 use crate::config::{Accel, CloudConfig, PORT_KEYS};
 use crate::daemon;
+use crate::memory;
 use crate::state_dir::StateDir;
 
 /// Image, tools tree, emulator, and the machines' growing disks.
 const NEEDED_DISK_MIB: u64 = 6 * 1024;
 /// For an answer of the API that does no work worth waiting for.
 const API_DEADLINE: Duration = Duration::from_secs(10);
-/// QEMU's own memory beside its guest's, in MiB.
-const PER_MACHINE_MIB: u64 = 400;
 
 /// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -163,16 +162,13 @@ fn disk() -> Check {
 }
 
 fn memory(config: &CloudConfig, running: bool) -> Check {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let mib = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 10
-    };
-    memory_of(mib("MemTotal:"), mib("MemAvailable:"), config, running)
+    let (total, free) = memory::total_and_available();
+    memory_of(total, free, config, running)
 }
 
 fn memory_of(total: u64, free: u64, config: &CloudConfig, running: bool) -> Check {
-    let needed = u64::from(config.machines) * (u64::from(config.memory_mib) + PER_MACHINE_MIB);
+    let own = memory::translation_buffer(total) + memory::PER_MACHINE_MIB;
+    let needed = u64::from(config.machines) * (u64::from(config.memory_mib) + own);
     let there = format!("{free} of {total} MiB are available");
     match running || free >= needed {
         true if running => good("memory", there),
@@ -314,7 +310,7 @@ mod tests {
         let config = CloudConfig::parse("x.toml", text, Accel::Tcg).unwrap();
         let short = memory_of(7900, 5000, &config, false);
         assert_eq!(short.outcome, Outcome::Bad);
-        assert_eq!(short.found, "5000 of 7900 MiB are available, 3 machines need 5808 MiB");
+        assert_eq!(short.found, "5000 of 7900 MiB are available, 3 machines need 6519 MiB");
         assert_eq!(memory_of(24000, 20000, &config, false).outcome, Outcome::Good);
         assert_eq!(memory_of(7900, 1000, &config, true).outcome, Outcome::Good);
     }
