@@ -53,11 +53,9 @@ pub const REPLICAS: RangeInclusive<u64> = 0..=200;
 const SECONDS: RangeInclusive<u64> = 1..=3600;
 /// Seconds until a task has to accept connections: what other platforms give a program to find its port.
 const PORT_START: u32 = 60;
-/// Seconds between two questions at the port. Each is a process that the engine starts in the task, and every app that says nothing of its
-/// health has this.
-const PORT_INTERVAL: u32 = 10;
-/// Seconds between two questions for its path.
-const PATH_INTERVAL: u32 = 5;
+/// Seconds between two questions. For each the engine starts a process in the task, by way of two others of runc; on an emulated processor
+/// that takes four seconds and more.
+const INTERVAL: u32 = 10;
 /// Seconds until a task has to answer at its path.
 const PATH_START: u32 = 30;
 /// The longest file in bytes. What it says becomes a part of the service's specification, which Swarm's managers send each other in one
@@ -78,7 +76,7 @@ pub fn defaults() -> Settings {
         memory: 512 << 20,
         cpu_millis: 1000,
         health: Health::Port {
-            timing: Timing { interval: PORT_INTERVAL, timeout: 3, retries: 3, start: PORT_START },
+            timing: Timing { interval: INTERVAL, timeout: 3, retries: 3, start: PORT_START },
             or_image: true,
         },
         release_hook: None,
@@ -302,12 +300,9 @@ impl Reader<'_> {
         let number = |reader: &mut Self, name, value: &Option<Spanned<toml::Value>>, default| {
             reader.number(name, value.as_ref(), units::seconds, seconds.clone(), default)
         };
-        let (interval, start) = match raw.path {
-            Some(_) => (PATH_INTERVAL, PATH_START),
-            None => (PORT_INTERVAL, PORT_START),
-        };
+        let start = if raw.path.is_some() { PATH_START } else { PORT_START };
         let timing = Timing {
-            interval: number(self, "interval", &raw.interval, interval),
+            interval: number(self, "interval", &raw.interval, INTERVAL),
             timeout: number(self, "timeout", &raw.timeout, 3),
             retries: self.number("retries", raw.retries.as_ref(), units::count, (1..=100, "a number from 1 to 100"), 3),
             start: number(self, "start", &raw.start, start),

@@ -119,13 +119,17 @@ fn images(sources: &Path, dir: &Path) {
     }
 }
 
+/// Each question is a process in the task, which takes an emulated processor four seconds and more: with one every ten seconds the steps
+/// would wait for these.
 fn settings(dir: &Path) {
     let settings = "app = \"hello\"\nreplicas = 1\nmemory = \"32 MiB\"\nstop_grace = 2\n\
-        [health]\npath = \"/health\"\ninterval = 2\nstart = 20\n";
+        [health]\npath = \"/health\"\ninterval = 30\nstart = 20\n";
     std::fs::write(dir.join("app.toml"), settings).unwrap();
     std::fs::write(dir.join("dies.toml"), format!("command = [\"/app\", \"dies\"]\n{settings}")).unwrap();
     // The program listens where it is told to, which is not where the app says that it does.
-    let elsewhere = settings.replace("path = \"/health\"", "port = true").replace("start = 20", "start = 10");
+    let elsewhere = settings
+        .replace("path = \"/health\"", "port = true")
+        .replace("interval = 30\nstart = 20", "interval = 2\nstart = 10");
     std::fs::write(dir.join("elsewhere.toml"), elsewhere + "[env]\nPORT = \"3000\"\n").unwrap();
     // Healthy only after a while, so that its deployment has a middle.
     let slow = settings.replace("start = 20", "start = 60") + "[env]\nSLOW = \"30\"\n";

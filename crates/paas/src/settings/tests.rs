@@ -69,7 +69,7 @@ fn the_port_is_asked_unless_the_file_says_something_else() {
     assert_eq!(health("[health]\nport = true\n"), Health::Port { timing: timing(10, 60), or_image: false });
     let slow = health("[health]\nport = true\ninterval = 2\nstart = \"2m\"\n");
     assert_eq!(slow, Health::Port { timing: timing(2, 120), or_image: false });
-    let path = Health::Http { path: "/".to_owned(), timing: timing(5, 30) };
+    let path = Health::Http { path: "/".to_owned(), timing: timing(10, 30) };
     assert_eq!(health("[health]\npath = \"/\"\n"), path);
     for wrong in
         ["port = false", "port = true\nimage = true", "port = true\nruns = 5", "port = true\npath = \"/\"", "start = 5"]
