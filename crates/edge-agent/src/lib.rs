@@ -166,12 +166,12 @@ impl Edge {
                     }
                 }
             }
-            match attached.contains(network) {
-                true => routes.push(route),
-                false => {
-                    let reason = format!("the network {network} cannot be joined");
-                    refused.push(Refusal { service: route.service, reason });
-                }
+            if attached.contains(network) {
+                routes.push(route);
+            // One that has several destinations is told of once.
+            } else if !refused.iter().any(|one: &Refusal| one.service == route.service) {
+                let reason = format!("the network {network} cannot be joined");
+                refused.push(Refusal { service: route.service, reason });
             }
         }
         (routes, refused)
@@ -215,13 +215,7 @@ mod tests {
 
     #[test]
     fn the_edge_leaves_what_it_no_longer_serves_and_nothing_else() {
-        let route = |network: &str| Route {
-            service: "a".to_owned(),
-            prefixes: Vec::new(),
-            port: 80,
-            network: network.to_owned(),
-            slots: 8,
-        };
+        let route = |network: &str| Route { network: network.to_owned(), ..Route::default() };
         let attached = BTreeSet::from([NAME.to_owned(), "used".to_owned(), "old".to_owned()]);
         assert_eq!(unneeded(&[route("used")], &attached), ["old"]);
         assert_eq!(unneeded(&[], &attached), ["old", "used"]);

@@ -31,7 +31,7 @@ pub async fn without_culprits<E, F: Future<Output = Result<Option<String>, E>>>(
             }
         }
     }
-    good.sort_by(|a, b| a.service.cmp(&b.service));
+    good.sort_by(|a, b| (&a.service, a.destination).cmp(&(&b.service, b.destination)));
     Ok((good, refused))
 }
 
@@ -42,13 +42,7 @@ mod tests {
     use super::*;
 
     fn routes(count: usize) -> Vec<Route> {
-        let route = |index| Route {
-            service: format!("s{index:03}"),
-            prefixes: Vec::new(),
-            port: 80,
-            network: "net".to_owned(),
-            slots: 8,
-        };
+        let route = |index| Route { service: format!("s{index:03}"), ..Route::default() };
         (0..count).map(route).collect()
     }
 

@@ -1,8 +1,12 @@
 //! HAProxy's configuration from routes: a short text, and a map of any number of hosts and paths beside it.
 
+mod backend;
+mod map;
+
 use serde::Serialize;
 
-use crate::routes::Routes;
+use crate::labels::WILDCARD;
+use crate::routes::{Route, Routes};
 
 const TEMPLATE: &str = include_str!("templates/haproxy.cfg.hbs");
 /// Where HAProxy listens inside the edge container; published on the node's port 80.
@@ -40,14 +44,55 @@ struct Model<'a> {
     admin_socket: &'a str,
     state_file: &'a str,
     complete: bool,
+    /// Whether any host stands for every name below another.
+    wildcards: bool,
     backends: Vec<Backend<'a>>,
+    redirects: Vec<Redirect<'a>>,
 }
 
 #[derive(Serialize)]
 struct Backend<'a> {
+    name: String,
     service: &'a str,
     port: u16,
     slots: u32,
+    /// What its route asks for, a line each.
+    lines: Vec<String>,
+}
+
+impl<'a> Backend<'a> {
+    fn of(route: &'a Route) -> Self {
+        Self {
+            name: service_backend(route),
+            service: &route.service,
+            port: route.port,
+            slots: route.slots,
+            lines: backend::lines(route),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Redirect<'a> {
+    name: String,
+    to: &'a str,
+}
+
+impl<'a> Redirect<'a> {
+    fn of(route: &'a Route) -> Option<Self> {
+        let redirects = route.redirects.as_ref()?;
+        Some(Self { name: redirect_backend(route), to: &redirects.to })
+    }
+}
+
+/// What serves the requests of a route.
+fn service_backend(route: &Route) -> String {
+    format!("service-{}", route.name())
+}
+
+/// What answers requests for the hosts that only lead to a route's own.
+fn redirect_backend(route: &Route) -> String {
+    format!("redirect-{}", route.name())
 }
 
 /// Renders what HAProxy reads for these routes. An edge that is not `complete` lacks routes that it will have in a moment: it serves
@@ -57,11 +102,7 @@ struct Backend<'a> {
 /// # Errors
 /// When the template does not fit its data.
 pub fn render(routes: &Routes, complete: bool, run_dir: &str) -> Result<Rendered, RenderError> {
-    let backends = routes
-        .routes
-        .iter()
-        .map(|route| Backend { service: &route.service, port: route.port, slots: route.slots })
-        .collect();
+    let mut prefixes = routes.routes.iter().flat_map(|route| &route.prefixes);
     let mut engine = handlebars::Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
@@ -72,23 +113,12 @@ pub fn render(routes: &Routes, complete: bool, run_dir: &str) -> Result<Rendered
         admin_socket: ADMIN_SOCKET,
         state_file: STATE_FILE,
         complete,
-        backends,
+        wildcards: prefixes.any(|prefix| prefix.host.starts_with(WILDCARD)),
+        backends: routes.routes.iter().map(Backend::of).collect(),
+        redirects: routes.routes.iter().filter_map(Redirect::of).collect(),
     };
     let config = engine.render_template(TEMPLATE, &model).map_err(|error| RenderError(Box::new(error)))?;
-    Ok(Rendered { config, map: map(routes) })
-}
-
-/// One line per host and path: `host/path/` and the name of the backend. Every key ends with a slash, as does every request that
-/// is looked up, so that the longest key that a request begins with ends where a part of its path does.
-fn map(routes: &Routes) -> String {
-    let mut lines: Vec<String> = routes
-        .routes
-        .iter()
-        .flat_map(|route| route.prefixes.iter().map(move |prefix| (prefix, &route.service)))
-        .map(|(prefix, service)| format!("{}{}/ service-{service}\n", prefix.host, prefix.path.trim_end_matches('/')))
-        .collect();
-    lines.sort();
-    lines.concat()
+    Ok(Rendered { config, map: map::map(routes) })
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@ mod culprits;
 mod haproxy;
 mod labels;
 mod routes;
+mod rules;
 mod serving;
 
 pub use culprits::without_culprits;
 pub use haproxy::{
     ADMIN_SOCKET, CONFIG_FILE, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, RenderError, Rendered, STATE_FILE, render,
 };
-pub use labels::{LabelError, Request, request};
-pub use routes::{Network, Prefix, Refusal, Reserved, Route, Routes, Service, decide};
+pub use labels::{Destination, LabelError, Request, check, request};
+pub use routes::{Network, Prefix, Redirects, Refusal, Reserved, Route, Routes, Service, decide};
+pub use rules::{Balance, Compression, Header, Plain, Rewrite, Rules};
 pub use serving::Serving;

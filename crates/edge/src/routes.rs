@@ -1,10 +1,14 @@
 //! Who is served under which host and path: a decision over all services of the Swarm that no service can make for another.
 
-use std::collections::{BTreeMap, HashMap};
+mod decision;
+
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::labels::{Request, request};
+use crate::rules::Rules;
+use decision::Decision;
 
 /// Places for tasks beyond those that a service has: an update starts new tasks before it stops old ones.
 const SPARE_TASKS: u32 = 4;
@@ -37,25 +41,62 @@ pub struct Network {
     pub attachable: bool,
 }
 
-/// One service behind the edge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One service behind the edge, or one destination of it. What was added since the first cluster is absent from older documents.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// The service's name.
     pub service: String,
+    /// The number of the destination, from 1; 0 is the only one of a service that numbers none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub destination: u8,
     /// What it is reached under, sorted.
     pub prefixes: Vec<Prefix>,
+    /// Paths below those that it does not get, under whichever host.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub excluded: Vec<String>,
+    /// Hosts that lead to one of its own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub redirects: Option<Redirects>,
     /// The port that its tasks listen on.
     pub port: u16,
     /// The overlay network on which the edge reaches its tasks.
     pub network: String,
     /// How many tasks an edge knows at most.
     pub slots: u32,
+    /// What is done with its requests.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rules: Rules,
+}
+
+impl Route {
+    /// Unique among all routes. No service has a dot in its name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.destination {
+            0 => self.service.clone(),
+            number => format!("{}.{number}", self.service),
+        }
+    }
+}
+
+/// Most services ask for nothing of all this, and every edge reads the document every few seconds.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Hosts that only lead to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirects {
+    /// Host names, lower case, sorted.
+    pub from: Vec<String>,
+    /// A host that the route is reached under.
+    pub to: String,
 }
 
 /// A host and the beginning of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Prefix {
-    /// Host name, lower case.
+    /// Host name, lower case; `*.` before it is every name one label below.
     pub host: String,
     /// Path without a slash at the end; `/` is everything.
     pub path: String,
@@ -73,7 +114,7 @@ pub struct Refusal {
 /// What all edges serve: the document under `cluster/edge/routes` in the bucket.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routes {
-    /// Sorted by service.
+    /// Sorted by service and destination.
     #[serde(default)]
     pub routes: Vec<Route>,
     /// What cannot be served, sorted by service.
@@ -94,58 +135,19 @@ pub struct Reserved {
 /// them, and of others the older service gets them.
 #[must_use]
 pub fn decide(services: &[Service], reserved: &Reserved, last: &Routes) -> Routes {
-    let holders: BTreeMap<&Prefix, &str> = last
-        .routes
-        .iter()
-        .flat_map(|route| route.prefixes.iter().map(|prefix| (prefix, route.service.as_str())))
-        .collect();
-    let (mut routes, mut refused) = (Vec::new(), Vec::new());
-    let mut claims: BTreeMap<Prefix, Vec<(&Service, usize)>> = BTreeMap::new();
+    let mut decision = Decision::new(reserved);
     let mut services: Vec<&Service> = services.iter().collect();
     services.sort_by_key(|service| (age(service), service.name.clone()));
     for service in services {
-        let (request, network) = match accepted(service) {
-            Ok(Some(accepted)) => accepted,
-            Ok(None) => continue,
-            Err(reason) => {
-                refused.push(Refusal { service: service.name.clone(), reason });
-                continue;
+        match accepted(service) {
+            Ok(Some((request, network))) => {
+                request.destinations.into_iter().for_each(|one| decision.claim(service, network, one));
             }
-        };
-        for host in &request.hosts {
-            if reserved.hosts.contains(host) && service.name != reserved.owner {
-                let reason = format!("{host} belongs to the core service {}; choose another host name", reserved.owner);
-                refused.push(Refusal { service: service.name.clone(), reason });
-                continue;
-            }
-            for path in &request.paths {
-                let prefix = Prefix { host: host.clone(), path: path.clone() };
-                claims.entry(prefix).or_default().push((service, routes.len()));
-            }
-        }
-        routes.push(Route {
-            service: service.name.clone(),
-            prefixes: Vec::new(),
-            port: request.port,
-            network: network.to_owned(),
-            slots: slots(service.tasks),
-        });
-    }
-    for (prefix, claimants) in claims {
-        let holder = holders.get(&prefix).and_then(|holder| claimants.iter().find(|(one, _)| one.name == *holder));
-        let Some((owner, index)) = holder.or(claimants.first()).copied() else { continue };
-        for (service, _) in claimants.iter().filter(|(service, _)| service.name != owner.name) {
-            let reason = format!("{}{} is served by {}, which had it first", prefix.host, prefix.path, owner.name);
-            refused.push(Refusal { service: service.name.clone(), reason });
-        }
-        if let Some(route) = routes.get_mut(index) {
-            route.prefixes.push(prefix);
+            Ok(None) => {}
+            Err(reason) => decision.refuse(&service.name, reason),
         }
     }
-    routes.retain(|route| !route.prefixes.is_empty());
-    routes.sort_by(|a, b| a.service.cmp(&b.service));
-    refused.sort_by(|a, b| (&a.service, &a.reason).cmp(&(&b.service, &b.reason)));
-    Routes { routes, refused }
+    decision.routes(last)
 }
 
 /// What a service asks for and the network to reach it on; `None` when it asks for nothing.

@@ -1,6 +1,9 @@
 //! What is rendered, read by HAProxy itself, and what it does with requests.
 
 mod bench;
+mod hostile;
+mod labels;
+mod many;
 mod random;
 
 use std::collections::BTreeSet;
@@ -8,7 +11,7 @@ use std::collections::BTreeSet;
 use bench::Edge;
 
 use super::*;
-use crate::routes::{Prefix, Route};
+use crate::routes::{Network, Prefix, Reserved, Route, Service, decide};
 
 pub(crate) fn route(service: &str, prefixes: &[(&str, &str)]) -> Route {
     let prefix = |(host, path): &(&str, &str)| Prefix { host: (*host).to_owned(), path: (*path).to_owned() };
@@ -18,7 +21,43 @@ pub(crate) fn route(service: &str, prefixes: &[(&str, &str)]) -> Route {
         port: 8000,
         network: "futuswarm-core".to_owned(),
         slots: 8,
+        ..Route::default()
     }
+}
+
+/// A service with these labels, and those that it cannot do without.
+fn service(name: &str, pairs: &[(&str, &str)]) -> Service {
+    let host = format!("{name}.com");
+    let base = [("notify", "true"), ("port", "80"), ("serviceDomain", host.as_str())];
+    let labels = base.iter().chain(pairs).map(|(label, value)| (format!("com.df.{label}"), (*value).to_owned()));
+    Service {
+        name: name.to_owned(),
+        created_at: "2026-11-27T05:00:00Z".to_owned(),
+        labels: labels.collect(),
+        networks: vec![Network { name: "net".to_owned(), attachable: true }],
+        tasks: 2,
+    }
+}
+
+/// What edges serve for services with these labels; all of them have to be served.
+fn decided(services: &[(&str, &[(&str, &str)])]) -> Routes {
+    let services: Vec<Service> = services.iter().map(|(name, pairs)| service(name, pairs)).collect();
+    let reserved = Reserved { hosts: vec!["localhost".to_owned()], owner: "mainpage".to_owned() };
+    let routes = decide(&services, &reserved, &Routes::default());
+    assert!(routes.refused.is_empty(), "{:?}", routes.refused);
+    routes
+}
+
+/// What HAProxy says of a configuration that is not good; `None` of one that is.
+fn complaint(routes: &Routes, complete: bool) -> Option<String> {
+    let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
+    let dir = tempfile::tempdir().unwrap();
+    let rendered = render(routes, complete, dir.path().to_str().unwrap()).unwrap();
+    std::fs::write(dir.path().join(CONFIG_FILE), rendered.config).unwrap();
+    std::fs::write(dir.path().join(MAP_FILE), rendered.map).unwrap();
+    let check = tools.command("haproxy").unwrap().args(["-c", "-f"]).arg(dir.path().join(CONFIG_FILE)).output();
+    let (check, text) = check.map(|output| (output.status, String::from_utf8(output.stderr).unwrap())).unwrap();
+    (!check.success() || text.contains("[WARNING]")).then_some(text)
 }
 
 pub(crate) fn routes(routes: Vec<Route>) -> Routes {
@@ -49,35 +88,17 @@ fn a_cluster_without_services() {
 
 #[test]
 fn haproxy_accepts_both() {
-    let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
-    let dir = tempfile::tempdir().unwrap();
-    let run_dir = dir.path().to_str().unwrap();
-    for rendered in [render(&three(), true, run_dir).unwrap(), render(&Routes::default(), false, run_dir).unwrap()] {
-        let path = dir.path().join(CONFIG_FILE);
-        std::fs::write(&path, &rendered.config).unwrap();
-        std::fs::write(dir.path().join(MAP_FILE), &rendered.map).unwrap();
-        let output = tools.command("haproxy").unwrap().args(["-c", "-f"]).arg(&path).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && !text.contains("[WARNING]"), "{text}");
-    }
+    assert_eq!(complaint(&three(), true), None);
+    assert_eq!(complaint(&Routes::default(), false), None);
 }
 
 /// Whatever gets past the checks of labels: HAProxy refuses it, and only it is left out, with HAProxy's own words.
 #[tokio::test]
 async fn only_what_haproxy_itself_refuses_is_left_out() {
-    let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
-    let dir = tempfile::tempdir().unwrap();
     let mut all: Vec<Route> =
         (0..9).map(|index| route(&format!("s{index}"), &[(&format!("{index}.com"), "/")])).collect();
     all[4].service = "s4 and more".to_owned();
-    let check = |some: Vec<Route>| {
-        let rendered = render(&routes(some), true, dir.path().to_str().unwrap()).unwrap();
-        std::fs::write(dir.path().join(CONFIG_FILE), rendered.config).unwrap();
-        std::fs::write(dir.path().join(MAP_FILE), rendered.map).unwrap();
-        let check = tools.command("haproxy").unwrap().args(["-c", "-f"]).arg(dir.path().join(CONFIG_FILE)).output();
-        let (check, text) = check.map(|output| (output.status, String::from_utf8(output.stderr).unwrap())).unwrap();
-        std::future::ready(Ok::<_, String>((!check.success()).then_some(text)))
-    };
+    let check = |some: Vec<Route>| std::future::ready(Ok::<_, String>(complaint(&routes(some), true)));
     let (good, refused) = crate::without_culprits(all, check).await.unwrap();
     assert_eq!(good.len(), 8);
     let [culprit] = refused.as_slice() else { panic!("{refused:?}") };

@@ -1,13 +1,15 @@
 //! A real HAProxy on loopback with what was rendered, tasks that answer with their service's name, and a name server that knows
 //! them as Docker's does.
 
-use std::collections::BTreeMap;
+mod names;
+mod tasks;
+
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::haproxy::{ADMIN_SOCKET, CONFIG_FILE, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, STATE_FILE, render};
@@ -26,17 +28,61 @@ pub(super) struct Edge {
     dns_port: u16,
     /// Whether the name server gives no answers.
     silent: Arc<AtomicBool>,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+/// What came back for a request.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// `none` when nothing did.
+    pub(super) status: String,
+    head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    fn of(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head.split(' ').nth(1).unwrap_or("none");
+        Self { status: status.to_owned(), head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// The values of all headers of this name.
+    pub(super) fn header(&self, name: &str) -> Vec<&str> {
+        tasks::values(&self.head, name).collect()
+    }
+
+    /// The service whose task answered.
+    pub(super) fn service(&self) -> &str {
+        self.body.split(' ').next().unwrap_or_default()
+    }
+
+    /// The address of the task that answered.
+    pub(super) fn task(&self) -> &str {
+        self.body.lines().next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default()
+    }
+
+    /// The first line of the request as the task saw it.
+    pub(super) fn asked(&self) -> &str {
+        self.body.lines().nth(1).unwrap_or_default()
+    }
+
+    /// The values of all headers of this name that the task saw.
+    pub(super) fn got(&self, name: &str) -> Vec<&str> {
+        tasks::values(&self.body, name).collect()
+    }
 }
 
 impl Edge {
     /// Starts HAProxy and so many tasks of each service, and waits until it answers.
     pub(super) fn start(routes: &Routes, complete: bool, tasks: &[(&str, u8)]) -> Self {
-        let (task_port, addresses) = start_tasks(tasks);
+        let started = tasks::start(tasks);
+        let (task_port, addresses) = (started.port, started.addresses);
         let dns = UdpSocket::bind("127.0.0.1:0").unwrap();
         let dns_port = dns.local_addr().unwrap().port();
         let silent = Arc::new(AtomicBool::new(false));
         let says_nothing = Arc::clone(&silent);
-        std::thread::spawn(move || answer_names(&dns, &addresses, &says_nothing));
+        std::thread::spawn(move || names::answer(&dns, &addresses, &says_nothing));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), routes, complete, port, task_port, dns_port);
@@ -48,22 +94,36 @@ impl Edge {
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(dir.path()).arg(tools.root());
         command.arg(format!("{INSIDE}/{CONFIG_FILE}")).arg(format!("{INSIDE}/{MASTER_SOCKET}"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let edge = Self { haproxy: command.spawn().unwrap(), dir, port, task_port, dns_port, silent };
+        let haproxy = command.spawn().unwrap();
+        let edge = Self { haproxy, dir, port, task_port, dns_port, silent, seen: started.seen };
         edge.wait("HAProxy", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        for (service, _) in tasks {
-            let prefix = &routes.routes.iter().find(|route| route.service == *service).unwrap().prefixes[0];
-            edge.wait("the first task", || edge.get(&prefix.host, &prefix.path) == *service);
+        for (service, count) in tasks {
+            for route in routes.routes.iter().filter(|route| route.service == *service) {
+                edge.wait("its tasks", || edge.tasks_of(&route.name()) == usize::from(*count));
+            }
         }
         edge
     }
 
+    /// How many tasks HAProxy sends requests to.
+    fn tasks_of(&self, route: &str) -> usize {
+        let line = format!("service-{route},task");
+        let is_up = |server: &&str| server.starts_with(&line) && server.split(',').nth(17) == Some("UP");
+        self.admin("show stat").lines().filter(is_up).count()
+    }
+
+    /// What HAProxy answers on the agent's socket.
+    fn admin(&self, command: &str) -> String {
+        let mut socket = UnixStream::connect(self.dir.path().join(ADMIN_SOCKET)).unwrap();
+        socket.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// Puts other routes into place, the way the agent does.
     pub(super) fn reload(&self, routes: &Routes, complete: bool) {
-        let mut socket = UnixStream::connect(self.dir.path().join(ADMIN_SOCKET)).unwrap();
-        socket.write_all(b"show servers state\n").unwrap();
-        let mut state = String::new();
-        socket.read_to_string(&mut state).unwrap();
-        std::fs::write(self.dir.path().join(STATE_FILE), state).unwrap();
+        std::fs::write(self.dir.path().join(STATE_FILE), self.admin("show servers state")).unwrap();
         write(self.dir.path(), routes, complete, self.port, self.task_port, self.dns_port);
         self.wait("a reload", || {
             let mut answer = String::new();
@@ -82,18 +142,39 @@ impl Edge {
 
     /// The service that answered, or the status when none did.
     pub(super) fn get(&self, host: &str, path: &str) -> String {
-        let answer = ask(self.port, host, path).unwrap_or_else(|error| error);
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        match head.split(' ').nth(1) {
-            Some("200") if path != "/status" => body.split(' ').next().unwrap_or_default().to_owned(),
-            Some(status) => status.to_owned(),
-            None => answer,
-        }
+        let answer = self.ask("GET", host, path, "");
+        if answer.status == "200" && path != "/status" { answer.service().to_owned() } else { answer.status }
     }
 
     /// The address of the task that answered.
     pub(super) fn task(&self, host: &str) -> String {
-        ask(self.port, host, "/").unwrap().rsplit(' ').next().unwrap_or_default().to_owned()
+        self.ask("GET", host, "/", "").task().to_owned()
+    }
+
+    /// Sends a request with these headers, each with its line break.
+    pub(super) fn ask(&self, method: &str, host: &str, path: &str, headers: &str) -> Answer {
+        Answer::of(&ask(self.port, method, host, path, headers).unwrap_or_default())
+    }
+
+    /// Sends bytes as they are and no more after them, and returns everything that comes back.
+    pub(super) fn send(&self, bytes: &[u8]) -> String {
+        let (mut stream, mut answer) = (self.connect(), Vec::new());
+        // Who is refused in mid-sentence is hung up on.
+        let _refused = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
+        let _hung_up = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// A connection to the edge on which nobody waits for long.
+    pub(super) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// The heads of all requests that reached a task since somebody asked.
+    pub(super) fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
     }
 
     /// Waits for something that will be so in a moment.
@@ -112,7 +193,7 @@ impl Edge {
         let thread = std::thread::spawn(move || {
             let (mut served, mut lost) = (0, Vec::new());
             while !stopped.load(Ordering::Relaxed) {
-                match ask(port, host, "/") {
+                match ask(port, "GET", host, "/", "") {
                     Ok(answer) if answer.starts_with("HTTP/1.1 200") => served += 1,
                     Ok(answer) => lost.push(answer),
                     Err(error) => lost.push(error),
@@ -160,84 +241,15 @@ fn write(dir: &std::path::Path, routes: &Routes, complete: bool, port: u16, task
     std::fs::write(dir.join(CONFIG_FILE), config).unwrap();
 }
 
-/// Tasks that answer with their service and address, all on one port, each at an address of its own.
-fn start_tasks(tasks: &[(&str, u8)]) -> (u16, BTreeMap<String, Vec<Ipv4Addr>>) {
-    // Of this process alone: tests run beside each other.
-    let second = fastrand::u8(1..250);
-    let first = TcpListener::bind((Ipv4Addr::new(127, second, 0, 1), 0)).unwrap();
-    let port = first.local_addr().unwrap().port();
-    let (mut first, mut last, mut addresses) = (Some(first), 0, BTreeMap::<String, Vec<Ipv4Addr>>::new());
-    for (service, count) in tasks {
-        for _ in 0..*count {
-            last += 1;
-            let address = Ipv4Addr::new(127, second, 0, last);
-            let listener = first.take().unwrap_or_else(|| TcpListener::bind((address, port)).unwrap());
-            addresses.entry((*service).to_owned()).or_default().push(address);
-            let name = (*service).to_owned();
-            std::thread::spawn(move || {
-                for stream in listener.incoming() {
-                    let (Ok(mut stream), name) = (stream, name.clone()) else { continue };
-                    std::thread::spawn(move || {
-                        let mut request = [0; 2048];
-                        if stream.read(&mut request).is_ok_and(|length| length > 0) {
-                            let body = format!("{name} {address}");
-                            let head =
-                                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close", body.len());
-                            let _closed = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes());
-                        }
-                    });
-                }
-            });
-        }
-    }
-    (port, addresses)
-}
-
-/// A name server for `tasks.SERVICE`, RFC 1035: one question, all addresses.
-fn answer_names(socket: &UdpSocket, addresses: &BTreeMap<String, Vec<Ipv4Addr>>, silent: &AtomicBool) {
-    let mut packet = [0; 512];
-    while let Ok((length, from)) = socket.recv_from(&mut packet) {
-        if silent.load(Ordering::Relaxed) {
-            continue;
-        }
-        let Some((question, name)) = question(&packet[..length]) else { continue };
-        let found = name.strip_prefix("tasks.").and_then(|service| addresses.get(service));
-        let is_a = question.ends_with(&[0, 1, 0, 1]);
-        let list = found.filter(|_| is_a).map_or(&[][..], Vec::as_slice);
-        let code = if found.is_some() { 0 } else { 3 };
-        let mut answer = packet[..2].to_vec();
-        answer.extend([0x81, 0x80 | code, 0, 1, 0, u8::try_from(list.len()).unwrap(), 0, 0, 0, 0]);
-        answer.extend(question);
-        for address in list {
-            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
-            answer.extend(address.octets());
-        }
-        let _late = socket.send_to(&answer, from);
-    }
-}
-
-fn question(packet: &[u8]) -> Option<(&[u8], String)> {
-    let (mut at, mut labels) = (12, Vec::new());
-    loop {
-        let length = usize::from(*packet.get(at)?);
-        at += 1;
-        if length == 0 {
-            break;
-        }
-        labels.push(String::from_utf8_lossy(packet.get(at..at + length)?).into_owned());
-        at += length;
-    }
-    Some((packet.get(12..at + 4)?, labels.join(".")))
-}
-
-fn ask(port: u16, host: &str, path: &str) -> Result<String, String> {
+fn ask(port: u16, method: &str, host: &str, path: &str, headers: &str) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("no answer: {error}");
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).map_err(failed)?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(failed)?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(failed)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).map_err(failed)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).map_err(failed)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
     if answer.is_empty() { Err("an empty answer".to_owned()) } else { Ok(answer) }
 }
