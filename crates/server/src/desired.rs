@@ -177,26 +177,31 @@ fn environment(release: &Release, content: &Content) -> Environment {
     entries.into_iter().collect()
 }
 
-/// What the edge reads. The host is the platform's to say: whoever could say it would get the visitors of another app.
 fn labels(release: &Release, domain: &str) -> HashMap<String, String> {
-    let settings = &release.settings;
     let mut labels = app_label(&release.app);
+    labels.extend(edge_labels(&release.app, &release.settings, domain));
+    labels
+}
+
+/// What the edge reads. The host is the platform's to say: whoever could say it would get the visitors of another app.
+pub(crate) fn edge_labels(app: &str, settings: &Settings, domain: &str) -> HashMap<String, String> {
     let edge = [
         ("servicePath", "/".to_owned()),
         ("notify", "true".to_owned()),
         ("distribute", "false".to_owned()),
         ("port", settings.port.to_string()),
     ];
-    labels.extend(edge.map(|(name, value)| (format!("com.df.{name}"), value)));
+    let mut labels: HashMap<String, String> = edge.map(|(name, value)| (format!("com.df.{name}"), value)).into();
     let own = settings.edge_labels.iter().filter(|(name, _)| !is_reserved(name));
     labels.extend(own.map(|(name, value)| (name.clone(), value.clone())));
-    labels.insert("com.df.serviceDomain".to_owned(), host(&release.app, domain));
+    labels.insert("com.df.serviceDomain".to_owned(), host(app, domain));
     labels
 }
 
-/// Labels that only the platform sets: which hosts an app is served at, also in their indexed forms, and whether it is.
+/// Labels that only the platform sets: which hosts an app is served at or led to from, also in their indexed forms, and whether it is.
 pub(crate) fn is_reserved(label: &str) -> bool {
-    ["com.df.serviceDomain", "com.df.notify", "com.df.distribute"].iter().any(|name| label.starts_with(name))
+    let reserved = ["com.df.serviceDomain", "com.df.redirectFromDomain", "com.df.notify", "com.df.distribute"];
+    reserved.iter().any(|name| label.starts_with(name))
 }
 
 fn health(release: &Release) -> HealthCheck {

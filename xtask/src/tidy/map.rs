@@ -117,6 +117,7 @@ const FLOORS: &[(&str, &[Row])] = &[
                 &[
                     "aws",
                     "database",
+                    "edge",
                     "model",
                     "node-files",
                     "paas",

@@ -77,6 +77,7 @@ pub(super) async fn wanted<P: Platform>(
             let settings = match (file, &before) {
                 (Some(file), _) => {
                     one_port(&file.settings)?;
+                    honoured(app, &file.settings, &control.facts.domain)?;
                     file.settings.clone()
                 }
                 (None, Some(before)) => before.settings.clone(),
@@ -143,6 +144,15 @@ fn one_port(settings: &Settings) -> Result<(), Refused> {
         ))),
         None => Ok(()),
     }
+}
+
+/// The edge would leave out a service with labels that it does not honour, and nobody would hear of it who deploys.
+fn honoured(app: &str, settings: &Settings, domain: &str) -> Result<(), Refused> {
+    futuswarm_edge::check(&desired::edge_labels(app, settings, domain)).map_err(|error| {
+        Refused::usage(format!(
+            "{app} would not be served with what [edge] in app.toml says: {error} (docs/routing.md has all labels)"
+        ))
+    })
 }
 
 /// What a rollback does not put back: the config and secrets that count for what comes after it. Nobody should learn that from their next

@@ -74,6 +74,8 @@ fn no_label_of_an_app_makes_it_another_one() {
         ("com.df.serviceDomain", "mainpage.apps.example.com"),
         ("com.df.serviceDomain.1", "other.apps.example.com"),
         ("com.df.serviceDomainAlgo", "hdr_end(host)"),
+        ("com.df.redirectFromDomain", "other.apps.example.com"),
+        ("com.df.redirectFromDomain.1", "other.apps.example.com"),
         ("com.df.notify", "false"),
         ("com.df.servicePath", "/api"),
     ];
@@ -84,6 +86,7 @@ fn no_label_of_an_app_makes_it_another_one() {
     assert_eq!(service.labels["com.df.notify"], "true");
     assert!(!service.labels.contains_key("com.df.serviceDomain.1"));
     assert!(!service.labels.contains_key("com.df.serviceDomainAlgo"));
+    assert!(service.labels.keys().all(|label| !label.contains("redirectFromDomain")), "{:?}", service.labels);
     assert_eq!(service.labels[APP_LABEL], "hello");
 }
 

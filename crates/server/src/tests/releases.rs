@@ -154,6 +154,31 @@ async fn a_port_for_the_edge_that_is_not_the_apps_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn labels_that_the_edge_does_not_honour_are_told_by_the_deployment() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    let file = |label: &str, value: &str| format!("[edge]\n\"com.df.{label}\" = \"{value}\"\n");
+    for (label, value, told) in [
+        ("users", "ada:hunter2", "com.df.users is refused"),
+        ("servicePath", "api", "each beginning with /"),
+        ("httpsonly", "true", "it is written com.df.httpsOnly"),
+        ("port.2", "8000", "without a gap"),
+        ("redirectFromDomain", "other.apps.example.com", "is the platform's to set"),
+    ] {
+        let refused = ask(&control, "jane", &deploy("hello", "hello:1", Some(&file(label, value)))).await;
+        let refused = refused.end().unwrap_err();
+        assert_eq!(refused.class, RefusalClass::Usage, "{label}");
+        assert!(refused.message.contains(told) && !refused.message.contains("hunter2"), "{}", refused.message);
+    }
+    assert_eq!(world.records(futuswarm_faults::Faults::none()).app("hello").await.unwrap(), None, "no app begins");
+    let good = deploy("hello", "hello:1", Some(&file("httpsOnly", "true")));
+    assert_eq!(deployment(&ask(&control, "jane", &good).await).outcome, Some(Outcome::Deployed));
+    let labels = world.engine.inspect_service("hello").await.unwrap().unwrap().spec.labels;
+    assert_eq!(labels["com.df.httpsOnly"], "true");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_image_that_is_not_there_or_for_something_else_changes_nothing() {
     let (world, control) = World::with_hello().await;
     world.registry.push("hello", "arm", "arm64");
