@@ -1,4 +1,4 @@
-//! Which services there are, and by the rules of `docs/operations.md` alone who should answer for which host and path.
+//! Which services there are, and by the rules of `docs/routing.md` alone who should answer for which host and path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
