@@ -100,7 +100,7 @@ fn labels_become_a_request() {
         ("servicePath", "/b/, /a,/b"),
         ("scrapePort", "9090"),
     ]);
-    let [destination] = &request(&labels).unwrap().unwrap().destinations[..] else { panic!("one is wanted") };
+    let destination = request(&labels).unwrap().unwrap().destinations.remove(0);
     assert_eq!(destination.hosts, ["blog.example.com", "www.example.com"]);
     assert_eq!((&destination.paths[..], destination.port), (&["/a".to_owned(), "/b".to_owned()][..], 80));
     assert_eq!((destination.number, &destination.rules), (0, &Rules::default()));
@@ -198,7 +198,7 @@ fn destinations_are_numbered_and_say_what_differs() {
             )
         })
         .collect();
-    let row = |number, host: &str, path: &str, port, plain, redirected: &str, excluded: &str| {
+    let row = |number: u8, host: &str, path: &str, port: u16, plain: Plain, redirected: &str, excluded: &str| {
         (number, host.to_owned(), path.to_owned(), port, plain, redirected.to_owned(), excluded.to_owned())
     };
     assert_eq!(

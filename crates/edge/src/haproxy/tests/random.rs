@@ -37,7 +37,7 @@ const GOOD: [(&str, &str); 24] = [
     ("setReqHeader", "X-Set \"a \\\"b\\\" $HOME %% # {c} 'd' \\\\\""),
     ("addResHeader", "X-Back 1,X-Back 2"),
     ("delReqHeader", "X-Gone"),
-    ("reqPathSearchReplace", "^/api/(.*),/\\1:/[a-z]+$,/x,gi"),
+    ("reqPathSearchReplace", "^/api/(.*),/\\1:/[a-z]+,/x,gi"),
     ("timeoutServer", "60"),
     ("timeoutTunnel", "60"),
     ("sessionType", "sticky-server"),
