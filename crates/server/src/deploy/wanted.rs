@@ -76,6 +76,7 @@ pub(super) async fn wanted<P: Platform>(
             };
             let settings = match (file, &before) {
                 (Some(file), _) => {
+                    no_host(app, &file.settings)?;
                     one_port(&file.settings)?;
                     honoured(app, &file.settings, &control.facts.domain)?;
                     file.settings.clone()
@@ -98,9 +99,6 @@ pub(super) async fn wanted<P: Platform>(
         }
     };
     images::reference(app, &image)?;
-    if let Some(label) = settings.edge_labels.keys().find(|label| desired::is_reserved(label)) {
-        return Err(Refused::usage(format!("{label} is the platform's to set: {app} is served at its own name")));
-    }
     let (config, secrets) = match (kept, record) {
         (Some(kept), _) => kept,
         (None, Some(_)) => (control.version(app, Kind::Config).await?, control.version(app, Kind::Secrets).await?),
@@ -133,6 +131,16 @@ async fn earlier<P: Platform>(control: &Control<P>, record: &AppRecord, to: Opti
         of: Some(to),
         restart: false,
     })
+}
+
+/// Only of a file: one that was taken before there was such a rule is passed over where the service is made, and its app goes on.
+fn no_host(app: &str, settings: &Settings) -> Result<(), Refused> {
+    match settings.edge_labels.keys().find(|label| desired::is_reserved(label)) {
+        Some(label) => {
+            Err(Refused::usage(format!("{label} is the platform's to set: {app} is served at its own name")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The edge would send requests to another port than the one that tasks are told to listen on.

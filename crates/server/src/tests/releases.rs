@@ -179,6 +179,28 @@ async fn labels_that_the_edge_does_not_honour_are_told_by_the_deployment() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_app_whose_labels_would_be_refused_today_goes_on() {
+    let (world, control) = World::with_hello().await;
+    let records = world.records(futuswarm_faults::Faults::none());
+    let mut before = records.release("hello", 1).await.unwrap().unwrap();
+    let labels = [("com.df.users", "ada:x"), ("com.df.redirectFromDomain", "other.apps.example.com")];
+    before.settings.edge_labels = labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
+    records.store().put(&futuswarm_model::keys::release("hello", 1), &before).await.unwrap();
+    let (app, wait) = ("hello".to_owned(), Wait::default());
+    for request in [
+        Request::Restart { app: app.clone(), wait: wait.clone() },
+        Request::Scale { app: app.clone(), replicas: 2, wait: wait.clone() },
+        deploy("hello", "hello:1", None),
+        Request::Rollback { app, to: Some(1), wait },
+    ] {
+        let heard = ask(&control, "jane", &request).await;
+        assert!(heard.end().is_ok(), "{request:?}: {:?}", heard.end());
+    }
+    let labels = world.engine.inspect_service("hello").await.unwrap().unwrap().spec.labels;
+    assert!(labels.keys().all(|label| !label.contains("redirectFromDomain")), "{labels:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_image_that_is_not_there_or_for_something_else_changes_nothing() {
     let (world, control) = World::with_hello().await;
     world.registry.push("hello", "arm", "arm64");
