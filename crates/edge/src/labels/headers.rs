@@ -28,8 +28,22 @@ const FRAMING: [&str; 13] = [
     "upgrade",
 ];
 /// Beginnings of what says who asks, and from where; with `x-` before it as well.
-const IDENTITY: [&str; 8] =
-    ["edge-", "remote-", "auth-request-", "amzn-oidc-", "real-ip", "original-url", "rewrite-url", "forwarded"];
+const IDENTITY: [&str; 14] = [
+    "edge-",
+    "remote-",
+    "auth-request-",
+    "amzn-oidc-",
+    "amzn-mtls-",
+    "real-ip",
+    "client-ip",
+    "true-client-ip",
+    "cluster-client-ip",
+    "original-url",
+    "original-uri",
+    "original-host",
+    "rewrite-url",
+    "forwarded",
+];
 /// What the names of the login's cookies begin with.
 const LOGIN: [&str; 2] = ["__host-sso", "__secure-sso"];
 
@@ -52,8 +66,8 @@ fn of(labels: &Labels, add: &[&str], set: &[&str], delete: &str) -> Result<Vec<H
     }
     if let Some(value) = labels.get(delete) {
         let names = value.list().map(|name| checked(&value, name)).collect::<Result<Vec<_>, _>>()?;
+        few(&value, names.len())?;
         changes.extend(names.into_iter().map(|name| Header::Delete { name }));
-        few(&value, changes.len())?;
     }
     Ok(changes)
 }
@@ -97,6 +111,10 @@ fn literal(value: &Value, name: &str, text: &str) -> Result<String, LabelError> 
     if text.len() > LONGEST_VALUE || !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         let reason = format!("the value of {name} is printable ASCII, and not more than {LONGEST_VALUE} bytes of it");
         return Err(refused(value, reason));
+    }
+    // HAProxy reads no configuration with one, and a header that says nothing is as none.
+    if text.is_empty() {
+        return Err(refused(value, format!("the value of {name} is empty; say something in it, or delete the header")));
     }
     if text.replace("%%", "").contains('%') {
         let reason = format!(

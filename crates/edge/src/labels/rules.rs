@@ -104,7 +104,10 @@ fn methods(labels: &Labels, name: &str) -> Result<Vec<String>, LabelError> {
     let Some(value) = labels.get(name) else { return Ok(Vec::new()) };
     let mut methods: Vec<String> = value.list().map(str::to_ascii_uppercase).collect();
     let is_method = |method: &String| {
-        (1..=20).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+        // What begins with `-` is an option of HAProxy's.
+        (1..=20).contains(&method.len())
+            && !method.starts_with('-')
+            && method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
     };
     if methods.len() > MOST_METHODS || !methods.iter().all(is_method) {
         return Err(

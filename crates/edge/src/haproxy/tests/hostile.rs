@@ -103,7 +103,7 @@ fn there_is_one_host_in_a_request() {
 }
 
 /// What says who asks, or from where, in the spellings that programs take for each other.
-const IDENTITY: [&str; 32] = [
+const IDENTITY: [&str; 39] = [
     "Remote-User",
     "REMOTE-USER",
     "remote-user",
@@ -130,7 +130,14 @@ const IDENTITY: [&str; 32] = [
     "X-Amzn-Oidc-Data",
     "OIDC-CLAIM-email",
     "oidc-access-token",
+    "X-Amzn-Mtls-Clientcert",
     "X-Real-IP",
+    "Client-IP",
+    "X-Client-Ip",
+    "True-Client-IP",
+    "X-Cluster-Client-Ip",
+    "X-Original-URI",
+    "X-Original-Host",
     "X-Original-URL",
     "X-Rewrite-Url",
     "Proxy",
@@ -192,14 +199,19 @@ fn what_the_load_balancer_says_arrives_once() {
         ("X-Forwarded-For: 6.6.6.6\r\n", "6.6.6.6", "http"),
         ("X-Forwarded-For: 6.6.6.6, 1.2.3.4\r\nX-Forwarded-Proto: https\r\n", "1.2.3.4", "https"),
         ("X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: x, http\r\n", "1.2.3.4", "http"),
+        // A quote that opens and never closes hides no comma.
+        ("X-Forwarded-For: \"6.6.6.6, 1.2.3.4\r\nX-Forwarded-Proto: \"http, https\r\n", "1.2.3.4", "https"),
+        ("X-Forwarded-For: 6.6.6.6 \", 1.2.3.4\r\nX-Forwarded-Proto: https \", http\r\n", "1.2.3.4", "http"),
         ("x-forwarded-proto: evil\r\nX_Forwarded_Proto: https\r\n", "127.0.0.1", "http"),
     ] {
         let answer = edge.ask("GET", "app.com", "/", headers);
         assert_eq!(answer.got("x-forwarded-for"), [address], "{headers}");
         assert_eq!(answer.got("x-forwarded-proto"), [scheme], "{headers}");
     }
-    let ports = "X-Forwarded-Port: 1\r\nX-Forwarded-Port: 443\r\n";
-    assert_eq!(edge.ask("GET", "app.com", "/", ports).got("x-forwarded-port"), ["443"]);
+    for ports in ["1\r\nX-Forwarded-Port: 443", "1, 443", "\"1, 443"] {
+        let answer = edge.ask("GET", "app.com", "/", &format!("X-Forwarded-Port: {ports}\r\n"));
+        assert_eq!(answer.got("x-forwarded-port"), ["443"], "{ports}");
+    }
 }
 
 #[test]
@@ -214,6 +226,7 @@ fn cookies_of_the_login_reach_no_app() {
         ("a=1, __Host-sso=x", "a=1"),
         ("a=1;  __host-SSO = x;b=2", "a=1;b=2"),
         ("__Secure-sso=1; c=3", "c=3"),
+        ("a=1; __Host-sso=x,y,z=1; b=2", "a=1; b=2"),
         ("a=\"x; __Host-sso=y\"; b=1", "a=\"x; b=1"),
         ("x__Host-sso=1; __Host-other=2", "x__Host-sso=1; __Host-other=2"),
         ("a=1; b=2", "a=1; b=2"),
@@ -250,6 +263,34 @@ fn no_app_sets_a_cookie_of_the_login() {
         let answer = edge.ask("GET", "app.com", "/", &headers);
         let expected = if arrives { vec!["q=1", cookie] } else { Vec::new() };
         assert_eq!(answer.header("set-cookie"), expected, "{cookie}");
+    }
+}
+
+/// Cookies of a whole domain are cleared at the word of any host below it.
+#[test]
+fn no_app_clears_the_cookies_of_others() {
+    let edge = edge();
+    for (cleared, arrives) in
+        [("\"cookies\"", false), ("\"cache\", \"Cookies\"", false), ("\"*\"", false), ("\"cache\", \"storage\"", true)]
+    {
+        let answer = edge.ask("GET", "app.com", "/", &format!("X-Answer: Clear-Site-Data: {cleared}\r\n"));
+        let expected = if arrives { vec![cleared] } else { Vec::new() };
+        assert_eq!(answer.header("clear-site-data"), expected, "{cleared}");
+    }
+}
+
+/// Whatever an app looks for at the beginning of a path is there.
+#[test]
+fn an_app_is_asked_for_a_path_and_never_for_a_whole_url() {
+    let edge = edge();
+    for (asked, path) in [
+        ("http://app.com/x?y=/z", "/x?y=/z"),
+        ("https://app.com:443//x", "//x"),
+        ("HTTP://APP.com/x", "/x"),
+        ("http://app.com", "/"),
+        ("/x?to=http://other.com/", "/x?to=http://other.com/"),
+    ] {
+        assert_eq!(edge.ask("GET", "app.com", asked, "").asked(), format!("GET {path} HTTP/1.1"), "{asked}");
     }
 }
 
