@@ -87,9 +87,10 @@ fn a_cluster_without_services() {
 }
 
 #[test]
-fn haproxy_accepts_both() {
+fn haproxy_accepts_these_and_none() {
     assert_eq!(complaint(&three(), true), None);
     assert_eq!(complaint(&Routes::default(), false), None);
+    assert_eq!(complaint(&Routes::default(), true), None);
 }
 
 /// Whatever gets past the checks of labels: HAProxy refuses it, and only it is left out, with HAProxy's own words.
