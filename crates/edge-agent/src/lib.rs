@@ -135,7 +135,9 @@ impl Edge {
             writable: vec![run_dir],
             ports: vec![(80, LISTEN_PORT)],
             network: NAME.to_owned(),
-            memory_bytes: 128 << 20,
+            // With a thousand services a process has 70 MiB. A reload has two of them, and one more for each that still serves
+            // WebSockets of before.
+            memory_bytes: 512 << 20,
         };
         Ok(engine.ensure_container(&desired).await?)
     }
