@@ -127,7 +127,11 @@ pub(crate) const PARAMETERS: &[Parameter] = &[
         "`true` answers 403 to a request that has not come over HTTPS, by what the load balancer says of it; `com.df.httpsOnly` goes before it",
     ),
     one("xForwardedProto", Neutral, "every app gets `X-Forwarded-Proto`, with what the load balancer says"),
-    each("allowedMethods", Honoured, "methods with commas between them; a request with any other is answered 403"),
+    each(
+        "allowedMethods",
+        Honoured,
+        "methods with commas between them; a request with any other is answered 403, also `HEAD` and the `OPTIONS` that browsers ask other sites with",
+    ),
     each("deniedMethods", Honoured, "methods with commas between them; a request with one of them is answered 403"),
     // What is changed on the way.
     each(
