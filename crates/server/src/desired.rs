@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futuswarm_model::{Health, Release, Timing, UpdateOrder};
+use futuswarm_model::{Health, Release, Settings, Timing, UpdateOrder};
 use futuswarm_swarm::{
     APP_LABEL, Capabilities, Environment, HealthCheck, Mode, NetworkAttachment, Order, PlatformMount, ProgramCheck,
     Resources, RestartPolicy, SecretFile, ServiceSpec, UpdatePolicy, ZONE_LABEL,
