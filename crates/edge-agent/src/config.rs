@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futuswarm_edge::{
-    ADMIN_SOCKET, CONFIG_FILE, MAP_FILE, MASTER_SOCKET, Refusal, Rendered, Route, Routes, STATE_FILE,
+    ADMIN_SOCKET, CONFIG_FILE, Expressions, MAP_FILE, MASTER_SOCKET, Refusal, Rendered, Route, Routes, STATE_FILE,
 };
 use futuswarm_node_files::{self as files, Files, replace};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -63,7 +63,7 @@ impl Config {
         let (good, refused) = futuswarm_edge::without_culprits(routes.clone(), |some| {
             let (candidate, run_dir) = (&candidate, &run_dir);
             async move {
-                let rendered = render(&some, complete, run_dir)?;
+                let rendered = render(&some, complete, run_dir, Expressions::Interpreted)?;
                 write(candidate, &rendered)?;
                 check(&candidate.join(CONFIG_FILE)).await
             }
@@ -75,8 +75,8 @@ impl Config {
             self.last = Some((routes, complete, refused.clone()));
             return Ok(refused);
         }
-        // The last check may have been that of a part.
-        let rendered = render(&good, complete, &run_dir)?;
+        // The last check may have been that of a part, and was of expressions that nobody compiles.
+        let rendered = render(&good, complete, &run_dir, Expressions::Compiled)?;
         write(&candidate, &rendered)?;
         link(&self.dir, turn)?;
         self.stale = true;
@@ -158,8 +158,9 @@ async fn reload(socket: &Path) -> Result<(), String> {
     Err(reason)
 }
 
-fn render(routes: &[Route], complete: bool, run_dir: &str) -> Result<Rendered, Error> {
-    Ok(futuswarm_edge::render(&Routes { routes: routes.to_vec(), refused: Vec::new() }, complete, run_dir)?)
+fn render(routes: &[Route], complete: bool, run_dir: &str, expressions: Expressions) -> Result<Rendered, Error> {
+    let routes = Routes { routes: routes.to_vec(), refused: Vec::new() };
+    Ok(futuswarm_edge::render(&routes, complete, run_dir, expressions)?)
 }
 
 fn write(dir: &Path, rendered: &Rendered) -> Result<(), Error> {

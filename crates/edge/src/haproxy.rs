@@ -36,9 +36,31 @@ pub struct Rendered {
     pub map: String,
 }
 
+/// How HAProxy treats regular expressions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expressions {
+    /// They become machine code, as fits what serves requests.
+    Compiled,
+    /// They are read and nothing else, which is enough for a check: the agent's own processes may not make memory executable
+    /// (`MemoryDenyWriteExecute=` of its unit), and HAProxy calls a configuration wrong whose expressions it cannot compile.
+    Interpreted,
+}
+
+impl Expressions {
+    /// What every expression begins with (pcre2pattern(3)).
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Compiled => "",
+            Self::Interpreted => "(*NO_JIT)",
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Model<'a> {
     listen_port: u16,
+    /// See [`Expressions`].
+    expression: &'static str,
     map_file: &'a str,
     run_dir: &'a str,
     admin_socket: &'a str,
@@ -61,13 +83,13 @@ struct Backend<'a> {
 }
 
 impl<'a> Backend<'a> {
-    fn of(route: &'a Route) -> Self {
+    fn of(route: &'a Route, expressions: Expressions) -> Self {
         Self {
             name: service_backend(route),
             service: &route.service,
             port: route.port,
             slots: route.slots,
-            lines: backend::lines(route),
+            lines: backend::lines(route, expressions.prefix()),
         }
     }
 }
@@ -101,20 +123,26 @@ fn redirect_backend(route: &Route) -> String {
 ///
 /// # Errors
 /// When the template does not fit its data.
-pub fn render(routes: &Routes, complete: bool, run_dir: &str) -> Result<Rendered, RenderError> {
+pub fn render(
+    routes: &Routes,
+    complete: bool,
+    run_dir: &str,
+    expressions: Expressions,
+) -> Result<Rendered, RenderError> {
     let mut prefixes = routes.routes.iter().flat_map(|route| &route.prefixes);
     let mut engine = handlebars::Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
     let model = Model {
         listen_port: LISTEN_PORT,
+        expression: expressions.prefix(),
         map_file: MAP_FILE,
         run_dir,
         admin_socket: ADMIN_SOCKET,
         state_file: STATE_FILE,
         complete,
         wildcards: prefixes.any(|prefix| prefix.host.starts_with(WILDCARD)),
-        backends: routes.routes.iter().map(Backend::of).collect(),
+        backends: routes.routes.iter().map(|route| Backend::of(route, expressions)).collect(),
         redirects: routes.routes.iter().filter_map(Redirect::of).collect(),
     };
     let config = engine.render_template(TEMPLATE, &model).map_err(|error| RenderError(Box::new(error)))?;

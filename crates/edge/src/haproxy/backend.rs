@@ -7,7 +7,8 @@ use crate::rules::{Balance, Header, Plain, Rewrite};
 const OVER_HTTPS: &str = "{ var(txn.scheme) -m str https }";
 
 /// In the order in which they apply to a request: whether it is served at all comes before what is changed in it.
-pub(super) fn lines(route: &Route) -> Vec<String> {
+/// Regular expressions begin with `expression`.
+pub(super) fn lines(route: &Route, expression: &str) -> Vec<String> {
     let rules = &route.rules;
     let balance = match rules.balance {
         Balance::LeastConnections => "leastconn",
@@ -43,7 +44,7 @@ pub(super) fn lines(route: &Route) -> Vec<String> {
     lines.extend(rules.request_headers.iter().map(|header| format!("http-request {}", change(header))));
     lines.extend(rules.response_headers.iter().map(|header| format!("http-response {}", change(header))));
     if !rules.rewrites.is_empty() {
-        lines.extend(rewritten(&rules.rewrites));
+        lines.extend(rewritten(&rules.rewrites, expression));
     }
     lines
 }
@@ -59,7 +60,7 @@ fn change(header: &Header) -> String {
 }
 
 /// A path that has lost its first slash gets it back: without one the request line would be none.
-fn rewritten(rewrites: &[Rewrite]) -> [String; 3] {
+fn rewritten(rewrites: &[Rewrite], prefix: &str) -> [String; 3] {
     let mut expression = "path".to_owned();
     for Rewrite { search, replace, every, any_case } in rewrites {
         let flags = match (every, any_case) {
@@ -68,7 +69,7 @@ fn rewritten(rewrites: &[Rewrite]) -> [String; 3] {
             (false, true) => ",i",
             (true, true) => ",gi",
         };
-        expression.push_str(&format!(",regsub('{search}','{replace}'{flags})"));
+        expression.push_str(&format!(",regsub('{prefix}{search}','{replace}'{flags})"));
     }
     [
         format!("http-request set-var(req.path) {}", quoted(&expression)),

@@ -48,11 +48,16 @@ fn decided(services: &[(&str, &[(&str, &str)])]) -> Routes {
     routes
 }
 
-/// What HAProxy says of a configuration that is not good; `None` of one that is.
+/// What HAProxy says of a configuration that is not good, as it is checked or as it is served; `None` of one that is.
 fn complaint(routes: &Routes, complete: bool) -> Option<String> {
+    let kinds = [Expressions::Interpreted, Expressions::Compiled];
+    kinds.into_iter().find_map(|expressions| complaint_of(routes, complete, expressions))
+}
+
+fn complaint_of(routes: &Routes, complete: bool, expressions: Expressions) -> Option<String> {
     let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
     let dir = tempfile::tempdir().unwrap();
-    let rendered = render(routes, complete, dir.path().to_str().unwrap()).unwrap();
+    let rendered = render(routes, complete, dir.path().to_str().unwrap(), expressions).unwrap();
     std::fs::write(dir.path().join(CONFIG_FILE), rendered.config).unwrap();
     std::fs::write(dir.path().join(MAP_FILE), rendered.map).unwrap();
     let check = tools.command("haproxy").unwrap().args(["-c", "-f"]).arg(dir.path().join(CONFIG_FILE)).output();
@@ -78,12 +83,27 @@ fn text(rendered: &Rendered) -> String {
 
 #[test]
 fn a_cluster_with_three_services() {
-    insta::assert_snapshot!(text(&render(&three(), true, "/run/edge").unwrap()));
+    insta::assert_snapshot!(text(&render(&three(), true, "/run/edge", Expressions::Compiled).unwrap()));
 }
 
 #[test]
 fn a_cluster_without_services() {
-    insta::assert_snapshot!(text(&render(&Routes::default(), false, "/run/edge").unwrap()));
+    insta::assert_snapshot!(text(&render(&Routes::default(), false, "/run/edge", Expressions::Compiled).unwrap()));
+}
+
+/// The agent's unit forbids it and its children to make memory executable: seen on a node, where HAProxy refused everything.
+#[test]
+fn no_expression_is_compiled_by_a_check() {
+    let all = decided(&[("api", &[("serviceDomain", "a.com"), ("port", "80"), ("reqPathSearchReplace", "^/api/,/")])]);
+    let checked = render(&all, true, "/run/edge", Expressions::Interpreted).unwrap().config;
+    let told = |before: &str| (checked.matches(before).count(), checked.matches(&format!("{before}(*NO_JIT)")).count());
+    let [(rewrites, told_rewrites), (names, told_names), (cookies, told_cookies)] =
+        ["regsub('", "del-header '", "-m reg -i "].map(told);
+    assert_eq!((rewrites, names, cookies), (3, 1, 1));
+    assert_eq!((told_rewrites, told_names, told_cookies), (3, 1, 1));
+    assert_eq!(checked.matches("-m reg").count(), names + cookies);
+    let served = render(&all, true, "/run/edge", Expressions::Compiled).unwrap().config;
+    assert_eq!(checked.replace("(*NO_JIT)", ""), served);
 }
 
 #[test]

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::haproxy::{ADMIN_SOCKET, CONFIG_FILE, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, STATE_FILE, render};
+use crate::haproxy::{
+    ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, STATE_FILE, render,
+};
 use crate::routes::Routes;
 
 /// The configuration's folder as HAProxy sees it.
@@ -231,7 +233,7 @@ impl Drop for Edge {
 fn write(dir: &std::path::Path, routes: &Routes, complete: bool, port: u16, task_port: u16, dns_port: u16) {
     let mut routes = routes.clone();
     routes.routes.iter_mut().for_each(|route| route.port = task_port);
-    let rendered = render(&routes, complete, INSIDE).unwrap();
+    let rendered = render(&routes, complete, INSIDE, Expressions::Compiled).unwrap();
     let config = rendered
         .config
         .replace(&format!("bind :{LISTEN_PORT}"), &format!("bind 127.0.0.1:{port}"))
