@@ -129,7 +129,7 @@ struct Expression {
     /// Begins with `^`.
     from_start: bool,
     items: Vec<Item>,
-    /// Ends with `$`.
+    /// Ends with `$`: a path that goes on behind it does not match.
     to_end: bool,
     groups: usize,
 }
