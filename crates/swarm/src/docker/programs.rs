@@ -18,7 +18,7 @@ use super::DockerEngine;
 use super::raw::{self, Request};
 use super::services::body::{mount, signed};
 use crate::programs::PROGRAM_LABEL;
-use crate::{Attached, CheckResult, Error, Output, Program, ProgramApi, ProgramSpec};
+use crate::{Attached, CheckResult, Error, Output, PlatformMount, Program, ProgramApi, ProgramSpec};
 
 /// What is read of a terminal's output at once, in bytes.
 const PIECE: usize = 16 << 10;
@@ -173,7 +173,7 @@ fn body(spec: &ProgramSpec) -> ContainerCreateBody {
             pids_limit: limit(spec.resources.pids),
             network_mode: Some(network),
             readonly_rootfs: Some(spec.read_only),
-            init: Some(true),
+            init: Some(has_init(spec)),
             auto_remove: Some(false),
             cap_drop: Some(spec.capabilities.dropped()),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
@@ -183,6 +183,12 @@ fn body(spec: &ProgramSpec) -> ContainerCreateBody {
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+/// Whether Docker's own init runs the program. Docker puts it at `/sbin/docker-init`; where the node's `/usr` is mounted, `/sbin` is a link
+/// into that, and the mount hides it.
+fn has_init(spec: &ProgramSpec) -> bool {
+    !spec.mounts.contains(&PlatformMount::node_programs())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use futuswarm_testkit::answers::{Answer, on_socket};
 use tokio::io::AsyncWriteExt as _;
 
 use super::*;
-use crate::{Capabilities, Environment, NetworkAttachment, PlatformMount, Resources};
+use crate::{Capabilities, Environment, NetworkAttachment, Resources};
 
 fn spec() -> ProgramSpec {
     ProgramSpec {
@@ -31,6 +31,17 @@ fn the_body_of_a_program() {
     insta::assert_json_snapshot!("program", serde_json::to_value(body(&spec())).unwrap());
     let alone = body(&ProgramSpec { networks: Vec::new(), ..spec() });
     assert_eq!(alone.host_config.unwrap().network_mode.as_deref(), Some("none"));
+}
+
+/// Seen on a node: "exec: /sbin/docker-init: no such file or directory".
+#[test]
+fn a_program_of_the_node_has_no_init_that_the_nodes_programs_would_hide() {
+    let init = |mounts| body(&ProgramSpec { mounts, ..spec() }).host_config.unwrap().init;
+    assert_eq!(init(spec().mounts), Some(true));
+    assert_eq!(
+        init(vec![PlatformMount::program_secrets("run-7f").unwrap(), PlatformMount::node_programs()]),
+        Some(false)
+    );
 }
 
 /// Answers one request for an upgrade, and hands the connection to the test.
