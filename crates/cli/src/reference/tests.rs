@@ -110,12 +110,12 @@ fn render() -> String {
 
 #[test]
 fn the_reference_says_what_the_program_does() {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    let file = std::path::Path::new("../../docs/cli.md");
     let wanted = render();
     if std::env::var_os("FUTUSWARM_BLESS").is_some() {
-        std::fs::write(&file, &wanted).unwrap();
+        std::fs::write(file, &wanted).unwrap();
     }
-    let there = std::fs::read_to_string(&file).unwrap_or_default();
+    let there = std::fs::read_to_string(file).unwrap_or_default();
     assert!(
         there == wanted,
         "docs/cli.md is not what the definitions say: FUTUSWARM_BLESS=1 cargo test -p futuswarm-cli reference writes it"

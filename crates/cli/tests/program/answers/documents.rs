@@ -166,7 +166,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 /// Rows of the reference: names in the first cell, and one of which their document is.
 fn rows() -> Vec<(Vec<String>, Vec<Shape>)> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    let file = Path::new("../../docs/cli.md");
     let text = std::fs::read_to_string(file).unwrap();
     let section = text.split_once("\n## What `--json` prints\n").unwrap().1;
     let section = section.split_once("\n## ").unwrap().0;
