@@ -45,8 +45,9 @@ fn configuration(node: &Node) -> Value {
                 "uploadpurging": { "enabled": false }
             }
         },
-        // The secret signs where uploads are. Nobody but this node's own programs reaches the registry, so it only has to outlast a restart.
-        "http": { "addr": ADDRESS, "secret": node.instance }
+        // It signs where uploads are, and is the same on all managers, so that each of them carries on what another one has begun. It keeps
+        // nobody out, and so is no secret: only this node's own programs reach the registry, which lets any of them begin an upload.
+        "http": { "addr": ADDRESS, "secret": node.config.bucket }
     })
 }
 
@@ -64,5 +65,12 @@ mod tests {
         assert_eq!(worker["storage"]["maintenance"]["readonly"]["enabled"], true);
         assert_eq!(worker["storage"]["delete"]["enabled"], false);
         assert_eq!(worker["http"]["addr"], "127.0.0.1:5000");
+    }
+
+    #[test]
+    fn an_upload_is_where_the_registry_of_another_manager_says() {
+        let [one, other] = ["i-1", "i-2"].map(|id| configuration(&crate::heartbeat::tests::node(id, Role::Manager)));
+        assert!(one["http"]["secret"].as_str().is_some_and(|secret| !secret.is_empty()), "each would make up its own");
+        assert_eq!(one, other);
     }
 }

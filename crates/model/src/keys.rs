@@ -34,6 +34,8 @@ pub const PENDING: &str = "cluster/pending/";
 pub const COLLECTOR: &str = "cluster/registry/collector";
 /// Who pushes images, a document for each app. Images are not collected while one of them is good.
 pub const PUSHES: &str = "cluster/registry/pushes/";
+/// Layers of which a part is in the registry: a folder for each app, with a document for each digest.
+pub const UPLOADS: &str = "cluster/registry/uploads/";
 /// The environment of apps that have one, whose documents have no further name.
 pub const DEFAULT_ENVIRONMENT: &str = "default";
 /// What the edge of every node serves, written by the leader.
@@ -135,6 +137,12 @@ pub fn pending(app: &str) -> String {
 #[must_use]
 pub fn push(app: &str) -> String {
     format!("{PUSHES}{app}")
+}
+
+/// Where a layer of the app is of which a part is in the registry, by the layer's digest.
+#[must_use]
+pub fn upload(app: &str, digest: &str) -> String {
+    format!("{UPLOADS}{app}/{digest}")
 }
 
 /// What every backup of an app's database begins with, slash included. With the moment in which the app was made, in milliseconds since

@@ -25,7 +25,7 @@ pub use cli_release::CliRelease;
 pub use clock::unix_millis;
 pub use import::ImportSource;
 pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, NodeUsage, Role};
-pub use registry::{Collector, PushShare};
+pub use registry::{Collector, PushShare, PushUpload, UploadPlace};
 pub use release::{Failure, FailureClass, Outcome, Progress, Release};
 pub use swarm::{Genesis, ManagerRecord, SealedAuthority, SealedToken, SshAuthority, ssh_host};
 pub use value::{Value, Values};

@@ -1,6 +1,8 @@
-//! Who works on the images in the bucket: pushes share them, and who collects what nothing needs has them alone.
+//! Who works on the images in the bucket: pushes share them, who collects what nothing needs has them alone, and a layer on its way has one
+//! connection that sends it.
 //!
-//! Both write their own document first and then read the other's, so that of two who begin at the same time at least one sees the other.
+//! Pushes and who collects write their own document first and then read the other's, so that of two who begin at the same time at least
+//! one sees the other.
 
 use std::collections::BTreeMap;
 
@@ -53,4 +55,45 @@ pub struct PushShare {
     /// Random at each writing, so that two writers who want the same are told apart when an answer is lost.
     #[serde(default)]
     pub stamp: String,
+}
+
+/// Where the registry wants the rest of a layer, and from which byte on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UploadPlace {
+    /// Path and query on the registry of any manager.
+    pub location: String,
+    /// So many bytes are there.
+    pub offset: u64,
+}
+
+/// A layer of an app of which a part is in the registry, under [`crate::keys::upload`], so that any manager carries it on. It is changed by
+/// compare-and-swap only: the registry itself does not keep two connections from sending the same upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PushUpload {
+    /// Where the registry's last answer has it.
+    pub now: UploadPlace,
+    /// Where the answer before that had it: docker-registry 2.8 confirms a piece also when S3 has not taken it, and is still there then.
+    #[serde(default)]
+    pub before: Option<UploadPlace>,
+    /// The node through which it goes, or went last.
+    pub node: String,
+    /// Random for each connection that sends it, by which that one knows it for its own.
+    pub holder: String,
+    /// Until when nobody else carries it on, in milliseconds since 1970; zero once it is let go.
+    pub until: u64,
+    /// When this was written, in milliseconds since 1970.
+    pub at: u64,
+    /// Random at each writing, so that two writers who want the same are told apart when an answer is lost.
+    #[serde(default)]
+    pub stamp: String,
+}
+
+impl PushUpload {
+    /// Whether some connection sends it at `now` (milliseconds since 1970), as far as anybody knows.
+    #[must_use]
+    pub fn is_held(&self, now: u64) -> bool {
+        self.until > now
+    }
 }

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use crate::client::{Client, milliseconds};
 use crate::clock::Clock as _;
+use crate::push::UPLOAD_KEPT;
 use crate::refusal::Refused;
 use crate::{Control, Error, Platform};
 use lease::Lease;
@@ -84,7 +85,7 @@ pub(crate) async fn daily<P: Platform>(control: Arc<Control<P>>) {
     }
 }
 
-/// Collects if it is time, and for this node to do it, and forgets keys of no token; `None` otherwise.
+/// Collects if it is time, and for this node to do it, and forgets keys of no token and layers of no push; `None` otherwise.
 pub(crate) async fn daily_round<P: Platform>(control: &Control<P>) -> Result<Option<Collected>, Refused> {
     let nodes = control.engine.list_nodes().await.map_err(Error::from)?;
     if !nodes.iter().any(|node| node.is_leader() && node.hostname == control.facts.node) {
@@ -97,6 +98,11 @@ pub(crate) async fn daily_round<P: Platform>(control: &Control<P>) -> Result<Opt
     let scope = Scope { app: None, keep: USUAL_KEEP };
     let collected = run(control, &scope, "the daily round", DAILY_WAIT, None).await?;
     tracing::info!(blobs = collected.blobs, bytes = collected.bytes, kept = collected.kept_blobs, "collected images");
+    match control.records.forget_uploads(UPLOAD_KEPT).await {
+        Ok(0) => {}
+        Ok(uploads) => tracing::info!(uploads, "forgot layers whose rest nobody has sent"),
+        Err(error) => tracing::warn!(%error, "layers whose rest nobody has sent are forgotten tomorrow"),
+    }
     match control.records.forget_keys().await {
         Ok(0) => {}
         Ok(keys) => tracing::info!(keys, "forgot keys of tokens that there are not any more"),

@@ -79,7 +79,6 @@ pub struct Control<P: Platform> {
     pub(crate) old: P::Old,
     pub(crate) facts: Facts,
     pub(crate) drives: Drives,
-    pub(crate) uploads: push::Uploads,
     pub(crate) shares: collect::Shares,
     pub(crate) databases: P::Databases,
     /// What PostgreSQL's programs run in.

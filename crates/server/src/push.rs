@@ -3,92 +3,39 @@
 
 mod feed;
 mod parts;
+mod uploads;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futuswarm_paas::access::{Actor, Verb};
 use futuswarm_rpc::message::{Answer, Event};
 use futuswarm_rpc::{MOST_PARTS, has_few_parts};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::client::Client;
 use crate::images;
 use crate::limits::What;
 use crate::refusal::Refused;
-use crate::registry::{Digest, Error as RegistryError, LONGEST_MANIFEST, Registry as _, Upload};
+use crate::registry::{Digest, Error as RegistryError, LONGEST_MANIFEST, Registry as _};
 use crate::{Control, Error, Platform, collect};
 use feed::Feed;
 use parts::parts;
+use uploads::{Holding, Waiting};
 
 /// So many blobs are asked about at once: far more than an image has layers (127).
 const MOST_BLOBS: usize = 1000;
 /// The longest layer.
 const LONGEST_BLOB: u64 = 20 << 30;
-/// So many uploads that were cut are remembered, to be carried on.
-const MOST_UPLOADS: usize = 100;
-/// So long they are: whoever comes later has made the image anew, and S3 keeps none for ever.
-const KEPT: Duration = Duration::from_secs(86_400);
+/// So long it is known where an upload is that was cut: whoever comes later has made the image anew, and S3 keeps none for ever.
+pub(crate) const UPLOAD_KEPT: Duration = Duration::from_secs(86_400);
 /// So many bytes at least go to the registry at once, and a cut loses no more. S3 takes no smaller part of an object but the last one
 /// (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), and each upload has as many in memory as its piece takes.
 pub(crate) const PIECE: usize = 5 << 20;
 /// Between two words to a client: the command line takes a connection for dead on which nothing comes for two minutes.
 const TELL: Duration = Duration::from_secs(15);
 /// What to do after a cut.
-const AGAIN: &str = "push again; if the same manager answers, only what it does not have yet is sent";
-
-/// An upload on its way.
-#[derive(Debug)]
-struct Going {
-    /// Where the registry's last answer has it.
-    now: Upload,
-    /// Where the answer before that had it: docker-registry 2.8 confirms a piece also when S3 has not taken it, and is still there then.
-    before: Option<Upload>,
-}
-
-impl From<Upload> for Going {
-    fn from(now: Upload) -> Self {
-        Self { now, before: None }
-    }
-}
-
-#[derive(Debug)]
-struct Kept {
-    going: Going,
-    since: Instant,
-}
-
-/// Uploads that were cut, by app and digest. They end with the process: where they are is worth nothing to another manager's registry.
-#[derive(Debug, Default)]
-pub(crate) struct Uploads(Mutex<HashMap<(String, Digest), Kept>>);
-
-impl Uploads {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, Digest), Kept>> {
-        let mut uploads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        uploads.retain(|_, kept| kept.since.elapsed() < KEPT);
-        uploads
-    }
-
-    fn take(&self, app: &str, digest: &Digest) -> Option<Going> {
-        self.lock().remove(&(app.to_owned(), digest.clone())).map(|kept| kept.going)
-    }
-
-    fn keep(&self, app: &str, digest: &Digest, going: Going) {
-        let mut uploads = self.lock();
-        let key = (app.to_owned(), digest.clone());
-        // Of two pushes of one layer, perhaps by somebody whose first connection was found dead later than they came again.
-        if uploads.get(&key).is_some_and(|other| other.going.now.offset > going.now.offset) {
-            return;
-        }
-        if uploads.len() >= MOST_UPLOADS {
-            // Whichever: its rest is sent again from the beginning.
-            let some = uploads.keys().next().cloned();
-            some.map(|key| uploads.remove(&key));
-        }
-        uploads.insert(key, Kept { going, since: Instant::now() });
-    }
-}
+const AGAIN: &str = "push again: only what the cluster does not have yet is sent";
 
 fn digest(text: &str) -> Result<Digest, Refused> {
     Digest::parse(text)
@@ -157,32 +104,60 @@ async fn take<P: Platform>(
     length: u64,
     client: &mut Client,
 ) -> Result<Answer, Refused> {
-    let done = || Ok(Answer::Done(format!("{length} bytes")));
-    // An earlier push has ended it, and nobody heard so.
-    if control.registry.blob_length(app, digest).await.map_err(|error| cut(&error))? == Some(length) {
-        return done();
-    }
-    let mut going = begin(control, app, digest, length).await?;
-    if let Err(refused) = append(control, &mut going, length, client).await {
-        control.uploads.keep(app, digest, going);
-        return Err(refused);
-    }
-    let ending = control.registry.finish(&going.now, digest);
-    match telling(client, &format!("checks all {length} bytes of the layer"), ending).await {
-        Ok(()) => done(),
-        Err(RegistryError::Refused { status: 400, .. }) => Err(Refused::usage(format!(
-            "what was sent is not {digest}: the layer was changed while it was sent, or its digest is wrong; push the image again"
-        ))),
-        // Nothing has ended: the registry has less than it confirmed.
-        Err(error @ RegistryError::Refused { status: 404, .. }) => {
-            control.uploads.keep(app, digest, going);
-            Err(cut(&error))
+    let mut waiting = Waiting::new();
+    let holding = loop {
+        // An earlier push has ended it, and nobody heard so.
+        if control.registry.blob_length(app, digest).await.map_err(|error| cut(&error))? == Some(length) {
+            return Ok(done(length));
         }
-        // An upload whose end failed on its way takes nothing more, for ever: it is not kept.
-        Err(error) => match control.registry.blob_length(app, digest).await {
-            Ok(Some(there)) if there == length => done(),
-            _ => Err(cut(&error)),
-        },
+        if let Some(holding) = uploads::wait_for(control, (app, digest), length, &mut waiting, client).await? {
+            break holding;
+        }
+    };
+    let sent = tokio::select! {
+        sent = send(control, &holding, (app, digest), length, client) => sent,
+        lost = holding.keep() => Err(lost),
+    };
+    holding.leave().await;
+    sent.map(|()| done(length))
+}
+
+fn done(length: u64) -> Answer {
+    Answer::Done(format!("{length} bytes"))
+}
+
+/// Sends the rest of an upload to the registry, and ends it.
+async fn send<P: Platform>(
+    control: &Control<P>,
+    holding: &Holding<'_, P>,
+    (app, digest): (&str, &Digest),
+    length: u64,
+    client: &mut Client,
+) -> Result<(), Refused> {
+    append(control, holding, length, client).await?;
+    holding.check()?;
+    let upload = holding.upload();
+    let ending = control.registry.finish(&upload, digest);
+    let error = match telling(client, &format!("checks all {length} bytes of the layer"), ending).await {
+        // Nothing has ended: the registry has less than it confirmed.
+        Err(error @ RegistryError::Refused { status: 404, .. }) => return Err(cut(&error)),
+        ended => {
+            // An upload whose end failed on its way takes nothing more, for ever.
+            holding.end();
+            match ended {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            }
+        }
+    };
+    if matches!(error, RegistryError::Refused { status: 400, .. }) {
+        return Err(Refused::usage(format!(
+            "what was sent is not {digest}: the layer was changed while it was sent, or its digest is wrong; push the image again"
+        )));
+    }
+    match control.registry.blob_length(app, digest).await {
+        Ok(Some(there)) if there == length => Ok(()),
+        _ => Err(cut(&error)),
     }
 }
 
@@ -190,43 +165,26 @@ fn cut(error: &RegistryError) -> Refused {
     Refused::unavailable(format!("{error}: {AGAIN}"))
 }
 
-/// An upload that was cut, if it is still what it was then, or a new one.
-async fn begin<P: Platform>(control: &Control<P>, app: &str, digest: &Digest, length: u64) -> Result<Going, Refused> {
-    let registry = &control.registry;
-    if let Some(kept) = control.uploads.take(app, digest) {
-        for upload in [Some(kept.now.clone()), kept.before.clone()].into_iter().flatten() {
-            match registry.resume(&upload).await {
-                Ok(Some(upload)) if upload.offset <= length => return Ok(upload.into()),
-                Err(error @ RegistryError::Unreachable { .. }) => {
-                    control.uploads.keep(app, digest, kept);
-                    return Err(cut(&error));
-                }
-                // Nobody knows what there is of it, or it cannot go on: a registry that refuses it once does so for ever.
-                Ok(_) | Err(_) => {}
-            }
-        }
-    }
-    Ok(registry.begin(app).await.map_err(Error::from)?.into())
-}
-
-/// Hands the client's bytes to the registry, piece by piece. `going` is always where the registry's last answer has it.
+/// Hands the client's bytes to the registry, piece by piece.
 async fn append<P: Platform>(
     control: &Control<P>,
-    going: &mut Going,
+    holding: &Holding<'_, P>,
     length: u64,
     client: &mut Client,
 ) -> Result<(), Refused> {
-    client.send(&Event::Ready { offset: going.now.offset }).await?;
-    let mut feed = Feed::new(length, going.now.offset);
+    let mut upload = holding.upload();
+    client.send(&Event::Ready { offset: upload.offset }).await?;
+    let mut feed = Feed::new(length, upload.offset);
     loop {
-        let text = format!("takes the layer: {} of {length} bytes are in the registry", going.now.offset);
+        let text = format!("takes the layer: {} of {length} bytes are in the registry", upload.offset);
         let piece = feed.piece(client, &text).await?;
         if piece.is_empty() {
             return Ok(());
         }
-        let appended = telling(client, &text, control.registry.append(&going.now, piece.into())).await;
-        let next = appended.map_err(|error| cut(&error))?;
-        going.before = Some(std::mem::replace(&mut going.now, next));
+        holding.check()?;
+        let appended = telling(client, &text, control.registry.append(&upload, piece.into())).await;
+        upload = appended.map_err(|error| cut(&error))?;
+        holding.advance(&upload, length);
     }
 }
 

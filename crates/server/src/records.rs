@@ -17,6 +17,7 @@ mod sealed;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod uploads;
 mod users;
 
 use std::collections::BTreeSet;

@@ -11,6 +11,7 @@ mod tests;
 use std::fmt;
 
 use bytes::Bytes;
+use futuswarm_model::UploadPlace;
 pub use http::HttpRegistry;
 
 /// The longest manifest (OCI distribution specification, "Pushing Manifests": registries should take at least 4 MiB).
@@ -55,13 +56,27 @@ pub struct Manifest {
 
 /// An upload that has begun: where the registry wants the rest, and from which byte on. docker-registry 2.8 answers 404 to any method when it
 /// has more or fewer bytes than the place says (distribution's `registry/handlers/blobupload.go`); the upload stays, and goes on at the
-/// place that says what there is. Where it is is signed with a secret of the node's registry, so that no other manager can carry it on.
+/// place that says what there is. The place is good at the registry of any manager: they sign places with the same secret (`registry.rs`
+/// of the agent), and what they know of an upload is in S3, from where they read it for each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
     /// Path and query on the registry.
     location: String,
     /// So many bytes are there.
     pub offset: u64,
+}
+
+impl Upload {
+    /// An upload at a place that a registry has named before; `None` for what is no path.
+    pub(crate) fn at(place: &UploadPlace) -> Option<Self> {
+        let UploadPlace { location, offset } = place;
+        location.starts_with('/').then(|| Self { location: location.clone(), offset: *offset })
+    }
+
+    /// Where it is, in words that another manager reads.
+    pub(crate) fn place(&self) -> UploadPlace {
+        UploadPlace { location: self.location.clone(), offset: self.offset }
+    }
 }
 
 /// Failures of the registry.

@@ -43,7 +43,6 @@ pub async fn serve<P: Platform>(clients: Clients<P>, listener: UnixListener, uid
         old,
         facts,
         drives: rollout::Drives::default(),
-        uploads: Default::default(),
         shares: Default::default(),
         databases,
         // No program of a database is run.

@@ -100,7 +100,6 @@ pub async fn run(options: Options, sdk: &SdkConfig, ready: impl FnOnce()) -> Res
         old: OldBuckets::new(sdk.clone()),
         facts: options.facts,
         drives: rollout::Drives::default(),
-        uploads: Default::default(),
         shares: Default::default(),
         databases: Server::new(Rds::new(sdk, &options.database)),
         tools: options.tools,

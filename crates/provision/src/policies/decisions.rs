@@ -166,7 +166,8 @@ fn managers_delete_images_that_nothing_needs_and_older_versions_stay() {
     let link = object("registry/docker/registry/v2/repositories/hello/_manifests/tags/1/current/link");
     let blob = object("registry/docker/registry/v2/blobs/sha256/e3/e3b0c442/data");
     let (collector, push) = (object(keys::COLLECTOR), object(&keys::push("hello")));
-    for key in [&link, &blob, &collector, &push] {
+    let upload = object(&keys::upload("hello", "sha256:e3b0c442"));
+    for key in [&link, &blob, &collector, &push, &upload] {
         for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
             assert_eq!(ask(Role::Manager, action, key, &[]), Decision::Allowed, "{action} {key}");
             if action != "s3:GetObject" {
@@ -177,7 +178,7 @@ fn managers_delete_images_that_nothing_needs_and_older_versions_stay() {
             assert_eq!(ask(role, "s3:DeleteObjectVersion", key, &[]), Decision::NotAllowed, "{role} {key}");
         }
     }
-    for key in [&collector, &push] {
+    for key in [&collector, &push, &upload] {
         assert_eq!(ask(Role::Worker, "s3:GetObject", key, &[]), Decision::NotAllowed, "{key}");
     }
 }

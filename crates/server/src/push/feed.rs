@@ -12,7 +12,7 @@ use crate::refusal::Refused;
 
 /// Within so much time that it is waited for ... A line may stall so long and go on. Bytes count once their frame has come: command lines
 /// once sent frames of 256 KiB.
-const IDLE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_secs(60);
 /// ... so many bytes have to come: a slow line sends far more, and who sends nothing keeps a place from others. That is two frames of the
 /// command line; `ssh` hands over up to 32 KiB at a time, in which at least two are whole.
 const LEAST: usize = 16 << 10;

@@ -81,6 +81,16 @@ async fn an_upload_goes_where_the_registry_says() {
     );
 }
 
+#[test]
+fn a_place_is_a_path_on_the_registry_and_nowhere_else() {
+    let place = |location: &str| UploadPlace { location: location.to_owned(), offset: 7 };
+    let path = place("/v2/hello/blobs/uploads/u1?_state=a%3D");
+    assert_eq!(Upload::at(&path).map(|upload| upload.place()), Some(path));
+    for location in ["", "@elsewhere.example/v2/", "http://registry/v2/hello/blobs/uploads/u1", ".example"] {
+        assert_eq!(Upload::at(&place(location)), None, "{location}");
+    }
+}
+
 #[tokio::test]
 async fn a_piece_without_an_answer_leaves_the_upload_where_the_registry_says_and_nowhere_else() {
     let (registry, _) = answering("").await;

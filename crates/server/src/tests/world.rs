@@ -188,7 +188,6 @@ impl World {
                 public: "https".to_owned(),
             },
             drives: Default::default(),
-            uploads: Default::default(),
             shares: Default::default(),
             connections: Default::default(),
             programs: std::env::temp_dir().join("futuswarm-server-tests"),
