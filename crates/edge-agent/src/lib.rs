@@ -7,7 +7,7 @@ mod error;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futuswarm_edge::{CONFIG_FILE, LISTEN_PORT, MASTER_SOCKET, Refusal, Route, Routes, Serving};
+use futuswarm_edge::{CONFIG_FILE, LISTEN_PORT, MASTER_SOCKET, MEMORY_MIB, Refusal, Route, Routes, Serving};
 use futuswarm_model::keys;
 use futuswarm_node_files::Files;
 use futuswarm_retry::Backoff;
@@ -22,6 +22,8 @@ pub use error::Error;
 /// The container, and the bridge network that it starts on.
 const NAME: &str = "futuswarm-edge";
 const HAPROXY: &str = "/usr/sbin/haproxy";
+/// A line for each request has some 500 bytes, so that the last 400,000 requests of a node are there.
+const LOG_MEGABYTES: u32 = 200;
 /// Between two rounds: until the edge serves, and from then on.
 const FIRST_INTERVAL: Duration = Duration::from_secs(2);
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -135,9 +137,9 @@ impl Edge {
             writable: vec![run_dir],
             ports: vec![(80, LISTEN_PORT)],
             network: NAME.to_owned(),
-            // With a thousand services a process has 70 MiB. A reload has two of them, and one more for each that still serves
-            // WebSockets of before.
-            memory_bytes: 512 << 20,
+            // The configuration says how many processes may share it.
+            memory_bytes: i64::from(MEMORY_MIB) << 20,
+            log_megabytes: Some(LOG_MEGABYTES),
         };
         Ok(engine.ensure_container(&desired).await?)
     }

@@ -1,12 +1,15 @@
 //! HAProxy's configuration from routes: a short text, and a map of any number of hosts and paths beside it.
 
+mod access;
 mod backend;
 mod map;
+mod processes;
 
 use serde::Serialize;
 
 use crate::labels::WILDCARD;
 use crate::routes::{Route, Routes};
+pub use processes::MEMORY_MIB;
 
 const TEMPLATE: &str = include_str!("templates/haproxy.cfg.hbs");
 /// Where HAProxy listens inside the edge container; published on the node's port 80.
@@ -21,6 +24,9 @@ pub const ADMIN_SOCKET: &str = "admin.sock";
 pub const MASTER_SOCKET: &str = "master.sock";
 /// Name of the file with the addresses of tasks that a new process begins with, beside the socket.
 pub const STATE_FILE: &str = "servers.state";
+
+/// Name of the socket that tells Prometheus's metrics, in the same folder.
+const METRICS_SOCKET: &str = "metrics.sock";
 
 /// The template and its data do not fit; a defect of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +71,11 @@ struct Model<'a> {
     run_dir: &'a str,
     admin_socket: &'a str,
     state_file: &'a str,
+    metrics_socket: &'a str,
+    /// What HAProxy writes of a request.
+    access_log: String,
+    /// How many reloads a process may survive.
+    former_processes: u32,
     complete: bool,
     /// Whether any host stands for every name below another.
     wildcards: bool,
@@ -140,6 +151,9 @@ pub fn render(
         run_dir,
         admin_socket: ADMIN_SOCKET,
         state_file: STATE_FILE,
+        metrics_socket: METRICS_SOCKET,
+        access_log: access::format(),
+        former_processes: processes::former(routes),
         complete,
         wildcards: prefixes.any(|prefix| prefix.host.starts_with(WILDCARD)),
         backends: routes.routes.iter().map(|route| Backend::of(route, expressions)).collect(),

@@ -9,8 +9,8 @@ mod serving;
 
 pub use culprits::without_culprits;
 pub use haproxy::{
-    ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, RenderError, Rendered, STATE_FILE,
-    render,
+    ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, MEMORY_MIB, RenderError, Rendered,
+    STATE_FILE, render,
 };
 pub use labels::{Destination, LabelError, Request, check, request};
 pub use routes::{Network, Prefix, Redirects, Refusal, Reserved, Route, Routes, Service, decide};

@@ -23,6 +23,8 @@ pub struct ContainerConfig {
     pub network: String,
     /// Memory limit, in bytes.
     pub memory_bytes: i64,
+    /// How much of what it prints is kept on the node's disk at most; `None` is what the engine keeps of every container.
+    pub log_megabytes: Option<u32>,
 }
 
 impl ContainerConfig {
@@ -30,8 +32,15 @@ impl ContainerConfig {
     pub(crate) fn definition(&self) -> String {
         // Readable on purpose: `docker inspect` then shows why a container was made again.
         format!(
-            "{} {:?} {:?} {:?} {:?} {} {}",
-            self.image, self.command, self.mounts, self.writable, self.ports, self.network, self.memory_bytes
+            "{} {:?} {:?} {:?} {:?} {} {} {:?}",
+            self.image,
+            self.command,
+            self.mounts,
+            self.writable,
+            self.ports,
+            self.network,
+            self.memory_bytes,
+            self.log_megabytes
         )
     }
 }

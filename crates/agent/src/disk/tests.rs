@@ -104,6 +104,7 @@ async fn a_disk_that_fills_up_is_emptied_to_the_low_water_mark() {
         ports: Vec::new(),
         network: "bridge".to_owned(),
         memory_bytes: 1,
+        log_megabytes: None,
     };
     engine.create_container(&container).await.unwrap();
     let state = disk.round().await.unwrap();

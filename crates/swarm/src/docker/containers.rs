@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bollard::body_full;
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, Mount, MountType, NetworkingConfig, PortBinding, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType, NetworkingConfig,
+    PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ImportImageOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
@@ -23,6 +23,8 @@ const DEFINITION_LABEL: &str = "futuswarm.definition";
 /// The engine answers once the first process runs: on a network that no task of the node is on yet, it asks a manager for it first, which
 /// it gives 20 s a time and repeats.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
+/// Into how many files a log of a given size is cut: the oldest goes as a whole. The engine compresses all but the newest.
+const LOG_FILES: u32 = 10;
 
 impl ContainerApi for DockerEngine {
     async fn image_exists(&self, name: &str) -> Result<bool, Error> {
@@ -112,6 +114,7 @@ fn body(config: &ContainerConfig) -> ContainerCreateBody {
             mounts: Some(mounts.collect()),
             port_bindings: Some(ports.collect()),
             memory: Some(config.memory_bytes),
+            log_config: config.log_megabytes.map(log),
             network_mode: Some(config.network.clone()),
             readonly_rootfs: Some(true),
             cap_drop: Some(vec!["ALL".to_owned()]),
@@ -124,6 +127,13 @@ fn body(config: &ContainerConfig) -> ContainerCreateBody {
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+fn log(megabytes: u32) -> HostConfigLogConfig {
+    let size = (megabytes / LOG_FILES).max(1);
+    let options = [("max-file", LOG_FILES.to_string()), ("max-size", format!("{size}m"))];
+    let options = options.map(|(option, value)| (option.to_owned(), value));
+    HostConfigLogConfig { typ: Some("local".to_owned()), config: Some(HashMap::from(options)) }
 }
 
 #[cfg(test)]

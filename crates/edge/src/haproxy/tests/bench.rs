@@ -13,12 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::haproxy::{
-    ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, STATE_FILE, render,
+    ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, METRICS_SOCKET, STATE_FILE, render,
 };
 use crate::routes::Routes;
 
 /// The configuration's folder as HAProxy sees it.
 const INSIDE: &str = "/mnt";
+/// What HAProxy prints, in the same folder.
+const LOG: &str = "log";
 /// Everything on this machine is slow at times.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -95,7 +97,8 @@ impl Edge {
         let mut command = std::process::Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(dir.path()).arg(tools.root());
         command.arg(format!("{INSIDE}/{CONFIG_FILE}")).arg(format!("{INSIDE}/{MASTER_SOCKET}"));
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let log = std::fs::File::options().create(true).append(true).open(dir.path().join(LOG)).unwrap();
+        command.stdout(log).stderr(Stdio::null());
         let haproxy = command.spawn().unwrap();
         let edge = Self { haproxy, dir, port, task_port, dns_port, silent, seen: started.seen };
         edge.wait("HAProxy", || TcpStream::connect(("127.0.0.1", port)).is_ok());
@@ -120,6 +123,22 @@ impl Edge {
         socket.write_all(format!("{command}\n").as_bytes()).unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The lines of the access log as they are.
+    pub(super) fn log(&self) -> Vec<String> {
+        let text = String::from_utf8(std::fs::read(self.dir.path().join(LOG)).unwrap()).unwrap();
+        text.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect()
+    }
+
+    /// What is answered on the socket for metrics; nothing while it changes hands.
+    pub(super) fn metrics(&self, path: &str) -> String {
+        let mut answer = String::new();
+        let _changes_hands = UnixStream::connect(self.dir.path().join(METRICS_SOCKET)).and_then(|mut socket| {
+            socket.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+            socket.read_to_string(&mut answer)
+        });
         answer
     }
 
@@ -171,6 +190,24 @@ impl Edge {
     pub(super) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// A WebSocket to a task, which sends back whatever it gets.
+    pub(super) fn websocket(&self, host: &str) -> TcpStream {
+        let mut stream = self.connect();
+        let request = format!(
+            "GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            read.push(byte[0]);
+        }
+        assert!(read.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&read));
         stream
     }
 

@@ -311,20 +311,7 @@ fn a_task_has_as_long_as_its_label_says() {
 fn a_websocket_stays_open_for_as_long_as_its_label_says() {
     let all = decided(&[("app", &[("timeoutServer", "1"), ("timeoutTunnel", "6")])]);
     let edge = Edge::start(&all, true, &[("app", 1)]);
-    let mut stream = edge.connect();
-    stream
-        .write_all(
-            b"GET /socket HTTP/1.1\r\nHost: app.com\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
-              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        )
-        .unwrap();
-    let mut read = Vec::new();
-    while !read.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        read.push(byte[0]);
-    }
-    assert!(read.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&read));
+    let mut stream = edge.websocket("app.com");
     // Longer than a request may wait for its answer.
     for pause in [0, 3000, 0] {
         std::thread::sleep(Duration::from_millis(pause));

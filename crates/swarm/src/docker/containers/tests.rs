@@ -16,6 +16,7 @@ fn desired() -> ContainerConfig {
         ports: Vec::new(),
         network: "edge".to_owned(),
         memory_bytes: 1 << 20,
+        log_megabytes: None,
     }
 }
 
@@ -83,4 +84,15 @@ async fn one_that_runs_as_defined_is_left_alone_and_another_replaced() {
     let (second, told, _folder) = engine(vec![there("other", true), done(), created(), done()]);
     assert!(second.ensure_container(&desired()).await.unwrap());
     assert_eq!(calls(&told), ["GET edge/json", "DELETE edge", "POST create", "POST edge/start"]);
+}
+
+#[test]
+fn what_a_container_prints_is_kept_up_to_a_size_where_one_is_said() {
+    let config = |container: &ContainerConfig| body(container).host_config.and_then(|host| host.log_config);
+    assert_eq!(config(&desired()), None);
+    let log = config(&ContainerConfig { log_megabytes: Some(200), ..desired() }).unwrap();
+    let options = log.config.unwrap();
+    assert_eq!((log.typ.as_deref(), options.len()), (Some("local"), 2));
+    assert_eq!((options["max-file"].as_str(), options["max-size"].as_str()), ("10", "20m"));
+    assert_ne!(desired().definition(), ContainerConfig { log_megabytes: Some(200), ..desired() }.definition());
 }

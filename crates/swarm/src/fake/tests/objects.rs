@@ -59,6 +59,7 @@ async fn secrets_and_networks_in_use_stay() {
         ports: Vec::new(),
         network: "bridge".to_owned(),
         memory_bytes: 1,
+        log_megabytes: None,
     };
     engine.create_container(&edge).await.unwrap();
     engine.connect_network("app-hello", "edge").await.unwrap();

@@ -45,6 +45,7 @@ pub(super) fn start(tasks: &[(&str, u8)]) -> Tasks {
 }
 
 /// A request says how it wants to be answered: `X-Answer: NAME: VALUE` is a header of the answer, `X-Wait` the milliseconds until then.
+/// What comes in chunks is sent back as it came.
 fn answer(mut stream: TcpStream, name: &str, seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut read = Vec::new();
     let Some(end) = until(&mut stream, &mut read, b"\r\n\r\n")? else { return Ok(()) };
@@ -64,14 +65,15 @@ fn answer(mut stream: TcpStream, name: &str, seen: &Mutex<Vec<String>>) -> std::
             rest.truncate(length);
         }
     }
+    let mut body = format!("{name}\n{head}\n");
     if values(&head, "transfer-encoding").next().is_some() {
         until(&mut stream, &mut rest, b"0\r\n\r\n")?;
+        body.push_str(&format!("\n{}", String::from_utf8_lossy(&rest)));
     }
     let length = values(&head, "content-length").next().and_then(|length| length.parse().ok()).unwrap_or(0);
     while rest.len() < length && more(&mut stream, &mut rest)? {}
     let wait = values(&head, "x-wait").next().and_then(|wait| wait.parse().ok()).unwrap_or(0);
     std::thread::sleep(Duration::from_millis(wait));
-    let body = format!("{name}\n{head}\n");
     let mut text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
     values(&head, "x-answer").for_each(|line| text.push_str(&format!("{line}\r\n")));
     stream.write_all(format!("{text}\r\n{body}").as_bytes())
