@@ -2,6 +2,7 @@
 
 mod backend;
 mod map;
+mod pages;
 
 use serde::Serialize;
 
@@ -68,6 +69,10 @@ struct Model<'a> {
     complete: bool,
     /// Whether any host stands for every name below another.
     wildcards: bool,
+    /// What HAProxy answers by itself, a line for each status.
+    errors: Vec<String>,
+    /// What becomes of a request that nobody serves.
+    nobody: String,
     backends: Vec<Backend<'a>>,
     redirects: Vec<Redirect<'a>>,
 }
@@ -142,6 +147,8 @@ pub fn render(
         state_file: STATE_FILE,
         complete,
         wildcards: prefixes.any(|prefix| prefix.host.starts_with(WILDCARD)),
+        errors: pages::errors(),
+        nobody: pages::nobody(complete),
         backends: routes.routes.iter().map(|route| Backend::of(route, expressions)).collect(),
         redirects: routes.routes.iter().filter_map(Redirect::of).collect(),
     };

@@ -18,6 +18,8 @@ pub struct Rules {
     pub response_headers: Vec<Header>,
     /// Made of the path on the way to a task, one after the other.
     pub rewrites: Vec<Rewrite>,
+    /// Its tasks get no requests while it is there.
+    pub maintenance: Option<Maintenance>,
     /// Seconds in which a task has to answer, or to go on with its answer.
     pub timeout_server: Option<u32>,
     /// Seconds for which nothing may be said over a WebSocket.
@@ -28,6 +30,13 @@ pub struct Rules {
     pub balance: Balance,
     /// Which responses are compressed, and how; none when it is absent.
     pub compression: Option<Compression>,
+}
+
+/// People are told that an app is away for a while.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// What they are told besides: no characters that mean something to HTML or JSON.
+    pub text: Option<String>,
 }
 
 /// What becomes of a request that has not come over HTTPS.

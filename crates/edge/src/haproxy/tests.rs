@@ -4,6 +4,7 @@ mod bench;
 mod hostile;
 mod labels;
 mod many;
+mod pages;
 mod random;
 
 use std::collections::BTreeSet;
@@ -25,11 +26,15 @@ pub(crate) fn route(service: &str, prefixes: &[(&str, &str)]) -> Route {
     }
 }
 
-/// A service with these labels, and those that it cannot do without.
+/// A service with these labels, and those that it cannot do without. Only labels that are not Docker Flow Proxy's have their prefix.
 fn service(name: &str, pairs: &[(&str, &str)]) -> Service {
     let host = format!("{name}.com");
     let base = [("notify", "true"), ("port", "80"), ("serviceDomain", host.as_str())];
-    let labels = base.iter().chain(pairs).map(|(label, value)| (format!("com.df.{label}"), (*value).to_owned()));
+    let named = |label: &str| match label.starts_with("com.") {
+        true => label.to_owned(),
+        false => format!("com.df.{label}"),
+    };
+    let labels = base.iter().chain(pairs).map(|(label, value)| (named(label), (*value).to_owned()));
     Service {
         name: name.to_owned(),
         created_at: "2026-11-27T05:00:00Z".to_owned(),
