@@ -1,6 +1,7 @@
 //! HAProxy's configuration from routes: a short text, and a map of any number of hosts and paths beside it.
 
 mod backend;
+mod limits;
 mod map;
 mod pages;
 

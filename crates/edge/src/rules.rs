@@ -20,6 +20,10 @@ pub struct Rules {
     pub rewrites: Vec<Rewrite>,
     /// Its tasks get no requests while it is there.
     pub maintenance: Option<Maintenance>,
+    /// More than that its tasks do not get.
+    pub limits: Limits,
+    /// Seconds in which a task has to take a connection.
+    pub timeout_connect: Option<u32>,
     /// Seconds in which a task has to answer, or to go on with its answer.
     pub timeout_server: Option<u32>,
     /// Seconds for which nothing may be said over a WebSocket.
@@ -37,6 +41,18 @@ pub struct Rules {
 pub struct Maintenance {
     /// What they are told besides: no characters that mean something to HTML or JSON.
     pub text: Option<String>,
+}
+
+/// What a service gets at most; without a number there is no limit, but for that of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Requests and WebSockets at the same time, at each edge.
+    pub connections: Option<u32>,
+    /// Requests of one client address in ten seconds, at each edge.
+    pub request_rate: Option<u32>,
+    /// Bytes of a request's body.
+    pub body_size: Option<u64>,
 }
 
 /// What becomes of a request that has not come over HTTPS.

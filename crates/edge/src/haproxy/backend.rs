@@ -1,6 +1,6 @@
 //! The lines of a backend that its route asks for.
 
-use super::pages;
+use super::{limits, pages};
 use crate::routes::Route;
 use crate::rules::{Balance, Header, Plain, Rewrite};
 
@@ -30,6 +30,8 @@ pub(super) fn lines(route: &Route, expression: &str) -> Vec<String> {
     if let Some(maintenance) = &rules.maintenance {
         lines.push(pages::maintenance(maintenance));
     }
+    lines.extend(limits::lines(&rules.limits));
+    lines.extend(rules.timeout_connect.map(|seconds| format!("timeout connect {seconds}s")));
     lines.extend(rules.timeout_server.map(|seconds| format!("timeout server {seconds}s")));
     lines.extend(rules.timeout_tunnel.map(|seconds| format!("timeout tunnel {seconds}s")));
     match rules.plain {

@@ -11,6 +11,8 @@ use crate::rules::Maintenance;
 const HEADER: &str = "Edge-Answer";
 /// Seconds until somebody who found no task may try again: one that starts is asked every second whether it is healthy.
 const SOON: u32 = 5;
+/// Seconds in which the requests of an address are counted.
+const WINDOW: u32 = 10;
 /// Seconds until somebody who found an app in maintenance may try again.
 const LATER: u32 = 60;
 /// The host that was asked for, in a form that means nothing to HTML or JSON.
@@ -64,16 +66,32 @@ fn either(variable: &str, yes: &str, no: &str) -> String {
     format!("%[var(txn.{variable},0),iif('{yes}','{no}')]")
 }
 
+/// About the host that was asked for.
+fn asked(text: &str) -> String {
+    format!("{HOST}: {text}")
+}
+
 /// What HAProxy itself answers for every backend, a line for each status.
 pub(super) fn errors() -> Vec<String> {
-    let asked = |text: &str| format!("{HOST}: {text}");
     let pages = [
+        Page::new(413, "too-large", "Too large", asked("the app takes no request as large as this one.")),
+        Page::new(
+            429,
+            "rate",
+            "Too many requests",
+            asked("the app takes fewer requests from one address. Try again in ten seconds."),
+        )
+        .again_after(WINDOW),
         Page::new(502, "bad-answer", "No answer", asked("the app hung up, or its answer was no HTTP.")),
         Page::new(
             503,
-            "no-task",
+            either("full", "full", "no-task"),
             "Not available at the moment",
-            asked("no task of this app takes requests. It may be starting: try again in a few seconds."),
+            asked(&either(
+                "full",
+                "this app has as many requests at the same time as it may have. Try again in a few seconds.",
+                "no task of this app takes requests. It may be starting: try again in a few seconds.",
+            )),
         )
         .again_after(SOON),
         Page::new(504, "late", "No answer in time", asked("the app took too long to answer.")),
@@ -97,11 +115,17 @@ pub(super) fn nobody(complete: bool) -> String {
             503,
             "starting",
             "Not available at the moment",
-            format!("{HOST}: this node has just started, and does not know every app yet. Try again in a few seconds."),
+            asked("this node has just started, and does not know every app yet. Try again in a few seconds."),
         )
         .again_after(SOON),
     };
     format!("http-request return {}", page.words())
+}
+
+/// The answer to a request that does not say how long it is, where that has to be known.
+pub(super) fn no_length() -> String {
+    let text = "the app takes no request above a size, so each has to say its own in Content-Length.";
+    format!("http-request return {}", Page::new(411, "no-length", "Length needed", asked(text)).words())
 }
 
 /// The answer to every request for an app that is in maintenance.

@@ -3,6 +3,7 @@
 mod bench;
 mod hostile;
 mod labels;
+mod limits;
 mod many;
 mod pages;
 mod random;

@@ -39,6 +39,8 @@ pub(super) fn rules(labels: &Labels) -> Result<Rules, LabelError> {
         response_headers,
         rewrites: rewrites(labels)?,
         maintenance: own::maintenance(labels)?,
+        limits: own::limits(labels)?,
+        timeout_connect: own::timeout_connect(labels)?,
         timeout_server: seconds("timeoutServer", 3600)?,
         timeout_tunnel: seconds("timeoutTunnel", 86400)?,
         sticky: labels.get("sessionType").is_some(),

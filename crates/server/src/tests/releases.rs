@@ -189,6 +189,8 @@ async fn labels_that_are_not_docker_flow_proxys_are_checked_by_the_deployment_an
         ("Maintenance", "true", "it is written com.futuswarm.maintenance"),
         ("canary", "10", "the edge does not know it"),
         ("maintenance.2", "true", "without a gap"),
+        ("connections", "3001", "it is a number of requests at the same time, 1 to 3000"),
+        ("bodySize", "1 TiB", "from 1 KiB to 100 GiB"),
     ] {
         let refused = ask(&control, "jane", &deploy("hello", "hello:1", Some(&file(label, value)))).await;
         let refused = refused.end().unwrap_err();

@@ -1,7 +1,7 @@
 //! Labels that are not Docker Flow Proxy's: what they become, and what the document says of them.
 
 use super::*;
-use crate::rules::Maintenance;
+use crate::rules::{Limits, Maintenance};
 
 /// Labels of a service that is served, and these of our own.
 fn with(pairs: &[(&str, &str)]) -> HashMap<String, String> {
@@ -63,6 +63,36 @@ fn maintenance_is_on_or_off_and_has_a_sentence() {
         assert_eq!(error.label, "com.futuswarm.maintenanceText", "{bad}");
     }
     assert!(rules(&[("maintenance", "later")]).unwrap_err().reason.contains("`true` or `false`"));
+}
+
+#[test]
+fn limits_have_their_labels_and_limits_themselves() {
+    let all = [("connections", "10"), ("requestRate", "20"), ("bodySize", "3 MiB"), ("timeoutConnect", "4")];
+    let rules_of_all = rules(&all).unwrap();
+    let limits = Limits { connections: Some(10), request_rate: Some(20), body_size: Some(3 << 20) };
+    assert_eq!((rules_of_all.limits, rules_of_all.timeout_connect), (limits, Some(4)));
+    for (size, bytes) in [("1KiB", 1 << 10), ("512 MiB", 512 << 20), (" 100 GiB ", 100 << 30)] {
+        assert_eq!(rules(&[("bodySize", size)]).unwrap().limits.body_size, Some(bytes), "{size}");
+    }
+    for (name, beyond) in [
+        ("connections", &["0", "3001", "-1", "1.5", "many", "99999999999"][..]),
+        ("requestRate", &["0", "100001", "10/s"][..]),
+        ("bodySize", &["0 KiB", "101 GiB", "1024", "10 MB", "10 mib", "MiB", "1.5 GiB", "-1 KiB", "1 KiB 2"][..]),
+        ("bodySize", &["99999999999999999999 GiB", "18446744073709551615 GiB", "\u{661} MiB"][..]),
+        ("timeoutConnect", &["0", "61", "5s"][..]),
+    ] {
+        let [_, told] = row(name);
+        assert_eq!(told.len(), 2, "the least and the most of {name}");
+        for value in &told {
+            assert!(rules(&[(name, value)]).is_ok(), "{name} = {value}");
+        }
+        for value in beyond {
+            let error = rules(&[(name, value)]).unwrap_err();
+            assert_eq!(error.label, format!("{}{name}", own::PREFIX), "{value}");
+            // The most that is possible is told to who asked for more.
+            assert!(error.reason.contains(told[1].as_str()), "{name} = {value}: {error}");
+        }
+    }
 }
 
 #[test]
