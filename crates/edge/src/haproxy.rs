@@ -2,7 +2,9 @@
 
 mod access;
 mod backend;
+mod limits;
 mod map;
+mod pages;
 mod processes;
 
 use serde::Serialize;
@@ -79,6 +81,10 @@ struct Model<'a> {
     complete: bool,
     /// Whether any host stands for every name below another.
     wildcards: bool,
+    /// What HAProxy answers by itself, a line for each status.
+    errors: Vec<String>,
+    /// What becomes of a request that nobody serves.
+    nobody: String,
     backends: Vec<Backend<'a>>,
     redirects: Vec<Redirect<'a>>,
 }
@@ -156,6 +162,8 @@ pub fn render(
         former_processes: processes::former(routes),
         complete,
         wildcards: prefixes.any(|prefix| prefix.host.starts_with(WILDCARD)),
+        errors: pages::errors(),
+        nobody: pages::nobody(complete),
         backends: routes.routes.iter().map(|route| Backend::of(route, expressions)).collect(),
         redirects: routes.routes.iter().filter_map(Redirect::of).collect(),
     };

@@ -1,10 +1,12 @@
-//! What a service asks of the edge by its `com.df.*` labels (those of Docker Flow Proxy, so that existing services move over).
+//! What a service asks of the edge by its `com.df.*` labels (those of Docker Flow Proxy, so that existing services move over), and by
+//! `com.futuswarm.*` labels for what those have no name for.
 //!
 //! Labels are written by whoever may create a service, and what is made of them becomes part of HAProxy's configuration:
 //! everything is checked here, character by character. A label that would have to change how the service is served, and that is
 //! not honoured, is refused by its name: `com.df.users` that is ignored would leave a service open that asks for a password.
 
 mod headers;
+mod own;
 mod places;
 mod rewrites;
 mod rules;
@@ -72,6 +74,7 @@ pub fn request(labels: &HashMap<String, String>) -> Result<Option<Request>, Labe
         return Ok(None);
     }
     let numbered = check_each(labels)?;
+    own::check_each(labels, numbered)?;
     let destinations = match numbered {
         0 => vec![destination(&service)?],
         count => (1..=count).map(|number| destination(&Labels::new(labels, number))).collect::<Result<_, _>>()?,

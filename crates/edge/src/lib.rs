@@ -14,5 +14,5 @@ pub use haproxy::{
 };
 pub use labels::{Destination, LabelError, Request, check, request};
 pub use routes::{Network, Prefix, Redirects, Refusal, Reserved, Route, Routes, Service, decide};
-pub use rules::{Balance, Compression, Header, Plain, Rewrite, Rules};
+pub use rules::{Balance, Compression, Header, Limits, Maintenance, Plain, Rewrite, Rules};
 pub use serving::Serving;

@@ -18,6 +18,12 @@ pub struct Rules {
     pub response_headers: Vec<Header>,
     /// Made of the path on the way to a task, one after the other.
     pub rewrites: Vec<Rewrite>,
+    /// Its tasks get no requests while it is there.
+    pub maintenance: Option<Maintenance>,
+    /// More than that its tasks do not get.
+    pub limits: Limits,
+    /// Seconds in which a task has to take a connection.
+    pub timeout_connect: Option<u32>,
     /// Seconds in which a task has to answer, or to go on with its answer.
     pub timeout_server: Option<u32>,
     /// Seconds for which nothing may be said over a WebSocket.
@@ -28,6 +34,25 @@ pub struct Rules {
     pub balance: Balance,
     /// Which responses are compressed, and how; none when it is absent.
     pub compression: Option<Compression>,
+}
+
+/// People are told that an app is away for a while.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// What they are told besides: no characters that mean something to HTML or JSON.
+    pub text: Option<String>,
+}
+
+/// What a service gets at most; without a number there is no limit, but for that of connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Requests and WebSockets at the same time, at each edge.
+    pub connections: Option<u32>,
+    /// Requests of one client address in ten seconds, at each edge.
+    pub request_rate: Option<u32>,
+    /// Bytes of a request's body.
+    pub body_size: Option<u64>,
 }
 
 /// What becomes of a request that has not come over HTTPS.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futuswarm_model::{Health, Hook, Timing, UpdateOrder, app_name};
 use futuswarm_paas::config::{LONGEST_ENTRY, check_key};
-use futuswarm_paas::settings::{AppFile, LONGEST_FILE, REPLICAS, differences, parse};
+use futuswarm_paas::settings::{AppFile, EDGE_LABELS, LONGEST_FILE, REPLICAS, differences, parse};
 use toml::{Table, Value};
 
 pub(crate) const WORDS: &[&[u8]] = &[
@@ -92,7 +92,8 @@ fn limits(file: &AppFile) {
     for (key, value) in &settings.env {
         assert!(check_key(key).is_ok() && key.len() + 1 + value.len() < LONGEST_ENTRY, "{key:?}");
     }
-    assert!(settings.edge_labels.keys().all(|label| label.starts_with("com.df.")));
+    let is_read = |label: &String| EDGE_LABELS.iter().any(|prefix| label.starts_with(prefix));
+    assert!(settings.edge_labels.keys().all(is_read), "{:?}", settings.edge_labels);
     assert!(file.app.as_ref().is_none_or(|app| app_name(app).is_ok()));
     assert!(file.image.as_ref().is_none_or(|image| (1..=255).contains(&image.len())));
 }

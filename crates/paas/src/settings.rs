@@ -61,6 +61,8 @@ const PATH_START: u32 = 30;
 /// The longest file in bytes. What it says becomes a part of the service's specification, which Swarm's managers send each other in one
 /// message of at most 4 MiB.
 pub const LONGEST_FILE: usize = 1 << 20;
+/// What labels begin with that the edge reads: those of Docker Flow Proxy, and others for what it has none for.
+pub const EDGE_LABELS: [&str; 2] = ["com.df.", "com.futuswarm."];
 /// So many problems are told at once.
 pub const MOST_PROBLEMS: usize = 100;
 /// Why a key that Docker would know is refused: mounts and namespaces of the host are root on it.
@@ -283,10 +285,12 @@ impl Reader<'_> {
             self.checked(value, |value| no_nul(value));
             self.checked(key, |key| label_name(key));
         }
-        for key in raw.edge.keys().filter(|key| !key.get_ref().starts_with("com.df.")) {
+        let is_read = |key: &str| EDGE_LABELS.iter().any(|prefix| key.starts_with(prefix));
+        for key in raw.edge.keys().filter(|key| !is_read(key.get_ref())) {
+            let [theirs, ours] = EDGE_LABELS;
             self.problem(
                 key.span().start,
-                format!("{:?}: the edge reads labels that begin with com.df.", key.get_ref()),
+                format!("{:?}: the edge reads labels that begin with {theirs} or {ours}", key.get_ref()),
             );
         }
         settings.env = plain(&raw.env);

@@ -1,5 +1,6 @@
 //! The lines of a backend that its route asks for.
 
+use super::{limits, pages};
 use crate::routes::Route;
 use crate::rules::{Balance, Header, Plain, Rewrite};
 
@@ -26,6 +27,11 @@ pub(super) fn lines(route: &Route, expression: &str) -> Vec<String> {
         lines.push(format!("compression algo {}", compression.algorithms.join(" ")));
         lines.push(format!("compression type {}", compression.types.join(" ")));
     }
+    if let Some(maintenance) = &rules.maintenance {
+        lines.push(pages::maintenance(maintenance));
+    }
+    lines.extend(limits::lines(&rules.limits));
+    lines.extend(rules.timeout_connect.map(|seconds| format!("timeout connect {seconds}s")));
     lines.extend(rules.timeout_server.map(|seconds| format!("timeout server {seconds}s")));
     lines.extend(rules.timeout_tunnel.map(|seconds| format!("timeout tunnel {seconds}s")));
     match rules.plain {
@@ -79,13 +85,14 @@ fn rewritten(rewrites: &[Rewrite], prefix: &str) -> [String; 3] {
 }
 
 /// One word of HAProxy's configuration, whatever is in it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut word = String::from('"');
     for c in text.chars() {
-        if matches!(c, '"' | '\\' | '$') {
-            word.push('\\');
+        match c {
+            '\n' => word.push_str("\\n"),
+            '"' | '\\' | '$' => word.extend(['\\', c]),
+            _ => word.push(c),
         }
-        word.push(c);
     }
     word.push('"');
     word

@@ -4,9 +4,11 @@ mod bench;
 mod h2;
 mod hostile;
 mod labels;
+mod limits;
 mod log;
 mod many;
 mod metrics;
+mod pages;
 mod random;
 mod reloads;
 
@@ -30,11 +32,15 @@ pub(crate) fn route(service: &str, prefixes: &[(&str, &str)]) -> Route {
     }
 }
 
-/// A service with these labels, and those that it cannot do without.
+/// A service with these labels, and those that it cannot do without. Only labels that are not Docker Flow Proxy's have their prefix.
 fn service(name: &str, pairs: &[(&str, &str)]) -> Service {
     let host = format!("{name}.com");
     let base = [("notify", "true"), ("port", "80"), ("serviceDomain", host.as_str())];
-    let labels = base.iter().chain(pairs).map(|(label, value)| (format!("com.df.{label}"), (*value).to_owned()));
+    let named = |label: &str| match label.starts_with("com.") {
+        true => label.to_owned(),
+        false => format!("com.df.{label}"),
+    };
+    let labels = base.iter().chain(pairs).map(|(label, value)| (named(label), (*value).to_owned()));
     Service {
         name: name.to_owned(),
         created_at: "2026-11-27T05:00:00Z".to_owned(),

@@ -1,6 +1,7 @@
 //! What a destination asks for besides where it is served: one function for each kind of label.
 
 use super::headers;
+use super::own;
 use super::rewrites::rewrites;
 use super::values::{LabelError, Labels};
 use crate::rules::{Balance, Compression, Plain, Rules};
@@ -37,6 +38,9 @@ pub(super) fn rules(labels: &Labels) -> Result<Rules, LabelError> {
         request_headers,
         response_headers,
         rewrites: rewrites(labels)?,
+        maintenance: own::maintenance(labels)?,
+        limits: own::limits(labels)?,
+        timeout_connect: own::timeout_connect(labels)?,
         timeout_server: seconds("timeoutServer", 3600)?,
         timeout_tunnel: seconds("timeoutTunnel", 86400)?,
         sticky: labels.get("sessionType").is_some(),

@@ -48,9 +48,15 @@ pub(crate) fn find(name: &str) -> Option<(&'static Parameter, u8)> {
     if let Some(row) = row(name) {
         return Some((row, 0));
     }
+    let (name, number) = divided(name)?;
+    Some((row(name)?, number))
+}
+
+/// A name and the number of a destination behind it; `None` where there is none.
+pub(super) fn divided(name: &str) -> Option<(&str, u8)> {
     let (name, digits) = name.rsplit_once('.')?;
     let number = digits.parse::<u8>().ok().filter(|number| *number > 0 && number.to_string() == digits)?;
-    Some((row(name)?, number))
+    Some((name, number))
 }
 
 /// A name that differs from this one only by capital letters.

@@ -1,6 +1,7 @@
 //! Every row of the table with good and bad values, and what labels become together.
 
 mod changes;
+mod ours;
 mod samples;
 
 use super::table::{PARAMETERS, Parameter};

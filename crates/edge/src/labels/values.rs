@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use super::PREFIX;
+use super::{PREFIX, own};
 
 /// Characters of a label that a message shows.
 const SHOWN: usize = 100;
@@ -12,7 +12,7 @@ const SHOWN: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its label {} is {}: {reason}", shown(label), said(value.as_deref()))]
 pub struct LabelError {
-    /// With its prefix `com.df.`.
+    /// With its prefix `com.df.` or `com.futuswarm.`.
     pub label: String,
     /// As it is on the service; `None` where it could be a password.
     pub value: Option<String>,
@@ -61,6 +61,13 @@ impl<'a> Labels<'a> {
     /// One that says nothing is no label.
     pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
         self.own(name).or_else(|| self.named(format!("{PREFIX}{name}")))
+    }
+
+    /// As [`Self::get`], of the labels that are not Docker Flow Proxy's.
+    pub(super) fn ours(&self, name: &str) -> Option<Value<'a>> {
+        let numbered = || self.named(format!("{}{name}.{}", own::PREFIX, self.number));
+        let plain = || self.named(format!("{}{name}", own::PREFIX));
+        (self.number > 0).then(numbered).flatten().or_else(plain)
     }
 
     /// Only the label with the destination's own number.

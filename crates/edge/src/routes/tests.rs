@@ -131,7 +131,7 @@ fn a_document_from_before_there_were_rules_is_read_and_written_as_it_was() {
     let routes: Routes = serde_json::from_str(old).unwrap();
     assert_eq!(serde_json::to_string(&routes).unwrap(), old);
     assert_eq!(decide(&[service("blog", 1, &[("serviceDomain", "x.com")])], &reserved(), &Routes::default()), routes);
-    let everything = decided(&[service(
+    let mut all = service(
         "all",
         1,
         &[
@@ -149,7 +149,13 @@ fn a_document_from_before_there_were_rules_is_read_and_written_as_it_was() {
             ("balanceGroup", "random"),
             ("reqPathSearchReplace", "/a,/b,g"),
         ],
-    )]);
+    );
+    for (label, value) in
+        [("maintenance", "true"), ("maintenanceText", "Back soon"), ("requestRate", "9"), ("bodySize", "1 GiB")]
+    {
+        all.labels.insert(format!("com.futuswarm.{label}"), value.to_owned());
+    }
+    let everything = decided(&[all]);
     let text = serde_json::to_string(&everything).unwrap();
     assert_eq!(serde_json::from_str::<Routes>(&text).unwrap(), everything, "{text}");
     assert_eq!(everything.routes.len(), 2);

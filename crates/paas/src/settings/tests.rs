@@ -94,6 +94,15 @@ fn every_problem_is_told_with_its_line() {
 }
 
 #[test]
+fn what_the_edge_is_asked_for_begins_in_one_of_two_ways() {
+    let file = parse("[edge]\n\"com.df.httpsOnly\" = \"true\"\n\"com.futuswarm.maintenance\" = \"true\"\n").unwrap();
+    let labels: Vec<&String> = file.settings.edge_labels.keys().collect();
+    assert_eq!(labels, ["com.df.httpsOnly", "com.futuswarm.maintenance"]);
+    let told = problems("[edge]\n\"com.futuswar.maintenance\" = \"true\"\n");
+    assert!(told.len() == 1 && told[0].starts_with("line 2: \"com.futuswar.maintenance\""), "{told:?}");
+}
+
+#[test]
 fn options_of_docker_are_none_of_an_apps() {
     for option in [
         "privileged = true",

@@ -179,6 +179,31 @@ async fn labels_that_the_edge_does_not_honour_are_told_by_the_deployment() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn labels_that_are_not_docker_flow_proxys_are_checked_by_the_deployment_and_reach_the_service() {
+    let world = World::new().await;
+    let control = world.manager("i-1");
+    world.image("hello", "1", good());
+    let file = |label: &str, value: &str| format!("[edge]\n\"com.futuswarm.{label}\" = \"{value}\"\n");
+    for (label, value, told) in [
+        ("maintenance", "maybe", "it is `true` or `false`"),
+        ("Maintenance", "true", "it is written com.futuswarm.maintenance"),
+        ("canary", "10", "the edge does not know it"),
+        ("maintenance.2", "true", "without a gap"),
+        ("connections", "3001", "it is a number of requests at the same time, 1 to 3000"),
+        ("bodySize", "1 TiB", "from 1 KiB to 100 GiB"),
+    ] {
+        let refused = ask(&control, "jane", &deploy("hello", "hello:1", Some(&file(label, value)))).await;
+        let refused = refused.end().unwrap_err();
+        assert_eq!(refused.class, RefusalClass::Usage, "{label}");
+        assert!(refused.message.contains(told), "{}", refused.message);
+    }
+    let good = deploy("hello", "hello:1", Some(&file("maintenance", "true")));
+    assert_eq!(deployment(&ask(&control, "jane", &good).await).outcome, Some(Outcome::Deployed));
+    let labels = world.engine.inspect_service("hello").await.unwrap().unwrap().spec.labels;
+    assert_eq!(labels["com.futuswarm.maintenance"], "true");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_app_whose_labels_would_be_refused_today_goes_on() {
     let (world, control) = World::with_hello().await;
     let records = world.records(futuswarm_faults::Faults::none());

@@ -6,7 +6,7 @@ use super::bench::Edge;
 use super::*;
 
 /// A label for each thing that a route can have.
-const EVERYTHING: [(&str, &str); 14] = [
+const EVERYTHING: [(&str, &str); 18] = [
     ("servicePathExclude", "/private"),
     ("httpsOnly", "true"),
     ("allowedMethods", "GET,POST"),
@@ -21,6 +21,10 @@ const EVERYTHING: [(&str, &str); 14] = [
     ("balanceGroup", "random"),
     ("compressionAlgo", "gzip"),
     ("compressionType", "text/html application/json"),
+    ("com.futuswarm.connections", "500"),
+    ("com.futuswarm.requestRate", "100"),
+    ("com.futuswarm.bodySize", "10 MiB"),
+    ("com.futuswarm.timeoutConnect", "2"),
 ];
 
 fn thousand() -> Routes {
