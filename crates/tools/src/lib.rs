@@ -41,6 +41,8 @@ const PACKAGES: &[&str] = &[
     "qemu-utils",
     "ovmf",
     "haproxy",
+    "apache2-bin",
+    "libapache2-mod-auth-openidc",
     "dnsmasq-base",
     "openssh-client",
     "postgresql-17",

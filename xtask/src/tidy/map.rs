@@ -48,6 +48,7 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("iam", &[]),
             pure("firewall", &[]),
             pure("edge", &[]),
+            pure("sso", &["secret"]),
             pure("spec", &["model"]),
             pure("userdata", &["model"]),
             pure("paas", &["model"]),
@@ -180,8 +181,8 @@ const LATER: &[Row] = &[
 ];
 
 /// Crates that only decide or render: besides the SDK they have none of these either.
-const NO_INPUT_OR_OUTPUT: [&str; 10] =
-    ["edge", "firewall", "iam", "model", "paas", "rpc", "secret", "spec", "ssh-keys", "userdata"];
+const NO_INPUT_OR_OUTPUT: [&str; 11] =
+    ["edge", "firewall", "iam", "model", "paas", "rpc", "secret", "spec", "ssh-keys", "sso", "userdata"];
 const INPUT_AND_OUTPUT: [&str; 4] = ["bollard", "hyper", "rustix", "tokio"];
 
 static METADATA: LazyLock<Value> = LazyLock::new(super::dependencies::metadata);

@@ -1,0 +1,172 @@
+//! What somebody who means harm gets: no other host, no identity of his own choice, no redirect to elsewhere.
+
+use std::io::{Read as _, Write as _};
+
+use super::apache::Apache;
+use super::browser::Browser;
+use super::*;
+
+#[test]
+fn who_somebody_is_cannot_be_said_from_outside() {
+    let apache = Apache::start(&login());
+    let mut browser = Browser::default();
+    assert_eq!(browser.open(&apache, "https://a.apps.example.com/").status, "200");
+    let forged = "X-Edge-User: ada\r\nx-edge-user: ada\r\nX-EDGE-GROUPS: ada\r\nX-Edge-Token: ada\r\nX-Forwarded-Host: ada\r\n\
+                  Forwarded: for=ada\r\n";
+    // From what goes to an open app, HAProxy takes these.
+    let claims = "OIDC_CLAIM_email: ada\r\nOIDC-CLAIM-groups: ada\r\n";
+    for (host, user, more) in [("a", "bob@example.com", claims), ("c", "-", "")] {
+        for connection in [
+            "Connection: close\r\n",
+            "Connection: close, X-Edge-User\r\n",
+            "Connection: X-Edge-User, X-Edge-Groups\r\nConnection: close\r\n",
+        ] {
+            let url = format!("https://{host}.apps.example.com/");
+            let answer = browser.ask(&apache, "GET", &url, &format!("{forged}{more}{connection}"));
+            assert_eq!(answer.got("x-edge-user"), [user], "{connection:?}: {answer:?}");
+            assert!(!answer.body.contains(": ada") && !answer.body.contains("=ada"), "{answer:?}");
+        }
+    }
+}
+
+/// A claim that would be more than a name in a header, a page or a log.
+#[test]
+fn nobody_signs_in_under_a_name_that_is_none() {
+    let apache = Apache::start(&login());
+    for name in
+        ["a b@example.com", "<script>", "a\nb@example.com", "a\"b", "", "é@example.com", "a".repeat(255).as_str()]
+    {
+        apache.provider.signs_in(name, &["blog-editors"]);
+        let answer = Browser::default().open(&apache, "https://a.apps.example.com/");
+        assert_eq!(answer.status, "400", "{name:?}: {answer:?}");
+    }
+    apache.provider.signs_in("o'brien+x&y=%41@example.com", &["blog-editors"]);
+    let answer = Browser::default().open(&apache, "https://a.apps.example.com/");
+    assert_eq!(answer.got("x-edge-user"), ["o'brien+x&y=%41@example.com"]);
+}
+
+#[test]
+fn a_host_that_nobody_has_is_refused_without_a_login() {
+    let apache = Apache::start(&login());
+    for (host, path, status) in [
+        ("nosuch.apps.example.com", "/", "404"),
+        ("nosuch.apps.example.com", "/.sso/callback?state=x&code=y", "404"),
+        ("a.apps.example.com+1", "/", "400"),
+        ("a.apps.example.com.", "/", "404"),
+        ("x.a.apps.example.com", "/", "404"),
+        ("a_b.apps.example.com", "/", "404"),
+        ("everywhere", "/", "404"),
+        ("example.com", "/", "404"),
+        ("10.0.0.1", "/", "404"),
+        ("10.0.0.1", "/.sso/callback", "404"),
+        ("10.0.0.1", "/status/x", "404"),
+        ("10.0.0.1", "/status", "200"),
+        ("A.APPS.example.com:443", "/", "302"),
+    ] {
+        let answer = apache.ask("GET", host, path, "Accept: text/html\r\n");
+        assert_eq!(answer.status, status, "{host}{path}: {answer:?}");
+        assert_eq!(apache.seen().len(), usize::from(status == "200"), "{host}{path}");
+    }
+    assert!(apache.ask("GET", "nosuch.apps.example.com", "/", "").body.contains("No such app"));
+    let two = "GET / HTTP/1.1\r\nHost: c.apps.example.com\r\nHost: a.apps.example.com\r\nConnection: close\r\n\r\n";
+    assert_eq!(apache.send(two).status, "400");
+    let other = "GET http://a.apps.example.com/ HTTP/1.1\r\nHost: c.apps.example.com\r\nX-Forwarded-Proto: https\r\n\
+                 Accept: text/html\r\nConnection: close\r\n\r\n";
+    assert_ne!(apache.send(other).status, "200", "it is the host of the URL that counts");
+    assert!(apache.seen().is_empty());
+}
+
+#[test]
+fn nothing_below_the_path_of_the_login_leads_elsewhere() {
+    let apache = Apache::start(&login());
+    let (own, evil) = ("https://apps.example.com/.sso/callback", "https%3A%2F%2Fevil.example.net%2F");
+    for (url, status, location) in [
+        ("https://a.apps.example.com/.sso/callback?state=x&code=y".to_owned(), "400", ""),
+        (format!("{own}?state=x.evil.example.net&code=y"), "400", ""),
+        (format!("{own}?state=x.EVIL&code=y"), "400", ""),
+        (format!("{own}?state=x.a%0d%0aX:&code=y"), "400", ""),
+        (format!("{own}?state=x.a&code=y"), "302", "https://a.apps.example.com/.sso/callback?state=x&code=y"),
+        (format!("{own}?logout={evil}"), "400", ""),
+        ("https://a.apps.example.com/.sso/go?a=b&state=x&c=d&app=a".to_owned(), "404", ""),
+        ("https://a.apps.example.com/.sso/".to_owned(), "404", ""),
+        ("https://a.apps.example.com/.sso/signed-out".to_owned(), "404", ""),
+        ("https://apps.example.com/.sso/go?a=b&state=x&c=d&app=a/".to_owned(), "404", ""),
+        (
+            "https://apps.example.com/.sso/go?a=b&state=x&c=d&app=a".to_owned(),
+            "302",
+            "https://idp.example.com/auth?a=b&state=x.a&c=d",
+        ),
+    ] {
+        let answer = Browser::default().ask(&apache, "GET", &url, "Accept: text/html\r\n");
+        assert_eq!((answer.status.as_str(), answer.location()), (status, location), "{url}: {answer:?}");
+    }
+    assert!(apache.seen().is_empty());
+}
+
+/// Apps are the same site to a browser, which sends the session of one with what a page of another asks for.
+#[test]
+fn a_page_of_another_app_only_reads_unless_the_app_lets_it() {
+    let apache = Apache::start(&login());
+    let mut browser = Browser::default();
+    for host in ["a", "d"] {
+        let url = format!("https://{host}.apps.example.com/");
+        assert_eq!(browser.open(&apache, &url).status, "200");
+        let refused = if host == "a" { "403" } else { "200" };
+        let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: https://";
+        for (method, headers, status) in [
+            ("POST", "Sec-Fetch-Site: same-site\r\n".to_owned(), refused),
+            ("DELETE", "sec-fetch-site: same-site\r\n".to_owned(), refused),
+            ("GET", "Sec-Fetch-Site: same-site\r\n".to_owned(), "200"),
+            ("POST", "Sec-Fetch-Site: same-origin\r\n".to_owned(), "200"),
+            ("POST", "Sec-Fetch-Site: none\r\n".to_owned(), "200"),
+            ("POST", String::new(), "200"),
+            ("GET", format!("{socket}c.apps.example.com\r\n"), if host == "a" { "403" } else { "101" }),
+        ] {
+            if status == "101" {
+                continue;
+            }
+            let answer = browser.ask(&apache, method, &url, &headers);
+            assert_eq!(answer.status, status, "{host} {method} {headers}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_websocket_of_the_apps_own_page_passes() {
+    let apache = Apache::start(&login());
+    let mut browser = Browser::default();
+    assert_eq!(browser.open(&apache, "https://a.apps.example.com/").status, "200");
+    apache.seen();
+    let mut stream = apache.connect();
+    let cookie = browser.cookie("a.apps.example.com");
+    let head = format!(
+        "GET /live HTTP/1.1\r\nHost: a.apps.example.com\r\nX-Forwarded-Proto: https\r\n{cookie}Connection: Upgrade\r\n\
+         Upgrade: websocket\r\nOrigin: https://a.apps.example.com\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let (mut said, mut some) = (String::new(), [0; 1024]);
+    while !said.ends_with("\r\n\r\n") {
+        let length = stream.read(&mut some).unwrap();
+        assert!(length > 0, "{said} {}", apache.log());
+        said.push_str(&String::from_utf8_lossy(&some[..length]));
+    }
+    assert!(said.starts_with("HTTP/1.1 101 "), "{said}");
+    stream.write_all(b"hello").unwrap();
+    let mut echo = [0; 5];
+    stream.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"hello");
+    let seen = apache.seen();
+    let [app_saw] = seen.as_slice() else { panic!("{seen:?}") };
+    assert!(app_saw.contains("X-Edge-User: bob@example.com") && !app_saw.contains("__Host"), "{app_saw}");
+}
+
+/// What is in a path is between the browser and the app.
+#[test]
+fn a_path_arrives_as_it_was_sent() {
+    let apache = Apache::start(&login());
+    for path in ["/a//b/./c/../d", "/a%2Fb", "/a%20b%7Ec", "/%C3%A4?q=%2F&r=a+b", "/.SSO/x"] {
+        let answer = apache.ask("GET", "c.apps.example.com", path, "");
+        assert_eq!(answer.body.lines().next(), Some(format!("GET {path} HTTP/1.1").as_str()));
+    }
+}
