@@ -160,7 +160,7 @@ const FLOORS: &[(&str, &[Row])] = &[
                     "swarm", "vault",
                 ],
             ),
-            aws("fuzz-targets", &["cli", "faults", "model", "paas", "rpc", "server", "vault"]),
+            aws("fuzz-targets", &["cli", "edge", "faults", "model", "paas", "rpc", "server", "vault"]),
             pure("testkit", &["image-format", "local-api", "paths"]),
             pure("e2e", &[]),
             pure("xtask", &["image-format", "local-api", "output", "paths", "tools"]),
