@@ -156,8 +156,8 @@ const FLOORS: &[(&str, &[Row])] = &[
             aws(
                 "bench",
                 &[
-                    "aws", "database", "faults", "model", "output", "paas", "rpc", "server", "session", "store",
-                    "swarm", "vault",
+                    "aws", "database", "edge", "faults", "model", "output", "paas", "rpc", "server", "session",
+                    "store", "swarm", "tools", "vault",
                 ],
             ),
             aws("fuzz-targets", &["cli", "edge", "faults", "model", "paas", "rpc", "server", "vault"]),
