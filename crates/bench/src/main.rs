@@ -1,8 +1,10 @@
-//! `futuswarm-bench`: what `cargo xtask bench` measures of the control service and its documents. Each measure prints one JSON document.
+//! `futuswarm-bench`: what `cargo xtask bench` measures of the control service and its documents, and of the edge. Each measure prints one
+//! JSON document.
 
 mod apps;
 mod cluster;
 mod config;
+mod edge;
 mod image;
 mod push;
 mod requests;
@@ -69,6 +71,9 @@ enum Measure {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         _arguments: Vec<std::ffi::OsString>,
     },
+    /// HAProxy with the edge's configuration, against HAProxy with one that is written by hand.
+    #[command(subcommand)]
+    Edge(edge::Edge),
     /// Writes documents of apps into a cluster's bucket.
     Apps(apps::Apps),
     /// Writes an archive of an image with one static program, which is asked for its own health.
@@ -100,6 +105,7 @@ fn run(measure: Measure) -> anyhow::Result<()> {
         }
         Measure::Push { cli, base, layer } => print(&push::push(&cli, base << 20, layer << 20)?),
         Measure::Relay { socket, counts, .. } => push::relay(&socket, &counts),
+        Measure::Edge(edge) => print(&runtime.block_on(edge.run())?),
         Measure::Apps(apps) => print(&runtime.block_on(apps.run())?),
         Measure::Image(image) => image.run(),
     }

@@ -1,4 +1,4 @@
-//! The measures that need nothing but memory, by the program as `cargo xtask bench` runs it.
+//! The measures that need no cloud, by the program as `cargo xtask bench` runs it. Those of the edge need root and the tools tree.
 
 use std::process::Command;
 
@@ -24,4 +24,28 @@ fn a_request_is_answered_as_often_as_it_is_asked() {
     let milliseconds = |key: &str| dispatch[key].as_f64().unwrap();
     assert_eq!(dispatch["requests"], 20);
     assert!(0.0 < milliseconds("median_ms") && milliseconds("median_ms") <= milliseconds("slowest_ms"), "{dispatch}");
+}
+
+/// No figure is held against another: the machine may be busy, and the tests are beside each other.
+#[test]
+fn the_edge_and_a_configuration_by_hand_answer_every_request() {
+    let load = measured(&["edge", "load", "--rounds", "1", "--seconds", "1", "--connections", "4"]);
+    for side in ["ours", "by_hand", "by_hand_closing"] {
+        for key in ["requests_per_second", "processor_us", "busy", "p99_us"] {
+            assert!(load[side][key].as_f64().unwrap() > 0.0, "{side} {key}: {load}");
+        }
+    }
+    for key in ["rate_ratio", "p99_ratio", "processor_ratio", "paced_per_second"] {
+        assert!(load[key].as_f64().unwrap() > 0.0, "{key}: {load}");
+    }
+    assert!(load["saturated"].is_boolean(), "{load}");
+}
+
+#[test]
+fn services_of_the_edge_are_rendered_checked_loaded_and_reached() {
+    let services = measured(&["edge", "services", "--count", "20", "--rounds", "2"]);
+    assert_eq!((&services["services"], &services["lost"]), (&20.into(), &0.into()), "{services}");
+    for key in ["asked", "render_ms", "check_seconds", "reload_seconds", "memory_mib", "by_hand_memory_mib"] {
+        assert!(services[key].as_f64().unwrap() > 0.0, "{key}: {services}");
+    }
 }

@@ -10,6 +10,7 @@ mod archive;
 #[cfg(feature = "documents")]
 mod documents;
 mod dotenv;
+mod edge_labels;
 mod mutate;
 mod protocol;
 mod rounds;
@@ -22,6 +23,7 @@ pub use archive::image_archive;
 #[cfg(feature = "documents")]
 pub use documents::{document_content, sealed_document};
 pub use dotenv::dotenv;
+pub use edge_labels::edge_labels;
 pub use mutate::{LONGEST, input};
 pub use protocol::protocol;
 pub use rounds::{Failure, Memory, Rounds, rounds};
@@ -47,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "protocol", run: protocol, words: protocol::WORDS, rebuild: Some(protocol::rebuild) },
     Target { name: "app_file", run: app_file, words: app_file::WORDS, rebuild: None },
     Target { name: "dotenv", run: dotenv, words: dotenv::WORDS, rebuild: None },
+    Target { name: "edge_labels", run: edge_labels, words: edge_labels::WORDS, rebuild: None },
     Target { name: "image_archive", run: image_archive, words: archive::WORDS, rebuild: Some(archive::rebuild) },
     #[cfg(feature = "documents")]
     Target {

@@ -89,6 +89,11 @@ fn dotenv() {
 }
 
 #[test]
+fn edge_labels() {
+    hold("edge_labels");
+}
+
+#[test]
 fn image_archive() {
     hold("image_archive");
 }

@@ -157,11 +157,11 @@ const FLOORS: &[(&str, &[Row])] = &[
             aws(
                 "bench",
                 &[
-                    "aws", "database", "faults", "model", "output", "paas", "rpc", "server", "session", "store",
-                    "swarm", "vault",
+                    "aws", "database", "edge", "faults", "model", "output", "paas", "rpc", "server", "session",
+                    "store", "swarm", "tools", "vault",
                 ],
             ),
-            aws("fuzz-targets", &["cli", "faults", "model", "paas", "rpc", "server", "vault"]),
+            aws("fuzz-targets", &["cli", "edge", "faults", "model", "paas", "rpc", "server", "vault"]),
             pure("testkit", &["image-format", "local-api", "paths"]),
             pure("e2e", &[]),
             pure("xtask", &["image-format", "local-api", "output", "paths", "tools"]),

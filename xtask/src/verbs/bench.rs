@@ -4,6 +4,7 @@
 mod account;
 mod apps;
 mod developers;
+mod edge;
 mod provision;
 mod publish;
 
@@ -27,6 +28,7 @@ use crate::{host, preconditions, process};
 #[command(after_help = "Examples:
   cargo xtask bench                       everything; about forty minutes
   cargo xtask bench config cli push dispatch list    what developers of apps wait for, without virtual machines
+  cargo xtask bench edge                  HAProxy with the edge's configuration, against one configured by hand; five minutes
   cargo xtask bench payload reproducible  only these
   cargo xtask bench --json > bench.json")]
 pub struct Bench {
@@ -67,6 +69,9 @@ enum What {
     Dispatch,
     /// `app:list` of 1,000 apps with five releases each, over a simulated S3.
     List,
+    /// The edge's HAProxy against one configured by hand: requests through one service; 1,000 services rendered, checked, loaded, and in
+    /// memory.
+    Edge,
     /// An app in a cluster of virtual machines: a redeployment against Docker's own, `futuswarm ps` against a bare SSH session, and a
     /// manager's memory with 200 apps.
     Apps,
@@ -75,7 +80,7 @@ enum What {
 impl What {
     /// Whether it boots or sends the baked image, or bakes another one.
     fn needs_image(self) -> bool {
-        !matches!(self, Self::Help | Self::Config | Self::Cli | Self::Push | Self::Dispatch | Self::List)
+        !matches!(self, Self::Help | Self::Config | Self::Cli | Self::Push | Self::Dispatch | Self::List | Self::Edge)
     }
 }
 
@@ -124,6 +129,7 @@ impl Bench {
                 What::Push => figures.push(developers::push(&workspace)?),
                 What::Dispatch => figures.push(developers::dispatch(&workspace)?),
                 What::List => figures.extend(developers::list(&workspace)?),
+                What::Edge => figures.extend(edge::edge(&workspace)?),
                 What::Apps => figures.extend(apps::apps(&workspace)?),
             }
         }

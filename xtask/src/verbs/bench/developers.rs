@@ -18,11 +18,11 @@ const STARTS: usize = 41;
 const LOADS: [&str; 2] = ["11", "3"];
 
 /// Runs a measure of `futuswarm-bench`.
-fn measure(command: &mut Command) -> anyhow::Result<Value> {
+pub(super) fn measure(command: &mut Command) -> anyhow::Result<Value> {
     serde_json::from_str(&process::capture(command)?).context("the figures of futuswarm-bench")
 }
 
-fn number(figures: &Value, key: &str) -> anyhow::Result<f64> {
+pub(super) fn number(figures: &Value, key: &str) -> anyhow::Result<f64> {
     figures[key].as_f64().with_context(|| format!("{key} in the figures of futuswarm-bench"))
 }
 
