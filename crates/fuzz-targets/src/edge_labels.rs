@@ -10,8 +10,10 @@ use futuswarm_edge::{
 
 use crate::round_trip;
 
-/// Of all labels that are read here.
+/// Of the labels that have no prefix here.
 const PREFIX: &str = "com.df.";
+/// Of the others that are read.
+const OURS: &str = "com.futuswarm.";
 /// Services of one input: what a seventh could do, one of six can.
 const MOST_SERVICES: usize = 6;
 /// A host name of the core services, which no label gets.
@@ -44,6 +46,12 @@ pub(crate) const WORDS: &[&[u8]] = &[
     b"\nsessionType=sticky-server",
     b"\nusers=a:b",
     b"\nbackendExtra=http-request allow",
+    b"\n@com.futuswarm.maintenance=true",
+    b"\n@com.futuswarm.maintenanceText=until 6 % %[src]",
+    b"\n@com.futuswarm.connections=3000",
+    b"\n@com.futuswarm.requestRate.1=5",
+    b"\n@com.futuswarm.bodySize=10 MiB",
+    b"\n@com.futuswarm.timeoutConnect=7",
     b"\nnotify=false",
     b"\n@closed=",
     b"\n@tasks=4294967295",
@@ -113,7 +121,7 @@ fn service(index: usize, lines: &str) -> Service {
             Some("made") => service.created_at = value,
             Some("closed") => service.networks.iter_mut().for_each(|network| network.attachable = false),
             Some("alone") => service.networks.clear(),
-            // Of other programs.
+            // Of other programs, and those that are not Docker Flow Proxy's.
             Some(other) => drop(service.labels.insert(other.to_owned(), value)),
             None => drop(service.labels.insert(format!("{PREFIX}{}", name.replace(LINE_BREAK, "\n")), value)),
         }
@@ -166,7 +174,7 @@ fn refused(services: &[Service], routes: &Routes) {
             Ok(Some(_)) => assert!(is_served || !reasons.is_empty(), "{name} is forgotten: {labels:?}"),
             Ok(None) => assert!(!is_served && reasons.is_empty(), "{name} asks for nothing: {reasons:?}"),
             Err(error) => {
-                assert!(error.label.starts_with(PREFIX), "{error}");
+                assert!([PREFIX, OURS].iter().any(|prefix| error.label.starts_with(prefix)), "{error}");
                 assert!(!is_served && reasons == [error.to_string()], "{name}: {reasons:?}, and not {error}");
             }
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use futuswarm_edge::{Expressions, Prefix, Rendered, Route, Routes, render};
+use futuswarm_edge::{Expressions, Limits, Maintenance, Prefix, Rendered, Route, Routes, Rules, render};
 
 /// The folder that HAProxy may write to.
 pub(super) const RUN_DIR: &str = "/run/edge";
@@ -54,6 +54,26 @@ static FRAMES: LazyLock<Vec<(bool, Expressions, String)>> = LazyLock::new(|| {
     .collect()
 });
 
+/// Where a page says of an app that it is in maintenance, and what its owner has to say besides comes next.
+const IN_MAINTENANCE: &str = " is in maintenance.";
+/// The words of what the edge answers for a service in maintenance that takes requests up to a size.
+static PAGES: LazyLock<Vec<Vec<String>>> = LazyLock::new(|| {
+    let rules = Rules {
+        maintenance: Some(Maintenance { text: None }),
+        limits: Limits { body_size: Some(1 << 10), ..Limits::default() },
+        ..Rules::default()
+    };
+    let route = Route { service: "frame".to_owned(), port: 80, slots: 8, rules, ..Route::default() };
+    match render(&Routes { routes: vec![route], refused: Vec::new() }, true, RUN_DIR, Expressions::Compiled) {
+        Ok(rendered) => {
+            let sections = sections(&rendered.config);
+            let lines = sections.iter().filter(|section| section.is_of_a_route()).flat_map(|section| &section.lines);
+            lines.filter(|line| line.starts_with("http-request return ")).filter_map(|line| words(line)).collect()
+        }
+        Err(error) => panic!("{error}"),
+    }
+});
+
 /// A line that is not indented, and those below it.
 #[derive(Debug)]
 struct Section<'a> {
@@ -83,7 +103,10 @@ fn sections(config: &str) -> Vec<Section<'_>> {
 /// Panics unless the texts say nothing but what these routes may say.
 pub(super) fn check(rendered: &Rendered, routes: &Routes, expressions: Expressions) {
     let Rendered { config, map } = rendered;
-    for text in [config, map] {
+    // What owners tell people may be in any language, and is looked at with the line that it is in.
+    let told = routes.routes.iter().filter_map(|route| route.rules.maintenance.as_ref()?.text.as_deref());
+    let plain = told.fold(config.clone(), |config, text| config.replace(&text.replace('%', "%%"), ""));
+    for text in [&plain, map] {
         let strange = text.bytes().find(|byte| !matches!(byte, b'\n' | b' ' | b'!'..=b'~'));
         assert!(strange.is_none(), "{strange:?} is in {text:?}");
         assert!(text.ends_with('\n'), "the last line has no end: {text:?}");
@@ -147,7 +170,7 @@ fn check_service(section: &Section, route: &Route) {
     for line in lines {
         let Some(words) = words(line) else { panic!("{name}: HAProxy reads something else than words in {line:?}") };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        assert!(is_known(&words, route), "{name}: no route has the line {line:?}");
+        assert!(is_page(&words, route) || is_known(&words, route), "{name}: no route has the line {line:?}");
     }
     let count = |begins: &str| lines.iter().filter(|line| line.starts_with(begins)).count();
     // A value that goes on as a line of its own would be one more, also when each is one that a route may have.
@@ -159,10 +182,37 @@ fn check_service(section: &Section, route: &Route) {
     assert_eq!((count("balance "), count("cookie ")), (1, usize::from(route.rules.sticky)), "{lines:?}");
 }
 
+/// Whether a line of these words is a page that the edge answers with for this route.
+fn is_page(words: &[&str], route: &Route) -> bool {
+    let (maintenance, limits) = (&route.rules.maintenance, &route.rules.limits);
+    PAGES.iter().any(|page| match (page.iter().any(|word| word == "maintenance"), maintenance) {
+        (false, _) => limits.body_size.is_some() && words == page.as_slice(),
+        (true, None) => false,
+        (true, Some(Maintenance { text: None })) => words == page.as_slice(),
+        (true, Some(Maintenance { text: Some(text) })) => {
+            let told = format!("{IN_MAINTENANCE} {}", text.replace('%', "%%"));
+            let is_harmless = !text.contains(|c: char| c.is_control() || "<>&\"\\".contains(c));
+            is_harmless && page.iter().map(|word| word.replace(IN_MAINTENANCE, &told)).eq(words.iter().copied())
+        }
+    })
+}
+
 /// Whether a line of these words is one that a route may have.
 fn is_known(words: &[&str], route: &Route) -> bool {
     let name = route.name();
     match words {
+        words if words.iter().any(|word| word.contains('\n')) => false,
+        ["stick-table", "type", "ipv6", "size", "10k", "expire", "10s", "store", "http_req_rate(10s)"]
+        | ["http-request", "track-sc0", "req.hdr_ip(x-forwarded-for,-1),ipmask(32,64)" | "src,ipmask(32,64)"] => {
+            route.rules.limits.request_rate.is_some()
+        }
+        ["http-request", "deny", "deny_status", status, "if", "{", of, "gt", most, "}"] => {
+            let all = [("429", "sc_http_req_rate(0)"), ("413", "req.body_size")];
+            all.contains(&(*status, *of)) && is_number(most)
+        }
+        ["http-request", "set-var(txn.full)", "bool(true)", "if", "{", "be_conn", "gt", most, "}"] => is_number(most),
+        ["http-request", "deny", "deny_status", "503", "if", "{", "var(txn.full)", "-m", "bool", "}"] => true,
+        ["timeout", "connect", time] => time.strip_suffix('s').is_some_and(is_number),
         ["balance", how] => ["leastconn", "roundrobin", "random"].contains(how),
         ["cookie", cookie, rest @ ..] => *cookie == format!("futuswarm-{name}") && rest == STICKY,
         ["dynamic-cookie-key", key] => *key == name,
@@ -241,7 +291,10 @@ fn words(line: &str) -> Option<Vec<String>> {
     let mut characters = line.chars();
     while let Some(c) = characters.next() {
         let c = match (c, quote) {
-            ('\\', None | Some('"')) => characters.next().filter(|next| matches!(next, '\\' | '"' | '$'))?,
+            ('\\', None | Some('"')) => match characters.next()? {
+                'n' => '\n',
+                next => Some(next).filter(|next| matches!(next, '\\' | '"' | '$'))?,
+            },
             ('$', Some('"')) | ('#', None) => return None,
             (c, Some(open)) if c == open => {
                 quote = None;

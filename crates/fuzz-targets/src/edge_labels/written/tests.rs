@@ -51,6 +51,19 @@ fn what_routes_may_say_is_no_finding() {
 }
 
 #[test]
+fn what_people_are_told_stays_within_its_page() {
+    let told = |text: &str| {
+        let maintenance = Some(futuswarm_edge::Maintenance { text: Some(text.to_owned()) });
+        let limits = Limits { connections: Some(1), request_rate: Some(2), body_size: Some(3) };
+        route(Rules { maintenance, limits, timeout_connect: Some(4), ..Rules::default() })
+    };
+    assert!(!is_found(told("bis 100 % fertig, ungefähr 18:00 $HOME 'x'")));
+    for text in ["a\n    http-request allow", "<b>", "a\"", "a\\", "\u{7f}"] {
+        assert!(is_found(told(text)), "{text:?}");
+    }
+}
+
+#[test]
 fn a_value_that_goes_on_as_another_line_is_found() {
     assert!(is_found(header("X-A", "a\n    http-request allow")));
     assert!(is_found(header("X-A\n    http-request del-header X-B\n    http-request set-header X-C", "a")));
