@@ -31,6 +31,7 @@ mod tokens;
 mod users;
 mod values;
 mod version;
+mod visitors;
 
 /// What all commands are given.
 pub struct Context {
@@ -214,10 +215,15 @@ fn app(context: &Context, verb: AppVerb) -> Result<u8> {
         AppVerb::Ps(app) => apps::ps(context, &app),
         AppVerb::Releases(latest) => apps::releases(context, &latest),
         AppVerb::Why { app, release } => apps::why(context, &app, release),
-        AppVerb::Open { app, print } => apps::open(context, &app, print),
+        AppVerb::Browse { app, print } => apps::browse(context, &app, print),
         AppVerb::Link(words) => links::change(context, &words, false),
         AppVerb::Unlink(words) => links::change(context, &words, true),
         AppVerb::Links(app) => links::list(context, &app),
+        AppVerb::AccessList(app) => visitors::list(context, &app),
+        AppVerb::AccessAdd(given) => visitors::add(context, &given),
+        AppVerb::AccessRemove(given) => visitors::remove(context, &given),
+        AppVerb::Open { app, confirm } => visitors::open(context, &app, confirm.as_deref()),
+        AppVerb::Private(app) => visitors::private(context, &app),
         AppVerb::Remove { app, confirm } => apps::remove(context, &app, confirm.as_deref()),
         AppVerb::Logs(options) => logs::logs(context, &options),
         AppVerb::Run(options) => run::run(context, &options),

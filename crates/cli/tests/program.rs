@@ -25,3 +25,5 @@ mod old;
 mod push;
 #[path = "program/run.rs"]
 mod run;
+#[path = "program/visitors.rs"]
+mod visitors;

@@ -20,7 +20,7 @@ pub(crate) const WORDS: &[&[u8]] = &[
     b"cpu = 1e308\n",
     b"stop_grace = \"1h\"\n",
     b"update_order = \"stop-first\"\n",
-    b"open = true\n",
+    b"read_only = true\n",
     b"[health]\n",
     b"runs = \"5s\"\n",
     b"path = \"/x\"\n",
@@ -128,7 +128,6 @@ fn render(file: &AppFile) -> String {
         UpdateOrder::StopFirst => "stop-first",
     };
     say("update_order", Value::String(order.to_owned()));
-    say("open", Value::Boolean(settings.open));
     say("read_only", Value::Boolean(settings.read_only));
     if let Some(health) = health(&settings.health) {
         say("health", Value::Table(health));

@@ -31,7 +31,8 @@ pub struct Settings {
     pub stop_grace: u32,
     /// Whether new tasks start before the old ones stop.
     pub update_order: UpdateOrder,
-    /// Whether everybody may see it, and not only who has logged in.
+    /// What `app.toml` once said about the login, without any effect. Always `false` now: the app's record says it
+    /// ([`crate::Admission`]), and older programs read no release without it.
     pub open: bool,
     /// What it asks of the edge besides host and port: `com.df.*`.
     pub edge_labels: BTreeMap<String, String>,

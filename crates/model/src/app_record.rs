@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccessList, Release};
+use crate::{AccessList, Admission, Release};
 
 /// An app under `apps/<app>/app`. It is changed by compare-and-swap only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,13 @@ pub struct AppRecord {
     /// Its tasks may be on other networks than the links say, and somebody has to look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reattach: Option<Reattach>,
+    /// Whom it admits at the login. Not written where that is everybody who can log in, so that older programs read the record.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub admission: Admission,
+    /// What edges read of [`AppRecord::admission`] may be older, and somebody has to bring it up to date. Random, so that who has done that
+    /// takes back what they were asked, and not what somebody has asked since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpublished: Option<u64>,
     /// Its database, from before it is made until after it is dropped. Not written where there is none: programs that know none read
     /// the record then, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +72,8 @@ impl AppRecord {
             tokens: BTreeMap::new(),
             links: BTreeMap::new(),
             reattach: None,
+            admission: Admission::default(),
+            unpublished: None,
             database: None,
             removing: None,
             stamp: String::new(),
@@ -74,7 +83,7 @@ impl AppRecord {
     /// Whether somebody has something to do for it: then it has a marker under `cluster/pending/`.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.deploying.is_some() || self.reattach.is_some()
+        self.deploying.is_some() || self.reattach.is_some() || self.unpublished.is_some()
     }
 
     /// Asks for a look at the networks of its tasks, as soon as somebody can. `by` is said of a release that follows; `tell` are other
@@ -86,6 +95,10 @@ impl AppRecord {
         let by = by.to_owned();
         self.reattach = Some(Reattach { by, tell: told, asked: asked + 1, attempts: 0, not_before: 0 });
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// An app's own half of a link.
@@ -199,6 +212,9 @@ pub struct AppEntry {
     /// Apps that it wants to share a network with: names, and `created_at` of their records.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub links: BTreeMap<String, u64>,
+    /// Whether it is shown to the world, without a login.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub open: bool,
 }
 
 /// All apps by their names, under `cluster/apps`.
@@ -250,6 +266,20 @@ mod tests {
         assert!(!record.is_pending());
         record.links.insert("shop".to_owned(), Link { life: 7, by: "jane".to_owned(), at: 8 });
         record.ask_to_reattach("jane (app:link hello shop)", &["shop"]);
+        assert!(record.is_pending());
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<AppRecord>(&text).unwrap(), record);
+    }
+
+    #[test]
+    fn an_app_that_admits_everybody_is_written_as_it_was_before_there_were_lists() {
+        let written = r#"{"name":"hello","created_by":"jane","created_at":1,"access":{"jane":"owner"}}"#;
+        let mut record: AppRecord = serde_json::from_str(written).unwrap();
+        assert_eq!(record.admission, Admission { open: false, only: None });
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(!text.contains("admission") && !text.contains("unpublished"), "{text}");
+        record.admission.only = Some(BTreeSet::from(["user:ada@example.com".parse().unwrap()]));
+        record.unpublished = Some(u64::MAX);
         assert!(record.is_pending());
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<AppRecord>(&text).unwrap(), record);

@@ -40,6 +40,10 @@ pub const UPLOADS: &str = "cluster/registry/uploads/";
 pub const DEFAULT_ENVIRONMENT: &str = "default";
 /// What the edge of every node serves, written by the leader.
 pub const ROUTES: &str = "cluster/edge/routes";
+/// Whom apps admit at the login, for the edge of every node. It follows from the apps' own records.
+pub const ADMISSIONS: &str = "cluster/edge/admissions";
+/// That the cluster has a login, by being there; a cluster without one has no such document.
+pub const LOGIN: &str = "cluster/login";
 
 /// The private key of the cluster's SSH authority, sealed with the managers' key. Below `cluster/tokens/`, of which a worker's role
 /// reads nothing but its own join token.

@@ -3,6 +3,7 @@
 //! Plain data that serde reads and writes. Whoever only renders or decides depends on this and on no client of anything.
 
 mod access;
+mod admission;
 mod app;
 mod app_record;
 mod cli_release;
@@ -16,6 +17,7 @@ mod swarm;
 mod value;
 
 pub use access::{AccessList, AppRole, LastOwner, NameError, Principal, User, app_name, person_name};
+pub use admission::{Admission, Admissions, Visitor, VisitorError};
 pub use app::{Health, Hook, Settings, Timing, UpdateOrder};
 pub use app_record::{
     AppDatabase, AppEntry, AppIndex, AppRecord, AppToken, AuditEntry, DatabaseLease, Deploying, Link, Reattach,

@@ -149,6 +149,10 @@ verbs! {
     Link = "app:link": Role(Owner), token false, new false;
     /// The apps that it is linked with, and those that want to be.
     ListLinks = "app:links": Role(Viewer), token false, new false;
+    /// Whom the login lets through to it, and whether it has one.
+    ListVisitors = "app:access:list": Role(Viewer), token false, new false;
+    /// Changes whom the login lets through, and whether there is one before the app.
+    ChangeVisitors = "app:access:add": Role(Owner), token false, new false;
     /// Names of its config keys, and when they were changed by whom.
     ListConfig = "config:history": Role(Viewer), token false, new false;
     /// Values of its config.

@@ -68,6 +68,10 @@ pub const MOST_PROBLEMS: usize = 100;
 /// Why a key that Docker would know is refused: mounts and namespaces of the host are root on it.
 const NO_OPTIONS: &str = "an app has no other options of Docker: no mounts, no host network, no capabilities";
 
+/// How the error about `open` begins, which was a key once; not that about one in a table.
+const OPEN: &str = "unknown field `open`, expected one of `app`";
+const NO_OPEN: &str = "`open` is no key of the file: `futuswarm app:open APP` shows an app to the world, `futuswarm app:private APP` puts it behind the login, and no deployment changes that";
+
 /// What counts when the file does not say otherwise.
 #[must_use]
 pub fn defaults() -> Settings {
@@ -104,7 +108,6 @@ struct Raw {
     cpu: Option<Spanned<toml::Value>>,
     stop_grace: Option<Spanned<toml::Value>>,
     update_order: Option<Spanned<String>>,
-    open: Option<bool>,
     read_only: Option<bool>,
     health: Option<Spanned<RawHealth>>,
     release: Option<Spanned<RawHook>>,
@@ -148,7 +151,9 @@ pub fn parse(text: &str) -> Result<AppFile, Vec<Problem>> {
     let raw: Raw = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         let mut message = error.message().to_owned();
-        if message.starts_with("unknown field") {
+        if message.starts_with(OPEN) {
+            message = NO_OPEN.to_owned();
+        } else if message.starts_with("unknown field") {
             message = format!("{message}; {NO_OPTIONS}");
         }
         vec![Problem { line, message }]
@@ -263,7 +268,6 @@ impl Reader<'_> {
             };
             settings.update_order = self.checked(order, read).unwrap_or(settings.update_order);
         }
-        settings.open = raw.open.unwrap_or_default();
         settings.read_only = raw.read_only.unwrap_or_default();
         if let Some(health) = &raw.health {
             settings.health = self.health(health, &seconds);

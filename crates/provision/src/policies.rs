@@ -150,7 +150,8 @@ pub(crate) fn node(
                     object(keys::GENESIS),
                     object(&keys::token(Role::Worker)),
                     under(keys::MANAGERS),
-                    object(keys::ROUTES)
+                    object(keys::ROUTES),
+                    object(keys::ADMISSIONS)
                 ]
             },
             {

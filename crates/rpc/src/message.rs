@@ -8,11 +8,13 @@ use futuswarm_model::{AppRole, Failure, Outcome, Principal, Settings};
 pub use futuswarm_model::{AuditEntry, Value};
 use serde::{Deserialize, Serialize};
 
+mod admit;
 mod answer;
 mod import;
 mod link;
 mod refusal;
 
+pub use admit::*;
 pub use answer::*;
 pub use import::{Import, ImportOutcome, Imported, ImportedObject};
 pub use link::*;
@@ -300,6 +302,8 @@ pub enum Request {
         /// Its name.
         app: String,
     },
+    /// Whom the login lets through to an app, and changes of it. → [`Answer::Admitted`]
+    Admit(Admit),
     /// Tags of the app's own repository. → [`Answer::Images`]
     Images {
         /// Its name.

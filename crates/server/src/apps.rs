@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futuswarm_model::{AppEntry, AppRecord, Outcome, Progress, Release, person_name};
+use futuswarm_model::{AppEntry, AppRecord, Outcome, Progress, Release, Settings, person_name};
 use futuswarm_paas::access::Actor;
 use futuswarm_rpc::message::{Answer, App, AppRow, ReleaseRow, TaskRow, Wait, Why};
 use futuswarm_swarm::{APP_LABEL, NodeApi as _, ServiceApi as _, Task, TaskApi as _, TaskState};
 
 use crate::client::Client;
 use crate::refusal::Refused;
-use crate::{Control, Error, Platform, clock, deploy};
+use crate::{Control, Error, Platform, admission, clock, deploy};
 
 /// The most releases that are shown at once.
 const MOST_RELEASES: u32 = 200;
@@ -79,6 +79,7 @@ fn row<P: Platform>(
         running,
         replicas,
         deploying: entry.deploying,
+        open: entry.open,
     }
 }
 
@@ -88,7 +89,9 @@ pub(crate) async fn show<P: Platform>(
     actor: &Actor,
     record: AppRecord,
 ) -> Result<Answer, Refused> {
-    let release = deploy::current(control, Some(&record)).await?;
+    let (release, login) =
+        tokio::join!(deploy::current(control, Some(&record)), admission::login_is_configured(control));
+    let (release, login) = (release?, login?);
     let nodes = control.engine.list_nodes().await.map_err(Error::from)?;
     let hostnames: HashMap<String, String> = nodes.into_iter().map(|node| (node.id, node.hostname)).collect();
     let (mut tasks, mut replicas) = (Vec::new(), 0);
@@ -111,12 +114,16 @@ pub(crate) async fn show<P: Platform>(
             running: u32::try_from(running).unwrap_or(u32::MAX),
             replicas,
             deploying: record.deploying.as_ref().map(|deploying| deploying.release.number),
+            open: record.admission.open,
             app: record.name,
         },
+        visitors: admission::texts(&record.admission),
+        login,
         digest: release.as_ref().and_then(|release| release.digest.clone()),
         config: release.as_ref().and_then(|release| release.config.clone()),
         secrets: release.as_ref().and_then(|release| release.secrets.clone()),
-        settings: release.map(|release| release.settings),
+        // That of the app: releases do not say it any more.
+        settings: release.map(|release| Settings { open: record.admission.open, ..release.settings }),
         created_by: record.created_by,
         created_at: record.created_at,
         tasks: tasks.into_iter().map(|task| task_row(task, &hostnames)).collect(),

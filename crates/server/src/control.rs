@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futuswarm_database::Databases;
 use futuswarm_model::{AppRecord, CliRelease, Release, SshAuthority, app_name, keys};
 use futuswarm_paas::access::{self, Actor, Target, Verb};
-use futuswarm_rpc::message::{Answer, CommandLine, Event, Kind, Request, Whoami};
+use futuswarm_rpc::message::{Admit, Answer, CommandLine, Event, Kind, Request, Whoami};
 use futuswarm_rpc::{Caller, Identity};
 use futuswarm_store::{Blobs, Bucket};
 use futuswarm_swarm::{Engine, Environment, NetworkApi as _};
@@ -26,8 +26,8 @@ use crate::rollout::Drives;
 use crate::serve::Connections;
 use crate::verbs::{self, Subject};
 use crate::{
-    Error, apps, collect, databases, deploy, links, logs, networks, nodes, people, push, records, removal, rollout,
-    run, standing, stats, values,
+    Error, admission, apps, collect, databases, deploy, links, logs, networks, nodes, people, push, records, removal,
+    rollout, run, standing, stats, values,
 };
 
 /// The types of a control service's clients.
@@ -223,6 +223,8 @@ impl<P: Platform> Control<P> {
             Request::Networks => networks::networks(self, actor).await,
             Request::Link(request) => links::change(self, actor, request, client).await,
             Request::Links { app } => links::list(self, self.existing_or(record, &app)?).await,
+            Request::Admit(Admit { app, change: None }) => admission::show(self, self.existing_or(record, &app)?).await,
+            Request::Admit(Admit { app, change: Some(change) }) => admission::change(self, actor, &app, &change).await,
             Request::Database { app } => databases::show(self, self.existing_or(record, &app)?, client).await,
             Request::CreateDatabase { app, wait } => databases::create(self, actor, &app, wait, client).await,
             Request::RotateDatabase { app, wait } => databases::rotate(self, actor, &app, wait, client).await,

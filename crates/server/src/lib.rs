@@ -4,6 +4,7 @@
 //! Sessions of the SSH server connect to its Unix socket, greet, and ask for one thing ([`futuswarm_rpc`]). Everything it knows is in the
 //! bucket and in the Swarm: any manager answers any request, and whatever one of them leaves undone, another one carries on.
 
+mod admission;
 mod apps;
 mod audit;
 mod client;

@@ -5,6 +5,7 @@
 //! something harmless: a token's key is known before the app's record makes it good, and the record says that an app is being removed
 //! before its documents go.
 
+mod admissions;
 mod apps;
 mod audit;
 mod documents;

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::clock::Clock as _;
 use crate::desired::Content;
 use crate::links::{self, Settled};
-use crate::{Control, Error, Platform, collect, records, removal};
+use crate::{Control, Error, Platform, admission, collect, records, removal};
 pub(crate) use act::secrets;
 use observe::Memory;
 
@@ -102,15 +102,20 @@ impl Drives {
     }
 }
 
-/// Looks for releases that nobody drives, removals that somebody has left, and what apps and ended links leave behind, for as long as the
-/// process lives.
+/// Looks for releases that nobody drives, removals and admissions that somebody has left half-done, and what apps and ended links leave
+/// behind, for as long as the process lives.
 pub(crate) async fn search<P: Platform>(control: Arc<Control<P>>) {
     let mut swept = Instant::now();
     loop {
         match control.records.pending().await {
             Ok(pending) => {
-                for app in pending {
-                    drive(&control, &app);
+                for app in &pending {
+                    drive(&control, app);
+                }
+                for app in &pending {
+                    if let Err(error) = admission::settle(&control, app).await {
+                        tracing::warn!(%error, app, "edges may not know yet whom an app admits");
+                    }
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot look for releases on their way"),
@@ -119,6 +124,9 @@ pub(crate) async fn search<P: Platform>(control: Arc<Control<P>>) {
             swept = Instant::now();
             if let Err(error) = removal::sweep(&control).await {
                 tracing::warn!(%error, "cannot look for networks of removed apps");
+            }
+            if let Err(error) = control.records.ensure_admissions().await {
+                tracing::warn!(%error, "cannot look whether edges know whom apps admit");
             }
             if let Err(error) = links::sweep(&control).await {
                 tracing::warn!(%error, "cannot look for networks of ended links");

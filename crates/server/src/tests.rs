@@ -1,5 +1,6 @@
 //! The whole service over a bucket, a Swarm, a registry and a database server in memory, asked as the command line asks it: through a socket.
 
+mod admissions;
 mod apps;
 mod audit;
 mod beginnings;

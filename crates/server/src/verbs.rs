@@ -1,7 +1,7 @@
 //! Which command a request is, which right it takes, and what it is asked of: the only way from the protocol to the rules of access.
 
 use futuswarm_paas::access::{Command, Verb};
-use futuswarm_rpc::message::{Kind, Link, Request};
+use futuswarm_rpc::message::{Admit, AdmitChange, Kind, Link, Request};
 
 #[cfg(test)]
 mod tests;
@@ -72,6 +72,8 @@ fn right(request: &Request) -> (Option<Verb>, Subject<'_>) {
         Request::Networks => (Verb::NetworkHealth, Cluster),
         Request::Link(link) => (Verb::Link, App(&link.app)),
         Request::Links { app } => (Verb::ListLinks, App(app)),
+        Request::Admit(Admit { app, change: None }) => (Verb::ListVisitors, App(app)),
+        Request::Admit(Admit { app, change: Some(_) }) => (Verb::ChangeVisitors, App(app)),
         Request::Database { app } => (Verb::ListDatabases, App(app)),
         Request::CreateDatabase { app, .. } => (Verb::CreateDatabase, App(app)),
         Request::RotateDatabase { app, .. } => (Verb::RotateDatabase, App(app)),
@@ -151,6 +153,13 @@ fn command(request: &Request) -> &'static str {
         Request::Link(Link { end: false, .. }) => "app:link",
         Request::Link(Link { end: true, .. }) => "app:unlink",
         Request::Links { .. } => "app:links",
+        Request::Admit(Admit { change, .. }) => match change {
+            None => "app:access:list",
+            Some(AdmitChange::Add(_) | AdmitChange::Everybody) => "app:access:add",
+            Some(AdmitChange::Remove(_)) => "app:access:rm",
+            Some(AdmitChange::Open) => "app:open",
+            Some(AdmitChange::Private) => "app:private",
+        },
         Request::Database { .. } => "db:list",
         Request::CreateDatabase { .. } => "db:create",
         Request::RotateDatabase { .. } => "db:rotate",

@@ -40,7 +40,7 @@ impl Principal {
         let may = match self.role {
             Role::Manager => key.starts_with("cluster/"),
             Role::Worker => {
-                [keys::SPEC, keys::GENESIS, keys::ROUTES].contains(&key)
+                [keys::SPEC, keys::GENESIS, keys::ROUTES, keys::ADMISSIONS].contains(&key)
                     || key == keys::token(Role::Worker)
                     || key.starts_with(keys::MANAGERS)
             }

@@ -62,7 +62,7 @@ pub struct Deploy {
     pub port: Option<String>,
     #[arg(long, hide = true, value_name = "N", help = "Now `replicas` in app.toml")]
     pub replicas: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", help = "Now `open` in app.toml")]
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", help = "Now `app:open`")]
     pub open: Option<String>,
     #[arg(long, hide = true, help = "Now `cpu` in app.toml")]
     pub cpu: Option<String>,
@@ -84,6 +84,16 @@ pub struct Link {
     pub words: Vec<String>,
     #[command(flatten)]
     pub waiting: Waiting,
+}
+
+/// Of `app:access:add` and `app:access:rm`.
+#[derive(Debug, Args)]
+pub struct Visitors {
+    #[command(flatten)]
+    pub flag: AppFlag,
+    /// The app, when no flag names it, and users and groups as the login's provider names them; `everybody` ends the list
+    #[arg(value_name = "[APP] user:NAME|group:NAME|everybody", required = true)]
+    pub words: Vec<String>,
 }
 
 /// Of `app:logs`.

@@ -116,6 +116,7 @@ pub fn of(request: &Request) -> Option<&str> {
         | Request::CollectImages { app: Some(app), .. } => Some(app),
         Request::Links { app } => Some(app),
         Request::Link(link) => Some(&link.app),
+        Request::Admit(admit) => Some(&admit.app),
         Request::Deploy(deploy) => Some(&deploy.app),
         Request::Logs(logs) => Some(&logs.app),
         _ => None,

@@ -62,6 +62,7 @@ pub fn inspect(context: &Context, app: &App) -> Result<u8> {
         ("digest", or_dash(app.digest.as_ref())),
         ("tasks", format!("{}/{}", row.running, row.replicas)),
         ("role", or_dash(row.role)),
+        ("visitors", visitors(&app)),
         ("config", or_dash(app.config.as_ref())),
         ("secrets", or_dash(app.secrets.as_ref())),
         ("created", format!("{} by {}", moment(app.created_at), app.created_by)),
@@ -82,6 +83,17 @@ pub fn inspect(context: &Context, app: &App) -> Result<u8> {
     println!();
     tasks(&app);
     Ok(0)
+}
+
+/// Who may open it, in one line.
+fn visitors(app: &AppAnswer) -> String {
+    let said = match (app.row.open, &app.visitors) {
+        (true, _) => "the world".to_owned(),
+        (false, None) => "everybody who can log in".to_owned(),
+        (false, Some(list)) if list.is_empty() => "nobody".to_owned(),
+        (false, Some(list)) => list.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+    };
+    if app.login { said } else { format!("{said} (the cluster has no login yet: the world)") }
 }
 
 fn tasks(app: &AppAnswer) {
@@ -175,8 +187,8 @@ pub fn why(context: &Context, app: &App, release: Option<u64>) -> Result<u8> {
     Ok(0)
 }
 
-/// `open`: prints the URL, and opens it where somebody sits.
-pub fn open(context: &Context, app: &App, print: bool) -> Result<u8> {
+/// `app:browse`: prints the URL, and opens it where somebody sits.
+pub fn browse(context: &Context, app: &App, print: bool) -> Result<u8> {
     let app = fetch(context, app)?;
     if context.json {
         output::json(&serde_json::json!({ "app": app.row.app, "url": app.row.url }))?;

@@ -56,7 +56,6 @@ fn refuse_old_options(options: &Deploy) -> Result<()> {
     let old = [
         ("--port", "port", &options.port),
         ("--replicas", "replicas", &options.replicas),
-        ("--open", "open", &options.open),
         ("--cpu", "cpu", &options.cpu),
         ("--placement", "placement", &options.placement),
         ("--action", "command", &options.action),
@@ -65,6 +64,11 @@ fn refuse_old_options(options: &Deploy) -> Result<()> {
         return Err(Failure::usage(format!(
             "{option} is a setting of the app now: `{key}` in app.toml, which `futuswarm deploy -f app.toml` sends"
         )));
+    }
+    if options.open.is_some() {
+        return Err(Failure::usage(
+            "--open is no matter of deployments now: `futuswarm app:open` shows an app to the world, and `futuswarm app:private` puts it behind the login again",
+        ));
     }
     match &options.extra {
         Some(_) => Err(Failure::usage("--extra passed options to Docker: apps have none but those of app.toml now")),

@@ -31,15 +31,16 @@ those of the first row; the reason is on standard error in any case.
 |---|---|---|
 | `app:deploy`, `app:rollback`, `app:scale`, `app:restart`, `app:watch` | `{"app","release","image","url","outcome","seconds","reason"}` | `outcome` is one of `deployed unchanged rolled_back failed timed_out cancelled superseded refused locked`, and `pending` with `--detach` |
 | `app:deploy --plan` | `{"app","new","changes":[{"name","before","after"}]}` | names as in `app.toml`; an empty text is nothing |
-| `app:list`, `acl:user:services` | `[{"app","url","release","image","role","running","replicas","deploying"}]` | `app:list -a` prints what `app:ps` prints |
-| `app:inspect` | `{"app","url","release","image","role","running","replicas","deploying","digest","settings":SETTINGS,"config","secrets","created_by","created_at","tasks":[TASK]}` | `config` and `secrets` are versions |
+| `app:list`, `acl:user:services` | `[{"app","url","release","image","role","running","replicas","deploying","open"}]` | `open` is whether the world may use it; `app:list -a` prints what `app:ps` prints |
+| `app:inspect` | `{"app","url","release","image","role","running","replicas","deploying","open","visitors":[VISITOR],"login","digest","settings":SETTINGS,"config","secrets","created_by","created_at","tasks":[TASK]}` | `config` and `secrets` are versions; `visitors` and `login` as for `app:access:list` |
 | `app:ps`, `swarm:node:location` | `[TASK]` | of `swarm:node:location` only those that run |
 | `app:logs` | `{"at","task","slot","node","stderr","line"}` | for each line |
 | `app:releases` | `[{"release","image","digest","config","secrets","of","by","created_at","outcome","current","reason"}]` | the newest first; `outcome` is `null` while it is on its way, `of` the release that it repeats |
 | `app:why` | `{"app","release","outcome","class","evidence":{"reason","log":[LINE]},"remedy"}` | all but `app` are `null` when no release has failed; `class` is one of `image_missing image_platform pull disk_full release_hook exits out_of_memory unhealthy port no_node rejected interfered late` |
-| `app:open` | `{"app","url"}` | |
+| `app:browse` | `{"app","url"}` | |
 | `app:link`, `app:unlink` | `{"app","other","state","attached","owners":[OWNER],"deployment":RELEASE}` | `state` is one of `linked waiting asked gone ended`; `owners` are those who may agree |
 | `app:links` | `[{"other","state","attached","by","at"}]` | |
+| `app:access:list`, `app:access:add`, `app:access:rm`, `app:open`, `app:private` | `{"app","open","visitors":[VISITOR],"login","changed"}` | each of `visitors` is `user:NAME` or `group:NAME`, and `null` as a whole means everybody who can log in; while `login` is `false` the cluster has none, and the world may use every app |
 | `config`, `config:get`, `secret`, `secret:get` | `{"app","kind","version","values":{KEY: VALUE}}` | each value is `null` without `--show` |
 | `config:set`, `config:unset`, `config:edit`, `config:import`, `secret:set`, `secret:unset`, `db:create`, `db:rotate` | `{"app","kind","version","keys":{KEY: CHANGE},"deployment":RELEASE}` | `CHANGE` is `added`, `changed` or `removed`; no keys when nothing has changed |
 | `config:import --bucket` | `{"app","bucket","plan","objects":[{"object","kind","key","outcome","reason"}],"config","secrets","deployment":RELEASE}` | `outcome` is one of `added changed unchanged not_taken` |
@@ -68,7 +69,7 @@ those of the first row; the reason is on standard error in any case.
 | `doctor` | `[{"check","result","evidence"}]` | `result` is `ok`, `warn` or `fail` |
 | `RELEASE` | `{"app","release","image","url","outcome","seconds","failure":{"class","reason","remedy","log":[LINE]},"previous"}` | `outcome` is `null` while it is on its way; `null` as a whole when none was made |
 | `TASK` | `{"id","slot","release","node","state","desired","since","error"}` | |
-| `SETTINGS` | `{"command":[WORD],"port","replicas","memory","cpu_millis","health":HEALTH,"release_hook":{"command":[WORD],"timeout"},"env":{NAME: TEXT},"placement":{LABEL: TEXT},"stop_grace","update_order","open","edge_labels":{LABEL: TEXT},"read_only"}` | as in `app.toml`; times in seconds |
+| `SETTINGS` | `{"command":[WORD],"port","replicas","memory","cpu_millis","health":HEALTH,"release_hook":{"command":[WORD],"timeout"},"env":{NAME: TEXT},"placement":{LABEL: TEXT},"stop_grace","update_order","open","edge_labels":{LABEL: TEXT},"read_only"}` | as in `app.toml`; times in seconds; `open` is that of the app |
 | `HEALTH` | `{"http":{"path","timing":{"interval","timeout","retries","start"}}}`, `{"port":{"timing":{"interval","timeout","retries","start"},"or_image"}}`, `{"runs":{"seconds"}}` | or the text `image`; with `or_image` nothing was said of it, and the HEALTHCHECK of an image that has one counts |
 | `VALUE` | `{"base64"}` | where it is no text; a text otherwise |
 | `USER` | `{"name","admin","groups":[GROUP],"keys":[FINGERPRINT]}` | |

@@ -47,6 +47,7 @@ fn row() -> AppRow {
         running: 1,
         replicas: 2,
         deploying: None,
+        open: false,
     }
 }
 
@@ -125,6 +126,8 @@ pub fn answer(request: &Request) -> Answer {
         Request::Apps | Request::AppsOf { .. } => Answer::Apps(vec![row()]),
         Request::App { .. } => Answer::App(Box::new(App {
             row: row(),
+            visitors: Some(BTreeSet::from(["group:staff".to_owned()])),
+            login: false,
             digest: Some("sha256:aa".to_owned()),
             settings: None,
             config: Some("v1".to_owned()),
@@ -243,6 +246,13 @@ pub fn answer(request: &Request) -> Answer {
             },
             LinkRow { other: "blog".to_owned(), state: LinkState::Asked, attached: false, by: None, at: None },
         ]),
+        Request::Admit(admit) => Answer::Admitted(Admitted {
+            app: admit.app.clone(),
+            open: admit.change == Some(AdmitChange::Open),
+            visitors: Some(BTreeSet::from(["group:staff".to_owned(), "user:ada@example.com".to_owned()])),
+            login: true,
+            changed: admit.change.is_some(),
+        }),
         Request::Images { .. } => Answer::Images(BTreeMap::from([("1".to_owned(), "sha256:aa".to_owned())])),
         Request::CollectImages { plan, .. } => Answer::Collected(crate::cluster::collected(*plan)),
         Request::Stats => Answer::Stats(vec![crate::cluster::stats()]),

@@ -24,6 +24,7 @@ fn row(record: &AppRecord) -> AppEntry {
         image: None,
         deploying: None,
         links: record.links.iter().map(|(name, link)| (name.clone(), link.life)).collect(),
+        open: record.admission.open,
     }
 }
 

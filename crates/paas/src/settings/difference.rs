@@ -45,7 +45,8 @@ fn fields(settings: &Settings) -> BTreeMap<Place, String> {
         placement,
         stop_grace,
         update_order,
-        open,
+        // No deployment changes it.
+        open: _,
         edge_labels,
         read_only,
     } = settings;
@@ -75,7 +76,6 @@ fn fields(settings: &Settings) -> BTreeMap<Place, String> {
                 UpdateOrder::StopFirst => "stop-first".to_owned(),
             },
         ),
-        ("open", open.to_string()),
         ("read_only", read_only.to_string()),
     ]
     .into_iter()

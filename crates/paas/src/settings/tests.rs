@@ -16,7 +16,6 @@ memory = "1 GiB"
 cpu = 0.25
 stop_grace = "1m"
 update_order = "stop-first"
-open = true
 read_only = true
 
 [health]
@@ -57,7 +56,7 @@ fn everything_that_a_file_may_say() {
     assert_eq!(settings.release_hook, Some(Hook { command: vec!["migrate".to_owned()], timeout: 300 }));
     // Whatever differs from the defaults is told, so nothing that the file says is lost on the way.
     let told: Vec<String> = differences(&defaults(), &settings).into_iter().map(|difference| difference.name).collect();
-    insta::assert_snapshot!(told.join(" "), @"command port replicas memory cpu health release stop_grace update_order open read_only env.LOG placement.futuswarm.zone edge.com.df.servicePath");
+    insta::assert_snapshot!(told.join(" "), @"command port replicas memory cpu health release stop_grace update_order read_only env.LOG placement.futuswarm.zone edge.com.df.servicePath");
     assert!(differences(&settings, &settings).is_empty());
 }
 
@@ -117,6 +116,17 @@ fn options_of_docker_are_none_of_an_apps() {
     }
     assert!(problems("port = \n")[0].starts_with("line 1: "));
     assert!(problems("[health]\n")[0].contains("health has one of"));
+}
+
+#[test]
+fn a_file_can_neither_open_an_app_nor_close_it_and_says_what_does() {
+    for value in ["true", "false", "1"] {
+        let told = problems(&format!("port = 80\nopen = {value}\n"));
+        assert!(told.len() == 1 && told[0].starts_with("line 2: `open` is no key of the file"), "{told:?}");
+        assert!(told[0].contains("`futuswarm app:open APP`"), "{told:?}");
+    }
+    let told = problems("[health]\nopen = true\n");
+    assert!(told.len() == 1 && told[0].contains("unknown field `open`"), "{told:?}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn unseal(role: Role, key: &str, kind: &str, name: &str) -> Decision {
 fn a_worker_reads_what_it_needs_to_join_and_writes_its_own_heartbeat() {
     let worker_token = keys::token(Role::Worker);
     let manager = format!("{}i-1", keys::MANAGERS);
-    for key in [keys::SPEC, keys::GENESIS, &worker_token, &manager, keys::ROUTES] {
+    for key in [keys::SPEC, keys::GENESIS, &worker_token, &manager, keys::ROUTES, keys::ADMISSIONS] {
         assert_eq!(ask(Role::Worker, "s3:GetObject", &object(key), &[]), Decision::Allowed, "{key}");
         assert_eq!(ask(Role::Worker, "s3:PutObject", &object(key), &[]), Decision::NotAllowed, "{key}");
     }

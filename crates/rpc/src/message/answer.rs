@@ -1,8 +1,8 @@
 //! What comes back. These are the documents that `--json` prints, so a field keeps its name and its meaning.
 
 use super::{
-    AppRole, AuditEntry, BTreeMap, BTreeSet, Deserialize, Failure, Imported, Kind, LinkChange, LinkRow, Outcome,
-    Principal, Serialize, Settings, Value,
+    Admitted, AppRole, AuditEntry, BTreeMap, BTreeSet, Deserialize, Failure, Imported, Kind, LinkChange, LinkRow,
+    Outcome, Principal, Serialize, Settings, Value,
 };
 
 mod cluster;
@@ -63,6 +63,8 @@ pub enum Answer {
     Link(LinkChange),
     /// Links in the order of the other apps' names.
     Links(Vec<LinkRow>),
+    /// Who may open an app.
+    Admitted(Admitted),
     /// Tags in their order, each with the digest that it names.
     Images(BTreeMap<String, String>),
     /// Images that nothing needed.
@@ -135,6 +137,9 @@ pub struct AppRow {
     pub replicas: u32,
     /// The release that is on its way.
     pub deploying: Option<u64>,
+    /// Whether the world may open it, without a login.
+    #[serde(default)]
+    pub open: bool,
 }
 
 /// An app as it is now.
@@ -143,6 +148,12 @@ pub struct App {
     /// As in the list.
     #[serde(flatten)]
     pub row: AppRow,
+    /// Of those who can log in only these may open it, each `user:NAME` or `group:NAME`; `None` for all of them.
+    #[serde(default)]
+    pub visitors: Option<BTreeSet<String>>,
+    /// Whether the cluster has a login. Until it has one, the world may open every app.
+    #[serde(default)]
+    pub login: bool,
     /// Digest of the image's manifest.
     pub digest: Option<String>,
     /// All of them, defaults included; `None` before the first release.

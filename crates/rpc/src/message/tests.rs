@@ -28,6 +28,12 @@ fn requests_say_what_they_are_and_come_back_as_they_were() {
     let text = round_trip(&Request::Link(link));
     assert_eq!(text, format!(r#"{{"request":"link","app":"hello","other":"shop","end":true,"wait":{wait}}}"#));
     round_trip(&Request::Links { app: "hello".to_owned() });
+    let admit = |change| Request::Admit(Admit { app: "hello".to_owned(), change });
+    let add = AdmitChange::Add(BTreeSet::from(["group:staff".to_owned()]));
+    let text = round_trip(&admit(Some(add)));
+    assert_eq!(text, r#"{"request":"admit","app":"hello","change":{"add":["group:staff"]}}"#);
+    assert_eq!(round_trip(&admit(Some(AdmitChange::Open))), r#"{"request":"admit","app":"hello","change":"open"}"#);
+    round_trip(&admit(None));
     assert!(serde_json::from_str::<Request>(r#"{"request":"reboot"}"#).is_err());
     assert!(serde_json::from_str::<Request>(r#"{"request":"app"}"#).is_err());
 }

@@ -49,6 +49,7 @@ fn facts(networks: Vec<Network>, attachments: Vec<Attachment>, apps: &[&str]) ->
         image: None,
         deploying: None,
         links: Default::default(),
+        open: false,
     };
     Facts {
         networks,

@@ -116,5 +116,6 @@ pub(super) fn entry(record: &AppRecord, image: Option<String>) -> AppEntry {
         image,
         deploying: record.deploying.as_ref().map(|deploying| deploying.release.number),
         links: record.links.iter().map(|(name, link)| (name.clone(), link.life)).collect(),
+        open: record.admission.open,
     }
 }

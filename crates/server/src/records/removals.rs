@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use futuswarm_model::{AppRecord, app_name, keys};
+use futuswarm_model::{Admission, AppRecord, app_name, keys};
 use futuswarm_store::Bucket;
 use futuswarm_vault::DataKeys;
 use tokio::time::Instant;
@@ -182,6 +182,10 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
     pub async fn finish_removal(&self, mut removal: Removal) -> Result<(), Error> {
         let name = removal.app().to_owned();
         let key = keys::app(&name);
+        // Before the name is free: what edges know of the app must not be the next one's.
+        if removal.record.admission != Admission::default() || removal.record.unpublished.is_some() {
+            self.publish_admission(&name).await?;
+        }
         let tokens = removal.record.tokens.values();
         let mut tokens: Vec<String> = tokens.map(|token| keys::app_token(&token.hash)).collect();
         for sweep in 0.. {

@@ -75,7 +75,7 @@ async fn shown(control: &std::sync::Arc<crate::Control<Memory>>) -> App {
 async fn what_no_service_shows_is_kept_all_the_same_and_can_be_undone() {
     let world = World::new().await;
     let control = world.manager("i-1");
-    let hook = "open = true\n[release]\ncommand = [\"migrate\"]\n";
+    let hook = "[release]\ncommand = [\"migrate\"]\n";
     for tag in ["1", "2"] {
         let digest = world.registry.push("hello", tag, "amd64");
         // What runs once fails: so it is seen whether the hook runs.
@@ -95,7 +95,7 @@ async fn what_no_service_shows_is_kept_all_the_same_and_can_be_undone() {
     assert_eq!(world.engine.list_tasks(Some("hello")).await.unwrap().len(), 1, "nothing was replaced");
     let app = shown(&control).await;
     let settings = app.settings.unwrap();
-    assert!(settings.open && settings.release_hook.is_some(), "{settings:?}");
+    assert!(settings.release_hook.is_some(), "{settings:?}");
     assert_eq!(app.row.release, Some(3));
     // A deployment without a file keeps what the app has, so its hook runs, and fails.
     let failed = deployment(&ask(&control, "jane", &deploy("hello", "hello:2", None)).await);

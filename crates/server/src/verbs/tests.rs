@@ -1,5 +1,7 @@
 //! Every request with the command that it is, the verb that is asked for it, and what it is asked of.
 
+use std::collections::BTreeSet;
+
 use futuswarm_model::{AppRole, Principal};
 use futuswarm_rpc::message::{Deploy, Logs, Terminal, Value, Wait};
 
@@ -66,6 +68,14 @@ fn put(create: bool, keys: Option<Vec<String>>) -> Request {
 
 fn link(end: bool) -> Request {
     Request::Link(Link { app: hello(), other: "shop".to_owned(), end, wait: wait() })
+}
+
+fn entries() -> BTreeSet<String> {
+    BTreeSet::from(["group:staff".to_owned()])
+}
+
+fn admit(change: Option<AdmitChange>) -> Request {
+    Request::Admit(Admit { app: hello(), change })
 }
 
 fn label(value: Option<&str>) -> Request {
@@ -217,6 +227,14 @@ samples! {
         (link(true), "app:unlink", Some(Verb::Link), HELLO),
     ],
     Request::Links { .. } => [(Request::Links { app: hello() }, "app:links", Some(Verb::ListLinks), HELLO)],
+    Request::Admit(_) => [
+        (admit(None), "app:access:list", Some(Verb::ListVisitors), HELLO),
+        (admit(Some(AdmitChange::Add(entries()))), "app:access:add", Some(Verb::ChangeVisitors), HELLO),
+        (admit(Some(AdmitChange::Everybody)), "app:access:add", Some(Verb::ChangeVisitors), HELLO),
+        (admit(Some(AdmitChange::Remove(entries()))), "app:access:rm", Some(Verb::ChangeVisitors), HELLO),
+        (admit(Some(AdmitChange::Open)), "app:open", Some(Verb::ChangeVisitors), HELLO),
+        (admit(Some(AdmitChange::Private)), "app:private", Some(Verb::ChangeVisitors), HELLO),
+    ],
     Request::Images { .. } => [(Request::Images { app: hello() }, "image:list", Some(Verb::ListImages), HELLO)],
     Request::CollectImages { .. } => [
         (collect(None), "image:gc", Some(Verb::CollectImages), Cluster),

@@ -111,11 +111,13 @@ pub enum AppVerb {
     },
     /// Print where an app is served, and open it in the browser
     #[command(
-        name = "app:open",
-        visible_alias = "open",
-        after_help = "Examples:\n  futuswarm open hello\n  curl \"$(futuswarm open hello --print)\""
+        name = "app:browse",
+        visible_alias = "browse",
+        // As it was called once. `app:open` shows an app to the world: this short name must not be that.
+        alias = "open",
+        after_help = "Examples:\n  futuswarm browse hello\n  curl \"$(futuswarm browse hello --print)\""
     )]
-    Open {
+    Browse {
         #[command(flatten)]
         app: App,
         /// Only print it
@@ -131,6 +133,33 @@ pub enum AppVerb {
     /// List the apps that an app is linked with, and those that wait for a yes
     #[command(name = "app:links", after_help = "Examples:\n  futuswarm app:links hello --json")]
     Links(App),
+    /// Show who may open an app in the browser
+    #[command(name = "app:access:list", after_help = "Examples:\n  futuswarm app:access:list hello --json")]
+    AccessList(App),
+    /// Put people and groups on an app's list: of those who can log in only these may open it then
+    #[command(
+        name = "app:access:add",
+        after_help = "Examples:\n  futuswarm app:access:add hello user:ada@example.com group:staff\n  futuswarm app:access:add hello everybody"
+    )]
+    AccessAdd(Visitors),
+    /// Take people and groups off an app's list; the last one leaves nobody
+    #[command(
+        name = "app:access:rm",
+        after_help = "Examples:\n  futuswarm app:access:rm user:ada@example.com -a hello"
+    )]
+    AccessRemove(Visitors),
+    /// Show an app to the world, without a login; no deployment changes that
+    #[command(name = "app:open", after_help = "Examples:\n  futuswarm app:open hello --confirm hello")]
+    Open {
+        #[command(flatten)]
+        app: App,
+        /// The name again; asked for on a terminal
+        #[arg(long, value_name = "APP")]
+        confirm: Option<String>,
+    },
+    /// Put an app behind the login again, where it is when it is made
+    #[command(name = "app:private", after_help = "Examples:\n  futuswarm app:private hello")]
+    Private(App),
     /// Remove an app with its config, secrets and releases
     #[command(name = "app:remove", after_help = "Examples:\n  futuswarm app:remove hello --confirm hello")]
     Remove {

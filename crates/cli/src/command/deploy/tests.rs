@@ -48,7 +48,7 @@ fn an_app_and_a_number_come_in_any_order() {
 fn settings_that_were_options_say_where_they_are_now() {
     for (line, part) in [
         (&["hello", "--port", "80"][..], "`port` in app.toml"),
-        (&["hello", "--open=true"], "`open` in app.toml"),
+        (&["hello", "--open=true"], "`futuswarm app:open` shows an app to the world"),
         (&["hello", "--extra=--mount type=bind"], "none but those of app.toml"),
     ] {
         let refused = refuse_old_options(&options(line)).unwrap_err();

@@ -52,7 +52,13 @@ fn reattach(record: &mut AppRecord) -> Result<u64, Error> {
     Ok(record.latest)
 }
 
-const OPERATIONS: [Operation; 20] = [
+fn admit(record: &mut AppRecord) -> Result<u64, Error> {
+    record.admission.open = true;
+    record.unpublished = Some(7);
+    Ok(record.latest)
+}
+
+const OPERATIONS: [Operation; 21] = [
     ("create_app", |records| Box::pin(async { Ok(records.create_app("new", "jane", NOW).await?.name) })),
     ("create_app again", |records| {
         Box::pin(async { Ok(records.create_app("hello", "joe", NOW).await.unwrap_err().to_string()) })
@@ -66,6 +72,13 @@ const OPERATIONS: [Operation; 20] = [
     ("remove_app", |records| {
         Box::pin(async {
             records.remove_app("hello", NOW).await?;
+            Ok(String::new())
+        })
+    }),
+    ("publish_admission", |records| {
+        Box::pin(async {
+            records.change_app("hello", admit).await?;
+            records.publish_admission("hello").await?;
             Ok(String::new())
         })
     }),
