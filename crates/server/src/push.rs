@@ -116,7 +116,8 @@ async fn take<P: Platform>(
     };
     let sent = tokio::select! {
         sent = send(control, &holding, (app, digest), length, client) => sent,
-        lost = holding.keep() => Err(lost),
+        // Its last piece may still be on its way to S3: nobody is told that it is free before its time is over.
+        lost = holding.keep() => return Err(lost),
     };
     holding.leave().await;
     sent.map(|()| done(length))

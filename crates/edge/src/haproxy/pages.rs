@@ -136,5 +136,6 @@ pub(super) fn maintenance(maintenance: &Maintenance) -> String {
         message.push_str(&text.replace('%', "%%"));
     }
     let page = Page::new(503, "maintenance", "In maintenance", message).again_after(LATER);
-    format!("http-request return {}", page.words())
+    // Without a condition HAProxy warns of every rule behind it.
+    format!("http-request return {} if TRUE", page.words())
 }

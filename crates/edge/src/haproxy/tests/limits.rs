@@ -93,6 +93,7 @@ fn no_service_has_all_of_an_edge_and_each_line_says_what_its_label_does() {
         ("app", &[("com.futuswarm.connections", "30"), ("com.futuswarm.timeoutConnect", "2")]),
         ("large", &[("com.futuswarm.bodySize", "2 GiB"), ("com.futuswarm.requestRate", "100000")]),
         ("two", &[("port.1", "80"), ("servicePath.2", "/api"), ("com.futuswarm.requestRate.2", "7")]),
+        ("away", &[("com.futuswarm.maintenance", "true"), ("allowedMethods", "GET")]),
     ]);
     let config = render(&all, true, "/run/edge", Expressions::Compiled).unwrap().config;
     let backend = |name: &str| {

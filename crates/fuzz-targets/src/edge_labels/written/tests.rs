@@ -102,7 +102,8 @@ fn words_that_stand_where_another_was_meant_are_found() {
 #[test]
 fn words_are_divided_as_haproxy_divides_them() {
     assert_eq!(words(r##"a  "b \"c\" \\ \$d" 'e "#' "##).unwrap(), ["a", r#"b "c" \ $d"#, r##"e "#"##]);
-    for more in ["a #b", "\"a", "'a", "\"$a\"", "a\\n", "a\\"] {
+    for more in ["a #b", "\"a", "'a", "\"$a\"", "a\\t", "a\\"] {
         assert_eq!(words(more), None, "{more}");
     }
+    assert_eq!(words("\"a\\n\"").unwrap(), ["a\n"]);
 }
