@@ -177,6 +177,7 @@ fn app() -> App {
         running: 1,
         replicas: 2,
         deploying: None,
+        open: false,
     };
     let task = TaskRow {
         id: word("t1"),
@@ -190,6 +191,8 @@ fn app() -> App {
     };
     App {
         row,
+        visitors: Some(BTreeSet::from([word("group:staff")])),
+        login: true,
         digest: None,
         settings: Some(defaults()),
         config: Some(word("v1")),
