@@ -70,7 +70,8 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
 pub(crate) fn app(login: &Login, name: &str, app: &App) -> Result<(), Error> {
     host(name)?;
     let label = name.strip_suffix(login.domain.as_str()).and_then(|label| label.strip_suffix('.'));
-    if name != login.domain && label.is_none_or(|label| label.is_empty() || label.contains('.')) {
+    // The bare domain is no app's either: the provider's answers pass there, and its scripts would read their codes.
+    if label.is_none_or(|label| label.is_empty() || label.contains('.')) {
         return Err(Error::NotBelow { host: name.to_owned(), domain: login.domain.clone() });
     }
     match &app.access {

@@ -31,7 +31,6 @@ fn only(all: &[&str]) -> App {
 fn login() -> Login {
     let url = |path: &str| format!("https://idp.example.com{path}");
     let apps = [
-        ("apps", App::default()),
         ("a.apps", only(&["group:blog-editors", "user:bob@example.com"])),
         ("b.apps", only(&["user:bob@example.com"])),
         ("c.apps", App { access: Access::Open, siblings: false }),

@@ -85,8 +85,22 @@ fn nothing_below_the_path_of_the_login_leads_elsewhere() {
         (format!("{own}?state=x.evil.example.net&code=y"), "400", ""),
         (format!("{own}?state=x.EVIL&code=y"), "400", ""),
         (format!("{own}?state=x.a%0d%0aX:&code=y"), "400", ""),
-        (format!("{own}?state=x.a&code=y"), "302", "https://a.apps.example.com/.sso/callback?state=x&code=y"),
+        (format!("{own}?state=x.a&code=y"), "302", "https://a.apps.example.com/.sso/callback?state=x"),
+        (format!("{own}?iss=i&code=4%2Fy&state=x.a"), "302", "https://a.apps.example.com/.sso/callback?state=x"),
+        (
+            format!("{own}?error=access_denied&state=x.a"),
+            "302",
+            "https://a.apps.example.com/.sso/callback?error=access_denied&state=x",
+        ),
+        // What does not fit into a cookie goes no other way.
+        (format!("{own}?state=x.a&code=y;z"), "400", ""),
+        (format!("{own}?state=x.a&code=y,z"), "400", ""),
+        (format!("{own}?state=x.a&code="), "400", ""),
+        (format!("{own}?state=x.a&code={}", "y".repeat(3001)), "400", ""),
+        (own.to_owned(), "400", ""),
         (format!("{own}?logout={evil}"), "400", ""),
+        ("https://apps.example.com/.sso/logout".to_owned(), "404", ""),
+        ("https://apps.example.com/.sso/go?a=b&state=x&c=d&app=".to_owned(), "404", ""),
         ("https://a.apps.example.com/.sso/go?a=b&state=x&c=d&app=a".to_owned(), "404", ""),
         ("https://a.apps.example.com/.sso/".to_owned(), "404", ""),
         ("https://a.apps.example.com/.sso/signed-out".to_owned(), "404", ""),
@@ -101,6 +115,67 @@ fn nothing_below_the_path_of_the_login_leads_elsewhere() {
         assert_eq!((answer.status.as_str(), answer.location()), (status, location), "{url}: {answer:?}");
     }
     assert!(apache.seen().is_empty());
+}
+
+/// Somebody begins at one app, and sends somebody else through the provider to another one, whose scripts are his.
+#[test]
+fn a_code_is_in_no_url_of_an_app_and_is_good_for_nobody_else() {
+    let apache = Apache::start(&login());
+    for label in ["c", "d"] {
+        let mut attacker = Browser::default();
+        let begun = attacker.ask(&apache, "GET", "https://a.apps.example.com/", "Accept: text/html\r\n");
+        let sent = begun.location().replace("&app=a", &format!("&app={label}"));
+        assert_ne!(sent, begun.location());
+        let mut victim = Browser::default();
+        victim.open(&apache, &sent);
+        let landed = victim.went.last().unwrap().clone();
+        assert!(landed.starts_with(&format!("https://{label}.apps.example.com/.sso/callback?state=")), "{landed}");
+        for url in victim.went.iter().filter(|url| url.contains(".apps.example.com/")) {
+            assert!(!url.contains("code="), "{url}");
+        }
+        let code = victim.told.iter().find(|cookie| cookie.starts_with("__Secure-sso-code-")).expect("a code").clone();
+        assert!(code.contains("; HttpOnly"), "{code}");
+        let there = landed.replace(&format!("//{label}."), "//a.");
+        assert_eq!(attacker.ask(&apache, "GET", &there, "Accept: text/html\r\n").status, "500");
+        assert_eq!(attacker.ask(&apache, "GET", "https://a.apps.example.com/", "").status, "401");
+        // The code is in this browser, but what was begun is not.
+        assert_eq!(victim.ask(&apache, "GET", &there, "Accept: text/html\r\n").status, "400");
+    }
+    assert!(apache.seen().is_empty());
+    // Nor does the program of an app see it.
+    for path in ["/", "/.sso", "/.SSO/callback", "/.sso%2Fcallback"] {
+        let answer = apache.ask("GET", "c.apps.example.com", path, "Cookie: x=1; __Secure-sso-code-x=y; y=2\r\n");
+        assert_eq!(answer.got("cookie"), ["x=1; y=2"], "{path}: {answer:?}");
+    }
+    apache.seen();
+    for path in ["/.sso/", "/.sso/x", "/.sso/..%2Fx", "/.sso/callback?state=x", "//.sso/callback", "/x/../.sso/callback"] {
+        apache.ask("GET", "c.apps.example.com", path, "Cookie: __Secure-sso-code-x=y\r\n");
+        assert!(apache.seen().is_empty(), "{path}");
+    }
+}
+
+/// Any app's script can plant a code. What was begun is in a cookie of one host, and its nonce in the token.
+#[test]
+fn nobody_is_signed_in_with_a_code_that_was_planted() {
+    let apache = Apache::start(&login());
+    let begin = |browser: &mut Browser| {
+        let begun = browser.ask(&apache, "GET", "https://a.apps.example.com/", "Accept: text/html\r\n");
+        let query = begun.location().split_once('?').unwrap().1.to_owned();
+        let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap().to_owned();
+        (value("state="), value("nonce="))
+    };
+    let (_, foreign) = begin(&mut Browser::default());
+    let mut victim = Browser::default();
+    for own in [false, true] {
+        let (state, nonce) = begin(&mut victim);
+        // The provider of these tests takes the nonce for the code.
+        victim.plant(&format!("__Secure-sso-code-{state}"), if own { &nonce } else { &foreign });
+        let url = format!("https://a.apps.example.com/.sso/callback?state={state}");
+        let answer = victim.ask(&apache, "GET", &url, "Accept: text/html\r\n");
+        assert_eq!(answer.status, if own { "302" } else { "400" }, "{answer:?}");
+        let first = victim.ask(&apache, "GET", "https://a.apps.example.com/", "");
+        assert_eq!(first.status, if own { "200" } else { "401" }, "{first:?}");
+    }
 }
 
 /// Apps are the same site to a browser, which sends the session of one with what a page of another asks for.

@@ -26,7 +26,13 @@ fn an_app_sees_who_has_signed_in_and_nothing_of_the_session() {
     {
         assert!(asked.contains(part), "{part}: {asked}");
     }
-    for cookie in &browser.told {
+    let (codes, others): (Vec<&String>, Vec<&String>) =
+        browser.told.iter().partition(|cookie| cookie.starts_with("__Secure-sso-code-"));
+    let [code] = codes.as_slice() else { panic!("{codes:?}") };
+    for part in ["; HttpOnly", "; secure", "; path=/.sso/;", "; domain=apps.example.com;", "; SameSite=lax"] {
+        assert!(code.contains(part), "{part}: {code}");
+    }
+    for cookie in others {
         assert!(cookie.starts_with("__Host-sso") && cookie.contains("Path=/;"), "{cookie}");
         assert!(cookie.contains("Secure") && cookie.contains("HttpOnly") && !cookie.contains("Domain"), "{cookie}");
     }
@@ -47,9 +53,9 @@ fn a_session_is_good_at_one_host_and_at_every_edge() {
     assert_eq!(browser.open(&one, A).status, "200");
     assert_eq!(browser.open(&other, A).got("x-edge-user"), ["bob@example.com"]);
     let session = browser.cookie("a.apps.example.com");
-    for host in ["b.apps.example.com", "d.apps.example.com", "apps.example.com"] {
+    for (host, status) in [("b.apps.example.com", "401"), ("d.apps.example.com", "401"), ("apps.example.com", "404")] {
         let answer = one.ask("GET", host, "/", &format!("{session}Accept: text/html\r\n"));
-        assert_eq!(answer.status, "401", "{host}: {answer:?}");
+        assert_eq!(answer.status, status, "{host}: {answer:?}");
     }
     // An altered one is none.
     let altered = session.replace("__Host-sso=e", "__Host-sso=f");
