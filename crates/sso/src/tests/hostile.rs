@@ -33,9 +33,20 @@ fn who_somebody_is_cannot_be_said_from_outside() {
 #[test]
 fn nobody_signs_in_under_a_name_that_is_none() {
     let apache = Apache::start(&login());
-    for name in
-        ["a b@example.com", "<script>", "a\nb@example.com", "a\"b", "", "é@example.com", "a".repeat(255).as_str()]
-    {
+    for name in [
+        "a b@example.com",
+        "<script>",
+        "a\nb@example.com",
+        "a\"b",
+        "",
+        "é@example.com",
+        "a".repeat(255).as_str(),
+        // In Apache's expressions `$` is before a line break at the end as well.
+        "bob@example.com\n",
+        // This is nobody to HAProxy.
+        "-",
+        "~x",
+    ] {
         apache.provider.signs_in(name, &["blog-editors"]);
         let answer = Browser::default().open(&apache, "https://a.apps.example.com/");
         assert_eq!(answer.status, "400", "{name:?}: {answer:?}");
@@ -148,7 +159,9 @@ fn a_code_is_in_no_url_of_an_app_and_is_good_for_nobody_else() {
         assert_eq!(answer.got("cookie"), ["x=1; y=2"], "{path}: {answer:?}");
     }
     apache.seen();
-    for path in ["/.sso/", "/.sso/x", "/.sso/..%2Fx", "/.sso/callback?state=x", "//.sso/callback", "/x/../.sso/callback"] {
+    for path in
+        ["/.sso/", "/.sso/x", "/.sso/..%2Fx", "/.sso/callback?state=x", "//.sso/callback", "/x/../.sso/callback"]
+    {
         apache.ask("GET", "c.apps.example.com", path, "Cookie: __Secure-sso-code-x=y\r\n");
         assert!(apache.seen().is_empty(), "{path}");
     }
