@@ -100,6 +100,9 @@ pub(crate) fn entry(entry: &Entry) -> Result<(), Error> {
             if !name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>".contains(&byte)) {
                 return wrong("has a character that names of users do not have");
             }
+            if name == "-" {
+                return wrong("stands for nobody");
+            }
         }
         Entry::Group(name) => {
             printable("the name of a group", name, GROUP_BYTES)?;
@@ -107,6 +110,10 @@ pub(crate) fn entry(entry: &Entry) -> Result<(), Error> {
                 return wrong("begins or ends with a space");
             }
         }
+    }
+    let (Entry::User(name) | Entry::Group(name)) = entry;
+    if name.starts_with('~') {
+        return wrong("begins with ~, behind which Apache reads a regular expression");
     }
     Ok(())
 }

@@ -93,7 +93,8 @@ fn any_entry(random: &mut fastrand::Rng) -> Entry {
     let groups: Vec<char> = "abzABZ019 !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ äß€😀\u{a0}".chars().collect();
     match random.u8(..3) {
         0 => Entry::User(format!("u{}@example.com", random.u8(..))),
-        1 => Entry::User(any_name(random, &users)),
+        // One that begins with ~ is refused.
+        1 => Entry::User(format!("u{}", any_name(random, &users))),
         _ => Entry::Group(format!("g{}g", any_name(random, &groups))),
     }
 }
