@@ -56,6 +56,39 @@ fn nobody_signs_in_under_a_name_that_is_none() {
     assert_eq!(answer.got("x-edge-user"), ["o'brien+x&y=%41@example.com"]);
 }
 
+/// People who may make groups give them such names.
+#[test]
+fn the_name_of_one_group_is_not_those_of_two() {
+    let apache = Apache::start(&login());
+    for (groups, status, seen) in [
+        (vec!["staff", "x|admins"], "200", vec!["staff|x%7Cadmins"]),
+        (vec!["100%", "50%7C|", "a,b"], "200", vec!["100%25|50%257C%7C|a,b"]),
+        (vec!["staff", "x\u{1f}admins"], "403", vec![]),
+        (vec!["a\tb"], "403", vec![]),
+        (vec!["a\nX-Edge-User: ada"], "403", vec![]),
+    ] {
+        apache.provider.signs_in("bob@example.com", &groups);
+        for host in ["a", "d"] {
+            let answer = Browser::default().open(&apache, &format!("https://{host}.apps.example.com/"));
+            assert_eq!((answer.status.as_str(), answer.got("x-edge-groups")), (status, seen.clone()), "{answer:?}");
+        }
+    }
+}
+
+/// What else the module would look for behind a claim.
+#[test]
+fn a_list_has_no_regular_expression() {
+    let mut login = login();
+    let apache = Apache::start(&login);
+    let mut browser = Browser::default();
+    for (name, status) in [(".*", "403"), ("^staff$", "403"), ("sta.f", "403"), ("a~.*", "403"), ("staff", "200")] {
+        login.apps.insert("a.apps.example.com".to_owned(), only(&[&format!("group:{name}")]));
+        apache.change(&login);
+        let answer = browser.open(&apache, "https://a.apps.example.com/");
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+    }
+}
+
 #[test]
 fn a_host_that_nobody_has_is_refused_without_a_login() {
     let apache = Apache::start(&login());
