@@ -133,6 +133,16 @@ impl Apache {
         }
     }
 
+    /// Puts something else into the place of a list, or takes the list away.
+    pub(super) fn spoil(&self, name: &str, text: Option<&str>) {
+        std::thread::sleep(TICK);
+        let path = self.dir.path().join(name);
+        match text {
+            Some(text) => std::fs::write(path, text).unwrap(),
+            None => std::fs::remove_file(path).unwrap(),
+        }
+    }
+
     /// The heads of all requests that reached an app since somebody asked.
     pub(super) fn seen(&self) -> Vec<String> {
         std::mem::take(&mut *self.seen.lock().unwrap())

@@ -164,6 +164,38 @@ fn who_is_locked_out_is_so_at_once_and_in_any_spelling() {
 }
 
 #[test]
+fn without_the_lists_nobody_gets_in() {
+    let mut login = login();
+    let apache = Apache::start(&login);
+    let mut bob = Browser::default();
+    assert_eq!(bob.open(&apache, A).status, "200");
+    login.locked = entries(&["user:bob@example.com"]);
+    let open = "https://c.apps.example.com/";
+    for text in [Some(""), Some("everywhere\n"), Some("# everywhere nobody:\n"), None] {
+        apache.change(&login);
+        assert_eq!(bob.open(&apache, A).status, "403");
+        apache.spoil(LOCKED_FILE, text);
+        for url in [A, "https://d.apps.example.com/"] {
+            let answer = bob.open(&apache, url);
+            assert!(answer.status == "403" && answer.body.contains("Not reachable"), "{text:?}: {answer:?}");
+        }
+        assert_eq!(bob.open(&apache, open).status, "200", "{text:?}");
+        assert_eq!(bob.open(&apache, "https://nosuch.apps.example.com/").status, "404", "{text:?}");
+    }
+    login.locked.clear();
+    for text in [Some(""), None] {
+        apache.change(&login);
+        assert_eq!(bob.open(&apache, A).status, "200");
+        apache.spoil(ALLOW_FILE, text);
+        for url in [A, "https://d.apps.example.com/", open] {
+            assert_eq!(bob.open(&apache, url).status, "404", "{text:?} {url}");
+        }
+    }
+    apache.change(&login);
+    assert_eq!(bob.open(&apache, A).status, "200");
+}
+
+#[test]
 fn logging_out_ends_the_session_here_and_at_the_provider() {
     let apache = Apache::start(&login());
     let mut browser = Browser::default();
