@@ -98,6 +98,8 @@ fn a_host_that_nobody_has_is_refused_without_a_login() {
         ("a.apps.example.com+1", "/", "400"),
         ("a.apps.example.com.", "/", "404"),
         ("x.a.apps.example.com", "/", "404"),
+        (format!("{}apps.example.com", "a.".repeat(5000)).as_str(), "/", "404"),
+        (format!("{}.apps.example.com", "a".repeat(64)).as_str(), "/", "404"),
         ("a_b.apps.example.com", "/", "404"),
         ("everywhere", "/", "404"),
         ("example.com", "/", "404"),
