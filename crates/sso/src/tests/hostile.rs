@@ -147,6 +147,13 @@ fn nothing_below_the_path_of_the_login_leads_elsewhere() {
         (format!("{own}?logout={evil}"), "400", ""),
         ("https://apps.example.com/.sso/logout".to_owned(), "404", ""),
         ("https://apps.example.com/.sso/go?a=b&state=x&c=d&app=".to_owned(), "404", ""),
+        (
+            "https://a.apps.example.com/.sso/callback?iss=https%3A%2F%2Fidp.example.com\
+             &target_link_uri=https%3A%2F%2Fa.apps.example.com%2F"
+                .to_owned(),
+            "404",
+            "",
+        ),
         ("https://a.apps.example.com/.sso/go?a=b&state=x&c=d&app=a".to_owned(), "404", ""),
         ("https://a.apps.example.com/.sso/".to_owned(), "404", ""),
         ("https://a.apps.example.com/.sso/signed-out".to_owned(), "404", ""),

@@ -205,6 +205,14 @@ fn logging_out_ends_the_session_here_and_at_the_provider() {
         let url = format!("https://a.apps.example.com/{path}");
         assert_eq!(browser.ask(&apache, "GET", &url, "Sec-Fetch-Site: cross-site\r\n").status, "403", "{path}");
     }
+    // By the module's own words at nobody's wish, nor are there its others.
+    for query in ["session=logout", "state=x&session=logout", "refresh=https%3A%2F%2Fa.apps.example.com%2F", "info=json"] {
+        let url = format!("https://a.apps.example.com/.sso/callback?{query}");
+        for site in ["cross-site", "same-origin"] {
+            let answer = browser.ask(&apache, "GET", &url, &format!("Sec-Fetch-Site: {site}\r\n"));
+            assert_eq!((answer.status.as_str(), answer.header("set-cookie").len()), ("404", 0), "{query}: {answer:?}");
+        }
+    }
     assert_eq!(browser.open(&apache, A).status, "200");
     let answer = browser.open(&apache, "https://a.apps.example.com/.sso/logout");
     let end = "https://idp.example.com/session/end?";
