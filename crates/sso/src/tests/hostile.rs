@@ -1,6 +1,7 @@
 //! What somebody who means harm gets: no other host, no identity of his own choice, no redirect to elsewhere.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use super::apache::Apache;
 use super::browser::Browser;
@@ -116,10 +117,17 @@ fn a_host_that_nobody_has_is_refused_without_a_login() {
     assert!(apache.ask("GET", "nosuch.apps.example.com", "/", "").body.contains("No such app"));
     let two = "GET / HTTP/1.1\r\nHost: c.apps.example.com\r\nHost: a.apps.example.com\r\nConnection: close\r\n\r\n";
     assert_eq!(apache.send(two).status, "400");
-    let other = "GET http://a.apps.example.com/ HTTP/1.1\r\nHost: c.apps.example.com\r\nX-Forwarded-Proto: https\r\n\
-                 Accept: text/html\r\nConnection: close\r\n\r\n";
-    assert_ne!(apache.send(other).status, "200", "it is the host of the URL that counts");
+    // It is the host of the URL that counts, here and for who comes next.
+    let other = |url: &str, host: &str| {
+        apache.send(&format!(
+            "GET http://{url}.apps.example.com/ HTTP/1.1\r\nHost: {host}.apps.example.com\r\n\
+             X-Forwarded-Proto: https\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+        ))
+    };
+    assert_eq!(other("a", "c").status, "500");
     assert!(apache.seen().is_empty());
+    let answer = other("c", "a");
+    assert_eq!((answer.status.as_str(), answer.got("host")), ("200", vec!["c.apps.example.com"]), "{answer:?}");
 }
 
 #[test]
@@ -242,7 +250,6 @@ fn a_page_of_another_app_only_reads_unless_the_app_lets_it() {
         let url = format!("https://{host}.apps.example.com/");
         assert_eq!(browser.open(&apache, &url).status, "200");
         let refused = if host == "a" { "403" } else { "200" };
-        let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: https://";
         for (method, headers, status) in [
             ("POST", "Sec-Fetch-Site: same-site\r\n".to_owned(), refused),
             ("DELETE", "sec-fetch-site: same-site\r\n".to_owned(), refused),
@@ -250,15 +257,58 @@ fn a_page_of_another_app_only_reads_unless_the_app_lets_it() {
             ("POST", "Sec-Fetch-Site: same-origin\r\n".to_owned(), "200"),
             ("POST", "Sec-Fetch-Site: none\r\n".to_owned(), "200"),
             ("POST", String::new(), "200"),
-            ("GET", format!("{socket}c.apps.example.com\r\n"), if host == "a" { "403" } else { "101" }),
+            // Of a browser that does not say which site asks.
+            ("POST", "Origin: https://c.apps.example.com\r\n".to_owned(), refused),
+            ("POST", format!("Origin: http://{host}.apps.example.com\r\n"), refused),
+            ("POST", format!("Origin: https://x{host}.apps.example.com\r\n"), refused),
+            ("POST", "Origin: null\r\n".to_owned(), refused),
+            ("POST", format!("Origin: https://{host}.apps.example.com\r\n"), "200"),
+            ("GET", "Origin: https://c.apps.example.com\r\n".to_owned(), "200"),
         ] {
-            if status == "101" {
-                continue;
-            }
             let answer = browser.ask(&apache, method, &url, &headers);
             assert_eq!(answer.status, status, "{host} {method} {headers}: {answer:?}");
         }
+        let name = format!("{host}.apps.example.com");
+        let own = format!("https://{name}");
+        let insecure = format!("http://{name}");
+        let foreign = if host == "a" { "403" } else { "101" };
+        for (origin, status) in [
+            ("https://c.apps.example.com", foreign),
+            ("null", foreign),
+            (insecure.as_str(), foreign),
+            (own.as_str(), "101"),
+        ] {
+            let (_, said) = upgrade(&apache, &browser, &name, origin);
+            assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{host} {origin}: {said}");
+        }
     }
+    // An open app knows nobody, and lets any page of who does not say more use it.
+    for (headers, status) in [
+        ("Origin: https://d.apps.example.com\r\n", "200"),
+        ("Origin: https://example.net\r\n", "200"),
+        ("Sec-Fetch-Site: same-site\r\nOrigin: https://d.apps.example.com\r\n", "403"),
+    ] {
+        assert_eq!(apache.ask("POST", "c.apps.example.com", "/", headers).status, status, "{headers}");
+    }
+}
+
+/// Asks for a WebSocket, and reads the head of the answer.
+fn upgrade(apache: &Apache, browser: &Browser, host: &str, origin: &str) -> (TcpStream, String) {
+    let mut stream = apache.connect();
+    let cookie = browser.cookie(host);
+    let head = format!(
+        "GET /live HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Proto: https\r\n{cookie}Connection: Upgrade\r\n\
+         Upgrade: websocket\r\nOrigin: {origin}\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let (mut said, mut some) = (String::new(), [0; 1024]);
+    while !said.contains("\r\n\r\n") {
+        let length = stream.read(&mut some).unwrap();
+        assert!(length > 0, "{said} {}", apache.log());
+        said.push_str(&String::from_utf8_lossy(&some[..length]));
+    }
+    (stream, said)
 }
 
 #[test]
@@ -267,20 +317,7 @@ fn a_websocket_of_the_apps_own_page_passes() {
     let mut browser = Browser::default();
     assert_eq!(browser.open(&apache, "https://a.apps.example.com/").status, "200");
     apache.seen();
-    let mut stream = apache.connect();
-    let cookie = browser.cookie("a.apps.example.com");
-    let head = format!(
-        "GET /live HTTP/1.1\r\nHost: a.apps.example.com\r\nX-Forwarded-Proto: https\r\n{cookie}Connection: Upgrade\r\n\
-         Upgrade: websocket\r\nOrigin: https://a.apps.example.com\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    let (mut said, mut some) = (String::new(), [0; 1024]);
-    while !said.ends_with("\r\n\r\n") {
-        let length = stream.read(&mut some).unwrap();
-        assert!(length > 0, "{said} {}", apache.log());
-        said.push_str(&String::from_utf8_lossy(&some[..length]));
-    }
+    let (mut stream, said) = upgrade(&apache, &browser, "a.apps.example.com", "https://a.apps.example.com");
     assert!(said.starts_with("HTTP/1.1 101 "), "{said}");
     stream.write_all(b"hello").unwrap();
     let mut echo = [0; 5];
