@@ -1,5 +1,7 @@
 //! The maps, read again as Apache's source reads them.
 
+use super::apache::Apache;
+use super::browser::Browser;
 use super::*;
 use crate::maps::{EVERYWHERE, LINES, NONE, SIBLINGS};
 
@@ -140,6 +142,36 @@ fn any_lists_come_back_as_they_were() {
         }
     }
     assert!(kept > 700 && refused > 100 && long > 200, "{kept} lists, {refused} refused, {long} of several lines");
+}
+
+/// What Apache itself makes of the words, of which the test above has its own idea.
+#[test]
+fn apache_admits_who_is_on_a_list_of_any_names_and_nobody_else() {
+    let host = "a.apps.example.com";
+    let mut login = login();
+    let apache = Apache::start(&login);
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let listed = any_entry(&mut random);
+        match &listed {
+            Entry::User(name) => apache.provider.signs_in(name, &["staff"]),
+            Entry::Group(name) => apache.provider.signs_in("ada@example.com", &[name]),
+        }
+        // No more than there are lines, so that they fit in any case.
+        let mut list: BTreeSet<Entry> = (1..LINES).map(|_| any_entry(&mut random)).collect();
+        let mut browser = Browser::default();
+        for (is_listed, status) in [(true, "200"), (false, "403")] {
+            if is_listed {
+                list.insert(listed.clone());
+            } else {
+                list.remove(&listed);
+            }
+            login.apps.insert(host.to_owned(), App { access: Access::Only(list.clone()), siblings: false });
+            apache.change(&login);
+            let answer = browser.open(&apache, &format!("https://{host}/"));
+            assert_eq!(answer.status, status, "seed {seed}: {listed:?} {list:?} {answer:?}");
+        }
+    }
 }
 
 #[test]
