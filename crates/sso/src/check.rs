@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::Error;
 use crate::access::{Access, App, Entry};
 use crate::login::{LONGEST_SESSION, Login, Provider, Sessions};
@@ -47,8 +49,10 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
             reason: "there are none, so that every visitor would have the load balancer's address",
         });
     }
-    if login.balancers.iter().any(|net| net.prefix_len() == 0) {
-        return Err(Error::Balancers { reason: "the whole world is no subnet: visitors would choose their address" });
+    if login.balancers.iter().any(is_too_wide) {
+        return Err(Error::Balancers {
+            reason: "half the world is no subnet (/8 is the widest, /32 of IPv6): visitors would choose their address",
+        });
     }
     printable("the contact", &login.contact, CONTACT_BYTES)?;
     let places = &login.places;
@@ -64,6 +68,14 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Wider than what anybody has for load balancers.
+fn is_too_wide(net: &IpNet) -> bool {
+    match net {
+        IpNet::V4(net) => net.prefix_len() < 8,
+        IpNet::V6(net) => net.prefix_len() < 32,
+    }
 }
 
 /// An app of this login. For whoever stores apps, too: one that does not pass would keep all others from being rendered.

@@ -336,4 +336,7 @@ fn a_path_arrives_as_it_was_sent() {
         let answer = apache.ask("GET", "c.apps.example.com", path, "");
         assert_eq!(answer.body.lines().next(), Some(format!("GET {path} HTTP/1.1").as_str()));
     }
+    // But for this.
+    let answer = apache.ask("GET", "c.apps.example.com", "//a//b", "");
+    assert_eq!(answer.body.lines().next(), Some("GET /a//b HTTP/1.1"));
 }

@@ -122,7 +122,12 @@ fn sessions_and_balancers_that_promise_too_much() {
     assert!(sessions(seconds(0), seconds(0)).contains("a minute is the least"));
     assert!(sessions(Duration::from_millis(60_500), seconds(120)).contains("whole seconds"));
     assert!(reason(|login| login.balancers.clear()).contains("there are none"));
-    assert!(reason(|login| login.balancers.push("0.0.0.0/0".parse().unwrap())).contains("the whole world"));
+    for wide in ["0.0.0.0/0", "128.0.0.0/1", "10.0.0.0/7", "::/0", "2001:db8::/31"] {
+        assert!(reason(|login| login.balancers.push(wide.parse().unwrap())).contains("half the world"), "{wide}");
+    }
+    let mut login = login();
+    login.balancers.extend(["10.0.0.0/8", "2001:db8::/32"].map(|net| net.parse::<ipnet::IpNet>().unwrap()));
+    assert!(render(&login).is_ok());
 }
 
 #[test]
