@@ -204,7 +204,7 @@ fn a_code_is_in_no_url_of_an_app_and_is_good_for_nobody_else() {
     }
     assert!(apache.seen().is_empty());
     // Nor does the program of an app see it.
-    for path in ["/", "/.sso", "/.SSO/callback", "/.sso%2Fcallback"] {
+    for path in ["/", "/.sso", "/.SSO/callback", "/.sso%2Fcallback", "/.sso/../x", "/.sso/%2e%2e/x"] {
         let answer = apache.ask("GET", "c.apps.example.com", path, "Cookie: x=1; __Secure-sso-code-x=y; y=2\r\n");
         assert_eq!(answer.got("cookie"), ["x=1; y=2"], "{path}: {answer:?}");
     }
