@@ -97,11 +97,15 @@ impl FromStr for Visitor {
         if name.chars().any(char::is_control) {
             return refused("it has a control character");
         }
+        if name.starts_with('~') {
+            return refused("it begins with ~, behind which the login reads a regular expression");
+        }
         match &visitor {
             // Others cannot sign in: to list them would promise something.
             Self::User(name) if !name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>".contains(&byte)) => {
                 refused("names of users are ASCII without spaces, \", < and >")
             }
+            Self::User(name) if name == "-" => refused("it stands for nobody"),
             Self::Group(name) if name.trim() != name => refused("the group begins or ends with a space"),
             _ => Ok(visitor),
         }
@@ -226,6 +230,9 @@ mod tests {
             "user:ä",
             "user:\"a\"",
             "user:<a>",
+            "user:-",
+            "user:~a",
+            "group:~.*",
             "group: a",
             "group:a ",
             "group:a\tb",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::Error;
 use crate::access::{Access, App, Entry};
 use crate::login::{LONGEST_SESSION, Login, Provider, Sessions};
@@ -47,8 +49,10 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
             reason: "there are none, so that every visitor would have the load balancer's address",
         });
     }
-    if login.balancers.iter().any(|net| net.prefix_len() == 0) {
-        return Err(Error::Balancers { reason: "the whole world is no subnet: visitors would choose their address" });
+    if login.balancers.iter().any(is_too_wide) {
+        return Err(Error::Balancers {
+            reason: "half the world is no subnet (/8 is the widest, /32 of IPv6): visitors would choose their address",
+        });
     }
     printable("the contact", &login.contact, CONTACT_BYTES)?;
     let places = &login.places;
@@ -66,11 +70,20 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
     Ok(())
 }
 
+/// Wider than what anybody has for load balancers.
+fn is_too_wide(net: &IpNet) -> bool {
+    match net {
+        IpNet::V4(net) => net.prefix_len() < 8,
+        IpNet::V6(net) => net.prefix_len() < 32,
+    }
+}
+
 /// An app of this login. For whoever stores apps, too: one that does not pass would keep all others from being rendered.
 pub(crate) fn app(login: &Login, name: &str, app: &App) -> Result<(), Error> {
     host(name)?;
     let label = name.strip_suffix(login.domain.as_str()).and_then(|label| label.strip_suffix('.'));
-    if name != login.domain && label.is_none_or(|label| label.is_empty() || label.contains('.')) {
+    // The bare domain is no app's either: the provider's answers pass there, and its scripts would read their codes.
+    if label.is_none_or(|label| label.is_empty() || label.contains('.')) {
         return Err(Error::NotBelow { host: name.to_owned(), domain: login.domain.clone() });
     }
     match &app.access {
@@ -99,6 +112,9 @@ pub(crate) fn entry(entry: &Entry) -> Result<(), Error> {
             if !name.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>".contains(&byte)) {
                 return wrong("has a character that names of users do not have");
             }
+            if name == "-" {
+                return wrong("stands for nobody");
+            }
         }
         Entry::Group(name) => {
             printable("the name of a group", name, GROUP_BYTES)?;
@@ -106,6 +122,10 @@ pub(crate) fn entry(entry: &Entry) -> Result<(), Error> {
                 return wrong("begins or ends with a space");
             }
         }
+    }
+    let (Entry::User(name) | Entry::Group(name)) = entry;
+    if name.starts_with('~') {
+        return wrong("begins with ~, behind which Apache reads a regular expression");
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ pub const ALLOW_FILE: &str = "allow.txt";
 pub const LOCKED_FILE: &str = "locked.txt";
 /// What a file with the content that [`crate::secrets`] makes is usually called.
 pub const SECRETS_FILE: &str = "secrets.conf";
+/// The unit separator of ASCII.
+const DELIMITER: &str = "\u{1f}";
 
 /// Threads of a process.
 const THREADS: u32 = 256;
@@ -67,6 +69,9 @@ struct Model<'a> {
     duration: u64,
     user_claim: &'a str,
     claims: String,
+    /// Between the names of groups, until they are in a header. No name that is let in has it.
+    delimiter: &'static str,
+    groups_claim: &'a str,
     groups_value: String,
     groups_variable: String,
     allow_file: &'a str,
@@ -114,6 +119,8 @@ impl<'a> Model<'a> {
             duration: login.sessions.longest.as_secs(),
             user_claim: &claims.user,
             claims: [Some(claims.user.as_str()), groups].into_iter().flatten().collect::<Vec<_>>().join(" "),
+            delimiter: DELIMITER,
+            groups_claim: groups.unwrap_or_default(),
             groups_value: groups.map(|claim| format!("%{{OIDC_CLAIM_{claim}}}e")).unwrap_or_default(),
             groups_variable: groups.map(|claim| format!("OIDC_CLAIM_{claim}")).unwrap_or_default(),
             allow_file: ALLOW_FILE,

@@ -11,8 +11,8 @@ pub enum Error {
         /// Said of the host.
         reason: &'static str,
     },
-    /// A wildcard certificate and the relay of the login reach one label below the domain.
-    #[error("the host {host:?} is neither {domain} nor one label below it, so that nobody could log in there")]
+    /// A wildcard certificate and the relay of the login reach one label below the domain, and the bare domain is the relay's own.
+    #[error("the host {host:?} is not one label below {domain}, so that nobody could log in there")]
     NotBelow {
         /// Of an app.
         host: String,

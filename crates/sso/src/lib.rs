@@ -6,8 +6,8 @@
 //! - The maps are replaced in one step (a rename): Apache reads them anew when their time changes, also in the middle of a write.
 //! - Between two changes of a map pass 20 ms: files that are written within one tick of the kernel's clock have the same time, and Apache
 //!   goes on with the first of them (seen: somebody who was not locked out any more stayed so).
-//! - Every host that somebody has asked for stays in the memory of Apache's process until a map changes, also one that nobody has. A map
-//!   that has not changed for long is therefore worth being written again.
+//! - Every host one label below the domain that somebody has asked for stays in the memory of Apache's process until the map changes, also
+//!   one that nobody has: 0.4 KB each (seen), and nobody has to sign in for it. The maps are therefore written again every five minutes.
 //! - [`CONFIG_FILE`] and [`SECRETS_FILE`] need a reload (`SIGUSR1`); the maps need none.
 
 mod access;

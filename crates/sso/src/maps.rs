@@ -52,12 +52,15 @@ pub(crate) fn allow(login: &Login, apps: &BTreeMap<String, App>) -> Result<Strin
     Ok(text)
 }
 
-/// One list for all hosts; an empty file while nobody is on it.
+/// One list for all hosts, of nobody if nobody is on it: without it nobody gets in.
 pub(crate) fn locked(login: &Login, locked: &BTreeSet<Entry>) -> Result<String, Error> {
     let mut words = Vec::new();
     for entry in locked {
         check::listed(login, WHOSE_LOCKED, entry)?;
         words.push(word(&locked_claim(login, entry)));
+    }
+    if words.is_empty() {
+        words.push(NOBODY.to_owned());
     }
     let mut text = String::new();
     list(EVERYWHERE, WHOSE_LOCKED, &words, &mut text)?;

@@ -61,7 +61,7 @@ impl Pages {
             page_signed_out: page(
                 "Signed out",
                 "<p>You are signed out of the app that you have come from. Each app has a session of its own: those of \
-                 others end by themselves.<p><a href=/>Sign in again</a>",
+                 others end by themselves.<p>To sign in again, open the app.",
             ),
         }
     }

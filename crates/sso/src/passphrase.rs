@@ -6,7 +6,7 @@ use futuswarm_secret::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::login::Sessions;
+use crate::login::LONGEST_SESSION;
 
 /// Six times of what a login takes at most: its state is encrypted as well.
 const UNFINISHED: Duration = Duration::from_secs(30 * 60);
@@ -40,12 +40,13 @@ impl Step {
         }
     }
 
-    /// The next step, and how long this one has to last from when every edge has it.
+    /// The next step, and how long this one has to last from when every edge has it. Sessions of before may be longer than the login says
+    /// by now.
     #[must_use]
-    pub fn next(self, sessions: &Sessions) -> Option<(Self, Duration)> {
+    pub fn next(self) -> Option<(Self, Duration)> {
         match self {
             Self::Announced => Some((Self::Switched, Duration::ZERO)),
-            Self::Switched => Some((Self::Done, sessions.longest + UNFINISHED)),
+            Self::Switched => Some((Self::Done, LONGEST_SESSION + UNFINISHED)),
             Self::Done => None,
         }
     }
@@ -68,7 +69,9 @@ pub fn secrets(client_secret: &Secret, passphrases: Passphrases<'_>) -> Result<S
     client(client_secret.expose())?;
     let Passphrases { encrypts, opens } = passphrases;
     passphrase(encrypts.expose())?;
-    let mut text = format!("OIDCClientSecret {}\n", quoted(client_secret.expose()));
+    // More than the longest that pass the checks: a text that grows leaves a copy of what it had behind.
+    let mut text = String::with_capacity(2048);
+    text.push_str(&format!("OIDCClientSecret {}\n", quoted(client_secret.expose())));
     text.push_str(&format!("OIDCCryptoPassphrase {}", quoted(encrypts.expose())));
     if let Some(opens) = opens {
         passphrase(opens.expose())?;

@@ -350,6 +350,7 @@ fn an_entry_is_refused_where_the_login_would_refuse_it_and_nowhere_else() {
         .map(str::to_owned)
         .to_vec();
     for kind in ["user", "group"] {
+        texts.extend(["-", "~", "~a", "~.*", "a~", "-a"].map(|name| format!("{kind}:{name}")));
         texts.extend((0..=0x2ff).chain([0x20ac, 0x1f600]).filter_map(char::from_u32).map(|c| format!("{kind}:a{c}b")));
         texts.extend((250..260).map(|length| format!("{kind}:{}", "a".repeat(length))));
         texts.extend((120..130).map(|length| format!("{kind}:{}", "ä".repeat(length))));
@@ -374,7 +375,8 @@ fn a_list_that_is_kept_is_one_that_the_login_renders() {
             (0..random.usize(1..60)).map(|_| letters[random.usize(..letters.len())]).collect()
         };
         let visitor = |random: &mut fastrand::Rng| match random.u8(..3) {
-            0 => Visitor::User(name(random)),
+            // One that begins with ~ is none.
+            0 => Visitor::User(format!("u{}", name(random))),
             1 => Visitor::User(format!("u{}@example.com", random.u8(..))),
             _ => Visitor::Group(format!("g{} ä\"g", name(random))),
         };

@@ -122,6 +122,15 @@ impl Apache {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
+    /// Waits until a line of the log has this.
+    pub(super) fn logged(&self, text: &str) {
+        let begin = Instant::now();
+        while !self.log().contains(text) {
+            assert!(begin.elapsed() < PATIENCE, "{text} is not in the log: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Puts other lists into place, the way the agent does, without a word to Apache.
     pub(super) fn change(&self, login: &Login) {
         std::thread::sleep(TICK);
@@ -130,6 +139,16 @@ impl Apache {
             let new = self.dir.path().join("new");
             std::fs::write(&new, text).unwrap();
             std::fs::rename(&new, self.dir.path().join(name)).unwrap();
+        }
+    }
+
+    /// Puts something else into the place of a list, or takes the list away.
+    pub(super) fn spoil(&self, name: &str, text: Option<&str>) {
+        std::thread::sleep(TICK);
+        let path = self.dir.path().join(name);
+        match text {
+            Some(text) => std::fs::write(path, text).unwrap(),
+            None => std::fs::remove_file(path).unwrap(),
         }
     }
 

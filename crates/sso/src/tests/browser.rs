@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::apache::{Answer, Apache};
 
+/// Owns the cookies that go to every host of the domain.
+const SHARED: &str = ".apps.example.com";
+
 #[derive(Default)]
 pub(super) struct Browser {
     /// Host → name → value.
@@ -42,11 +45,13 @@ impl Browser {
     pub(super) fn ask(&mut self, apache: &Apache, method: &str, url: &str, headers: &str) -> Answer {
         let rest = url.strip_prefix("https://").unwrap();
         let (host, path) = rest.split_once('/').unwrap();
-        let answer = apache.ask(method, host, &format!("/{path}"), &format!("{}{headers}", self.cookie(host)));
+        let path = format!("/{path}");
+        let answer = apache.ask(method, host, &path, &format!("{}{headers}", self.cookies(host, &path)));
         for line in answer.header("set-cookie") {
             self.told.push(line.to_owned());
             let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
-            let jar = self.jar.entry(host.to_owned()).or_default();
+            let owner = if line.contains("domain=apps.example.com;") { SHARED } else { host };
+            let jar = self.jar.entry(owner.to_owned()).or_default();
             match value {
                 "" => jar.remove(name),
                 _ => jar.insert(name.to_owned(), value.to_owned()),
@@ -55,10 +60,21 @@ impl Browser {
         answer
     }
 
-    /// The header that goes to a host, with its line break; empty without cookies.
+    /// What the script of some app can do to all others: a cookie of the domain's.
+    pub(super) fn plant(&mut self, name: &str, value: &str) {
+        self.jar.entry(SHARED.to_owned()).or_default().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The header that goes to an app at a host, with its line break; empty without cookies.
     pub(super) fn cookie(&self, host: &str) -> String {
-        let jar = self.jar.get(host).into_iter().flatten();
-        let pairs: Vec<String> = jar.map(|(name, value)| format!("{name}={value}")).collect();
+        self.cookies(host, "/")
+    }
+
+    /// All cookies of the domain's are ones of the login's path.
+    fn cookies(&self, host: &str, path: &str) -> String {
+        let shared = path.starts_with("/.sso/").then_some(SHARED);
+        let jars = [Some(host), shared].into_iter().flatten().filter_map(|owner| self.jar.get(owner));
+        let pairs: Vec<String> = jars.flatten().map(|(name, value)| format!("{name}={value}")).collect();
         if pairs.is_empty() { String::new() } else { format!("Cookie: {}\r\n", pairs.join("; ")) }
     }
 }

@@ -30,10 +30,11 @@ fn hosts_that_are_none_or_that_nobody_could_log_in_at() {
         ("a..apps.example.com", "is no host name"),
         (".apps.example.com", "is no host name"),
         ("a:80", "is no host name"),
-        ("a.b.apps.example.com", "neither apps.example.com nor one label below"),
-        ("a.example.com", "neither apps.example.com nor one label below"),
-        ("aapps.example.com", "neither apps.example.com nor one label below"),
-        ("example.com", "neither apps.example.com nor one label below"),
+        ("a.b.apps.example.com", "not one label below apps.example.com"),
+        ("a.example.com", "not one label below apps.example.com"),
+        ("aapps.example.com", "not one label below apps.example.com"),
+        ("apps.example.com", "not one label below apps.example.com"),
+        ("example.com", "not one label below apps.example.com"),
     ] {
         let reason = app(host, App::default());
         assert!(reason.contains(said), "{host:?}: {reason}");
@@ -121,7 +122,12 @@ fn sessions_and_balancers_that_promise_too_much() {
     assert!(sessions(seconds(0), seconds(0)).contains("a minute is the least"));
     assert!(sessions(Duration::from_millis(60_500), seconds(120)).contains("whole seconds"));
     assert!(reason(|login| login.balancers.clear()).contains("there are none"));
-    assert!(reason(|login| login.balancers.push("0.0.0.0/0".parse().unwrap())).contains("the whole world"));
+    for wide in ["0.0.0.0/0", "128.0.0.0/1", "10.0.0.0/7", "::/0", "2001:db8::/31"] {
+        assert!(reason(|login| login.balancers.push(wide.parse().unwrap())).contains("half the world"), "{wide}");
+    }
+    let mut login = login();
+    login.balancers.extend(["10.0.0.0/8", "2001:db8::/32"].map(|net| net.parse::<ipnet::IpNet>().unwrap()));
+    assert!(render(&login).is_ok());
 }
 
 #[test]
@@ -138,6 +144,10 @@ fn entries_that_are_none() {
         ("user:a<b", "names of users do not have"),
         ("user:\"", "names of users do not have"),
         ("user:ä", "names of users do not have"),
+        ("user:-", "stands for nobody"),
+        ("user:~a", "a regular expression"),
+        ("group:~a", "a regular expression"),
+        ("group:~.*", "a regular expression"),
         ("user:a\nb", "control character"),
         ("group:a\u{0}b", "control character"),
         ("group:a\u{85}b", "control character"),
