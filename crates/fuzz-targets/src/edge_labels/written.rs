@@ -105,7 +105,8 @@ pub(super) fn check(rendered: &Rendered, routes: &Routes, expressions: Expressio
     let Rendered { config, map } = rendered;
     // What owners tell people may be in any language, and is looked at with the line that it is in.
     let told = routes.routes.iter().filter_map(|route| route.rules.maintenance.as_ref()?.text.as_deref());
-    let plain = told.fold(config.clone(), |config, text| config.replace(&text.replace('%', "%%").replace('$', "\\$"), ""));
+    let plain =
+        told.fold(config.clone(), |config, text| config.replace(&text.replace('%', "%%").replace('$', "\\$"), ""));
     for text in [&plain, map] {
         let strange = text.bytes().find(|byte| !matches!(byte, b'\n' | b' ' | b'!'..=b'~'));
         assert!(strange.is_none(), "{strange:?} is in {text:?}");
