@@ -99,8 +99,10 @@ async fn find<'a, P: Platform>(
 ) -> Result<Found<'a, P>, Refused> {
     let holder = format!("{:032x}", fastrand::u128(..));
     let (sent, now) = (Instant::now(), control.clock.unix_millis());
+    let mut is_old = false;
     let take = |there: Option<&PushUpload>| {
-        let there = there.filter(|there| !there.is_held(now) && is_known(there, now))?;
+        let there = there.filter(|there| !there.is_held(now))?;
+        is_old = !is_known(there, now);
         let (holder, node) = (holder.clone(), control.facts.node.clone());
         Some(PushUpload { holder, node, until: now + milliseconds(LEASE), at: now, ..there.clone() })
     };
@@ -118,7 +120,7 @@ async fn find<'a, P: Platform>(
         return Ok(Found::Ours(Holding::new(control, (app, digest), holder, state)));
     };
     let going = Upload::at(&there.now).map(|now| Going { now, before: there.before.as_ref().and_then(Upload::at) });
-    let going = match going {
+    let going = match going.filter(|_| !is_old) {
         Some(going) => going,
         None => control.registry.begin(app).await.map_err(Error::from)?.into(),
     };
