@@ -75,8 +75,8 @@ fn secret(text: &str) -> Secret {
 }
 
 fn one_passphrase() -> String {
-    let (client, encrypts) = (secret(CLIENT_SECRET), secret(PASSPHRASE));
-    secrets(&client, Passphrases { encrypts: &encrypts, opens: None }).unwrap().expose().to_owned()
+    let (client, passphrase) = (secret(CLIENT_SECRET), secret(PASSPHRASE));
+    secrets(&client, Passphrases::One(&passphrase)).unwrap().expose().to_owned()
 }
 
 #[test]

@@ -200,9 +200,7 @@ fn secrets_that_apache_would_read_as_something_else() {
         ("ä", "a space, a line break"),
         ("a".repeat(513).as_str(), "1 to 512"),
     ] {
-        let Err(error) = secrets(&secret(client), Passphrases { encrypts: &good, opens: None }) else {
-            panic!("{client:?} is accepted")
-        };
+        let Err(error) = secrets(&secret(client), Passphrases::One(&good)) else { panic!("{client:?} is accepted") };
         let error = error.to_string();
         assert!(error.starts_with("the client secret ") && error.contains(said), "{error}");
         assert!(client.len() < 3 || !error.contains(client), "{error}");
@@ -217,12 +215,15 @@ fn secrets_that_apache_would_read_as_something_else() {
         format!("{PASSPHRASE} ").as_str(),
     ] {
         let bad = secret(bad);
-        for passphrases in
-            [Passphrases { encrypts: &bad, opens: None }, Passphrases { encrypts: &good, opens: Some(&bad) }]
-        {
+        for passphrases in [
+            Passphrases::One(&bad),
+            Passphrases::Twice(&bad),
+            Passphrases::Two { encrypts: &good, opens: &bad },
+            Passphrases::Two { encrypts: &bad, opens: &good },
+        ] {
             assert!(secrets(&client, passphrases).is_err_and(|error| error.to_string().contains("32 to 128")));
         }
     }
-    let same = secrets(&client, Passphrases { encrypts: &good, opens: Some(&good) });
+    let same = secrets(&client, Passphrases::Two { encrypts: &good, opens: &good });
     assert!(same.is_err_and(|error| error.to_string().contains("is the same")));
 }
