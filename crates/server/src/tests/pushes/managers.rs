@@ -49,7 +49,7 @@ impl Sender {
     }
 
     /// Its manager dies, and says nothing to anybody.
-    async fn is_left(self) {
+    async fn left(self) {
         self.serving.abort();
         let _cancelled = self.serving.await;
     }
@@ -111,7 +111,7 @@ async fn a_manager_that_dies_leaves_its_uploads_to_the_others() {
         let (world, one, other) = managers().await;
         let mut sender = Sender::begin(&one, &content).await;
         sender.send(&content[..to]).await;
-        sender.is_left().await;
+        sender.left().await;
         // Nobody has let it go: the other manager waits until it is sure that nobody sends it.
         let held = record(&world, &content).await.is_some_and(|upload| upload.is_held(world.now()));
         assert_eq!(held, pieces > 0, "{to}");
