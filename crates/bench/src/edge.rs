@@ -43,11 +43,6 @@ fn host(service: &str) -> String {
     format!("{service}.apps.example.com")
 }
 
-/// A port of loopback that nobody listens on, for a HAProxy that will in a moment.
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 /// Numbers of the processors that this program may run on.
 fn processors() -> anyhow::Result<Vec<usize>> {
     let status = std::fs::read_to_string("/proc/self/status")?;

@@ -7,12 +7,14 @@
 
 pub mod child;
 pub mod emulator;
+mod port;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+pub use port::free_port;
 use sha2::{Digest as _, Sha256};
 
 /// The tree's Debian release.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use futuswarm_edge::Rendered;
+use futuswarm_tools::free_port;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
 use super::haproxy::{Haproxy, TICKS};
 use super::traffic::Pace;
-use super::{by_hand, free_port, generated, host, median, names, processors, tasks, traffic};
+use super::{by_hand, generated, host, median, names, processors, tasks, traffic};
 
 const SERVICE: &str = "app";
 /// Tasks of the service: from one address to one other there are too few ports for a connection per request.

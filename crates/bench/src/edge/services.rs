@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use clap::Args;
 use futuswarm_edge::{Expressions, Rendered, Routes, Service, render};
+use futuswarm_tools::free_port;
 use serde::Serialize;
 use tokio::time::sleep;
 
 use super::haproxy::{Haproxy, INSIDE, check};
-use super::{by_hand, free_port, generated, host, median, names, processors, tasks, traffic};
+use super::{by_hand, generated, host, median, names, processors, tasks, traffic};
 
 /// Places for tasks of a service with one task.
 const PLACES: u32 = 8;

@@ -96,7 +96,7 @@ impl Postgres {
         let made = initdb.output().unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         // Free now; whoever takes it meanwhile lets the server fail with a word about it.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = futuswarm_tools::free_port().unwrap();
         // It ends with the thread of the test, however that ends.
         let mut server = command(&tree, ids, "/usr/bin/setpriv");
         server.args(["--pdeathsig", "KILL", &format!("{PROGRAMS}/postgres"), "-D", &data]);

@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ impl Apache {
         let root = tree();
         let dir = folder();
         let (provider, provider_port) = provider::start();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = futuswarm_tools::free_port().unwrap();
         write(dir.path(), login, secrets, port, provider_port);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let socket = dir.path().join("run/edge.sock");

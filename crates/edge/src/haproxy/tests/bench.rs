@@ -5,7 +5,7 @@ mod names;
 mod tasks;
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,7 +87,7 @@ impl Edge {
         let silent = Arc::new(AtomicBool::new(false));
         let says_nothing = Arc::clone(&silent);
         std::thread::spawn(move || names::answer(&dns, &addresses, &says_nothing));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = futuswarm_tools::free_port().unwrap();
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), routes, complete, port, task_port, dns_port);
         let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
