@@ -48,7 +48,7 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("iam", &[]),
             pure("firewall", &[]),
             pure("edge", &[]),
-            pure("sso", &["secret"]),
+            pure("sso", &["model", "secret"]),
             pure("spec", &["model"]),
             pure("userdata", &["model"]),
             pure("paas", &["model"]),
