@@ -106,6 +106,7 @@ const FLOORS: &[(&str, &[Row])] = &[
                     "node-files",
                     "retry",
                     "ssh-keys",
+                    "sso",
                     "store",
                     "swarm",
                     "userdata",
