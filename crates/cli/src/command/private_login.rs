@@ -186,7 +186,9 @@ mod tests {
     #[test]
     fn what_keeps_people_out_is_said_with_who_can_change_it() {
         let text = told(&state(), 90 * 86_400_000);
-        for part in ["issuer: https://idp.example.com", "known, unchanged", "is there", "(90 days ago)\n", "locked out: 2"] {
+        for part in
+            ["issuer: https://idp.example.com", "known, unchanged", "is there", "(90 days ago)\n", "locked out: 2"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         for (state, part) in [
