@@ -11,6 +11,7 @@ use futuswarm_store::S3Bucket;
 use futuswarm_swarm::DockerEngine;
 use futuswarm_vault::KmsVault;
 
+use crate::login::Https;
 use crate::{Addresses, Dns, Edge, Error, InstanceAddresses, Instances, Platform, Record, SystemClock, Zone};
 
 /// DescribeInstances takes so many values per filter.
@@ -25,6 +26,7 @@ impl<X: Edge> Platform for Aws<X> {
     type Vault = KmsVault;
     type Instances = aws_sdk_ec2::Client;
     type Dns = aws_sdk_route53::Client;
+    type Discovery = Https;
     type Metadata = Imds;
     type Clock = SystemClock;
     type Edge = X;

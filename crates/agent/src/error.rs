@@ -30,6 +30,9 @@ pub enum Error {
     /// The cluster's SSH authority, or a certificate of it.
     #[error(transparent)]
     Ssh(#[from] futuswarm_ssh_keys::AuthorityError),
+    /// The provider of the cluster's login.
+    #[error("{0}")]
+    Login(String),
     /// Something that must not be done, whatever else is true.
     #[error("{0}")]
     Refused(String),

@@ -12,15 +12,17 @@ use futuswarm_swarm::{Node as SwarmNode, NodeApi};
 
 use crate::duties::Duties;
 use crate::identity::Node;
+use crate::login::{self, Login};
 use crate::platform::{Clients, Platform};
 use crate::ssh_name::SshName;
-use crate::{Error, core_services, node_removal, routes, tokens};
+use crate::{Clock as _, Error, core_services, node_removal, routes, tokens};
 
 #[cfg(test)]
 mod tests;
 
 /// The duties of the leader, with the time between two good runs: tokens change only when somebody rotates them, and EC2 is
-/// asked only while a node is down; zero stands for every round.
+/// asked only while a node is down; zero stands for every round. The login's provider is asked once a day, and its record looked at in
+/// each run.
 const DUTIES: &[(&str, Duration)] = &[
     (TOKENS, Duration::from_secs(600)),
     (LABELS, Duration::ZERO),
@@ -29,6 +31,8 @@ const DUTIES: &[(&str, Duration)] = &[
     (REMOVAL, Duration::from_secs(10)),
     (RECORDS, Duration::from_secs(3600)),
     (SSH_NAME, Duration::from_secs(30)),
+    (LOGIN, Duration::from_secs(10)),
+    (PASSPHRASE, Duration::from_secs(10)),
 ];
 const TOKENS: &str = "join tokens";
 const LABELS: &str = "labels of nodes";
@@ -37,19 +41,23 @@ const ROUTES: &str = "routes";
 const REMOVAL: &str = "removal of dead nodes";
 const RECORDS: &str = "records of instances that are gone";
 const SSH_NAME: &str = "addresses of the name for SSH";
+const LOGIN: &str = "the login's provider";
+const PASSPHRASE: &str = "the passphrase of sessions";
 
 pub(crate) struct Leader {
     node: Arc<Node>,
     files: Files,
     duties: Duties,
     ssh_name: Arc<SshName>,
+    login: Arc<Login>,
     leads: bool,
 }
 
 impl Leader {
     pub(crate) fn new(node: &Arc<Node>, files: Files) -> Self {
         let ssh_name = Arc::new(SshName::new(node));
-        Self { node: Arc::clone(node), files, duties: Duties::new(DUTIES), ssh_name, leads: false }
+        let (node, duties) = (Arc::clone(node), Duties::new(DUTIES));
+        Self { node, files, duties, ssh_name, login: Arc::default(), leads: false }
     }
 
     /// The duties that fail, in one line.
@@ -100,6 +108,16 @@ impl Leader {
                     let (instances, dns) = (clients.instances.clone(), clients.dns.clone());
                     let name = Arc::clone(&self.ssh_name);
                     self.duties.start(duty, async move { name.keep(&dns, &instances, &nodes).await });
+                }
+                LOGIN => {
+                    let (login, discovery) = (Arc::clone(&self.login), clients.discovery.clone());
+                    let now = clients.clock.unix_millis();
+                    self.duties.start(duty, async move { login.discover(&store, &discovery, now).await });
+                }
+                PASSPHRASE => {
+                    let (vault, node) = (clients.vault.clone(), Arc::clone(&self.node));
+                    let now = clients.clock.unix_millis();
+                    self.duties.start(duty, async move { login::keep_passphrase(&store, &vault, &node, now).await });
                 }
                 _ => {
                     let instances = clients.instances.clone();

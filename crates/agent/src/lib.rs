@@ -19,10 +19,12 @@ mod genesis;
 mod heartbeat;
 mod identity;
 mod leader;
+mod login;
 mod membership;
 mod node_removal;
 mod notify;
 mod platform;
+mod random;
 mod registry;
 mod rehearsal;
 mod routes;
@@ -44,6 +46,7 @@ use aws::Aws;
 pub use clock::{Clock, SystemClock};
 pub use error::Error;
 pub use identity::Node;
+pub use login::{Answer, Discovery};
 pub use node_removal::Instances;
 pub use notify::Notify;
 use platform::Clients;
@@ -91,6 +94,7 @@ pub async fn run<X: Edge>(
         vault: KmsVault::new(&sdk),
         instances: aws_sdk_ec2::Client::new(&sdk),
         dns: aws_sdk_route53::Client::new(&sdk),
+        discovery: login::Https::new(rehearsal::authority(options.files.credentials.as_deref())?),
         store,
         engine,
         metadata,

@@ -7,7 +7,7 @@ use futuswarm_swarm::Engine;
 use futuswarm_vault::Vault;
 use tokio::sync::watch;
 
-use crate::{Clock, Dns, InstanceAddresses, Instances};
+use crate::{Clock, Discovery, Dns, InstanceAddresses, Instances};
 
 /// The types of an agent's clients.
 pub trait Platform: 'static {
@@ -21,6 +21,8 @@ pub trait Platform: 'static {
     type Instances: Instances + InstanceAddresses + Clone + 'static;
     /// The account's names.
     type Dns: Dns + Clone + 'static;
+    /// The provider of the cluster's login.
+    type Discovery: Discovery + Clone + 'static;
     /// The instance metadata service.
     type Metadata: Metadata;
     /// The wall clock.
@@ -36,6 +38,7 @@ pub(crate) struct Clients<P: Platform> {
     pub(crate) vault: P::Vault,
     pub(crate) instances: P::Instances,
     pub(crate) dns: P::Dns,
+    pub(crate) discovery: P::Discovery,
     pub(crate) metadata: P::Metadata,
     pub(crate) clock: P::Clock,
     pub(crate) edge: P::Edge,

@@ -1,7 +1,7 @@
 //! The authority of a rehearsal: in the local cloud AWS's names lead to a server whose certificates come from it. It reaches a
 //! machine through its firmware's tables, which on EC2 only AWS itself writes, so a node of AWS has none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futuswarm_aws::SdkConfig;
 use futuswarm_node_files as files;
@@ -16,15 +16,24 @@ const CREDENTIAL: &str = "futuswarm.rehearsal-ca";
 /// # Errors
 /// When it is there and cannot be read, or is no authority.
 pub fn trust(sdk: SdkConfig, credentials: Option<&Path>) -> Result<SdkConfig, Error> {
-    let Some(path) = credentials.map(|dir| dir.join(CREDENTIAL)) else { return Ok(sdk) };
-    let authority = match std::fs::read(&path) {
-        Ok(authority) => authority,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(sdk),
-        Err(error) => return Err(files::Error::of(&path)(error).into()),
-    };
+    let Some((path, authority)) = read(credentials)? else { return Ok(sdk) };
     let trusting = futuswarm_aws::trusting(sdk, &authority).map_err(|error| files::Error::new(&path, error))?;
     tracing::warn!("a rehearsal: trusts the local cloud's authority beside those of the image");
     Ok(trusting)
+}
+
+/// The authority itself, in PEM, for a client that is none of AWS; `None` where there is none.
+pub(crate) fn authority(credentials: Option<&Path>) -> Result<Option<Vec<u8>>, Error> {
+    Ok(read(credentials)?.map(|(_, authority)| authority))
+}
+
+fn read(credentials: Option<&Path>) -> Result<Option<(PathBuf, Vec<u8>)>, Error> {
+    let Some(path) = credentials.map(|dir| dir.join(CREDENTIAL)) else { return Ok(None) };
+    match std::fs::read(&path) {
+        Ok(authority) => Ok(Some((path, authority))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(files::Error::of(&path)(error).into()),
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use futuswarm_vault::{Context, Vault};
 use crate::duties::Duties;
 use crate::identity::Node;
 use crate::platform::{Clients, Platform};
-use crate::{Clock as _, Error, tokens};
+use crate::{Clock as _, Error, random, tokens};
 
 /// The duty of every manager. It asks the bucket once, and KMS only when there is something to sign.
 const DUTIES: &[(&str, Duration)] = &[(CERTIFICATE, Duration::from_secs(600))];
@@ -93,7 +93,7 @@ async fn make<B: Bucket>(
     node: &Node,
     now: u64,
 ) -> Result<SealedAuthority, Error> {
-    let authority = Authority::from_seed(&random()?, &node.config.cluster);
+    let authority = Authority::from_seed(&random::bytes()?, &node.config.cluster);
     let ciphertext = vault.seal(tokens::key(node, Role::Manager)?, &context(node), &authority.private()?).await?;
     let sealed = SealedAuthority { public: authority.public()?, ciphertext, made_at: now };
     if store.create(keys::SSH_AUTHORITY_KEY, &sealed).await?.is_some() {
@@ -129,7 +129,7 @@ async fn certify(
             "the sealed key of the cluster's SSH authority belongs to another public key than the one beside it";
         return Err(Error::Refused(format!("{reason} ({})", keys::SSH_AUTHORITY_KEY)));
     }
-    let certificate = authority.certify(&host, &node.instance, random()?, seconds)?;
+    let certificate = authority.certify(&host, &node.instance, random::bytes()?, seconds)?;
     files.write_host_certificate(&certificate)?;
     tracing::info!(authority = authority.fingerprint(), "the host key has a certificate of the cluster");
     Ok(())
@@ -138,22 +138,4 @@ async fn certify(
 /// Never the context of a join token, so that neither can be put in the other's place.
 fn context(node: &Node) -> Context {
     Context { cluster: node.config.cluster.clone(), kind: "ssh-authority".to_owned(), name: "host".to_owned() }
-}
-
-/// Bytes of the kernel's generator.
-#[cfg(not(test))]
-fn random() -> Result<[u8; 32], Error> {
-    let mut bytes = [0; 32];
-    let failed = |error: getrandom::Error| Error::Refused(format!("the kernel gives no random bytes: {error}"));
-    getrandom::fill(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
-/// Bytes of the simulation's generator: a run of a seed is the same each time.
-#[cfg(test)]
-#[expect(clippy::unnecessary_wraps, reason = "as the one that may fail")]
-fn random() -> Result<[u8; 32], Error> {
-    let mut bytes = [0; 32];
-    fastrand::fill(&mut bytes);
-    Ok(bytes)
 }

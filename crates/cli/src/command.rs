@@ -25,6 +25,7 @@ mod links;
 mod login;
 mod logs;
 mod nodes;
+mod private_login;
 mod run;
 mod stats;
 mod tokens;
@@ -284,6 +285,11 @@ fn people(context: &Context, verb: PeopleVerb) -> Result<u8> {
         PeopleVerb::UserSet { user, admin, group, no_groups } => users::set(context, &user, admin, group, no_groups),
         PeopleVerb::UserKey { user, key } => users::keys(context, &user, &key),
         PeopleVerb::UserRemove(user) => users::remove(context, &user),
+        PeopleVerb::PrivateLogin => private_login::show(context),
+        PeopleVerb::Locked => private_login::locked(context),
+        PeopleVerb::Lock { words } => private_login::lock(context, &words),
+        PeopleVerb::Unlock { words } => private_login::unlock(context, &words),
+        PeopleVerb::RotateLogin { now, confirm } => private_login::rotate(context, now, confirm.as_deref()),
         PeopleVerb::Audit { limit } => users::audit(context, limit),
     }
 }

@@ -21,6 +21,8 @@ mod links;
 mod login;
 #[path = "program/old.rs"]
 mod old;
+#[path = "program/private_login.rs"]
+mod private_login;
 #[path = "program/push.rs"]
 mod push;
 #[path = "program/run.rs"]

@@ -44,22 +44,58 @@ impl Visitor {
     /// How much of a line of the login's list it takes: percent-encoded where it has a character with another meaning there, and then in
     /// quotes.
     fn bytes(&self) -> usize {
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:@=,".contains(byte);
         let name = self.name().as_bytes();
         let encoded = match name.iter().all(is_plain) {
             true => name.len(),
-            false => {
-                let quotes = 2 * "%22".len();
-                let byte = |byte: &u8| match *byte {
-                    _ if is_plain(byte) => 1,
-                    b'"' | b'\\' => 2 * "%22".len(),
-                    _ => "%22".len(),
-                };
-                quotes + name.iter().map(byte).sum::<usize>()
-            }
+            false => QUOTES + name.iter().map(encoded).sum::<usize>(),
         };
         CLAIM_BYTES + encoded
     }
+
+    /// The same of the list of who is locked out, where a user is a regular expression that knows no capitals.
+    pub(crate) fn locked_bytes(&self) -> usize {
+        let Self::User(name) = self else { return self.bytes() };
+        let escaped = |byte: &u8| match byte.is_ascii_alphanumeric() {
+            true => 1,
+            false => encoded(&b'\\') + encoded(byte),
+        };
+        let around = "(?i)^$".bytes().map(|byte| encoded(&byte)).sum::<usize>();
+        CLAIM_BYTES + QUOTES + around + name.as_bytes().iter().map(escaped).sum::<usize>()
+    }
+}
+
+/// Around a word that has to be encoded.
+const QUOTES: usize = 2 * "%22".len();
+
+fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~:@=,".contains(byte)
+}
+
+/// What a character of a word in quotes takes.
+fn encoded(byte: &u8) -> usize {
+    match *byte {
+        _ if is_plain(byte) => 1,
+        b'"' | b'\\' => 2 * "%22".len(),
+        _ => "%22".len(),
+    }
+}
+
+/// Whether the login has room for a list of words that take so many bytes each, under this key.
+pub(crate) fn fit(key: &str, words: impl Iterator<Item = usize>) -> bool {
+    // The key with a number behind it, a space, and the line's end.
+    let room = LINE_BYTES.saturating_sub(key.len() + "+0".len() + " ".len() + "\n".len());
+    let (mut lines, mut left) = (0, 0);
+    for word in words {
+        let needed = word + "%20".len();
+        if needed > left {
+            (lines, left) = (lines + 1, room);
+        }
+        if needed > left || lines > LINES {
+            return false;
+        }
+        left -= needed;
+    }
+    true
 }
 
 impl fmt::Display for Visitor {
@@ -153,20 +189,7 @@ impl Admission {
     /// Whether the login has room for the list of an app with this host.
     #[must_use]
     pub fn fits(&self, host: &str) -> bool {
-        // The key with a number behind it, a space, and the line's end.
-        let room = LINE_BYTES.saturating_sub(host.len() + "+0".len() + " ".len() + "\n".len());
-        let (mut lines, mut left) = (0, 0);
-        for visitor in self.only.iter().flatten() {
-            let needed = visitor.bytes() + "%20".len();
-            if needed > left {
-                (lines, left) = (lines + 1, room);
-            }
-            if needed > left || lines > LINES {
-                return false;
-            }
-            left -= needed;
-        }
-        true
+        fit(host, self.only.iter().flatten().map(Visitor::bytes))
     }
 }
 

@@ -44,6 +44,14 @@ pub const ROUTES: &str = "cluster/edge/routes";
 pub const ADMISSIONS: &str = "cluster/edge/admissions";
 /// That the cluster has a login, by being there; a cluster without one has no such document.
 pub const LOGIN: &str = "cluster/login";
+/// What the login's provider says of itself, written by the leader.
+pub const LOGIN_PROVIDER: &str = "cluster/login/provider";
+/// What the provider knows the cluster by, sealed.
+pub const LOGIN_CLIENT_SECRET: &str = "cluster/login/client-secret";
+/// What sessions are encrypted with, sealed.
+pub const LOGIN_PASSPHRASES: &str = "cluster/login/passphrases";
+/// Who is locked out of all apps.
+pub const LOGIN_LOCKED: &str = "cluster/login/locked";
 
 /// The private key of the cluster's SSH authority, sealed with the managers' key. Below `cluster/tokens/`, of which a worker's role
 /// reads nothing but its own join token.

@@ -10,6 +10,7 @@ mod cli_release;
 mod clock;
 mod import;
 pub mod keys;
+mod login;
 mod node;
 mod registry;
 mod release;
@@ -26,6 +27,10 @@ pub use app_record::{
 pub use cli_release::CliRelease;
 pub use clock::unix_millis;
 pub use import::ImportSource;
+pub use login::{
+    LOGIN_CLIENT_SECRET_NAME, LOGIN_KIND, LOGIN_PASSPHRASE_NAME, LONGEST_SESSION, Locked, LoginClientSecret,
+    LoginPassphrases, LoginProvider, LoginRecord, PassphraseStep, Rotation,
+};
 pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, NodeUsage, Role};
 pub use registry::{Collector, PushShare, PushUpload, UploadPlace};
 pub use release::{Failure, FailureClass, Outcome, Progress, Release};

@@ -193,6 +193,12 @@ verbs! {
     ListAdmins = "admin:list": User, token false, new false;
     /// Makes and removes users, and sets their keys.
     ChangeUsers = "admin:user:add": Admin, token false, new false;
+    /// How the login of the private domain is, and who is locked out.
+    InspectLogin = "admin:login": Admin, token false, new false;
+    /// Locks people out of all apps that need a login, and lets them in again.
+    LockOut = "admin:login:lock": Admin, token false, new false;
+    /// Has another passphrase follow the one that sessions are encrypted with.
+    RotateLogin = "admin:login:rotate": Admin, token false, new false;
     /// The nodes of the cluster.
     ListNodes = "swarm:nodes": User, token false, new false;
     /// What the nodes and their tasks use.

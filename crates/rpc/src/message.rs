@@ -12,12 +12,14 @@ mod admit;
 mod answer;
 mod import;
 mod link;
+mod login;
 mod refusal;
 
 pub use admit::*;
 pub use answer::*;
 pub use import::{Import, ImportOutcome, Imported, ImportedObject};
 pub use link::*;
+pub use login::*;
 pub use refusal::{Refusal, RefusalClass};
 
 /// Which of an app's two sealed documents is meant.
@@ -304,6 +306,11 @@ pub enum Request {
     },
     /// Whom the login lets through to an app, and changes of it. → [`Answer::Admitted`]
     Admit(Admit),
+    /// The login of the private domain as a whole, and changes of it. → [`Answer::Login`], of who is locked out [`Answer::LockedOut`]
+    Login {
+        /// What of it.
+        order: LoginOrder,
+    },
     /// Tags of the app's own repository. → [`Answer::Images`]
     Images {
         /// Its name.

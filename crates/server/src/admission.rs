@@ -56,7 +56,7 @@ impl Wish {
     }
 }
 
-fn visitors(entries: &BTreeSet<String>) -> Result<BTreeSet<Visitor>, Refused> {
+pub(crate) fn visitors(entries: &BTreeSet<String>) -> Result<BTreeSet<Visitor>, Refused> {
     if entries.is_empty() {
         return Err(Refused::usage("whom? Each is user:NAME or group:NAME, as the login's provider names them"));
     }

@@ -26,8 +26,8 @@ use crate::rollout::Drives;
 use crate::serve::Connections;
 use crate::verbs::{self, Subject};
 use crate::{
-    Error, admission, apps, collect, databases, deploy, links, logs, networks, nodes, people, push, records, removal,
-    rollout, run, standing, stats, values,
+    Error, admission, apps, collect, databases, deploy, links, login, logs, networks, nodes, people, push, records,
+    removal, rollout, run, standing, stats, values,
 };
 
 /// The types of a control service's clients.
@@ -225,6 +225,7 @@ impl<P: Platform> Control<P> {
             Request::Links { app } => links::list(self, self.existing_or(record, &app)?).await,
             Request::Admit(Admit { app, change: None }) => admission::show(self, self.existing_or(record, &app)?).await,
             Request::Admit(Admit { app, change: Some(change) }) => admission::change(self, actor, &app, &change).await,
+            Request::Login { order } => login::handle(self, order).await,
             Request::Database { app } => databases::show(self, self.existing_or(record, &app)?, client).await,
             Request::CreateDatabase { app, wait } => databases::create(self, actor, &app, wait, client).await,
             Request::RotateDatabase { app, wait } => databases::rotate(self, actor, &app, wait, client).await,

@@ -19,6 +19,7 @@ mod images;
 mod import;
 mod limits;
 mod links;
+mod login;
 mod logins;
 mod logs;
 mod networks;

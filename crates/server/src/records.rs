@@ -11,6 +11,7 @@ mod audit;
 mod documents;
 mod error;
 mod index;
+mod login;
 mod registry;
 mod releases;
 mod removals;

@@ -128,6 +128,9 @@ pub(crate) async fn search<P: Platform>(control: Arc<Control<P>>) {
             if let Err(error) = control.records.ensure_admissions().await {
                 tracing::warn!(%error, "cannot look whether edges know whom apps admit");
             }
+            if let Err(error) = control.records.ensure_locked().await {
+                tracing::warn!(%error, "cannot look whether edges know who is locked out");
+            }
             if let Err(error) = links::sweep(&control).await {
                 tracing::warn!(%error, "cannot look for networks of ended links");
             }

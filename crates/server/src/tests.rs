@@ -13,6 +13,7 @@ mod ends;
 mod import;
 mod intake;
 mod links;
+mod login;
 mod logins;
 mod logs;
 mod nodes;

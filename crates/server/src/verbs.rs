@@ -1,7 +1,7 @@
 //! Which command a request is, which right it takes, and what it is asked of: the only way from the protocol to the rules of access.
 
 use futuswarm_paas::access::{Command, Verb};
-use futuswarm_rpc::message::{Admit, AdmitChange, Kind, Link, Request};
+use futuswarm_rpc::message::{Admit, AdmitChange, Kind, Link, LoginOrder, Request};
 
 #[cfg(test)]
 mod tests;
@@ -74,6 +74,9 @@ fn right(request: &Request) -> (Option<Verb>, Subject<'_>) {
         Request::Links { app } => (Verb::ListLinks, App(app)),
         Request::Admit(Admit { app, change: None }) => (Verb::ListVisitors, App(app)),
         Request::Admit(Admit { app, change: Some(_) }) => (Verb::ChangeVisitors, App(app)),
+        Request::Login { order: LoginOrder::Show | LoginOrder::Locked } => (Verb::InspectLogin, Cluster),
+        Request::Login { order: LoginOrder::Lock(_) | LoginOrder::Unlock(_) } => (Verb::LockOut, Cluster),
+        Request::Login { order: LoginOrder::Rotate(_) } => (Verb::RotateLogin, Cluster),
         Request::Database { app } => (Verb::ListDatabases, App(app)),
         Request::CreateDatabase { app, .. } => (Verb::CreateDatabase, App(app)),
         Request::RotateDatabase { app, .. } => (Verb::RotateDatabase, App(app)),
@@ -159,6 +162,13 @@ fn command(request: &Request) -> &'static str {
             Some(AdmitChange::Remove(_)) => "app:access:rm",
             Some(AdmitChange::Open) => "app:open",
             Some(AdmitChange::Private) => "app:private",
+        },
+        Request::Login { order } => match order {
+            LoginOrder::Show => "admin:login",
+            LoginOrder::Locked => "admin:login:locked",
+            LoginOrder::Lock(_) => "admin:login:lock",
+            LoginOrder::Unlock(_) => "admin:login:unlock",
+            LoginOrder::Rotate(_) => "admin:login:rotate",
         },
         Request::Database { .. } => "db:list",
         Request::CreateDatabase { .. } => "db:create",

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futuswarm_model::LONGEST_SESSION;
 use ipnet::IpNet;
 
 use crate::Error;
 use crate::access::{Access, App, Entry};
-use crate::login::{LONGEST_SESSION, Login, Provider, Sessions};
+use crate::login::{Login, Provider, Sessions};
 
 /// A host name has no more (RFC 1035).
 const HOST_BYTES: usize = 253;
@@ -130,7 +131,7 @@ pub(crate) fn entry(entry: &Entry) -> Result<(), Error> {
     Ok(())
 }
 
-fn provider(provider: &Provider) -> Result<(), Error> {
+pub(crate) fn provider(provider: &Provider) -> Result<(), Error> {
     for (what, one) in [
         ("the issuer", Some(&provider.issuer)),
         ("the authorization endpoint", Some(&provider.authorization)),

@@ -24,8 +24,8 @@ pub use config::{
     ALLOW_FILE, CONFIG_FILE, Files, LISTEN_PORT, LOCKED_FILE, PROGRAM, SECRETS_FILE, arguments, environment, render,
 };
 pub use error::Error;
-pub use login::{Claims, LONGEST_SESSION, Login, Places, Provider, Sessions, TokenAuth};
-pub use passphrase::{Passphrases, Step, secrets};
+pub use login::{Claims, Login, Places, Provider, Sessions, TokenAuth};
+pub use passphrase::{Passphrases, secrets};
 
 #[cfg(test)]
 mod tests;

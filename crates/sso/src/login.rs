@@ -6,10 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::access::{App, Entry};
-
-/// A working day. A session cannot be taken back from who has copied it but by locking its user out, and knows groups as they were at
-/// its beginning, so that no spec makes it longer.
-pub const LONGEST_SESSION: Duration = Duration::from_secs(8 * 60 * 60);
+use crate::{Error, check};
 
 /// The login of a private domain.
 #[derive(Debug, Clone)]
@@ -57,6 +54,16 @@ pub struct Provider {
     pub token_auth: TokenAuth,
 }
 
+impl Provider {
+    /// Whether [`crate::render`] would accept this provider; for whoever stores it.
+    ///
+    /// # Errors
+    /// As of [`crate::render`].
+    pub fn check(&self) -> Result<(), Error> {
+        check::provider(self)
+    }
+}
+
 /// How the client's secret reaches the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TokenAuth {
@@ -81,7 +88,7 @@ pub struct Claims {
 pub struct Sessions {
     /// Without a request.
     pub inactivity: Duration,
-    /// In any case, counted from the login; [`LONGEST_SESSION`] at most.
+    /// In any case, counted from the login; [`futuswarm_model::LONGEST_SESSION`] at most.
     pub longest: Duration,
 }
 

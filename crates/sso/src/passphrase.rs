@@ -1,70 +1,15 @@
-//! The two secrets of the login, and how one passphrase follows another with as few sessions lost as Apache's module allows.
+//! The two secrets of the login, and what edges are given of them in each step from one passphrase to the next.
 
-use std::time::Duration;
-
+use futuswarm_model::PassphraseStep;
 use futuswarm_secret::Secret;
-use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::login::LONGEST_SESSION;
 
-/// Six times of what a login takes at most: its state is encrypted as well.
-const UNFINISHED: Duration = Duration::from_secs(30 * 60);
 const PASSPHRASE: &str = "the passphrase";
 const CLIENT_SECRET: &str = "the client secret";
 /// 32 characters of base64url are 192 bits.
 const PASSPHRASE_BYTES: std::ops::RangeInclusive<usize> = 32..=128;
 const CLIENT_SECRET_BYTES: usize = 512;
-
-/// Where a cluster is on its way from one passphrase to the next. Each step has to be on every edge before the next one begins.
-///
-/// mod_auth_openidc 2.4.17 never tries both of its two passphrases. While it has two, it marks what it encrypts, opens what is marked with
-/// the first alone, and what is not marked with the second alone; while it has one, it opens with that. So no two edges that encrypt with
-/// different passphrases open what the other one has encrypted, and the change from the old one to the new costs some people a sign-in:
-/// those whose session an edge that is ahead has written and one that is behind is asked with. Everything else goes on in these steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Step {
-    /// The new one encrypts, with a mark; the old one opens what is left of it, which has none.
-    Switched,
-    /// Nothing is left of the old one. The new one opens both what edges that are behind have marked and what those ahead do not.
-    Twice,
-    /// The new one alone.
-    Done,
-}
-
-impl Step {
-    /// What edges are given.
-    #[must_use]
-    pub fn passphrases<'a>(self, old: &'a Secret, new: &'a Secret) -> Passphrases<'a> {
-        match self {
-            Self::Switched => Passphrases::Two { encrypts: new, opens: old },
-            Self::Twice => Passphrases::Twice(new),
-            Self::Done => Passphrases::One(new),
-        }
-    }
-
-    /// What follows when this one has lasted; `None` when the change is over.
-    #[must_use]
-    pub fn next(self) -> Option<Self> {
-        match self {
-            Self::Switched => Some(Self::Twice),
-            Self::Twice => Some(Self::Done),
-            Self::Done => None,
-        }
-    }
-
-    /// How long this step has to last from when every edge has it; of the last one, until another passphrase may follow. Sessions of before
-    /// may be longer than the login says by now.
-    #[must_use]
-    pub fn lasts(self) -> Duration {
-        match self {
-            // What is marked would be opened with the passphrase that follows.
-            Self::Switched | Self::Done => LONGEST_SESSION + UNFINISHED,
-            Self::Twice => Duration::ZERO,
-        }
-    }
-}
 
 /// What sessions are encrypted with. Whoever knows it makes a session for anybody.
 #[derive(Clone, Copy)]
@@ -80,6 +25,18 @@ pub enum Passphrases<'a> {
     },
     /// Encrypts with a mark, and opens both what has one and what has none.
     Twice(&'a Secret),
+}
+
+impl<'a> Passphrases<'a> {
+    /// What edges are given in a step from the `old` passphrase to the `new` one.
+    #[must_use]
+    pub fn of(step: PassphraseStep, old: &'a Secret, new: &'a Secret) -> Self {
+        match step {
+            PassphraseStep::Switched => Self::Two { encrypts: new, opens: old },
+            PassphraseStep::Twice => Self::Twice(new),
+            PassphraseStep::Done => Self::One(new),
+        }
+    }
 }
 
 /// The content of [`crate::SECRETS_FILE`], for a file that only Apache's user reads.

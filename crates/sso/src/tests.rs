@@ -11,6 +11,7 @@ mod signing_in;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futuswarm_model::{LONGEST_SESSION, PassphraseStep as Step};
 use futuswarm_secret::Secret;
 
 use super::*;

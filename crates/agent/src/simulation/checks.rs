@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futuswarm_edge::Routes;
-use futuswarm_model::{Genesis, ManagerRecord, NodeRecord, NodeState, Role, SshAuthority, keys};
+use futuswarm_model::{
+    Genesis, LoginPassphrases, LoginProvider, ManagerRecord, NodeRecord, NodeState, Role, SshAuthority, keys,
+};
 use futuswarm_ssh_keys::HostCertificate;
 use futuswarm_store::Store;
 
@@ -67,6 +69,7 @@ impl Cluster {
             other => return Err(format!("the core services are {other:?}")),
         }
         self.name_of_managers()?;
+        self.login().await?;
         let routes = Store::new(self.bucket.clone()).get::<Routes>(keys::ROUTES).await.unwrap();
         match routes.as_ref().map(|routes| routes.value.routes.as_slice()) {
             Some([route]) if route.service == "mainpage" => Ok(()),
@@ -141,6 +144,17 @@ impl Cluster {
         match self.records.lock().unwrap().get(&name) {
             Some(record) if record.addresses == wanted => Ok(()),
             other => Err(format!("{name} leads to {other:?}, and the managers are {wanted:?}")),
+        }
+    }
+
+    /// Whether a cluster with a login has what the leader makes for it, and one without has nothing of it.
+    async fn login(&self) -> Result<(), String> {
+        let store = Store::new(self.bucket.clone());
+        let provider = store.get::<LoginProvider>(keys::LOGIN_PROVIDER).await.unwrap().map(|provider| provider.value);
+        let passphrases = store.get::<LoginPassphrases>(keys::LOGIN_PASSPHRASES).await.unwrap().is_some();
+        match (self.has_login(), provider.is_some(), passphrases) {
+            (true, true, true) | (false, false, false) => Ok(()),
+            other => Err(format!("a login, its provider and its passphrase: {other:?}")),
         }
     }
 

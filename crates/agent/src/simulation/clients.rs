@@ -20,7 +20,9 @@ use tokio::time::Instant;
 use super::Planted;
 use super::iam::{Principal, WatchedVault};
 use super::log::Entry;
-use crate::{Addresses, Clock, Dns, Edge, Error, InstanceAddresses, Instances, Platform, Record, Zone};
+use crate::{
+    Addresses, Answer, Clock, Discovery, Dns, Edge, Error, InstanceAddresses, Instances, Platform, Record, Zone,
+};
 
 pub(super) struct Simulated;
 
@@ -30,6 +32,7 @@ impl Platform for Simulated {
     type Vault = WatchedVault;
     type Instances = FakeInstances;
     type Dns = FakeDns;
+    type Discovery = FakeProvider;
     type Metadata = FakeMetadata;
     type Clock = JumpyClock;
     type Edge = IdleEdge;
@@ -99,6 +102,7 @@ impl Bucket for WatchedBucket {
                 let (genesis, living) = (serde_json::from_slice(&body).unwrap(), self.living.lock().unwrap().clone());
                 Entry::Genesis { genesis, living }
             }
+            keys::LOGIN_PASSPHRASES => Entry::Passphrases(serde_json::from_slice(&body).unwrap()),
             _ if key.starts_with(keys::MANAGERS) => Entry::Manager(serde_json::from_slice(&body).unwrap()),
             _ => Entry::Written { key: key.to_owned(), digest: hasher.finish() },
         });
@@ -217,6 +221,31 @@ impl Dns for FakeDns {
             self.records.lock().unwrap().insert(name.to_owned(), record.clone());
         };
         self.call("ChangeResourceRecordSets", put).await
+    }
+}
+
+/// The login's provider, which calls itself what it is asked as.
+#[derive(Debug, Clone)]
+pub(super) struct FakeProvider {
+    pub(super) faults: Faults,
+}
+
+impl Discovery for FakeProvider {
+    async fn get(&self, url: &str) -> Result<Answer, Error> {
+        let answer = || async {
+            let issuer = url.strip_suffix("/.well-known/openid-configuration").unwrap_or_default();
+            let endpoint = |name: &str| format!("{issuer}/{name}");
+            let document = serde_json::json!({
+                "issuer": issuer,
+                "authorization_endpoint": endpoint("auth"),
+                "token_endpoint": endpoint("token"),
+                "jwks_uri": endpoint("jwks"),
+                "response_types_supported": ["code"],
+            });
+            Ok(Answer { status: 200, body: document.to_string().into_bytes() })
+        };
+        let failed = |reason: &str| Error::Login(format!("{url}: {reason}"));
+        self.faults.around(self.faults.draw(), answer, failed).await
     }
 }
 

@@ -19,7 +19,9 @@ use futuswarm_vault::MemoryVault;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::clients::{FakeDns, FakeInstances, FakeMetadata, IdleEdge, JumpyClock, Simulated, WatchedBucket};
+use super::clients::{
+    FakeDns, FakeInstances, FakeMetadata, FakeProvider, IdleEdge, JumpyClock, Simulated, WatchedBucket,
+};
 use super::iam::{Principal, WatchedVault};
 use super::log::{Entry, Log, STRANGER};
 use super::plan::{Plan, Service};
@@ -95,6 +97,11 @@ impl Cluster {
         }
     }
 
+    /// Whether the cluster has a login.
+    pub(super) fn has_login(&self) -> bool {
+        self.plan.login
+    }
+
     pub(super) fn say(&self, what: String) {
         self.log.add(Entry::Driver(what));
     }
@@ -159,6 +166,8 @@ impl Cluster {
                 forgets: self.planted.names_are_not_changed,
                 principal: principal.clone(),
             },
+            // As far away as Route 53.
+            discovery: FakeProvider { faults: machine.faults.dns.clone() },
             instances: FakeInstances {
                 living: Arc::clone(&self.living),
                 addresses: Arc::clone(&self.addresses),

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futuswarm_model::{Genesis, ManagerRecord};
+use futuswarm_model::{Genesis, LoginPassphrases, ManagerRecord, PassphraseStep};
 use futuswarm_swarm::fake::Event;
 use tokio::time::Instant;
 
@@ -28,6 +28,8 @@ pub(super) enum Entry {
     },
     /// A manager has said where its Swarm can be joined.
     Manager(ManagerRecord),
+    /// A leader has made a passphrase, or taken a step.
+    Passphrases(LoginPassphrases),
     /// An object was written; with the digest of its content.
     Written { key: String, digest: u64 },
     /// The run did it.
@@ -46,6 +48,7 @@ impl Entry {
             Self::Engine(event) => format!("{event:?}"),
             Self::Genesis { genesis, .. } => format!("{genesis:?}"),
             Self::Manager(record) => format!("{record:?}"),
+            Self::Passphrases(record) => format!("{record:?}"),
             Self::EdgeStopped { instance } => format!("the edge of {instance} is stopped"),
             Self::Forbidden(what) => what.clone(),
             Self::Written { key, digest } => format!("writes {key} ({digest:x})"),
@@ -96,6 +99,7 @@ impl Log {
                 Entry::Manager(record) => {
                     rules.addresses.insert((record.address.clone(), record.swarm_id.clone()));
                 }
+                Entry::Passphrases(record) => rules.passphrases(record, &mut wrong),
                 Entry::EdgeStopped { instance } => {
                     rules.edge_stopped.insert(instance.clone());
                 }
@@ -121,6 +125,8 @@ struct Rules {
     addresses: BTreeSet<(String, String)>,
     /// Whose edge was stopped since its engine became a member.
     edge_stopped: BTreeSet<String>,
+    /// What sessions are encrypted with.
+    passphrases: Option<LoginPassphrases>,
 }
 
 impl Rules {
@@ -154,6 +160,21 @@ impl Rules {
         }
         self.founders.extend(genesis.founder.clone());
         self.current = Some((genesis.clone(), since));
+    }
+
+    /// One is made when there is none, and another one begins beside it; nobody acts on what another leader has written over.
+    fn passphrases(&mut self, record: &LoginPassphrases, wrong: &mut impl FnMut(String)) {
+        let last = self.passphrases.replace(record.clone());
+        let is_good = match &last {
+            None => record.step == PassphraseStep::Done && record.previous.is_none(),
+            Some(last) if last.step == PassphraseStep::Done => {
+                record.step == PassphraseStep::Switched && record.previous.as_ref() == Some(&last.current)
+            }
+            Some(last) => last.step.next() == Some(record.step) && record.current == last.current,
+        };
+        if !is_good {
+            wrong(format!("the passphrase was {last:?}, and now {record:?}"));
+        }
     }
 
     fn engine(&mut self, event: &Event, wrong: &mut impl FnMut(String)) {
@@ -198,5 +219,36 @@ impl Rules {
             | Event::Removed { .. }
             | Event::Failed { .. } => {}
         }
+    }
+}
+
+#[test]
+fn a_passphrase_that_takes_the_place_of_another_is_noticed() {
+    use PassphraseStep::{Done, Switched, Twice};
+    let record = |current: &str, step, previous: Option<&str>| LoginPassphrases {
+        current: current.to_owned(),
+        previous: previous.map(str::to_owned),
+        step,
+        since: 0,
+        asked: None,
+    };
+    let good = [record("a", Done, None), record("b", Switched, Some("a")), record("b", Twice, Some("a"))];
+    let is_noticed = |records: &[LoginPassphrases]| {
+        let log = Log::new();
+        records.iter().for_each(|record| log.add(Entry::Passphrases(record.clone())));
+        !log.violations().is_empty()
+    };
+    assert!(!is_noticed(&[&good[..], &[record("b", Done, None), record("c", Switched, Some("b"))]].concat()));
+    for wrong in [
+        // Two leaders have both made the first one.
+        &[record("a", Done, None), record("b", Done, None)][..],
+        &[good[0].clone(), record("b", Switched, Some("x"))],
+        &[good[0].clone(), record("b", Twice, Some("a"))],
+        &[good[0].clone(), good[1].clone(), record("b", Done, None)],
+        &[good[0].clone(), good[1].clone(), record("c", Twice, Some("a"))],
+        &[good[0].clone(), good[1].clone(), record("c", Switched, Some("b"))],
+        &[record("b", Switched, Some("a"))],
+    ] {
+        assert!(is_noticed(wrong), "{wrong:?}");
     }
 }

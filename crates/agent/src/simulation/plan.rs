@@ -60,6 +60,8 @@ pub(super) struct Plan {
     pub(super) strangers: bool,
     /// Instances start with wall clocks that are wrong.
     pub(super) clocks_are_wrong: bool,
+    /// The cluster has a login.
+    pub(super) login: bool,
     /// When all faults stop.
     pub(super) faults_end: Duration,
 }
@@ -123,6 +125,7 @@ impl Plan {
             reuses_addresses: one_in(rng, 3),
             strangers: one_in(rng, 4),
             clocks_are_wrong: one_in(rng, 4),
+            login: one_in(rng, 3),
             faults_end,
         }
     }

@@ -106,7 +106,12 @@ impl Run {
             Genesis { cluster: "prod".to_owned(), epoch, founder: None, swarm_id: None, claimed_at: 1_800_000_000_000 };
         self.cluster.log.entries().clear();
         self.cluster.note_genesis(&genesis);
-        Store::new(self.cluster.bucket.clone()).put(keys::GENESIS, &genesis).await.unwrap();
+        let store = Store::new(self.cluster.bucket.clone());
+        store.put(keys::GENESIS, &genesis).await.unwrap();
+        if self.plan.login {
+            let login = crate::login::tests::record("https://idp.example.com");
+            store.put(keys::LOGIN, &login).await.unwrap();
+        }
         let plan = Arc::clone(&self.plan);
         for index in left_over {
             self.after(Duration::ZERO, Todo::StartAgent(index));

@@ -13,7 +13,7 @@ use crate::output;
 use crate::suggest;
 
 /// In the place of a list: whoever can log in.
-const EVERYBODY: &str = "everybody";
+pub const EVERYBODY: &str = "everybody";
 
 /// `app:access:list`.
 pub fn list(context: &Context, app: &App) -> Result<u8> {
@@ -76,7 +76,8 @@ fn split<'a>(words: &'a [String], flag: &AppFlag) -> Result<(String, &'a [String
     }
 }
 
-fn entries(words: &[String]) -> Result<BTreeSet<String>> {
+/// Users and groups as they are asked for, out of what was typed.
+pub fn entries(words: &[String]) -> Result<BTreeSet<String>> {
     if words.is_empty() {
         return Err(Failure::usage("whom? Each is user:NAME or group:NAME, as the login's provider names them"));
     }

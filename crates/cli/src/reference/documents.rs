@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::CommandFactory as _;
-use futuswarm_model::FailureClass;
+use futuswarm_model::{FailureClass, PassphraseStep, Rotation};
 use futuswarm_rpc::message::{ImportOutcome, LinkState};
 
 use super::migration::code;
@@ -14,6 +14,8 @@ const WITHOUT: [&str; 4] = ["app:run", "app:shell", "completions", "db:psql"];
 
 const CLASSES: &str = "image_missing image_platform pull disk_full release_hook exits out_of_memory unhealthy port no_node rejected interfered late";
 const STATES: &str = "linked waiting asked gone ended";
+const STEPS: &str = "switched twice done";
+const ROTATIONS: &str = "in-steps at-once";
 const OUTCOMES: &str = "added changed unchanged not_taken";
 
 const SECTION: &str = r#"## What `--json` prints
@@ -56,6 +58,8 @@ those of the first row; the reason is on standard error in any case.
 | `tokens:create` | `{"app","name","key","expires_at"}` | `key` is the private key |
 | `users`, `admin:list` | `[USER]` | |
 | `admin:user:add`, `admin:user:set`, `admin:user:key:set` | `USER` | |
+| `admin:login`, `admin:login:rotate` | `{"domain","issuer","discovered_at","client_secret","passphrase":{"step","since","asked","free_at"},"locked"}` | `issuer` is `null` when the cluster has no login; `discovered_at` is since when its provider says what edges go by; `step` is one of `switched twice done`, and `asked` one of `in-steps at-once`; `free_at` is when another change may begin; `locked` is a number |
+| `admin:login:locked`, `admin:login:lock`, `admin:login:unlock` | `{"visitors":[VISITOR],"login","changed"}` | as for `app:access:list` |
 | `admin:swarm:usage` | `[{"at","who","verb","app","outcome","milliseconds","from"}]` | the newest first |
 | `app:cancel`, `app:remove`, `db:restore`, `db:drop`, `admin:user:rm`, `admin:swarm:restart` | `{"done"}` | a line for people |
 | `swarm:nodes`, `swarm:node:label:add`, `swarm:node:label:rm` | `[NODE]` | |
@@ -112,4 +116,6 @@ fn words_that_fields_may_have_are_those_of_the_protocol() {
     known::<FailureClass>(CLASSES);
     known::<LinkState>(STATES);
     known::<ImportOutcome>(OUTCOMES);
+    known::<PassphraseStep>(STEPS);
+    known::<Rotation>(ROTATIONS);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futuswarm_model::{AppRole, Failure, FailureClass, Outcome};
+use futuswarm_model::{AppRole, Failure, FailureClass, Outcome, PassphraseStep, Rotation};
 use futuswarm_rpc::message::*;
 
 use crate::fake::Fake;
@@ -252,6 +252,24 @@ pub fn answer(request: &Request) -> Answer {
             visitors: Some(BTreeSet::from(["group:staff".to_owned(), "user:ada@example.com".to_owned()])),
             login: true,
             changed: admit.change.is_some(),
+        }),
+        Request::Login { order: LoginOrder::Show | LoginOrder::Rotate(_) } => Answer::Login(LoginState {
+            domain: Some("apps.example.com".to_owned()),
+            issuer: Some("https://idp.example.com".to_owned()),
+            discovered_at: Some(0),
+            client_secret: true,
+            passphrase: Some(PassphraseState {
+                step: PassphraseStep::Done,
+                since: 0,
+                asked: Some(Rotation::InSteps),
+                free_at: 0,
+            }),
+            locked: 2,
+        }),
+        Request::Login { order } => Answer::LockedOut(LockedOut {
+            visitors: BTreeSet::from(["group:staff".to_owned(), "user:ada@example.com".to_owned()]),
+            login: true,
+            changed: *order != LoginOrder::Locked,
         }),
         Request::Images { .. } => Answer::Images(BTreeMap::from([("1".to_owned(), "sha256:aa".to_owned())])),
         Request::CollectImages { plan, .. } => Answer::Collected(crate::cluster::collected(*plan)),

@@ -2,7 +2,7 @@
 
 use super::{
     Admitted, AppRole, AuditEntry, BTreeMap, BTreeSet, Deserialize, Failure, Imported, Kind, LinkChange, LinkRow,
-    Outcome, Principal, Serialize, Settings, Value,
+    LockedOut, LoginState, Outcome, Principal, Serialize, Settings, Value,
 };
 
 mod cluster;
@@ -65,6 +65,10 @@ pub enum Answer {
     Links(Vec<LinkRow>),
     /// Who may open an app.
     Admitted(Admitted),
+    /// How the login is.
+    Login(LoginState),
+    /// Who is locked out of all apps that need a login.
+    LockedOut(LockedOut),
     /// Tags in their order, each with the digest that it names.
     Images(BTreeMap<String, String>),
     /// Images that nothing needed.

@@ -34,6 +34,12 @@ fn requests_say_what_they_are_and_come_back_as_they_were() {
     assert_eq!(text, r#"{"request":"admit","app":"hello","change":{"add":["group:staff"]}}"#);
     assert_eq!(round_trip(&admit(Some(AdmitChange::Open))), r#"{"request":"admit","app":"hello","change":"open"}"#);
     round_trip(&admit(None));
+    let login = |order| round_trip(&Request::Login { order });
+    assert_eq!(login(LoginOrder::Show), r#"{"request":"login","order":"show"}"#);
+    let lock = LoginOrder::Lock(BTreeSet::from(["user:ada".to_owned()]));
+    assert_eq!(login(lock), r#"{"request":"login","order":{"lock":["user:ada"]}}"#);
+    let rotate = LoginOrder::Rotate(futuswarm_model::Rotation::AtOnce);
+    assert_eq!(login(rotate), r#"{"request":"login","order":{"rotate":"at-once"}}"#);
     assert!(serde_json::from_str::<Request>(r#"{"request":"reboot"}"#).is_err());
     assert!(serde_json::from_str::<Request>(r#"{"request":"app"}"#).is_err());
 }

@@ -3,9 +3,8 @@
 use futuswarm_model::{Admission, Admissions, AppRecord, keys};
 use futuswarm_store::Bucket;
 use futuswarm_vault::DataKeys;
-use serde::de::IgnoredAny;
 
-use super::documents::{Turn, Writing, again};
+use super::documents::{Turn, Writing};
 use super::{Error, Records};
 
 impl<B: Bucket, K: DataKeys> Records<B, K> {
@@ -63,14 +62,5 @@ impl<B: Bucket, K: DataKeys> Records<B, K> {
                 return Ok(());
             }
         }
-    }
-
-    /// Whether the cluster has a document about its login, whatever it says.
-    ///
-    /// # Errors
-    /// When the bucket does not answer.
-    pub async fn has_login(&self) -> Result<bool, Error> {
-        let document = again(keys::LOGIN, || self.documents.store.peek::<IgnoredAny>(keys::LOGIN)).await?;
-        Ok(document.is_some())
     }
 }

@@ -303,7 +303,7 @@ async fn it_is_said_whether_the_cluster_has_a_login() {
 }
 
 /// A login as a cluster may have it.
-fn login() -> futuswarm_sso::Login {
+pub(super) fn login() -> futuswarm_sso::Login {
     let url = |path: &str| format!("https://idp.example.com{path}");
     futuswarm_sso::Login {
         domain: "apps.example.com".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futuswarm_model::{AppRole, Principal};
+use futuswarm_model::{AppRole, Principal, Rotation};
 use futuswarm_rpc::message::{Deploy, Logs, Terminal, Value, Wait};
 
 use super::Subject::{App, Cluster, ForApp};
@@ -76,6 +76,10 @@ fn entries() -> BTreeSet<String> {
 
 fn admit(change: Option<AdmitChange>) -> Request {
     Request::Admit(Admit { app: hello(), change })
+}
+
+fn login(order: LoginOrder) -> Request {
+    Request::Login { order }
 }
 
 fn label(value: Option<&str>) -> Request {
@@ -234,6 +238,14 @@ samples! {
         (admit(Some(AdmitChange::Remove(entries()))), "app:access:rm", Some(Verb::ChangeVisitors), HELLO),
         (admit(Some(AdmitChange::Open)), "app:open", Some(Verb::ChangeVisitors), HELLO),
         (admit(Some(AdmitChange::Private)), "app:private", Some(Verb::ChangeVisitors), HELLO),
+    ],
+    Request::Login { .. } => [
+        (login(LoginOrder::Show), "admin:login", Some(Verb::InspectLogin), Cluster),
+        (login(LoginOrder::Locked), "admin:login:locked", Some(Verb::InspectLogin), Cluster),
+        (login(LoginOrder::Lock(entries())), "admin:login:lock", Some(Verb::LockOut), Cluster),
+        (login(LoginOrder::Unlock(entries())), "admin:login:unlock", Some(Verb::LockOut), Cluster),
+        (login(LoginOrder::Rotate(Rotation::InSteps)), "admin:login:rotate", Some(Verb::RotateLogin), Cluster),
+        (login(LoginOrder::Rotate(Rotation::AtOnce)), "admin:login:rotate", Some(Verb::RotateLogin), Cluster),
     ],
     Request::Images { .. } => [(Request::Images { app: hello() }, "image:list", Some(Verb::ListImages), HELLO)],
     Request::CollectImages { .. } => [

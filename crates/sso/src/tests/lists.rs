@@ -199,7 +199,7 @@ fn a_passphrase_is_followed_in_three_steps_by_another() {
     let (old, new, client) = (secret(PASSPHRASE), secret(NEXT), secret("x"));
     let (mut step, mut seen) = (Some(Step::Switched), Vec::new());
     while let Some(now) = step {
-        let text = secrets(&client, now.passphrases(&old, &new)).unwrap().expose().to_owned();
+        let text = secrets(&client, Passphrases::of(now, &old, &new)).unwrap().expose().to_owned();
         seen.push(text.lines().nth(1).unwrap().to_owned());
         let name = serde_json::to_string(&now).unwrap();
         assert_eq!(serde_json::from_str::<Step>(&name).unwrap(), now, "{name}");

@@ -265,7 +265,8 @@ fn an_app_needs_no_login_where_it_says_so_and_a_script_gets_no_redirect() {
 #[test]
 fn a_session_goes_on_between_neighbouring_steps_but_for_one_of_an_edge_that_switched_before_the_others() {
     let (old, new, client) = (secret(PASSPHRASE), secret(NEXT), secret(CLIENT_SECRET));
-    let [switched, twice, done] = [Step::Switched, Step::Twice, Step::Done].map(|step| step.passphrases(&old, &new));
+    let [switched, twice, done] =
+        [Step::Switched, Step::Twice, Step::Done].map(|step| Passphrases::of(step, &old, &new));
     let edges = [
         Passphrases::One(&old),
         switched,
@@ -305,7 +306,7 @@ fn a_session_goes_on_between_neighbouring_steps_but_for_one_of_an_edge_that_swit
 fn who_comes_from_an_edge_that_has_switched_to_one_that_has_not_signs_in_once_more() {
     let (old, new, client) = (secret(PASSPHRASE), secret(NEXT), secret(CLIENT_SECRET));
     let edge = |passphrases: Passphrases<'_>| Apache::with(&login(), secrets(&client, passphrases).unwrap().expose());
-    let (behind, ahead) = (edge(Passphrases::One(&old)), edge(Step::Switched.passphrases(&old, &new)));
+    let (behind, ahead) = (edge(Passphrases::One(&old)), edge(Passphrases::of(Step::Switched, &old, &new)));
     let mut browser = Browser::default();
     assert_eq!(browser.open(&ahead, A).status, "200");
     // A script is sent nowhere.

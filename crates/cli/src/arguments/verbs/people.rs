@@ -121,6 +121,42 @@ pub enum PeopleVerb {
     /// Remove a user, who is locked out within 30 seconds
     #[command(name = "admin:user:rm", after_help = "Examples:\n  futuswarm admin:user:rm joe")]
     UserRemove(UserName),
+    /// Show how the login of the apps' visitors is: its provider, its secrets and their age, and how many are locked out
+    #[command(name = "admin:login", after_help = "Examples:\n  futuswarm admin:login --json")]
+    PrivateLogin,
+    /// List who is locked out of all apps that need a login
+    #[command(name = "admin:login:locked", after_help = "Examples:\n  futuswarm admin:login:locked")]
+    Locked,
+    /// Lock people and groups out of all apps that need a login, within 2 s and with sessions from before
+    #[command(name = "admin:login:lock", after_help = "Examples:\n  futuswarm admin:login:lock user:ada@example.com")]
+    Lock {
+        /// Users and groups as the login's provider names them
+        #[arg(value_name = "user:NAME|group:NAME", required = true)]
+        words: Vec<String>,
+    },
+    /// Let them in again
+    #[command(
+        name = "admin:login:unlock",
+        after_help = "Examples:\n  futuswarm admin:login:unlock user:ada@example.com"
+    )]
+    Unlock {
+        /// Users and groups as `admin:login:locked` lists them
+        #[arg(value_name = "user:NAME|group:NAME", required = true)]
+        words: Vec<String>,
+    },
+    /// Have another passphrase follow the one that sessions are encrypted with; sessions go on
+    #[command(
+        name = "admin:login:rotate",
+        after_help = "Examples:\n  futuswarm admin:login:rotate\n  futuswarm admin:login:rotate --now --confirm everybody"
+    )]
+    RotateLogin {
+        /// Put it in the place of one that somebody else may know: everybody signs in again
+        #[arg(long)]
+        now: bool,
+        /// The word `everybody`, with --now; asked for on a terminal
+        #[arg(long, value_name = "everybody", requires = "now")]
+        confirm: Option<String>,
+    },
     /// List who asked for what
     #[command(
         name = "admin:swarm:usage",
