@@ -49,7 +49,7 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("firewall", &[]),
             pure("edge", &[]),
             pure("sso", &["secret"]),
-            pure("spec", &["model"]),
+            pure("spec", &["model", "sso"]),
             pure("userdata", &["model"]),
             pure("paas", &["model"]),
             pure("rpc", &["model"]),
