@@ -18,7 +18,7 @@ pub(crate) const INTERNET_GATEWAY: &str = "internet-gateway";
 pub(crate) const KEY_PAIR: &str = "ssh";
 /// Its id is the balancer's ARN, or the name of a classic one.
 pub(crate) const LOAD_BALANCER: &str = "load-balancer";
-/// The login's record, which is there before anything else of the login is made and goes after it.
+/// The login's record and its mark, which are there before anything else of the login is made and go after it.
 pub(crate) const LOGIN: &str = "login";
 pub(crate) const LOGIN_TARGET_GROUP: &str = "login-target-group";
 /// Its id is the key's ARN.

@@ -13,7 +13,6 @@ use aws_sdk_elasticloadbalancingv2::types::Listener;
 use aws_sdk_iam::types::{EntityType, InstanceProfile, RoleDetail};
 use aws_sdk_rds::types::DbInstance;
 use futuswarm_aws::at_most_one;
-use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::error::{Error, failed};
@@ -47,7 +46,6 @@ struct Answers {
     listeners: OnceCell<Vec<Listener>>,
     database: OnceCell<Option<DbInstance>>,
     aliases: OnceCell<Vec<(String, String)>>,
-    login: OnceCell<Option<Value>>,
 }
 
 /// A resource of EC2 that is known by its tags.
@@ -358,14 +356,6 @@ impl Inventory {
         ask: impl Future<Output = Result<Option<DbInstance>, Error>>,
     ) -> Result<Option<&DbInstance>, Error> {
         Ok(self.answers.database.get_or_try_init(|| ask).await?.as_ref())
-    }
-
-    /// The login's record in the bucket, whatever it says.
-    pub(crate) async fn login(
-        &self,
-        ask: impl Future<Output = Result<Option<Value>, Error>>,
-    ) -> Result<Option<&Value>, Error> {
-        Ok(self.answers.login.get_or_try_init(|| ask).await?.as_ref())
     }
 
     /// The id of the image for an architecture; looked up once for all.

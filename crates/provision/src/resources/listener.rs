@@ -155,9 +155,7 @@ impl Resource<Run> for Listener {
     }
 
     fn depends_on(&self) -> Vec<String> {
-        // The bucket says whether there was a login.
-        let always = [components::LOAD_BALANCER, components::TARGET_GROUP, components::BUCKET];
-        let mut depends_on = always.map(str::to_owned).to_vec();
+        let mut depends_on = [components::LOAD_BALANCER, components::TARGET_GROUP].map(str::to_owned).to_vec();
         depends_on.extend(self.login.then(|| components::LOGIN_TARGET_GROUP.to_owned()));
         if let Protocol::Https(certificates) = &self.protocol {
             depends_on.extend(certificates.iter().map(|component| components::validation(component)));

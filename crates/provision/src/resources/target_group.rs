@@ -78,7 +78,7 @@ impl Resource<Run> for TargetGroup {
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
-        // One that was made has a record.
+        // One that was made has left a mark.
         if *self == (Self::Login { desired: false })
             && run.mode().applies()
             && !login_object::is_there(aws, run).await?
