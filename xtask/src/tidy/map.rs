@@ -87,7 +87,10 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("converge", &["retry"]),
             aws(
                 "provision",
-                &["aws", "converge", "edge", "model", "output", "retry", "spec", "ssh-keys", "store", "userdata"],
+                &[
+                    "aws", "converge", "edge", "model", "output", "retry", "spec", "ssh-keys", "sso", "store",
+                    "userdata", "vault",
+                ],
             ),
         ],
     ),
