@@ -1,7 +1,7 @@
 """Puts what nodes try to reach into the account, as its owner. Arguments: bucket, cluster key, manager key.
 
-Prints JSON: what was sealed with each key, in base64, the hosted zone of the cluster's domain, and the secrets of two databases, ours and
-another.
+Prints JSON: what was sealed with each key and for the login, in base64, the hosted zone of the cluster's domain, and the secrets of two
+databases, ours and another.
 """
 
 import base64
@@ -12,14 +12,15 @@ import boto3
 
 bucket, cluster_key, manager_key = sys.argv[1:4]
 s3, kms, rds = boto3.client("s3"), boto3.client("kms"), boto3.client("rds")
-for key in ["cluster/tokens/worker", "cluster/tokens/manager", "apps/shop/config", "registry/blob", "cli/0.1.0/program"]:
+login = ["cluster/login", *(f"cluster/login/{name}" for name in ("provider", "client-secret", "passphrases", "locked", "other"))]
+for key in ["cluster/tokens/worker", "cluster/tokens/manager", "apps/shop/config", "registry/blob", "cli/0.1.0/program", *login]:
     s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
 s3.create_bucket(Bucket="somebody-elses", CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
 s3.put_object(Bucket="somebody-elses", Key="secret", Body=b"{}")
 context = {"futuswarm:cluster": "local-api", "futuswarm:kind": "join-token", "futuswarm:name": "worker"}
 
 
-def sealed(key):
+def sealed(key, context=context):
     answer = kms.encrypt(KeyId=key, Plaintext=b"token", EncryptionContext=context)
     return base64.b64encode(answer["CiphertextBlob"]).decode()
 
@@ -46,6 +47,7 @@ print(
         {
             "cluster": sealed(cluster_key),
             "managers": sealed(manager_key),
+            "login": sealed(cluster_key, context | {"futuswarm:kind": "login", "futuswarm:name": "client-secret"}),
             "zone": zone,
             "our_secret": secret("futuswarm-local-api-db"),
             "their_secret": secret("elsewhere"),

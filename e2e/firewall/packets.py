@@ -22,7 +22,7 @@ NODE, GATEWAY, BOX = "10.9.0.4", "192.168.200.1", "192.168.200.2"
 # Everything in `net`: the router, another node, a database, a load balancer, the world, a peered VPC, link-local services (the last is
 # the local cloud's AWS API).
 NET = ["10.9.0.1/20", "10.9.0.9/32", "10.9.128.10/32", "203.0.113.10/32", "172.31.0.10/32", "169.254.169.254/32", "169.254.169.253/32", "169.254.169.123/32", "169.254.169.250/32"]
-TCP = [22, 53, 80, 443, 2377, 5432, 7946, 8080]
+TCP = [22, 53, 80, 81, 443, 2377, 5432, 7946, 8080]
 UDP = [53, 123, 4789, 7946]
 
 SERVER = """

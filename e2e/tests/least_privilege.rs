@@ -98,6 +98,8 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         context[format!("futuswarm:{key}")] = value.into();
         context
     };
+    let of_login =
+        |name: &str| json!({ "futuswarm:cluster": "local-api", "futuswarm:kind": "login", "futuswarm:name": name });
     let open = |which: &str, context: Value| json!({ "CiphertextBlob": { "base64": sealed[which] }, "EncryptionContext": context });
     let seal = |key: &str, context: &Value| json!({ "KeyId": key, "Plaintext": "x", "EncryptionContext": context });
     let data_key =
@@ -113,6 +115,17 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         get("cluster/spec", ALLOWED, ALLOWED),
         get("cluster/tokens/worker", ALLOWED, ALLOWED),
         get("cluster/tokens/manager", DENIED, ALLOWED),
+        get("cluster/login", ALLOWED, ALLOWED),
+        get("cluster/login/provider", ALLOWED, ALLOWED),
+        get("cluster/login/client-secret", ALLOWED, ALLOWED),
+        get("cluster/login/passphrases", ALLOWED, ALLOWED),
+        get("cluster/login/locked", ALLOWED, ALLOWED),
+        get("cluster/login/other", DENIED, ALLOWED),
+        put("cluster/login", DENIED, ALLOWED),
+        put("cluster/login/client-secret", DENIED, ALLOWED),
+        put("cluster/login/passphrases", DENIED, ALLOWED),
+        put("cluster/login/locked", DENIED, ALLOWED),
+        delete("cluster/login/locked", DENIED, ALLOWED),
         put("cluster/nodes/{userid}", ALLOWED, ALLOWED),
         put("cluster/nodes/AROAANOTHERROLE000000:i-0123456789abcdef0", DENIED, ALLOWED),
         put("cluster/nodes/{userid}0", DENIED, ALLOWED),
@@ -161,6 +174,11 @@ fn table(own: &str, sealed: &Value) -> Vec<Row> {
         row("kms", "decrypt", open("cluster", json!({})), DENIED, DENIED),
         row("kms", "decrypt", open("cluster", with("kind", "config")), DENIED, WRONG_CONTEXT),
         row("kms", "decrypt", open("cluster", with("name", "manager")), DENIED, WRONG_CONTEXT),
+        row("kms", "decrypt", open("login", of_login("client-secret")), ALLOWED, ALLOWED),
+        row("kms", "decrypt", open("login", of_login("passphrase")), WRONG_CONTEXT, WRONG_CONTEXT),
+        row("kms", "decrypt", open("login", of_login("other")), DENIED, WRONG_CONTEXT),
+        row("kms", "decrypt", open("cluster", of_login("client-secret")), WRONG_CONTEXT, WRONG_CONTEXT),
+        row("kms", "encrypt", seal(CLUSTER_KEY, &of_login("client-secret")), DENIED, ALLOWED),
         row("kms", "decrypt", mixed_up, WRONG_KEY, WRONG_KEY),
         row("kms", "encrypt", seal(CLUSTER_KEY, &context), DENIED, ALLOWED),
         row("kms", "encrypt", seal(MANAGER_KEY, &context), DENIED, ALLOWED),

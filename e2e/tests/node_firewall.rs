@@ -25,6 +25,7 @@ const PROBES: &[Probe] = &[
     // Nothing of the node, by any of its addresses, and no published port.
     ("box", "tcp", "10.9.0.4", 22, "", [false; 3]),
     ("box", "tcp", "10.9.0.4", 80, "", [false; 3]),
+    ("box", "tcp", "10.9.0.4", 81, "", [false; 3]),
     ("box", "tcp", "10.9.0.4", 443, "", [false; 3]),
     ("box", "tcp", "10.9.0.4", 9000, "", [false; 3]),
     ("box", "tcp", "10.9.0.4", 2377, "", [false; 3]),
@@ -35,6 +36,7 @@ const PROBES: &[Probe] = &[
     // Nothing of another node; an internal load balancer is among them.
     ("box", "tcp", "10.9.0.9", 22, "", [false; 3]),
     ("box", "tcp", "10.9.0.9", 80, "", [false; 3]),
+    ("box", "tcp", "10.9.0.9", 81, "", [false; 3]),
     ("box", "tcp", "10.9.0.9", 2377, "", [false; 3]),
     ("box", "tcp", "10.9.0.9", 7946, "", [false; 3]),
     ("box", "udp", "10.9.0.9", 7946, "", [false; 3]),
@@ -60,9 +62,11 @@ const PROBES: &[Probe] = &[
     ("net", "tcp", "10.9.0.4", 22, "203.0.113.10", [false, true, true]),
     ("net", "tcp", "10.9.0.4", 22, "10.9.0.1", [false; 3]),
     ("net", "tcp", "10.9.0.4", 22, "172.31.0.10", [false; 3]),
-    // The edge and the Swarm from the VPC, VXLAN from nodes.
+    // The edge, the login and the Swarm from the VPC, VXLAN from nodes.
     ("net", "tcp", "10.9.0.4", 80, "10.9.0.1", [false, true, true]),
     ("net", "tcp", "10.9.0.4", 80, "203.0.113.10", [false; 3]),
+    ("net", "tcp", "10.9.0.4", 81, "10.9.0.1", [false, true, true]),
+    ("net", "tcp", "10.9.0.4", 81, "203.0.113.10", [false; 3]),
     ("net", "tcp", "10.9.0.4", 2377, "10.9.0.9", [false, true, true]),
     ("net", "tcp", "10.9.0.4", 2377, "203.0.113.10", [false; 3]),
     ("net", "tcp", "10.9.0.4", 7946, "10.9.0.9", [false, true, true]),

@@ -53,6 +53,9 @@ enum Verb {
     /// Let people use a cluster; the first ones, since later ones are added with the command line.
     #[command(subcommand)]
     User(verbs::user::User),
+    /// The login of the private domain.
+    #[command(subcommand)]
+    Login(verbs::login::Login),
     /// Build the developers' command line as one static program, and print its path.
     Cli(verbs::cli::Cli),
     /// Check this machine and the local cloud: every check, one remedy each.
@@ -85,6 +88,7 @@ fn main() -> std::process::ExitCode {
         Verb::Console(verb) => verb.run(),
         Verb::Chaos(verb) => verb.run(),
         Verb::User(verb) => verb.run(),
+        Verb::Login(verb) => verb.run(),
         Verb::Cli(verb) => verb.run(),
         Verb::Doctor(verb) => verb.run(),
         Verb::Test(verb) => verb.run(),

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cli;
 pub mod deploy;
 pub mod image;
+pub mod login;
 pub mod operate;
 pub mod test;
 pub mod user;

@@ -7,6 +7,9 @@ mod routes;
 mod rules;
 mod serving;
 
+/// The node's port at which the login in front of the private domain is published, beside the edge's own port 80.
+pub const LOGIN_HOST_PORT: u16 = 81;
+
 pub use culprits::without_culprits;
 pub use haproxy::{
     ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, MEMORY_MIB, RenderError, Rendered,

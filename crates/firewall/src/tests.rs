@@ -69,6 +69,11 @@ fn nftables_takes_the_rules_with_all_elements() {
 }
 
 #[test]
+fn edge_and_login_are_reached_from_the_vpc() {
+    assert!(rules().contains("ip saddr @vpc_networks tcp dport { 80, 81, 2377, 7946 } accept"));
+}
+
+#[test]
 fn a_specification_is_read_whole_or_not_at_all() {
     let document = serde_json::json!({
         "cluster": "prod",

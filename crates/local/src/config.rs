@@ -112,7 +112,7 @@ impl CloudConfig {
 
     pub(crate) fn parse(file: &str, text: &str, accel: Accel) -> Result<Self> {
         let spec = Spec::parse(file, text).map_err(|problems| Error::Config(problems.to_string()))?;
-        if spec.cluster != "local" && !spec.cluster.starts_with("local-") {
+        if !futuswarm_spec::is_local(&spec.cluster) {
             return Err(Error::Config(format!(
                 "{file}: the cluster {:?} is not a local one: `--local` accepts only \"local\" and names that begin with \"local-\", so that a mistake never touches a real cluster",
                 spec.cluster

@@ -18,11 +18,16 @@ pub(crate) const INTERNET_GATEWAY: &str = "internet-gateway";
 pub(crate) const KEY_PAIR: &str = "ssh";
 /// Its id is the balancer's ARN, or the name of a classic one.
 pub(crate) const LOAD_BALANCER: &str = "load-balancer";
+/// The login's record and its mark, which are there before anything else of the login is made and go after it.
+pub(crate) const LOGIN: &str = "login";
+pub(crate) const LOGIN_TARGET_GROUP: &str = "login-target-group";
 /// Its id is the key's ARN.
 pub(crate) const MANAGER_KEY: &str = "manager-key";
 pub(crate) const S3_ENDPOINT: &str = "s3-endpoint";
 pub(crate) const SECURITY_BALANCER: &str = "security-load-balancer";
 pub(crate) const SECURITY_DATABASE: &str = "security-rds";
+/// One rule of the nodes' group.
+pub(crate) const SECURITY_LOGIN: &str = "security-login";
 pub(crate) const SECURITY_NODES: &str = "security-nodes";
 pub(crate) const SPEC: &str = "spec";
 /// Of the managers; its record is their leader's.

@@ -14,6 +14,9 @@ pub enum Error {
     /// The bucket.
     #[error(transparent)]
     Store(#[from] futuswarm_store::Error),
+    /// Sealing with KMS.
+    #[error(transparent)]
+    Vault(#[from] futuswarm_vault::Error),
     /// A node's user data would be too long, or cannot be written.
     #[error(transparent)]
     UserData(#[from] futuswarm_userdata::Error),

@@ -84,6 +84,8 @@ pub enum Field {
     Certificate,
     FurtherCertificates,
     Port,
+    /// Which hosts a listener leads past the login, and where to.
+    OpenRule,
     Names,
     /// Where this name leads.
     DnsName(String),

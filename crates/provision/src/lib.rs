@@ -13,6 +13,7 @@ mod error;
 mod field;
 mod identity;
 mod inventory;
+pub mod login;
 mod names;
 mod policies;
 mod preflight;

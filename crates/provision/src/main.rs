@@ -11,8 +11,8 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use futuswarm_output::{eprint, eprintln, print, println};
 use futuswarm_provision::{
-    Aws, CliProgram, Cluster, Confirmed, Error, Listener, Mode, Overrides, Report, Run, resources, show, status, users,
-    wait,
+    Aws, CliProgram, Cluster, Confirmed, Error, Listener, Mode, Overrides, Report, Run, login, resources, show, status,
+    users, wait,
 };
 use futuswarm_spec::Spec;
 
@@ -35,6 +35,9 @@ enum Verb {
     /// The people who may use the cluster.
     #[command(subcommand)]
     User(UserVerb),
+    /// The login of the private domain.
+    #[command(subcommand)]
+    Login(LoginVerb),
     /// Show the cluster's nodes.
     Status {
         spec: PathBuf,
@@ -58,6 +61,16 @@ enum UserVerb {
         /// Allow everything with every app. Nobody loses that by being added again without it.
         #[arg(long)]
         admin: bool,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LoginVerb {
+    /// Put the client's secret, from standard input, into the cluster's bucket, sealed.
+    Secret {
+        spec: PathBuf,
         #[arg(long)]
         json: bool,
     },
@@ -166,6 +179,7 @@ async fn main() -> ExitCode {
         Verb::User(UserVerb::Add { spec, name, key, admin, json }) => {
             add_user(&spec, &name, &key, admin, json).await.map(|()| ExitCode::SUCCESS)
         }
+        Verb::Login(LoginVerb::Secret { spec, json }) => seal_secret(&spec, json).await.map(|()| ExitCode::SUCCESS),
         Verb::Status { spec, json, place } => run_status(&spec, json, place).await.map(|()| ExitCode::SUCCESS),
     };
     match outcome {
@@ -297,28 +311,39 @@ async fn run_apply(apply: Apply) -> anyhow::Result<ExitCode> {
     let report = resources::apply(&aws, run).await.map_err(|error| carry_on(error, "what was made so far stays"))?;
     eprintln!("{} change(s) made in {:.1} s", report.changes.len(), started.elapsed().as_secs_f64());
     eprint!("{}", show::notes(&report));
+    let lacks = aws.login_lacks(&cluster).await.unwrap_or_else(|error| {
+        eprintln!("note: whether the login has a client secret is not known: {error}");
+        None
+    });
     if apply.no_wait || apply.no_wait_for_nodes {
         if apply.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
         }
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        let page = match &apply.place.url {
+            _ if lacks.is_some() => Err("the page waits for the login's client secret"),
+            Some(url) => Ok(url.clone()),
+            // Only its own network reaches it.
+            None if cluster.spec.load_balancer.internal => {
+                Err("the load balancer is internal, so the page was not asked for")
+            }
+            None => status::page(&aws, &cluster).await?.ok_or("the page waits for the certificate"),
+        };
+        wait_and_show(&aws, &cluster, page, &apply, started).await?;
     }
-    let page = match &apply.place.url {
-        Some(url) => Some(url.clone()),
-        // Only its own network reaches it.
-        None if cluster.spec.load_balancer.internal => None,
-        None => status::page(&aws, &cluster).await?,
-    };
-    wait_and_show(&aws, &cluster, page, &apply, started).await
+    if let Some(lacks) = lacks {
+        eprintln!("next: {lacks}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn wait_and_show(
     aws: &Aws,
     cluster: &Cluster,
-    page: Option<String>,
+    page: Result<String, &'static str>,
     apply: &Apply,
     started: Instant,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<()> {
     let bar = indicatif::ProgressBar::new_spinner();
     bar.enable_steady_tick(Duration::from_millis(200));
     let waiting = Instant::now();
@@ -326,7 +351,7 @@ async fn wait_and_show(
     let observed = wait::until_ready(
         aws,
         cluster,
-        page.as_deref(),
+        page.as_deref().ok(),
         Duration::from_secs(apply.deadline),
         |observed, answers, refused| {
             let mut line = show::summary(observed, answers);
@@ -347,21 +372,15 @@ async fn wait_and_show(
     apply.place.settle(aws, cluster, &mut observed).await;
     if apply.json {
         println!("{}", serde_json::to_string_pretty(&observed)?);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     print!("{}{}", show::table(&observed), show::ssh_records(&observed));
     let (nodes, seconds) = (observed.nodes.len(), started.elapsed().as_secs_f64());
     match page {
-        Some(url) => println!("\n{url} answers; {nodes} nodes are Ready, {seconds:.0} s after the start"),
-        None => {
-            let why = match cluster.spec.load_balancer.internal {
-                true => "the load balancer is internal, so the page was not asked for",
-                false => "the page waits for the certificate",
-            };
-            println!("\n{nodes} nodes are Ready, {seconds:.0} s after the start; {why}")
-        }
+        Ok(url) => println!("\n{url} answers; {nodes} nodes are Ready, {seconds:.0} s after the start"),
+        Err(why) => println!("\n{nodes} nodes are Ready, {seconds:.0} s after the start; {why}"),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 async fn add_user(spec: &Path, name: &str, key: &Path, admin: bool, json: bool) -> anyhow::Result<()> {
@@ -376,6 +395,26 @@ async fn add_user(spec: &Path, name: &str, key: &Path, admin: bool, json: bool) 
     }
     println!("{added}");
     eprintln!("they can log in to {} within half a minute: futuswarm login {name}@HOST", cluster.spec.cluster);
+    Ok(())
+}
+
+async fn seal_secret(path: &Path, json: bool) -> anyhow::Result<()> {
+    let spec = load(path)?;
+    if spec.login.is_none() {
+        bail!(
+            "nothing was changed: {} has no [login], and so no client that has a secret: see docs/sso.md",
+            path.display()
+        );
+    }
+    // Before anybody types it.
+    let (aws, cluster) = Aws::connect(spec).await?;
+    let sealed = aws.seal_login_secret(&cluster, &login::read_secret()?).await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&sealed)?);
+        return Ok(());
+    }
+    println!("{sealed}");
+    eprintln!("its nodes take it by themselves");
     Ok(())
 }
 

@@ -65,4 +65,9 @@ impl Names {
     pub(crate) fn balancer(&self) -> String {
         format!("fsw-{}", self.cluster)
     }
+
+    /// The target group of the login; one that began as the balancer's could be another cluster's.
+    pub(crate) fn login_targets(&self) -> String {
+        format!("fsso-{}", self.cluster)
+    }
 }

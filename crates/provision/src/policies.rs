@@ -2,7 +2,7 @@
 //!
 //! Trust domains are separated by resource (S3 prefixes, one KMS key per role), never by conditions alone.
 
-use futuswarm_model::{keys, ssh_host};
+use futuswarm_model::{LOGIN_CLIENT_SECRET_NAME, LOGIN_KIND, LOGIN_PASSPHRASE_NAME, keys, ssh_host};
 use futuswarm_spec::{ImportSource, Role};
 use serde_json::{Value, json};
 
@@ -52,10 +52,11 @@ pub(crate) fn node(
             "StringLike": { "kms:EncryptionContext:aws:s3:arn": format!("{bucket}*") }
         }
     });
-    let context = |pairs: &[(&str, &str)]| {
-        let pairs = pairs.iter().map(|(key, value)| (format!("kms:EncryptionContext:futuswarm:{key}"), json!(value)));
+    let context = |pairs: &[(&str, Value)]| {
+        let pairs = pairs.iter().map(|(key, value)| (format!("kms:EncryptionContext:futuswarm:{key}"), value.clone()));
         json!({ "StringEquals": Value::Object(pairs.collect()) })
     };
+    let cluster = || ("cluster", json!(names.cluster));
     // What docker-registry's driver needs of S3
     // (<https://distribution.github.io/distribution/storage-drivers/s3/>); nodes pull from their own one.
     let images = |actions: &[&str]| json!({ "Sid": "Images", "Effect": "Allow", "Action": actions, "Resource": under(keys::REGISTRY) });
@@ -116,7 +117,7 @@ pub(crate) fn node(
                 "Effect": "Allow",
                 "Action": ["kms:Decrypt", "kms:Encrypt"],
                 "Resource": [cluster_key_arn, manager_key_arn],
-                "Condition": context(&[("cluster", &names.cluster)])
+                "Condition": context(&[cluster()])
             },
             // Documents of apps are opened with Decrypt, above.
             {
@@ -124,7 +125,7 @@ pub(crate) fn node(
                 "Effect": "Allow",
                 "Action": "kms:GenerateDataKey",
                 "Resource": manager_key_arn,
-                "Condition": context(&[("cluster", &names.cluster)])
+                "Condition": context(&[cluster()])
             },
             command_line,
             through_s3,
@@ -151,7 +152,13 @@ pub(crate) fn node(
                     object(&keys::token(Role::Worker)),
                     under(keys::MANAGERS),
                     object(keys::ROUTES),
-                    object(keys::ADMISSIONS)
+                    object(keys::ADMISSIONS),
+                    // Also of a cluster without a login: S3 would deny what is not there, and an edge could not tell that there is none.
+                    object(keys::LOGIN),
+                    object(keys::LOGIN_PROVIDER),
+                    object(keys::LOGIN_CLIENT_SECRET),
+                    object(keys::LOGIN_PASSPHRASES),
+                    object(keys::LOGIN_LOCKED)
                 ]
             },
             {
@@ -168,7 +175,19 @@ pub(crate) fn node(
                 "Effect": "Allow",
                 "Action": "kms:Decrypt",
                 "Resource": cluster_key_arn,
-                "Condition": context(&[("cluster", &names.cluster), ("kind", "join-token"), ("name", "worker")])
+                "Condition": context(&[cluster(), ("kind", json!("join-token")), ("name", json!("worker"))])
+            },
+            // Every node's edge has a login in front of it, which opens what another one has sealed.
+            {
+                "Sid": "Login",
+                "Effect": "Allow",
+                "Action": "kms:Decrypt",
+                "Resource": cluster_key_arn,
+                "Condition": context(&[
+                    cluster(),
+                    ("kind", json!(LOGIN_KIND)),
+                    ("name", json!([LOGIN_CLIENT_SECRET_NAME, LOGIN_PASSPHRASE_NAME]))
+                ])
             },
             through_s3
         ]),

@@ -16,6 +16,8 @@ mod key_pair;
 mod kms_key;
 mod listener;
 mod load_balancer;
+mod login_object;
+mod login_rule;
 mod peering;
 mod rds;
 mod role;
@@ -77,6 +79,7 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
         step(kms_key::KmsKey::Managers),
         step(bucket::Bucket),
         step(spec_object::SpecObject),
+        step(login_object::LoginObject::of(spec)),
         step(genesis::Epoch),
         step(vpc::Vpc),
         step(internet_gateway::InternetGateway),
@@ -84,6 +87,7 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
         step(security_group::SecurityGroup::Balancer),
         step(security_group::SecurityGroup::Nodes),
         step(security_group::SecurityGroup::Database),
+        step(login_rule::LoginRule { desired: spec.login.is_some() }),
         step(rds::SubnetGroup { subnets: Tier::Private.subnets(spec), desired: spec.rds.is_some() }),
         step(rds::Rds(spec.rds.clone())),
     ];
@@ -110,15 +114,16 @@ fn common(run: &Run) -> Vec<Box<dyn Step<Run>>> {
 }
 
 fn balancer(spec: &Spec) -> Vec<Box<dyn Step<Run>>> {
-    let subnets = Tier::Public.subnets(spec);
+    let (subnets, login) = (Tier::Public.subnets(spec), spec.login.is_some());
     match spec.load_balancer.kind {
         BalancerKind::Application => {
             let certificates = certificate::all(spec).into_iter().map(|(component, _)| component.to_owned()).collect();
             vec![
                 step(load_balancer::LoadBalancer(subnets)),
-                step(target_group::TargetGroup),
-                step(listener::Listener::Http),
-                step(listener::Listener::Https(certificates)),
+                step(target_group::TargetGroup::Edge),
+                step(target_group::TargetGroup::Login { desired: login }),
+                step(listener::Listener::http(login)),
+                step(listener::Listener::https(certificates, login)),
             ]
         }
         BalancerKind::Classic => {
@@ -134,9 +139,11 @@ async fn orphans(aws: &Aws, run: &Run, previous: &fingerprint::Previous) -> Resu
     match previous.balancer {
         Some(BalancerKind::Application) => steps.extend([
             orphan(load_balancer::LoadBalancer(Vec::new())),
-            orphan(target_group::TargetGroup),
-            orphan(listener::Listener::Http),
-            orphan(listener::Listener::Https(Vec::new())),
+            orphan(target_group::TargetGroup::Edge),
+            orphan(target_group::TargetGroup::Login { desired: false }),
+            // Whether they led to a login: they go before its target group.
+            orphan(listener::Listener::http(true)),
+            orphan(listener::Listener::https(Vec::new(), true)),
         ]),
         Some(BalancerKind::Classic) => {
             let certificate = classic::certificate_part(&run.cluster.spec);

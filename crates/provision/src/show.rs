@@ -210,6 +210,7 @@ impl Key for Field {
             Self::MinSize => "fewest",
             Self::Names => "names",
             Self::Nodes => "nodes",
+            Self::OpenRule => "open domain",
             Self::PeerRole => "role there",
             Self::PeerRoutes => "routes there",
             Self::Port => "port",

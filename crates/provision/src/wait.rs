@@ -35,7 +35,7 @@ pub async fn until_ready(
     let started = Instant::now();
     let desired: u32 = cluster.spec.groups.values().map(|group| group.min).sum();
     let url = page.unwrap_or_default();
-    let page = page.map(|url| Page::new(url, &cluster.spec.domain)).transpose()?;
+    let page = page.map(|url| Page::new(url, &cluster.spec.domain, cluster.spec.login.is_some())).transpose()?;
     let mut last;
     let (mut refused, mut asked) = (None, None::<Instant>);
     let mut all_since = None::<Instant>;
@@ -118,19 +118,21 @@ struct Page {
     url: String,
     /// The cluster's own domain, under which it is asked for.
     domain: String,
+    /// Whether the login answers there. It has no page at the bare domain, so that any answer of its own is a good one.
+    login: bool,
 }
 
 impl Page {
     /// # Errors
     /// When this machine has no root certificates.
-    fn new(url: &str, domain: &str) -> Result<Self, Error> {
+    fn new(url: &str, domain: &str, login: bool) -> Result<Self, Error> {
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
             .map_err(|error| Error::Missing(format!("the page cannot be asked for: {error}")))?;
         let connector = tls.https_or_http().enable_http1().build();
         // A connection that is kept leads to the address that DNS once had.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { client, url: format!("{}/", url.trim_end_matches('/')), domain: domain.to_owned() })
+        Ok(Self { client, url: format!("{}/", url.trim_end_matches('/')), domain: domain.to_owned(), login })
     }
 
     /// The load balancer takes its targets in turn, and a node's edge may be up before it knows the page's tasks: so as many
@@ -149,7 +151,8 @@ impl Page {
             let answer = self.client.request(request).await.map_err(|error| error.to_string())?;
             let status = answer.status();
             let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-            match status.is_success() {
+            // The load balancer's own are 502 to 504.
+            match status.is_success() || (self.login && !status.is_server_error()) {
                 true => Ok(()),
                 false => {
                     Err(format!("{status}: {}", String::from_utf8_lossy(&body).lines().next().unwrap_or_default()))
@@ -188,12 +191,13 @@ mod tests {
     }
 
     const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno";
     const BAD: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 18\r\n\r\nno task\nof the page";
 
     #[tokio::test]
     async fn the_page_is_asked_for_as_often_as_there_are_nodes_under_its_domain() {
         let (url, asked) = server(&[GOOD, GOOD, GOOD]).await;
-        let page = Page::new(&format!("{url}/"), "apps.example.com").unwrap();
+        let page = Page::new(&format!("{url}/"), "apps.example.com", false).unwrap();
         assert_eq!(page.answers_everywhere(3).await, Ok(()));
         let asked = asked.await.unwrap();
         assert_eq!(asked.len(), 3);
@@ -209,9 +213,13 @@ mod tests {
     #[tokio::test]
     async fn one_node_that_does_not_serve_it_is_enough_to_wait_on() {
         let (url, _asked) = server(&[GOOD, BAD]).await;
-        let page = Page::new(&url, "apps.example.com").unwrap();
+        let page = Page::new(&url, "apps.example.com", false).unwrap();
         assert_eq!(page.answers_everywhere(3).await.unwrap_err(), "503 Service Unavailable: no task");
-        let nobody = Page::new("http://127.0.0.1:9", "apps.example.com").unwrap();
+        let (url, _asked) = server(&[NOT_FOUND, BAD]).await;
+        let login = Page::new(&url, "apps.example.com", true).unwrap();
+        assert_eq!(login.answers().await, Ok(()), "the login has no page there");
+        assert!(login.answers().await.unwrap_err().starts_with("503"), "the load balancer reaches nobody");
+        let nobody = Page::new("http://127.0.0.1:9", "apps.example.com", false).unwrap();
         assert!(nobody.answers().await.is_err());
     }
 }

@@ -76,6 +76,7 @@ pub(crate) fn check(root: &mut Table, draft: &Draft) {
         );
         root.wrong_below("open_domain", message);
     }
+    login(root, draft);
     tags(root, draft.tags.as_ref(), draft.load_balancer.as_ref().map(|balancer| balancer.kind));
     ports(root, draft);
 }
@@ -220,6 +221,20 @@ fn balancer(root: &mut Table, draft: &Draft, network: &Network) {
     }
     if application && network.zones.len() < 2 {
         root.wrong_below("network.zones", "an application load balancer needs at least two zones");
+    }
+}
+
+/// What the login needs of the load balancer.
+fn login(root: &mut Table, draft: &Draft) {
+    let (Some(Some(_)), Some(balancer), Some(cluster)) = (&draft.login, &draft.load_balancer, &draft.cluster) else {
+        return;
+    };
+    if balancer.kind == BalancerKind::Classic {
+        let message = "a classic load balancer does not fit with [login]: it can neither send plain HTTP to HTTPS, over which alone browsers send the login's cookies, nor lead open apps past the login by their host; set `kind = \"application\"`";
+        root.wrong_below("load_balancer.kind", message);
+    } else if balancer.http == PlainHttp::Forward && !crate::is_local(cluster) {
+        let message = "browsers send the login's cookies over HTTPS alone, so that over plain HTTP nobody would be signed in: set `http = \"redirect\"`, or take [login] out";
+        root.wrong_below("load_balancer.http", message);
     }
 }
 

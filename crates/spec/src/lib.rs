@@ -43,6 +43,9 @@ pub struct Spec {
     pub groups: BTreeMap<String, Group>,
     /// What is in front of the nodes.
     pub load_balancer: LoadBalancer,
+    /// The login of the private domain; without one, everything is open.
+    #[serde(default)]
+    pub login: Option<Login>,
     /// The PostgreSQL server of the apps.
     #[serde(default)]
     pub rds: Option<Rds>,
@@ -161,6 +164,28 @@ pub struct LoadBalancer {
     pub idle_timeout_seconds: u32,
 }
 
+/// The login of the private domain, by OpenID Connect. The client's secret is not part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// URL of the provider, to the letter as its discovery document says it.
+    pub issuer: String,
+    /// What the provider calls us.
+    pub client_id: String,
+    /// Asked for beside `openid`.
+    pub scopes: Vec<String>,
+    /// The claim that names users.
+    pub user_claim: String,
+    /// The claim that names groups; absent where the provider tells none.
+    #[serde(default)]
+    pub groups_claim: Option<String>,
+    /// Minutes after which a session without a request ends.
+    pub inactivity_minutes: u32,
+    /// Minutes after which a session ends in any case.
+    pub longest_minutes: u32,
+    /// Whom to ask, for the pages that say no.
+    pub contact: String,
+}
+
 /// The PostgreSQL server of the apps, in RDS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rds {
@@ -230,6 +255,12 @@ pub struct Local {
     pub memory_mib: u32,
     /// Virtual CPUs of a virtual machine.
     pub cpus: u32,
+}
+
+/// Whether a cluster's name is one for the local cloud, which takes no others, so that a mistake never touches a real cluster.
+#[must_use]
+pub fn is_local(cluster: &str) -> bool {
+    cluster == "local" || cluster.starts_with("local-")
 }
 
 impl Spec {

@@ -1,5 +1,7 @@
 //! Every key of a spec with its type, its default and what may stand there; `clusters/example.toml` is its other half.
 
+mod login;
+
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -7,8 +9,8 @@ use ipnet::Ipv4Net;
 use crate::instance_type::{Architecture, is_instance_type};
 use crate::reader::Table;
 use crate::{
-    BalancerKind, Group, ImportSource, Ldap, LoadBalancer, Local, Network, Peering, PlainHttp, Rds, Retention, Role,
-    Spec, Ssh, Swarm,
+    BalancerKind, Group, ImportSource, Ldap, LoadBalancer, Local, Login, Network, Peering, PlainHttp, Rds, Retention,
+    Role, Spec, Ssh, Swarm,
 };
 
 /// EC2's smallest root volume that holds the image and leaves room for containers, in GiB.
@@ -32,6 +34,7 @@ pub(crate) struct Draft {
     pub(crate) ssh: Option<Ssh>,
     pub(crate) groups: Option<std::collections::BTreeMap<String, Group>>,
     pub(crate) load_balancer: Option<LoadBalancer>,
+    pub(crate) login: Option<Option<Login>>,
     pub(crate) rds: Option<Option<Rds>>,
     pub(crate) ldap: Option<Option<Ldap>>,
     pub(crate) peering: Option<std::collections::BTreeMap<String, Peering>>,
@@ -55,6 +58,7 @@ impl Draft {
             ssh: self.ssh?,
             groups: self.groups?,
             load_balancer: self.load_balancer?,
+            login: self.login?,
             rds: self.rds?,
             ldap: self.ldap?,
             peering: self.peering?,
@@ -95,6 +99,7 @@ pub(crate) fn draft(root: &mut Table) -> Draft {
     let all_zones = network.as_ref().map(|network| network.zones.clone()).unwrap_or_default();
     let groups = root.tables("groups", true, "groups.workers", |_, table| group(table, &all_zones));
     let load_balancer = root.table("load_balancer", load_balancer);
+    let login = root.optional_table("login", login::login);
     let rds = root.optional_table("rds", rds);
     let ldap = root.optional_table("ldap", |table| {
         let uri = table.string("uri", None, |uri| {
@@ -129,6 +134,7 @@ pub(crate) fn draft(root: &mut Table) -> Draft {
         ssh,
         groups,
         load_balancer,
+        login,
         rds,
         ldap,
         peering,

@@ -1,5 +1,7 @@
 //! The shipped specs are good, and everything else is refused with file, line, key and a way out.
 
+mod login;
+
 use super::*;
 
 const LOCAL: &str = include_str!("../../../clusters/local.toml");

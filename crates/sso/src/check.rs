@@ -1,4 +1,6 @@
 //! What may stand in Apache's configuration and maps. Everything that comes from outside passes here.
+//!
+//! What is public is for whoever takes single values from people before there is a whole [`Login`]: none that passes is refused later.
 
 use std::time::Duration;
 
@@ -31,19 +33,9 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
         return Err(Error::Host { host: login.domain.clone(), reason: "has one label; a domain has two or more" });
     }
     provider(&login.provider)?;
-    word("the client id", &login.client_id, "._~:/@+=|-")?;
-    for scope in &login.scopes {
-        word("a scope", scope, "._:/-")?;
-        if scope == "offline_access" {
-            let reason =
-                "asks for a refresh token: sessions have none, since it would be lost when two edges use it at once";
-            return Err(Error::Word { what: "a scope", value: scope.clone(), reason });
-        }
-    }
-    for claim in [Some(&login.claims.user), login.claims.groups.as_ref()].into_iter().flatten() {
-        // Apache reads more than a name in a claim with a dot or a colon.
-        word("a claim", claim, "_")?;
-    }
+    client_id(&login.client_id)?;
+    login.scopes.iter().try_for_each(|one| scope(one))?;
+    [Some(&login.claims.user), login.claims.groups.as_ref()].into_iter().flatten().try_for_each(|one| claim(one))?;
     sessions(&login.sessions)?;
     if login.balancers.is_empty() {
         return Err(Error::Balancers {
@@ -55,7 +47,7 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
             reason: "half the world is no subnet (/8 is the widest, /32 of IPv6): visitors would choose their address",
         });
     }
-    printable("the contact", &login.contact, CONTACT_BYTES)?;
+    contact(&login.contact)?;
     let places = &login.places;
     for (what, path) in [
         ("the folder of the configuration", &places.config_dir),
@@ -67,6 +59,58 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
         if !path.starts_with('/') {
             return Err(Error::Word { what, value: path.clone(), reason: "is no absolute path" });
         }
+    }
+    Ok(())
+}
+
+/// What the provider calls us.
+///
+/// # Errors
+/// When it is none.
+pub fn client_id(id: &str) -> Result<(), Error> {
+    word("the client id", id, "._~:/@+=|-")
+}
+
+/// What is asked for beside `openid`.
+///
+/// # Errors
+/// When it is no scope, or asks for refresh tokens.
+pub fn scope(scope: &str) -> Result<(), Error> {
+    word("a scope", scope, "._:/-")?;
+    if scope == "offline_access" {
+        let reason =
+            "asks for a refresh token: sessions have none, since it would be lost when two edges use it at once";
+        return Err(Error::Word { what: "a scope", value: scope.to_owned(), reason });
+    }
+    Ok(())
+}
+
+/// What names users or groups.
+///
+/// # Errors
+/// When it is no name of a claim at the top of an ID token.
+pub fn claim(claim: &str) -> Result<(), Error> {
+    // Apache reads more than a name in a claim with a dot or a colon.
+    word("a claim", claim, "_")
+}
+
+/// Whom to ask, in a few words.
+///
+/// # Errors
+/// When it is empty, no single line, or too long.
+pub fn contact(contact: &str) -> Result<(), Error> {
+    printable("the contact", contact, CONTACT_BYTES)
+}
+
+/// The provider's own URL.
+///
+/// # Errors
+/// When it is none, is not reached over TLS, or has a query.
+pub fn issuer(issuer: &str) -> Result<(), Error> {
+    url("the issuer", issuer)?;
+    if issuer.contains('?') {
+        let reason = "has a query, which an issuer has not";
+        return Err(Error::Url { what: "the issuer", url: issuer.to_owned(), reason });
     }
     Ok(())
 }
@@ -132,8 +176,8 @@ pub(crate) fn entry(entry: &Entry) -> Result<(), Error> {
 }
 
 pub(crate) fn provider(provider: &Provider) -> Result<(), Error> {
+    issuer(&provider.issuer)?;
     for (what, one) in [
-        ("the issuer", Some(&provider.issuer)),
         ("the authorization endpoint", Some(&provider.authorization)),
         ("the token endpoint", Some(&provider.token)),
         ("the URL of the keys", Some(&provider.jwks)),
@@ -142,9 +186,6 @@ pub(crate) fn provider(provider: &Provider) -> Result<(), Error> {
     ] {
         let Some(one) = one else { continue };
         url(what, one)?;
-        if what == "the issuer" && one.contains('?') {
-            return Err(Error::Url { what, url: one.clone(), reason: "has a query, which an issuer has not" });
-        }
     }
     Ok(())
 }
@@ -195,7 +236,11 @@ fn host(host: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn sessions(sessions: &Sessions) -> Result<(), Error> {
+/// How long sessions last.
+///
+/// # Errors
+/// When they outlast a working day, end before they begin, or last for less than a minute or a part of a second.
+pub fn sessions(sessions: &Sessions) -> Result<(), Error> {
     let (inactivity, longest) = (sessions.inactivity, sessions.longest);
     let reason = if longest > LONGEST_SESSION {
         "nobody's session is longer than 8 hours"

@@ -11,7 +11,7 @@
 //! - [`CONFIG_FILE`] and [`SECRETS_FILE`] need a reload (`SIGUSR1`); the maps need none.
 
 mod access;
-mod check;
+pub mod check;
 mod config;
 mod error;
 mod login;
@@ -25,7 +25,7 @@ pub use config::{
 };
 pub use error::Error;
 pub use login::{Claims, Login, Places, Provider, Sessions, TokenAuth};
-pub use passphrase::{Passphrases, secrets};
+pub use passphrase::{Passphrases, check_client_secret, secrets};
 
 #[cfg(test)]
 mod tests;

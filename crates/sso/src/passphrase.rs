@@ -44,7 +44,7 @@ impl<'a> Passphrases<'a> {
 /// # Errors
 /// When Apache would read a secret as something else than itself, or a passphrase follows itself. The error does not have the secret.
 pub fn secrets(client_secret: &Secret, passphrases: Passphrases<'_>) -> Result<Secret, Error> {
-    client(client_secret.expose())?;
+    check_client_secret(client_secret)?;
     let (first, second) = match passphrases {
         Passphrases::One(one) => (one, None),
         Passphrases::Two { encrypts, opens } if encrypts.expose() == opens.expose() => {
@@ -66,7 +66,12 @@ pub fn secrets(client_secret: &Secret, passphrases: Passphrases<'_>) -> Result<S
     Ok(Secret::new(text))
 }
 
-fn client(secret: &str) -> Result<(), Error> {
+/// Whether Apache takes this for the client's secret and for nothing else; for whoever takes it from people, too.
+///
+/// # Errors
+/// When it does not. The error does not have the secret.
+pub fn check_client_secret(secret: &Secret) -> Result<(), Error> {
+    let secret = secret.expose();
     let wrong = |reason| Err(Error::Secret { what: CLIENT_SECRET, reason });
     if secret.is_empty() || secret.len() > CLIENT_SECRET_BYTES {
         return wrong("has to have 1 to 512 characters");

@@ -49,7 +49,7 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("firewall", &[]),
             pure("edge", &[]),
             pure("sso", &["model", "secret"]),
-            pure("spec", &["model"]),
+            pure("spec", &["model", "sso"]),
             pure("userdata", &["model"]),
             pure("paas", &["model"]),
             pure("rpc", &["model"]),
@@ -87,7 +87,10 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("converge", &["retry"]),
             aws(
                 "provision",
-                &["aws", "converge", "edge", "model", "output", "retry", "spec", "ssh-keys", "store", "userdata"],
+                &[
+                    "aws", "converge", "edge", "model", "output", "retry", "spec", "ssh-keys", "sso", "store",
+                    "userdata", "vault",
+                ],
             ),
         ],
     ),

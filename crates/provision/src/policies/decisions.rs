@@ -1,7 +1,7 @@
 //! What the policies allow, as the evaluator of the local cloud understands them.
 
 use futuswarm_iam::{Context, Decision, Request, decide};
-use futuswarm_model::keys;
+use futuswarm_model::{LOGIN_CLIENT_SECRET_NAME, LOGIN_KIND, LOGIN_PASSPHRASE_NAME, keys};
 use futuswarm_spec::{ImportSource, Role};
 
 use crate::names::Names;
@@ -49,6 +49,44 @@ fn a_worker_reads_what_it_needs_to_join_and_writes_its_own_heartbeat() {
     let own = object(&format!("{}{ME}", keys::NODES));
     assert_eq!(ask(Role::Worker, "s3:PutObject", &own, &[]), Decision::Allowed);
     assert_eq!(unseal(Role::Worker, CLUSTER_KEY, "join-token", "worker"), Decision::Allowed);
+}
+
+#[test]
+fn every_edge_opens_the_login_and_only_managers_write_it() {
+    for key in
+        [keys::LOGIN, keys::LOGIN_PROVIDER, keys::LOGIN_CLIENT_SECRET, keys::LOGIN_PASSPHRASES, keys::LOGIN_LOCKED]
+    {
+        for action in ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"] {
+            assert_eq!(ask(Role::Manager, action, &object(key), &[]), Decision::Allowed, "{action} {key}");
+            let worker = ask(Role::Worker, action, &object(key), &[]) == Decision::Allowed;
+            assert_eq!(worker, action == "s3:GetObject", "{action} {key}");
+        }
+    }
+    let beside = object(&format!("{}/other", keys::LOGIN));
+    assert_eq!(ask(Role::Worker, "s3:GetObject", &beside, &[]), Decision::NotAllowed);
+    for role in [Role::Manager, Role::Worker] {
+        for name in [LOGIN_CLIENT_SECRET_NAME, LOGIN_PASSPHRASE_NAME] {
+            assert_eq!(unseal(role, CLUSTER_KEY, LOGIN_KIND, name), Decision::Allowed, "{role} {name}");
+        }
+    }
+    for (key, kind, name) in [
+        (CLUSTER_KEY, LOGIN_KIND, "worker"),
+        (CLUSTER_KEY, LOGIN_KIND, "other"),
+        (CLUSTER_KEY, "join-token", LOGIN_PASSPHRASE_NAME),
+        (CLUSTER_KEY, "secret", LOGIN_CLIENT_SECRET_NAME),
+        (MANAGER_KEY, LOGIN_KIND, LOGIN_CLIENT_SECRET_NAME),
+        (MANAGER_KEY, LOGIN_KIND, LOGIN_PASSPHRASE_NAME),
+    ] {
+        assert_eq!(unseal(Role::Worker, key, kind, name), Decision::NotAllowed, "{key} {kind} {name}");
+    }
+    let context = |key: &str| format!("kms:EncryptionContext:futuswarm:{key}");
+    let (cluster, kind, name) = (context("cluster"), context("kind"), context("name"));
+    let of = |cluster_name: &'static str| {
+        [(cluster.as_str(), cluster_name), (kind.as_str(), LOGIN_KIND), (name.as_str(), LOGIN_PASSPHRASE_NAME)]
+    };
+    assert_eq!(ask(Role::Worker, "kms:Decrypt", CLUSTER_KEY, &of("prod")), Decision::Allowed);
+    assert_eq!(ask(Role::Worker, "kms:Decrypt", CLUSTER_KEY, &of("staging")), Decision::NotAllowed);
+    assert_eq!(ask(Role::Worker, "kms:Encrypt", CLUSTER_KEY, &of("prod")), Decision::NotAllowed);
 }
 
 #[test]

@@ -41,7 +41,8 @@ pub(super) fn new(cluster: &Cluster) -> impl Iterator<Item = Tag> {
     of_spec(cluster).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build())
 }
 
-async fn vpc(aws: &Aws, run: &Run) -> Result<Option<Vpc>, Error> {
+/// The cluster's VPC, with its tags.
+pub(super) async fn vpc(aws: &Aws, run: &Run) -> Result<Option<Vpc>, Error> {
     run.inventory.find(run.inventory.vpcs(aws).await?, "VPCs", components::VPC)
 }
 

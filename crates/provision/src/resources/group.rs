@@ -4,12 +4,12 @@ mod content;
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, LaunchTemplateSpecification, Tag};
 use futuswarm_converge::{Context as _, Resource};
-use futuswarm_spec::{Group as Settings, Role};
+use futuswarm_spec::{BalancerKind, Group as Settings, Role, Spec};
 
 use crate::components::Tier;
 use crate::consistency::{self, until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
-use crate::field::{Changed, Field, Fields};
+use crate::field::{Changed, Field, Fields, sorted};
 use crate::names::PART_TAG;
 use crate::{Aws, Run, components, inventory};
 
@@ -17,13 +17,15 @@ use crate::{Aws, Run, components, inventory};
 const GRACE_SECONDS: i32 = 300;
 /// Instances end within a few minutes.
 const END: std::time::Duration = std::time::Duration::from_secs(600);
+/// Those of a cluster with a login.
+const TARGET_GROUPS: [&str; 2] = [components::TARGET_GROUP, components::LOGIN_TARGET_GROUP];
 
 /// A group; one that is not desired has no settings.
 pub(crate) struct Group {
     name: String,
     desired: Option<Settings>,
-    /// The component that brings it requests: a target group, or a classic load balancer.
-    attachment: &'static str,
+    /// The components that bring it requests: target groups, or a classic load balancer.
+    attachments: Vec<&'static str>,
 }
 
 /// As AWS describes it.
@@ -32,14 +34,38 @@ pub(crate) struct Observed {
     hooks: Vec<aws_sdk_autoscaling::types::LifecycleHook>,
 }
 
+fn attachments(spec: &Spec) -> Vec<&'static str> {
+    match spec.load_balancer.kind {
+        BalancerKind::Application if spec.login.is_some() => TARGET_GROUPS.to_vec(),
+        BalancerKind::Application => vec![components::TARGET_GROUP],
+        BalancerKind::Classic => vec![components::LOAD_BALANCER],
+    }
+}
+
+/// Takes a target group off all groups that have it.
+pub(super) async fn detach_everywhere(aws: &Aws, run: &Run, target_group: &str) -> Result<(), Error> {
+    let has = |group: &&AutoScalingGroup| group.target_group_arns().iter().any(|arn| arn == target_group);
+    // Some may have gone in this run.
+    let now = run.afresh();
+    for group in now.inventory.groups(aws).await?.iter().filter(has) {
+        let Err(error) = content::detach(aws, group, target_group).await else { continue };
+        // Auto Scaling refuses what an attempt whose answer was lost has done.
+        let again = run.afresh();
+        let mut groups = again.inventory.groups(aws).await?.iter().filter(has);
+        if groups.any(|one| one.auto_scaling_group_name() == group.auto_scaling_group_name()) {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
 impl Group {
-    pub(crate) fn all(spec: &futuswarm_spec::Spec) -> Vec<Self> {
-        let attachment = match spec.load_balancer.kind {
-            futuswarm_spec::BalancerKind::Application => components::TARGET_GROUP,
-            futuswarm_spec::BalancerKind::Classic => components::LOAD_BALANCER,
+    pub(crate) fn all(spec: &Spec) -> Vec<Self> {
+        let of = |(name, group): (&String, &Settings)| Self {
+            name: name.clone(),
+            desired: Some(group.clone()),
+            attachments: attachments(spec),
         };
-        let of =
-            |(name, group): (&String, &Settings)| Self { name: name.clone(), desired: Some(group.clone()), attachment };
         spec.groups.iter().map(of).collect()
     }
 
@@ -51,7 +77,7 @@ impl Group {
         });
         Ok(existing
             .filter(|name| !run.cluster.spec.groups.contains_key(name))
-            .map(|name| Self { name, desired: None, attachment: components::TARGET_GROUP })
+            .map(|name| Self { name, desired: None, attachments: TARGET_GROUPS.to_vec() })
             .collect())
     }
 
@@ -59,6 +85,20 @@ impl Group {
         let zones = self.desired.iter().flat_map(|group| &group.zones);
         let ids: Result<Vec<String>, Error> = zones.map(|zone| run.need(&Tier::Public.subnet(zone))).collect();
         Ok(ids?.join(","))
+    }
+
+    /// Component and id of what brings it requests.
+    fn needed_attachments(&self, run: &Run) -> Result<Vec<(&'static str, String)>, Error> {
+        self.attachments.iter().map(|component| run.need(component).map(|id| (*component, id))).collect()
+    }
+
+    /// What brings it requests now. The target group of a login that goes is none of its business: it is taken off once no listener leads
+    /// there any more, and listeners are changed after groups.
+    fn attached(&self, run: &Run, observed: &AutoScalingGroup) -> Vec<String> {
+        let login = format!(":targetgroup/{}/", run.cluster.names.login_targets());
+        let keeps_login = self.attachments.contains(&components::LOGIN_TARGET_GROUP);
+        let all = observed.target_group_arns().iter().chain(observed.load_balancer_names());
+        all.filter(|one| keeps_login || !one.contains(&login)).cloned().collect()
     }
 
     fn template(&self, run: &Run) -> Result<LaunchTemplateSpecification, Error> {
@@ -117,14 +157,13 @@ impl Resource<Run> for Group {
     fn depends_on(&self) -> Vec<String> {
         let Some(group) = &self.desired else {
             // What its nodes use; they end first.
-            return vec![
-                components::SECURITY_NODES.to_owned(),
-                self.attachment.to_owned(),
-                components::template(&self.name),
-            ];
+            let mut depends_on = vec![components::SECURITY_NODES.to_owned(), components::template(&self.name)];
+            depends_on.extend(self.attachments.iter().copied().map(str::to_owned));
+            return depends_on;
         };
         // Spec and epoch are in the bucket before the first node starts.
-        let mut depends_on = vec![components::template(&self.name), self.attachment.to_owned()];
+        let mut depends_on = vec![components::template(&self.name)];
+        depends_on.extend(self.attachments.iter().copied().map(str::to_owned));
         depends_on.extend([components::SPEC.to_owned(), components::EPOCH.to_owned()]);
         depends_on.extend(group.zones.iter().map(|zone| Tier::Public.subnet(zone)));
         if group.role == Role::Manager {
@@ -156,7 +195,8 @@ impl Resource<Run> for Group {
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let Some(group) = &self.desired else { return Ok(Fields::new()) };
-        let fields = content::desired(run, &self.name, group, &run.id_or_unknown(self.attachment));
+        let attachments = sorted(self.attachments.iter().map(|component| run.id_or_unknown(component)));
+        let fields = content::desired(run, &self.name, group, &attachments);
         Ok(fields.with_desired_tags(&run.cluster.tags(&components::nodes(&self.name))))
     }
 
@@ -164,13 +204,14 @@ impl Resource<Run> for Group {
         let fixed = self.desired.as_ref().is_some_and(|group| group.min == group.max);
         let tags = observed.group.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default())));
         content::observed(&observed.group, &observed.hooks, fixed)
+            .with(Field::Attachment, sorted(self.attached(run, &observed.group)))
             .with_tags(tags, &run.cluster.tags(&components::nodes(&self.name)))
     }
 
     async fn create(&self, aws: &Aws, run: &Run) -> Result<String, Error> {
         let group = self.desired.as_ref().ok_or_else(incomplete("CreateAutoScalingGroup", "group"))?;
         let name = Resource::name(self, run);
-        let (subnets, attachment) = (self.subnets(run)?, run.need(self.attachment)?);
+        let (subnets, attachments) = (self.subnets(run)?, self.needed_attachments(run)?);
         let template = self.template(run)?;
         let made = until_visible("what the group starts nodes from", || async {
             let create = aws
@@ -186,10 +227,10 @@ impl Resource<Run> for Group {
                 .health_check_grace_period(GRACE_SECONDS)
                 .new_instances_protected_from_scale_in(group.role == Role::Manager)
                 .set_tags(Some(self.tags(run)));
-            let create = match self.attachment {
-                components::TARGET_GROUP => create.target_group_arns(&attachment),
-                _ => create.load_balancer_names(&attachment),
-            };
+            let create = attachments.iter().fold(create, |create, (component, id)| match *component {
+                components::LOAD_BALANCER => create.load_balancer_names(id),
+                _ => create.target_group_arns(id),
+            });
             let create = match content::mixed(group, &template) {
                 Some(policy) => create.mixed_instances_policy(policy),
                 None => create.launch_template(template.clone()),
@@ -229,7 +270,8 @@ impl Resource<Run> for Group {
             .await?;
         }
         if changed.any(&[Field::Attachment]) {
-            content::attach(aws, &observed.group, self.attachment, &run.need(self.attachment)?).await?;
+            let there = self.attached(run, &observed.group);
+            content::attach(aws, &observed.group, &there, &self.needed_attachments(run)?).await?;
         }
         if changed.any(&[Field::TerminationHook, Field::ScaleInProtection]) {
             self.configure(aws, run, group).await?;
@@ -332,6 +374,34 @@ mod tests {
                 "max: 5 → 1"
             ]
         );
+    }
+
+    #[test]
+    fn with_a_login_a_group_has_two_target_groups_and_without_one_it_leaves_the_second_to_its_end() {
+        const EDGE: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/fsw-local/1";
+        const LOGIN: &str = "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/fsso-local/2";
+        let with_login = Cluster::of(|spec| spec.login = Some(crate::resources::tests::some_login()));
+        let noted = |run: Run| {
+            for zone in ["a", "b", "c"] {
+                run.note_id(format!("public-eu-west-1{zone}"), format!("subnet-{zone}"));
+            }
+            run.note_id("target-group", EDGE);
+            run.note_id("login-target-group", LOGIN);
+            run.note_id("template-managers", "3");
+            run
+        };
+        let attached = |run: &Run, arns: &[&str]| {
+            let mut observed = good(run);
+            observed.group.target_group_arns = Some(arns.iter().map(|arn| (*arn).to_owned()).collect());
+            differs(run, &observed)
+        };
+        let run = noted(Run::of(with_login, futuswarm_converge::Mode::Apply { plan: false }));
+        assert_eq!(attached(&run, &[LOGIN, EDGE]), Vec::<String>::new());
+        assert_eq!(attached(&run, &[EDGE]), [format!("load balancer: {EDGE} → {LOGIN} {EDGE}")]);
+        // Listeners may still lead there.
+        let run = noted(Run::local());
+        assert_eq!(attached(&run, &[LOGIN, EDGE]), Vec::<String>::new());
+        assert_eq!(attached(&run, &["arn:other", EDGE]), [format!("load balancer: {EDGE} arn:other → {EDGE}")]);
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! Listeners of the application load balancer: plain HTTP, and HTTPS with the certificates.
+//! Listeners of the application load balancer: plain HTTP, and HTTPS with the certificates. With a login they lead there, but for the open
+//! domain, which a rule leads past it.
+
+mod open_rule;
 
 use aws_sdk_elasticloadbalancingv2::types::{
     Action, ActionTypeEnum, Certificate as ListenerCertificate, Listener as Described, ProtocolEnum,
-    RedirectActionConfig, RedirectActionStatusCodeEnum,
+    RedirectActionConfig, RedirectActionStatusCodeEnum, Rule,
 };
 use futuswarm_converge::{Resource, UNKNOWN};
 use futuswarm_spec::PlainHttp;
 
-use super::{certificate, fingerprint, load_balancer, tags};
+use super::{certificate, fingerprint, load_balancer, login_object, tags};
 use crate::consistency::until_visible;
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields, sorted};
@@ -17,7 +20,14 @@ use crate::{Aws, Cluster, Run, components};
 const TLS: &str = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Listener {
+pub(crate) struct Listener {
+    protocol: Protocol,
+    /// Whether requests go to the login.
+    login: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Protocol {
     /// Port 80.
     Http,
     /// Port 443; with the components of its certificates, the default one first.
@@ -31,31 +41,51 @@ pub(crate) struct Observed {
     others: Vec<String>,
     /// Those of them that are for domains of a previous spec.
     to_delete: Vec<String>,
+    /// The rule of the open domain, where there may be one.
+    open_rule: Option<Rule>,
 }
 
 impl Listener {
+    pub(crate) fn http(login: bool) -> Self {
+        Self { protocol: Protocol::Http, login }
+    }
+
+    /// With the components of its certificates, the default one first.
+    pub(crate) fn https(certificates: Vec<String>, login: bool) -> Self {
+        Self { protocol: Protocol::Https(certificates), login }
+    }
+
     fn port(&self) -> i32 {
-        match self {
-            Self::Http => 80,
-            Self::Https(_) => 443,
+        match self.protocol {
+            Protocol::Http => 80,
+            Protocol::Https(_) => 443,
         }
     }
 
     fn redirects(&self, cluster: &Cluster) -> bool {
-        *self == Self::Http && cluster.spec.load_balancer.http == PlainHttp::Redirect
+        self.protocol == Protocol::Http && cluster.spec.load_balancer.http == PlainHttp::Redirect
+    }
+
+    /// The target group that gets every request that no rule is for.
+    fn target(&self) -> &'static str {
+        if self.login { components::LOGIN_TARGET_GROUP } else { components::TARGET_GROUP }
+    }
+
+    /// The domain that a rule leads past the login.
+    fn open_domain<'a>(&self, cluster: &'a Cluster) -> Option<&'a str> {
+        cluster.spec.open_domain.as_deref().filter(|_| self.login && !self.redirects(cluster))
     }
 
     fn action_in_words(&self, run: &Run) -> String {
         match self.redirects(&run.cluster) {
             true => "redirect to HTTPS on port 443".to_owned(),
-            false => format!("forward to {}", run.id_or_unknown(components::TARGET_GROUP)),
+            false => format!("forward to {}", run.id_or_unknown(self.target())),
         }
     }
 
     fn action(&self, run: &Run) -> Result<Action, Error> {
         if !self.redirects(&run.cluster) {
-            let target = run.need(components::TARGET_GROUP)?;
-            return Ok(Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target).build());
+            return Ok(forward(run.need(self.target())?));
         }
         let redirect = RedirectActionConfig::builder()
             .protocol("HTTPS")
@@ -67,9 +97,9 @@ impl Listener {
 
     /// ARNs of the certificates that were issued, the default one first. A plan has those, too, that the run is going to get.
     fn certificates(&self, run: &Run) -> Vec<String> {
-        match self {
-            Self::Http => Vec::new(),
-            Self::Https(certificates) => {
+        match &self.protocol {
+            Protocol::Http => Vec::new(),
+            Protocol::Https(certificates) => {
                 certificates.iter().filter_map(|component| certificate::issued_by_then(run, component)).collect()
             }
         }
@@ -89,8 +119,12 @@ impl Listener {
     }
 }
 
-fn in_words(observed: &Described) -> String {
-    let Some(action) = observed.default_actions().first() else { return "nothing".to_owned() };
+fn forward(target: String) -> Action {
+    Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target).build()
+}
+
+fn in_words(actions: &[Action]) -> String {
+    let Some(action) = actions.first() else { return "nothing".to_owned() };
     let forwarded = action.forward_config().and_then(|config| config.target_groups().first());
     let target = action.target_group_arn().or_else(|| forwarded.and_then(|group| group.target_group_arn()));
     match (action.r#type(), action.redirect_config()) {
@@ -114,15 +148,16 @@ impl Resource<Run> for Listener {
     }
 
     fn component(&self) -> String {
-        match self {
-            Self::Http => components::HTTP.to_owned(),
-            Self::Https(_) => components::HTTPS.to_owned(),
+        match self.protocol {
+            Protocol::Http => components::HTTP.to_owned(),
+            Protocol::Https(_) => components::HTTPS.to_owned(),
         }
     }
 
     fn depends_on(&self) -> Vec<String> {
         let mut depends_on = [components::LOAD_BALANCER, components::TARGET_GROUP].map(str::to_owned).to_vec();
-        if let Self::Https(certificates) = self {
+        depends_on.extend(self.login.then(|| components::LOGIN_TARGET_GROUP.to_owned()));
+        if let Protocol::Https(certificates) = &self.protocol {
             depends_on.extend(certificates.iter().map(|component| components::validation(component)));
         }
         depends_on
@@ -148,7 +183,7 @@ impl Resource<Run> for Listener {
         };
         let mut others = Vec::new();
         let previous = fingerprint::previous(aws, run).await?.domains;
-        if matches!(self, Self::Https(certificates) if certificates.len() > 1 || !previous.is_empty()) {
+        if matches!(&self.protocol, Protocol::Https(certificates) if certificates.len() > 1 || !previous.is_empty()) {
             let ask = aws.balancing.describe_listener_certificates();
             let answer = ask.listener_arn(listener.listener_arn().unwrap_or_default()).send().await;
             let answer = answer.map_err(failed("DescribeListenerCertificates"))?.certificates.unwrap_or_default();
@@ -160,7 +195,12 @@ impl Resource<Run> for Listener {
             previous_ones.extend(certificate::arns(aws, run, domain).await?);
         }
         let to_delete = others.iter().filter(|other| previous_ones.contains(other)).cloned().collect();
-        Ok(Some(Observed { listener, others, to_delete }))
+        // In a deletion it goes with the listener.
+        let open_rule = match run.mode().applies() && (self.login || login_object::is_there(aws, run).await?) {
+            true => open_rule::find(aws, listener.listener_arn().unwrap_or_default()).await?,
+            false => None,
+        };
+        Ok(Some(Observed { listener, others, to_delete, open_rule }))
     }
 
     fn id(&self, observed: &Observed) -> String {
@@ -168,9 +208,9 @@ impl Resource<Run> for Listener {
     }
 
     fn waits_for(&self, run: &Run) -> Option<String> {
-        match self {
+        match &self.protocol {
             // In a plan our own validation may be about to be done.
-            Self::Https(certificates)
+            Protocol::Https(certificates)
                 if certificates.first().is_some_and(|default| {
                     certificate::issued(run, default).is_none()
                         && (!run.mode().plans() || certificate::is_elsewhere(run, default))
@@ -183,8 +223,11 @@ impl Resource<Run> for Listener {
     }
 
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
-        let fields = fingerprint::desired(Fields::new().with(Field::Action, self.action_in_words(run)));
-        let Self::Https(components) = self else { return Ok(fields) };
+        let fields = Fields::new()
+            .with(Field::Action, self.action_in_words(run))
+            .with_some(Field::OpenRule, self.open_domain(&run.cluster).map(|domain| open_rule::desired(run, domain)));
+        let fields = fingerprint::desired(fields);
+        let Protocol::Https(components) = &self.protocol else { return Ok(fields) };
         let mut certificates = self.certificates(run).into_iter();
         let default = certificates.next().unwrap_or_else(|| UNKNOWN.to_owned());
         let fields = fields.with(Field::Certificate, default).with(Field::Tls, TLS);
@@ -193,8 +236,11 @@ impl Resource<Run> for Listener {
     }
 
     fn current(&self, run: &Run, observed: &Observed) -> Fields {
-        let fields = fingerprint::current(run, Fields::new().with(Field::Action, in_words(&observed.listener)));
-        let Self::Https(certificates) = self else { return fields };
+        let fields = Fields::new()
+            .with(Field::Action, in_words(observed.listener.default_actions()))
+            .with_some(Field::OpenRule, observed.open_rule.as_ref().map(open_rule::current));
+        let fields = fingerprint::current(run, fields);
+        let Protocol::Https(certificates) = &self.protocol else { return fields };
         let default = observed.listener.certificates().first().and_then(|certificate| certificate.certificate_arn());
         let fields =
             fields.with_some(Field::Certificate, default).with_some(Field::Tls, observed.listener.ssl_policy());
@@ -227,11 +273,19 @@ impl Resource<Run> for Listener {
         let made = made.await?.listeners.unwrap_or_default().into_iter().next();
         let arn = made.and_then(|made| made.listener_arn).ok_or_else(incomplete("CreateListener", "ListenerArn"))?;
         self.add_certificates(aws, run, &arn, &[]).await?;
+        if let Some(domain) = self.open_domain(&run.cluster) {
+            open_rule::put(aws, run, &arn, &Resource::component(self), domain, None).await?;
+        }
         Ok(arn)
     }
 
     async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
-        let arn = self.id(observed);
+        let (arn, component) = (self.id(observed), Resource::component(self));
+        let open_rule = observed.open_rule.as_ref();
+        // Nobody who asks for an open app is led to the login in between.
+        if let Some(domain) = self.open_domain(&run.cluster).filter(|_| changed.any(&[Field::OpenRule])) {
+            open_rule::put(aws, run, &arn, &component, domain, open_rule).await?;
+        }
         if changed.any(&[Field::Action, Field::Certificate, Field::Tls]) {
             let modify = aws.balancing.modify_listener().listener_arn(&arn).default_actions(self.action(run)?);
             let modify = match self.certificates(run).into_iter().next() {
@@ -247,7 +301,14 @@ impl Resource<Run> for Listener {
             .await?;
         }
         if fingerprint::differs(changed) {
-            tags::put_balancing(aws, &run.cluster, &arn, &Resource::component(self)).await?;
+            tags::put_balancing(aws, &run.cluster, &arn, &component).await?;
+        }
+        match (self.open_domain(&run.cluster), open_rule) {
+            (None, Some(left)) => open_rule::delete(aws, left).await?,
+            (Some(_), Some(kept)) if fingerprint::differs(changed) => {
+                open_rule::put_tags(aws, run, kept, &component).await?;
+            }
+            _ => {}
         }
         // What serves their successors' names comes first.
         self.add_certificates(aws, run, &arn, &observed.others).await?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, ResourceType, SecurityGroup as Observed, UserIdGroupPair};
 use futuswarm_converge::Resource;
+use futuswarm_edge::LOGIN_HOST_PORT;
 
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
@@ -31,7 +32,7 @@ pub(crate) enum SecurityGroup {
 
 /// Whose traffic a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Way {
+pub(super) enum Way {
     In,
     Out,
 }
@@ -79,8 +80,13 @@ fn way_out() -> Rule {
     Rule { way: Way::Out, protocol: "-1".to_owned(), ports: None, other: everywhere }
 }
 
+/// What lets the login's port of the nodes be reached. It comes and goes with the login, by itself: [`super::login_rule`].
+pub(super) fn login_rule(run: &Run) -> Rule {
+    rule("tcp", i32::from(LOGIN_HOST_PORT), Source::Group(run.id_or_unknown(components::SECURITY_BALANCER)))
+}
+
 /// All rules of a group, each beside what to revoke it with.
-fn there(observed: &Observed) -> Vec<(Rule, IpPermission)> {
+pub(super) fn there(observed: &Observed) -> Vec<(Rule, IpPermission)> {
     let ingress = observed.ip_permissions().iter().flat_map(|permission| split(Way::In, permission));
     let egress = observed.ip_permissions_egress().iter().flat_map(|permission| split(Way::Out, permission));
     ingress.chain(egress).collect()
@@ -115,6 +121,12 @@ impl SecurityGroup {
         rules
     }
 
+    /// All rules of a group but the login's, which is another component.
+    fn own(self, run: &Run, observed: &Observed) -> Vec<(Rule, IpPermission)> {
+        let login = (self == Self::Nodes).then(|| login_rule(run));
+        there(observed).into_iter().filter(|(rule, _)| Some(rule) != login.as_ref()).collect()
+    }
+
     /// Adds the rules that are missing and takes away those that are not desired.
     async fn set_rules(self, aws: &Aws, run: &Run, id: &str, there: &[(Rule, IpPermission)]) -> Result<(), Error> {
         // The nodes' group names itself.
@@ -127,14 +139,7 @@ impl SecurityGroup {
             let extra = there.iter().filter(|(rule, _)| rule.way == way && !desired.contains(rule));
             let extra: Vec<IpPermission> = extra.map(|(_, permission)| permission.clone()).collect();
             if !missing.is_empty() {
-                until_visible("the security groups", || async {
-                    match allow(aws, way, id, missing.clone()).await {
-                        // A run that was killed after the call has made it.
-                        Err(error) if error.is(&["InvalidPermission.Duplicate"]) => Ok(()),
-                        outcome => outcome,
-                    }
-                })
-                .await?;
+                allow(aws, way, id, missing).await?;
             }
             if !extra.is_empty() {
                 revoke(aws, way, id, extra).await?;
@@ -144,7 +149,19 @@ impl SecurityGroup {
     }
 }
 
-async fn allow(aws: &Aws, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
+/// Adds rules, some of which a run that was killed after the call may have added.
+pub(super) async fn allow(aws: &Aws, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), Error> {
+    until_visible("the security groups", || async {
+        match authorize(aws, way, id, rules.clone()).await {
+            Err(error) if error.is(&["InvalidPermission.Duplicate"]) => Ok(()),
+            outcome => outcome,
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+async fn authorize(aws: &Aws, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
     let rules = Some(rules);
     match way {
         Way::In => {
@@ -158,7 +175,12 @@ async fn allow(aws: &Aws, way: Way, id: &str, rules: Vec<IpPermission>) -> Resul
     }
 }
 
-async fn revoke(aws: &Aws, way: Way, id: &str, rules: Vec<IpPermission>) -> Result<(), futuswarm_aws::Error> {
+pub(super) async fn revoke(
+    aws: &Aws,
+    way: Way,
+    id: &str,
+    rules: Vec<IpPermission>,
+) -> Result<(), futuswarm_aws::Error> {
     let rules = Some(rules);
     match way {
         Way::In => {
@@ -218,7 +240,7 @@ impl Resource<Run> for SecurityGroup {
 
     fn current(&self, run: &Run, observed: &Observed) -> Fields {
         let mut fields = Fields::new().with(Field::Vpc, observed.vpc_id().unwrap_or_default());
-        for (rule, _) in there(observed) {
+        for (rule, _) in self.own(run, observed) {
             fields = fields.with(Field::Rule(rule.to_string()), "allowed");
         }
         fields.with_tags(inventory::pairs(observed.tags()), &run.cluster.tags(self.component_name()))
@@ -253,7 +275,7 @@ impl Resource<Run> for SecurityGroup {
     async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
         let id = self.id(observed);
         if changed.any_of(|field| matches!(field, Field::Rule(_))) {
-            self.set_rules(aws, run, &id, &there(observed)).await?;
+            self.set_rules(aws, run, &id, &self.own(run, observed)).await?;
         }
         if changed.tags() {
             ec2_tags::set(aws, &run.cluster, &id, self.component_name()).await?;
@@ -272,7 +294,7 @@ impl Resource<Run> for SecurityGroup {
     }
 }
 
-fn permission(rule: &Rule) -> IpPermission {
+pub(super) fn permission(rule: &Rule) -> IpPermission {
     let permission = IpPermission::builder().ip_protocol(&rule.protocol);
     let permission = match rule.ports {
         Some((first, last)) => permission.from_port(first).to_port(last),

@@ -13,7 +13,7 @@ use crate::{Aws, Run, components};
 pub(crate) struct SpecObject;
 
 /// Every value of a document by its dotted path.
-fn flatten(prefix: &str, value: &Value, fields: Fields) -> Fields {
+pub(super) fn flatten(prefix: &str, value: &Value, fields: Fields) -> Fields {
     let inner = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
     match value {
         Value::Object(map) => map.iter().fold(fields, |fields, (key, value)| flatten(&inner(key), value, fields)),

@@ -1,16 +1,17 @@
-//! The target group: every node's edge, asked for its health.
+//! The target groups: every node's edge, and the login in front of it, each asked for its health.
 
 use aws_sdk_elasticloadbalancingv2::types::{Matcher, ProtocolEnum, TargetGroup as Observed, TargetTypeEnum};
 use futuswarm_converge::Resource;
+use futuswarm_edge::LOGIN_HOST_PORT;
 
 use super::security_group::EDGE_PORT;
-use super::{fingerprint, tags};
+use super::{fingerprint, group, login_object, tags};
 use crate::consistency::{until_free, until_visible};
 use crate::error::{Error, failed, incomplete};
 use crate::field::{Changed, Field, Fields};
 use crate::{Aws, Run, components};
 
-/// The edge answers here when its host name is nobody's, as a health check's is.
+/// Edge and login answer here when the host name is nobody's, as a health check's is.
 pub(crate) const HEALTH_PATH: &str = "/status";
 /// Seconds between two checks, and for the answer to one.
 pub(crate) const INTERVAL: i32 = 10;
@@ -19,7 +20,25 @@ pub(crate) const TIMEOUT: i32 = 5;
 pub(crate) const THRESHOLD: i32 = 2;
 const HEALTHY: &str = "200";
 
-pub(crate) struct TargetGroup;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TargetGroup {
+    /// Every node's edge.
+    Edge,
+    /// The login on every node.
+    Login {
+        /// Whether the spec has one.
+        desired: bool,
+    },
+}
+
+impl TargetGroup {
+    fn port(self) -> i32 {
+        match self {
+            Self::Edge => EDGE_PORT,
+            Self::Login { .. } => i32::from(LOGIN_HOST_PORT),
+        }
+    }
+}
 
 fn check(path: &str, interval: i32, timeout: i32, healthy: i32, unhealthy: i32, codes: &str) -> String {
     format!("{path} every {interval} s within {timeout} s answers {codes}, {healthy} up {unhealthy} down")
@@ -33,19 +52,40 @@ impl Resource<Run> for TargetGroup {
     }
 
     fn name(&self, run: &Run) -> String {
-        run.cluster.names.balancer()
+        match self {
+            Self::Edge => run.cluster.names.balancer(),
+            Self::Login { .. } => run.cluster.names.login_targets(),
+        }
     }
 
     fn component(&self) -> String {
-        components::TARGET_GROUP.to_owned()
+        match self {
+            Self::Edge => components::TARGET_GROUP.to_owned(),
+            Self::Login { .. } => components::LOGIN_TARGET_GROUP.to_owned(),
+        }
     }
 
     fn depends_on(&self) -> Vec<String> {
-        vec![components::VPC.to_owned()]
+        let login: &[&str] = match self {
+            Self::Edge => &[],
+            Self::Login { .. } => &[components::LOGIN, components::SECURITY_LOGIN],
+        };
+        login.iter().copied().chain([components::VPC]).map(str::to_owned).collect()
+    }
+
+    fn is_desired(&self) -> bool {
+        !matches!(self, Self::Login { desired: false })
     }
 
     async fn observe(&self, aws: &Aws, run: &Run) -> Result<Option<Observed>, Error> {
-        let ask = aws.balancing.describe_target_groups().names(run.cluster.names.balancer());
+        // One that was made has left a mark.
+        if *self == (Self::Login { desired: false })
+            && run.mode().applies()
+            && !login_object::is_there(aws, run).await?
+        {
+            return Ok(None);
+        }
+        let ask = aws.balancing.describe_target_groups().names(Resource::name(self, run));
         match ask.send().await.map_err(failed("DescribeTargetGroups")) {
             Ok(observed) => Ok(observed.target_groups.unwrap_or_default().into_iter().next()),
             Err(error) if error.is_not_found() => Ok(None),
@@ -60,7 +100,7 @@ impl Resource<Run> for TargetGroup {
     fn desired(&self, run: &Run) -> Result<Fields, Error> {
         let fields = Fields::new()
             .with(Field::Vpc, run.id_or_unknown(components::VPC))
-            .with(Field::Port, EDGE_PORT)
+            .with(Field::Port, self.port())
             .with(Field::HealthCheck, check(HEALTH_PATH, INTERVAL, TIMEOUT, THRESHOLD, THRESHOLD, HEALTHY));
         Ok(fingerprint::desired(fields))
     }
@@ -90,9 +130,9 @@ impl Resource<Run> for TargetGroup {
         let made = until_visible("the VPC", || async {
             aws.balancing
                 .create_target_group()
-                .name(run.cluster.names.balancer())
+                .name(Resource::name(self, run))
                 .protocol(ProtocolEnum::Http)
-                .port(EDGE_PORT)
+                .port(self.port())
                 .vpc_id(&vpc)
                 .target_type(TargetTypeEnum::Instance)
                 .health_check_path(HEALTH_PATH)
@@ -101,7 +141,7 @@ impl Resource<Run> for TargetGroup {
                 .healthy_threshold_count(THRESHOLD)
                 .unhealthy_threshold_count(THRESHOLD)
                 .matcher(Matcher::builder().http_code(HEALTHY).build())
-                .set_tags(Some(tags::balancing(&run.cluster, components::TARGET_GROUP)))
+                .set_tags(Some(tags::balancing(&run.cluster, &Resource::component(self))))
                 .send()
                 .await
                 .map_err(failed("CreateTargetGroup"))
@@ -113,7 +153,7 @@ impl Resource<Run> for TargetGroup {
 
     async fn update(&self, aws: &Aws, run: &Run, observed: &Observed, changed: &Changed) -> Result<(), Error> {
         if fingerprint::differs(changed) {
-            tags::put_balancing(aws, &run.cluster, &self.id(observed), components::TARGET_GROUP).await?;
+            tags::put_balancing(aws, &run.cluster, &self.id(observed), &Resource::component(self)).await?;
         }
         if !changed.any(&[Field::HealthCheck]) {
             return Ok(());
@@ -132,8 +172,12 @@ impl Resource<Run> for TargetGroup {
         Ok(())
     }
 
-    async fn delete(&self, aws: &Aws, _: &Run, observed: &Observed) -> Result<(), Error> {
+    async fn delete(&self, aws: &Aws, run: &Run, observed: &Observed) -> Result<(), Error> {
         let arn = self.id(observed);
+        // By now no listener leads to it. The nodes' groups have left it alone, since they are changed before listeners are.
+        if matches!(self, Self::Login { .. }) {
+            group::detach_everywhere(aws, run, &arn).await?;
+        }
         until_free("the target group", || async {
             aws.balancing.delete_target_group().target_group_arn(&arn).send().await.map_err(failed("DeleteTargetGroup"))
         })

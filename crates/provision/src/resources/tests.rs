@@ -52,9 +52,9 @@ fn every_component_of_a_spec_has_a_name_and_fields() {
     text += &lines(&role::Role(Role::Worker), &run);
     text += &lines(&instance_profile::InstanceProfile(Role::Worker), &run);
     text += &lines(&load_balancer::LoadBalancer(Tier::Public.subnets(spec)), &run);
-    text += &lines(&target_group::TargetGroup, &run);
-    text += &lines(&listener::Listener::Http, &run);
-    text += &lines(&listener::Listener::Https(vec!["certificate".to_owned()]), &run);
+    text += &lines(&target_group::TargetGroup::Edge, &run);
+    text += &lines(&listener::Listener::http(false), &run);
+    text += &lines(&listener::Listener::https(vec!["certificate".to_owned()], false), &run);
     let subnets = Tier::Public.subnets(spec);
     text += &lines(&classic::ClassicBalancer { subnets, certificate: "certificate" }, &run);
     for group in group::Group::all(spec) {
@@ -68,7 +68,7 @@ fn every_component_of_a_spec_has_a_name_and_fields() {
 
 #[test]
 fn steps_depend_only_on_each_other_and_no_component_is_made_twice() {
-    for run in [example(), Run::of(Cluster::local(), PLAN)] {
+    for run in [example(), Run::of(Cluster::local(), PLAN), with_login()] {
         let mut steps = common(&run);
         let groups = run.cluster.spec.groups.iter();
         steps.extend(groups.map(|(name, group)| step(template::Template::desired(&run, name, group))));
@@ -80,6 +80,107 @@ fn steps_depend_only_on_each_other_and_no_component_is_made_twice() {
                 assert!(components.contains(&dependency), "{} depends on {dependency}", step.component());
             }
         }
+    }
+}
+
+/// That of the local spec, with an open domain and a login.
+fn with_login() -> Run {
+    let cluster = Cluster::of(|spec| {
+        spec.open_domain = Some("open.localhost".to_owned());
+        spec.login = Some(some_login());
+    });
+    Run::of(cluster, PLAN)
+}
+
+pub(super) fn some_login() -> futuswarm_spec::Login {
+    futuswarm_spec::Login {
+        issuer: "https://login.example.com".to_owned(),
+        client_id: "futuswarm".to_owned(),
+        scopes: vec!["email".to_owned()],
+        user_claim: "email".to_owned(),
+        groups_claim: Some("groups".to_owned()),
+        inactivity_minutes: 60,
+        longest_minutes: 480,
+        contact: "it@example.com".to_owned(),
+    }
+}
+
+#[test]
+fn what_a_login_adds_and_changes() {
+    let run = with_login();
+    let spec = &run.cluster.spec;
+    run.note_id(components::SECURITY_BALANCER, "sg-balancer");
+    run.note_id(components::TARGET_GROUP, "arn:edge");
+    run.note_id(components::LOGIN_TARGET_GROUP, "arn:login");
+    let mut text = String::new();
+    text += &lines(&login_object::LoginObject::of(spec), &run);
+    text += &lines(&login_rule::LoginRule { desired: true }, &run);
+    text += &lines(&SecurityGroup::Nodes, &run);
+    text += &lines(&target_group::TargetGroup::Login { desired: true }, &run);
+    text += &lines(&listener::Listener::http(true), &run);
+    text += &lines(&listener::Listener::https(vec!["certificate".to_owned()], true), &run);
+    for group in group::Group::all(spec) {
+        text += &lines(&group, &run);
+    }
+    insta::assert_snapshot!("with_login", text);
+}
+
+#[test]
+fn listeners_lead_to_the_login_and_open_apps_past_it() {
+    let action = |run: &Run, listener: &listener::Listener| {
+        run.note_id(components::TARGET_GROUP, "arn:edge");
+        run.note_id(components::LOGIN_TARGET_GROUP, "arn:login");
+        let fields = listener.desired(run).unwrap();
+        let get = |field| fields.get(&field).map(str::to_owned);
+        (get(Field::Action).unwrap(), get(Field::OpenRule))
+    };
+    let https = |login| listener::Listener::https(vec!["certificate".to_owned()], login);
+    let rule = "*.open.localhost open.localhost forward to arn:edge".to_owned();
+    let to = |target: &str| format!("forward to {target}");
+    let run = with_login();
+    assert_eq!(action(&run, &https(true)), (to("arn:login"), Some(rule.clone())));
+    assert_eq!(action(&run, &listener::Listener::http(true)), (to("arn:login"), Some(rule)));
+    let redirected = Cluster::of(|spec| {
+        spec.open_domain = Some("open.localhost".to_owned());
+        spec.load_balancer.http = futuswarm_spec::PlainHttp::Redirect;
+    });
+    let redirected = Run::of(redirected, PLAN);
+    let redirect = ("redirect to HTTPS on port 443".to_owned(), None);
+    assert_eq!(action(&redirected, &listener::Listener::http(true)), redirect);
+    // Without an open domain nothing has to be led past it, and without a login nothing is led to it.
+    let without = Run::of(Cluster::of(|spec| spec.login = Some(some_login())), PLAN);
+    assert_eq!(action(&without, &https(true)), (to("arn:login"), None));
+    assert_eq!(action(&redirected, &https(false)), (to("arn:edge"), None));
+}
+
+/// What is made for a login is there before anything leads to it, and what was made for one goes in the opposite order.
+#[test]
+fn a_login_comes_and_goes_in_an_order_that_leads_nobody_to_nothing() {
+    let depends = |run: &Run, component: &str| {
+        let steps = common(run);
+        let step = steps.iter().find(|step| step.component() == component).unwrap();
+        (step.is_desired(), step.depends_on())
+    };
+    let run = with_login();
+    for (component, before) in [
+        ("https", "login-target-group"),
+        ("http", "login-target-group"),
+        ("node-workers", "login-target-group"),
+        ("login-target-group", "login"),
+        ("login-target-group", "security-login"),
+        ("login", "bucket"),
+        ("security-login", "security-nodes"),
+    ] {
+        let (desired, depends_on) = depends(&run, component);
+        assert!(desired && depends_on.contains(&before.to_owned()), "{component}: {depends_on:?}");
+    }
+    let without = Run::of(Cluster::local(), PLAN);
+    for component in ["login-target-group", "login", "security-login"] {
+        assert!(!depends(&without, component).0, "{component}");
+    }
+    for component in ["https", "http", "node-workers"] {
+        let (_, depends_on) = depends(&without, component);
+        assert!(!depends_on.iter().any(|one| one.contains("login")), "{component}: {depends_on:?}");
     }
 }
 
@@ -100,7 +201,9 @@ fn immutable_fields_are_among_the_desired_ones() {
         check(&subnet, &run, &[Field::Cidr, Field::Zone, Field::Vpc]);
     }
     check(&SecurityGroup::Nodes, &run, &[Field::Vpc]);
-    check(&target_group::TargetGroup, &run, &[Field::Vpc, Field::Port]);
+    for group in [target_group::TargetGroup::Edge, target_group::TargetGroup::Login { desired: true }] {
+        check(&group, &run, &[Field::Vpc, Field::Port]);
+    }
     check(&load_balancer::LoadBalancer(Vec::new()), &run, &[Field::Scheme]);
     check(&classic::ClassicBalancer { subnets: Vec::new(), certificate: "certificate" }, &run, &[Field::Scheme]);
     let run = Run::of(Cluster::of(|spec| spec.rds = Some(some_database())), PLAN);
@@ -179,6 +282,24 @@ fn a_security_group_is_compared_rule_by_rule() {
 }
 
 #[test]
+fn the_logins_rule_is_none_of_the_nodes_groups_business_and_a_wider_one_is() {
+    let run = Run::local();
+    for (component, id) in [("vpc", "vpc-1"), ("security-nodes", "sg-1"), ("security-load-balancer", "sg-2")] {
+        run.note_id(component, id);
+    }
+    let port = IpPermission::builder().ip_protocol("tcp").from_port(81).to_port(81);
+    let balancer = aws_sdk_ec2::types::UserIdGroupPair::builder().group_id("sg-2").build();
+    let everywhere = IpRange::builder().cidr_ip("0.0.0.0/0").build();
+    let group = ObservedGroup::builder().group_id("sg-1").vpc_id("vpc-1");
+    let of = |permission: IpPermission| {
+        let differs = differs(&SecurityGroup::Nodes, &run, &group.clone().ip_permissions(permission).build());
+        differs.into_iter().filter(|line| line.contains("tcp 81")).collect::<Vec<_>>()
+    };
+    assert_eq!(of(port.clone().user_id_group_pairs(balancer).build()), none());
+    assert_eq!(of(port.ip_ranges(everywhere).build()), ["ingress tcp 81 from 0.0.0.0/0: allowed will be removed"]);
+}
+
+#[test]
 fn a_target_group_differs_in_its_check_and_port() {
     let run = Run::local();
     run.note_id("vpc", "vpc-1");
@@ -187,9 +308,9 @@ fn a_target_group_differs_in_its_check_and_port() {
     let observed = observed.healthy_threshold_count(2).unhealthy_threshold_count(2);
     let observed = observed.matcher(Matcher::builder().http_code("200").build());
     let good = observed.clone().build();
-    assert_eq!(differs(&target_group::TargetGroup, &run, &good), none());
+    assert_eq!(differs(&target_group::TargetGroup::Edge, &run, &good), none());
     assert_eq!(
-        differs(&target_group::TargetGroup, &run, &observed.health_check_path("/").port(8080).build()),
+        differs(&target_group::TargetGroup::Edge, &run, &observed.health_check_path("/").port(8080).build()),
         [
             "health check: / every 10 s within 5 s answers 200, 2 up 2 down → /status every 10 s within 5 s answers 200, 2 up 2 down",
             "port: 8080 → 80"
@@ -198,7 +319,7 @@ fn a_target_group_differs_in_its_check_and_port() {
     // Its tags are not described with it: a fingerprint says whether they may be another spec's.
     let stale = Run::local().with_stale_tags(true);
     stale.note_id("vpc", "vpc-1");
-    assert_eq!(differs(&target_group::TargetGroup, &stale, &good), ["spec's tags: those of another spec → set"]);
+    assert_eq!(differs(&target_group::TargetGroup::Edge, &stale, &good), ["spec's tags: those of another spec → set"]);
 }
 
 #[test]

@@ -76,7 +76,6 @@ pub(super) fn observed(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed:
     let kept = group.new_instances_protected_from_scale_in() == Some(true)
         && group.suspended_processes().iter().any(|process| process.process_name() == Some(REBALANCE));
     let subnets = group.vpc_zone_identifier().unwrap_or_default().split(',');
-    let attachment = group.target_group_arns().iter().chain(group.load_balancer_names()).map(String::as_str);
     Fields::new()
         .with_some(Field::Nodes, group.desired_capacity().filter(|_| fixed))
         .with_some(Field::MinSize, group.min_size())
@@ -92,7 +91,6 @@ pub(super) fn observed(group: &AutoScalingGroup, hooks: &[LifecycleHook], fixed:
         .with_some(Field::InstanceTypes, types)
         .with_some(Field::Spot, spot)
         .with(Field::HealthCheck, group.health_check_type().unwrap_or_default())
-        .with(Field::Attachment, sorted(attachment))
         .with_some(Field::TerminationHook, hook)
         .with_some(Field::ScaleInProtection, kept.then_some(true))
 }
@@ -167,38 +165,49 @@ pub(super) async fn unprotect(aws: &Aws, group: &AutoScalingGroup) -> Result<(),
     Ok(())
 }
 
-/// Attaches the group to this target group or classic load balancer, and to no other.
+/// Attaches the group to these target groups or this classic load balancer, by their components, and takes it off whatever else is among
+/// what is `there`. The new ones come first.
 pub(super) async fn attach(
     aws: &Aws,
     observed: &AutoScalingGroup,
-    component: &str,
-    attachment: &str,
+    there: &[String],
+    attachments: &[(&str, String)],
 ) -> Result<(), Error> {
     let name = observed.auto_scaling_group_name().unwrap_or_default();
-    if component == components::TARGET_GROUP {
-        until_visible("the target group", || async {
-            let attach = aws.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
-            attach.target_group_arns(attachment).send().await.map_err(failed("AttachLoadBalancerTargetGroups"))
+    for (component, id) in attachments.iter().filter(|(_, id)| !there.contains(id)) {
+        if *component == components::LOAD_BALANCER {
+            until_visible("the load balancer", || async {
+                let attach = aws.scaling.attach_load_balancers().auto_scaling_group_name(name);
+                attach.load_balancer_names(id).send().await.map_err(failed("AttachLoadBalancers"))
+            })
+            .await?;
+        } else {
+            until_visible("the target group", || async {
+                let attach = aws.scaling.attach_load_balancer_target_groups().auto_scaling_group_name(name);
+                attach.target_group_arns(id).send().await.map_err(failed("AttachLoadBalancerTargetGroups"))
+            })
+            .await?;
+        }
+    }
+    for other in there.iter().filter(|other| !attachments.iter().any(|(_, id)| id == *other)) {
+        detach(aws, observed, other).await?;
+    }
+    Ok(())
+}
+
+/// Takes the group off a target group, by its ARN, or off a classic load balancer, by its name.
+pub(super) async fn detach(aws: &Aws, observed: &AutoScalingGroup, attachment: &str) -> Result<(), Error> {
+    let name = observed.auto_scaling_group_name().unwrap_or_default();
+    if attachment.starts_with("arn:") {
+        until_free("the Auto Scaling group", || async {
+            let detach = aws.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
+            detach.target_group_arns(attachment).send().await.map_err(failed("DetachLoadBalancerTargetGroups"))
         })
         .await?;
     } else {
-        until_visible("the load balancer", || async {
-            let attach = aws.scaling.attach_load_balancers().auto_scaling_group_name(name);
-            attach.load_balancer_names(attachment).send().await.map_err(failed("AttachLoadBalancers"))
-        })
-        .await?;
-    }
-    for arn in observed.target_group_arns().iter().filter(|arn| *arn != attachment) {
-        until_free("the Auto Scaling group", || async {
-            let detach = aws.scaling.detach_load_balancer_target_groups().auto_scaling_group_name(name);
-            detach.target_group_arns(arn).send().await.map_err(failed("DetachLoadBalancerTargetGroups"))
-        })
-        .await?;
-    }
-    for other in observed.load_balancer_names().iter().filter(|other| *other != attachment) {
         until_free("the Auto Scaling group", || async {
             let detach = aws.scaling.detach_load_balancers().auto_scaling_group_name(name);
-            detach.load_balancer_names(other).send().await.map_err(failed("DetachLoadBalancers"))
+            detach.load_balancer_names(attachment).send().await.map_err(failed("DetachLoadBalancers"))
         })
         .await?;
     }
