@@ -28,8 +28,8 @@ pub use cli_release::CliRelease;
 pub use clock::unix_millis;
 pub use import::ImportSource;
 pub use login::{
-    LOGIN_CLIENT_SECRET_NAME, LOGIN_KIND, LOGIN_PASSPHRASE_NAME, Locked, LoginClientSecret, LoginPassphrases, LoginProvider,
-    LoginRecord, PassphraseStep,
+    LOGIN_CLIENT_SECRET_NAME, LOGIN_KIND, LOGIN_PASSPHRASE_NAME, Locked, LoginClientSecret, LoginPassphrases,
+    LoginProvider, LoginRecord, PassphraseStep,
 };
 pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, NodeUsage, Role};
 pub use registry::{Collector, PushShare, PushUpload, UploadPlace};

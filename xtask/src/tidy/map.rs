@@ -94,7 +94,7 @@ const FLOORS: &[(&str, &[Row])] = &[
     (
         "nodes",
         &[
-            aws("edge-agent", &["edge", "model", "node-files", "retry", "store", "swarm"]),
+            aws("edge-agent", &["edge", "model", "node-files", "retry", "sso", "store", "swarm", "vault"]),
             aws(
                 "agent",
                 &[
@@ -145,6 +145,7 @@ const FLOORS: &[(&str, &[Row])] = &[
                     "session",
                     "store",
                     "swarm",
+                    "vault",
                 ],
             ),
         ],
