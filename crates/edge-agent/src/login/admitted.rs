@@ -117,7 +117,7 @@ fn apps(login: &Login, admissions: &Admissions, routes: &[Route], refused: &mut 
         // What is wrong with the host itself is so with any list.
         login.check_app(&host, &closed).is_ok().then_some((host, closed))
     });
-    let checked = checked.collect();
+    let checked: BTreeMap<String, App> = checked.collect();
     refused.dedup();
     checked
 }
