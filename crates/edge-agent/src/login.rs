@@ -267,6 +267,8 @@ impl Gate {
             socket: files::socket(&self.nodes_files).display().to_string(),
             // An address that the provider calls otherwise it has perhaps not verified.
             named_by_email: record.user_claim == "email",
+            // No app has a key yet: docs/sso.md says what is missing.
+            tokens: false,
         };
         let admissions = self.admissions.value.iter().flat_map(|admissions| &admissions.apps);
         let open = admissions.filter(|(_, admission)| admission.open).map(|(app, _)| app.clone()).collect();

@@ -7,6 +7,7 @@ mod limits;
 mod map;
 mod pages;
 mod processes;
+mod token;
 
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use crate::routes::{Route, Routes};
 pub use frontend::PrivateDomain;
 use frontend::{Frontend, LOGIN_BUFFER};
 pub use processes::{LOGIN_MEMORY_MIB, MEMORY_MIB};
+pub use token::{TOKEN_KEYS_FILE, token_keys};
 
 const TEMPLATE: &str = include_str!("templates/haproxy.cfg.hbs");
 /// Where HAProxy listens inside the edge container; published on the node's port 80.

@@ -11,7 +11,7 @@ mod serving;
 pub use culprits::without_culprits;
 pub use haproxy::{
     ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, LOGIN_MEMORY_MIB, MAP_FILE, MASTER_SOCKET, MEMORY_MIB,
-    PrivateDomain, RenderError, Rendered, STATE_FILE, render, render_with_login,
+    PrivateDomain, RenderError, Rendered, STATE_FILE, TOKEN_KEYS_FILE, render, render_with_login, token_keys,
 };
 pub use labels::{Destination, LabelError, Request, check, request};
 pub use open::with_open_hosts;

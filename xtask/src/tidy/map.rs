@@ -47,7 +47,7 @@ const FLOORS: &[(&str, &[Row])] = &[
         &[
             pure("iam", &[]),
             pure("firewall", &[]),
-            pure("edge", &[]),
+            pure("edge", &["secret"]),
             pure("sso", &["secret"]),
             pure("spec", &["model"]),
             pure("userdata", &["model"]),

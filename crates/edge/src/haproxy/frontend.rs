@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::backend::quoted;
-use super::{LISTEN_PORT, MAP_FILE, access};
+use super::{LISTEN_PORT, MAP_FILE, access, token};
 use crate::labels::WILDCARD;
 use crate::routes::Routes;
 
@@ -22,6 +22,8 @@ pub struct PrivateDomain {
     pub socket: String,
     /// Whether users are named by their e-mail addresses, so that apps get them as such, too.
     pub named_by_email: bool,
+    /// Whether apps get tokens: then [`super::TOKEN_KEYS_FILE`] is beside the configuration.
+    pub tokens: bool,
 }
 
 /// A way in.
@@ -63,7 +65,7 @@ pub(super) fn all(routes: &Routes, expression: &'static str, private: Option<&Pr
     let socket = format!("unix@{} mode 666", private.socket);
     vec![
         frontend("edge", port, Vec::new(), private_hosts(private)),
-        frontend("login", socket, visitor(expression), identity(private)),
+        frontend("login", socket, visitor(expression), identity(private, expression)),
     ]
 }
 
@@ -93,7 +95,7 @@ fn visitor(expression: &str) -> Vec<String> {
 }
 
 /// Says to the app who asks.
-fn identity(private: &PrivateDomain) -> Vec<String> {
+fn identity(private: &PrivateDomain, expression: &str) -> Vec<String> {
     let set = |name: &str, variable: &str| {
         format!("http-request set-header {name} %[var(txn.{variable})] if {{ var(txn.{variable}) -m found }}")
     };
@@ -102,5 +104,8 @@ fn identity(private: &PrivateDomain) -> Vec<String> {
         lines.push(set("Remote-Email", "user"));
     }
     lines.push(set("Remote-Groups", "groups"));
+    if private.tokens {
+        lines.extend(token::lines(&private.domain, expression));
+    }
     lines
 }

@@ -14,14 +14,17 @@ use std::time::{Duration, Instant};
 
 use crate::haproxy::{
     ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, METRICS_SOCKET, PrivateDomain,
-    STATE_FILE, render, render_with_login,
+    STATE_FILE, TOKEN_KEYS_FILE, render, render_with_login, token_keys,
 };
 use crate::routes::Routes;
+use futuswarm_secret::Secret;
 
 /// The configuration's folder as HAProxy sees it.
 const INSIDE: &str = "/mnt";
 /// What HAProxy prints, in the same folder.
 const LOG: &str = "log";
+/// 32 times `k` in base64.
+pub(super) const TOKEN_KEY: &str = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=";
 /// The socket of the login, in the same folder.
 const LOGIN_SOCKET: &str = "login.sock";
 /// Everything on this machine is slow at times.
@@ -87,10 +90,11 @@ impl Edge {
         Self::with(routes, complete, tasks, None)
     }
 
-    /// The same with a login for this domain, whose users are named by their e-mail addresses.
+    /// The same with a login for this domain, whose users are named by their e-mail addresses. The app `app` gets tokens.
     pub(super) fn start_with_login(routes: &Routes, tasks: &[(&str, u8)], domain: &str) -> Self {
-        let socket = format!("{INSIDE}/{LOGIN_SOCKET}");
-        Self::with(routes, true, tasks, Some(PrivateDomain { domain: domain.to_owned(), socket, named_by_email: true }))
+        let (domain, socket) = (domain.to_owned(), format!("{INSIDE}/{LOGIN_SOCKET}"));
+        let private = PrivateDomain { domain, socket, named_by_email: true, tokens: true };
+        Self::with(routes, true, tasks, Some(private))
     }
 
     fn with(routes: &Routes, complete: bool, tasks: &[(&str, u8)], private: Option<PrivateDomain>) -> Self {
@@ -312,6 +316,8 @@ fn write(
         .replace(&format!("bind :{LISTEN_PORT}"), &format!("bind 127.0.0.1:{port}"))
         .replace("127.0.0.11:53", &format!("127.0.0.1:{dns_port}"));
     assert_ne!(config, rendered.config);
+    let key = [("app".to_owned(), Secret::new(TOKEN_KEY.to_owned()))];
+    std::fs::write(dir.join(TOKEN_KEYS_FILE), token_keys(&routes.routes, &key.into()).expose()).unwrap();
     std::fs::write(dir.join(MAP_FILE), rendered.map).unwrap();
     std::fs::write(dir.join(CONFIG_FILE), config).unwrap();
 }

@@ -1,6 +1,13 @@
 //! Who comes by the login, and what nobody gets who does not.
 
-use super::bench::Edge;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futuswarm_secret::Secret;
+use sha2::{Digest as _, Sha256};
+
+use super::bench::{Edge, TOKEN_KEY};
 use super::hostile::{IDENTITY, SPELLED};
 use super::*;
 
@@ -18,17 +25,18 @@ fn edge() -> Edge {
 
 fn private() -> PrivateDomain {
     let (domain, socket) = ("apps.test".to_owned(), "/run/edge/login.sock".to_owned());
-    PrivateDomain { domain, socket, named_by_email: false }
+    PrivateDomain { domain, socket, named_by_email: false, tokens: false }
 }
 
 #[test]
 fn haproxy_accepts_a_login_with_routes_and_without() {
     for kind in [Expressions::Interpreted, Expressions::Compiled] {
-        for (all, complete) in [(three(), true), (Routes::default(), false)] {
+        for (all, complete, tokens) in [(three(), true, true), (Routes::default(), false, false)] {
             let dir = tempfile::tempdir().unwrap();
             let run_dir = dir.path().to_str().unwrap();
             let socket = format!("{run_dir}/login.sock");
-            let private = PrivateDomain { socket, ..private() };
+            let private = PrivateDomain { socket, tokens, ..private() };
+            std::fs::write(dir.path().join(TOKEN_KEYS_FILE), "").unwrap();
             let rendered = render_with_login(&all, complete, run_dir, kind, &private).unwrap();
             assert_eq!(said_of(dir.path(), &rendered), None);
         }
@@ -83,7 +91,8 @@ fn an_app_gets_who_asks_from_the_login_and_from_nobody_else() {
             assert_eq!(answer.got("remote-user"), expected, "{headers}");
             assert_eq!(answer.got("remote-email"), expected, "{headers}");
             assert_eq!(answer.got("remote-groups"), groups.into_iter().collect::<Vec<_>>(), "{headers}");
-            assert!(!answer.body.contains("somebody") && !answer.body.contains("x-edge-"), "{answer:?}");
+            assert!(!answer.body.contains("somebody"), "{answer:?}");
+            assert!(answer.got("x-edge-user").is_empty() && answer.got("x-edge-groups").is_empty(), "{answer:?}");
         }
     }
 }
@@ -163,4 +172,67 @@ fn the_login_goes_on_over_reloads() {
     edge.wait("the new name", || edge.get("app.open.test", "/") == "app");
     assert_eq!(edge.by_login("GET", "app.apps.test", "/", ADA).got("remote-user"), ["ada@example.com"]);
     assert_eq!(edge.get("app.apps.test", "/"), "404");
+}
+
+/// HMAC-SHA256 (RFC 2104) with a key of 32 bytes.
+fn hmac(key: [u8; 32], text: &[u8]) -> Vec<u8> {
+    let padded = |byte: u8| (0..64).map(|at| key.get(at).copied().unwrap_or_default() ^ byte).collect::<Vec<u8>>();
+    let inner = Sha256::digest([padded(0x36).as_slice(), text].concat());
+    Sha256::digest([padded(0x5c).as_slice(), inner.as_slice()].concat()).to_vec()
+}
+
+/// What a token says, once its signature is found to be that of the app's key.
+fn claims(token: &str) -> serde_json::Value {
+    let (text, signature) = token.rsplit_once('.').unwrap();
+    assert_eq!(URL_SAFE_NO_PAD.decode(signature).unwrap(), hmac([b'k'; 32], text.as_bytes()), "{token}");
+    let (head, claims) = text.split_once('.').unwrap();
+    let read = |part: &str| -> serde_json::Value {
+        let text = URL_SAFE_NO_PAD.decode(part).unwrap();
+        serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{error}: {}", text.escape_ascii()))
+    };
+    assert_eq!(read(head), serde_json::json!({ "alg": "HS256", "typ": "JWT" }));
+    read(claims)
+}
+
+#[test]
+fn an_app_with_a_key_can_check_who_asks() {
+    let edge = edge();
+    let groups = "a|b%7C|c\"d\\e|ä ö, x|%257C|%25";
+    for (headers, user, groups) in [
+        (
+            format!("{ADA}X-Edge-Groups: {groups}\r\n"),
+            "ada@example.com",
+            vec!["a", "b|", "c\"d\\e", "ä ö, x", "%7C", "%"],
+        ),
+        ("X-Edge-User: a\\b\r\n".to_owned(), "a\\b", Vec::new()),
+    ] {
+        let answer = edge.by_login("GET", "app.apps.test", "/", &format!("X-Edge-Token: theirs\r\n{headers}"));
+        let [token] = answer.got("x-edge-token")[..] else { panic!("{answer:?}") };
+        let claims = claims(token);
+        let (from, until) = (claims["iat"].as_i64().unwrap(), claims["exp"].as_i64().unwrap());
+        let now = i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+        assert!((0..30).contains(&(now - from)) && until == from + 60, "{claims} at {now}");
+        let expected = serde_json::json!({
+            "iss": "https://apps.test", "aud": "app", "sub": user, "groups": groups, "iat": from, "exp": until
+        });
+        assert_eq!(claims, expected);
+    }
+    let nobody = edge.by_login("GET", "app.apps.test", "/", "X-Edge-User: -\r\nX-Edge-Token: theirs\r\n");
+    assert!(nobody.got("x-edge-token").is_empty(), "{nobody:?}");
+    let without_a_key = edge.by_login("GET", "apps.test", "/", &format!("{ADA}X-Edge-Token: theirs\r\n"));
+    assert_eq!((without_a_key.service(), without_a_key.got("x-edge-token").len()), ("mainpage", 0));
+    assert!(
+        edge.ask("GET", "other.test", "/", &format!("{ADA}X-Edge-Token: theirs\r\n")).got("x-edge-token").is_empty()
+    );
+}
+
+#[test]
+fn only_what_is_a_key_is_given_to_haproxy() {
+    let all =
+        [Route { destination: 2, ..route("app", &[]) }, route("app", &[]), route("other", &[]), route("none", &[])];
+    let keys =
+        [("app", TOKEN_KEY.to_owned()), ("other", format!("{}\nx", &TOKEN_KEY[..42])), ("gone", TOKEN_KEY.to_owned())];
+    let keys: BTreeMap<String, Secret> = keys.map(|(name, key)| (name.to_owned(), Secret::new(key))).into();
+    let expected = format!("service-app.2 {TOKEN_KEY}\nservice-app {TOKEN_KEY}\n");
+    assert_eq!(token_keys(&all, &keys).expose(), expected);
 }
