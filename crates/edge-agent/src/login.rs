@@ -258,7 +258,7 @@ impl Gate {
             self.locked.value.get_or_insert_with(Locked::default);
         }
         let changed = matches!(admissions, Ok(true)) || matches!(locked, Ok(true));
-        (changed, admissions.and(locked).map(drop))
+        (changed, admissions.and(locked).map(|_| ()))
     }
 
     fn tell_front(&self, record: &LoginRecord, front: &watch::Sender<Front>) {

@@ -152,7 +152,7 @@ impl LoginFiles {
     fn write_authorities(&self) -> Result<(), Error> {
         let Some(rehearsal) = &self.authority else { return Ok(()) };
         let mut all = Vec::new();
-        for path in [Path::new(SYSTEM_AUTHORITIES), rehearsal] {
+        for path in [Path::new(SYSTEM_AUTHORITIES), rehearsal.as_path()] {
             all.extend(std::fs::read(path).map_err(files::Error::of(path))?);
             all.push(b'\n');
         }
