@@ -71,13 +71,13 @@ pub async fn identify(notify: &Notify) -> Result<Node, Error> {
     Ok(identity::discover(&Imds::new()?, &SystemClock, notify).await)
 }
 
-/// Runs the agent on AWS until its process ends. `edge` makes the node's edge of the agent's own clients.
+/// Runs the agent on AWS until its process ends. `edge` makes the node's edge of the agent's own clients, for this node.
 ///
 /// # Errors
 /// When it cannot even begin, or a task beside its loop has ended; everything else is tried again.
 pub async fn run<X: Edge>(
     options: Options,
-    edge: impl FnOnce(DockerEngine, Store<S3Bucket>) -> X,
+    edge: impl FnOnce(DockerEngine, Store<S3Bucket>, KmsVault, &Node) -> X,
 ) -> Result<(), Error> {
     let (notify, clock, metadata) = (Notify::new(), SystemClock, Imds::new()?);
     let node = identity::discover(&metadata, &clock, &notify).await;
@@ -89,9 +89,10 @@ pub async fn run<X: Edge>(
     let sdk = rehearsal::trust(sdk, options.files.credentials.as_deref())?;
     let store = Store::new(S3Bucket::new(&sdk, &node.config.bucket));
     let engine = DockerEngine::new(&options.docker_socket);
+    let vault = KmsVault::new(&sdk);
     let clients = Clients::<Aws<X>> {
-        edge: edge(engine.clone(), store.clone()),
-        vault: KmsVault::new(&sdk),
+        edge: edge(engine.clone(), store.clone(), vault.clone(), &node),
+        vault,
         instances: aws_sdk_ec2::Client::new(&sdk),
         dns: aws_sdk_route53::Client::new(&sdk),
         discovery: login::Https::new(rehearsal::authority(options.files.credentials.as_deref())?),

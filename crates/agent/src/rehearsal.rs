@@ -8,8 +8,7 @@ use futuswarm_node_files as files;
 
 use crate::Error;
 
-/// The name of the credential in `futuswarm-agent.service`.
-const CREDENTIAL: &str = "futuswarm.rehearsal-ca";
+const CREDENTIAL: &str = files::REHEARSAL_AUTHORITY;
 
 /// Makes clients trust the authority in the folder of the unit's credentials, beside those of the image, if there is one.
 ///

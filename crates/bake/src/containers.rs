@@ -43,8 +43,10 @@ pub fn edge(dir: &Path, mtime: u64) -> Result<ContainerImage, Error> {
     for name in ["bin", "lib", "lib64", "sbin"] {
         layer.link(name, &format!("usr/{name}"))?;
     }
-    layer.file("etc/passwd", 0o644, b"edge:x:65532:65532:edge:/:/usr/sbin/nologin\n")?;
-    layer.file("etc/group", 0o644, b"edge:x:65532:\n")?;
+    // The login's container is made of this as well, with another user.
+    let users = b"edge:x:65532:65532:edge:/:/usr/sbin/nologin\nlogin:x:65533:65533:login:/:/usr/sbin/nologin\n";
+    layer.file("etc/passwd", 0o644, users)?;
+    layer.file("etc/group", 0o644, b"edge:x:65532:\nlogin:x:65533:\n")?;
     let config = json!({ "User": USER, "ExposedPorts": { "8080/tcp": {} } });
     write("edge", &layer.finish()?, &config, dir)
 }

@@ -5,18 +5,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use futuswarm_edge::{
-    ADMIN_SOCKET, CONFIG_FILE, Expressions, MAP_FILE, MASTER_SOCKET, Refusal, Rendered, Route, Routes, STATE_FILE,
+    ADMIN_SOCKET, CONFIG_FILE, Expressions, MAP_FILE, MASTER_SOCKET, PrivateDomain, Refusal, Rendered, Route, Routes,
+    STATE_FILE,
 };
 use futuswarm_node_files::{self as files, Files, replace};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+use crate::turns::{self, CURRENT};
 use crate::{Error, HAPROXY};
 
-/// A link to the folder with the configuration that is served; configuration and map change at once by changing it.
-pub(crate) const CURRENT: &str = "current";
-/// The two folders that take turns.
-const TURNS: [&str; 2] = ["a", "b"];
 /// HAProxy checks a configuration in milliseconds; in an emulated machine in a second.
 const CHECK_DEADLINE: Duration = Duration::from_secs(30);
 /// HAProxy tells the addresses of a thousand tasks in milliseconds.
@@ -28,12 +26,22 @@ const RELOAD_ATTEMPTS: u32 = 20;
 /// Pause between two attempts, with jitter up to twice as long.
 const RELOAD_PAUSE_MILLIS: u64 = 150;
 
+/// What is to be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) routes: Vec<Route>,
+    /// Whether these are all that this edge can have.
+    pub(crate) complete: bool,
+    /// The domain behind the login, in a cluster that has one.
+    pub(crate) private: Option<PrivateDomain>,
+}
+
 /// What the running HAProxy serves.
 pub(crate) struct Config {
     dir: PathBuf,
     run_dir: PathBuf,
     /// What was asked for last, and what HAProxy refused of it.
-    last: Option<(Vec<Route>, bool, Vec<Refusal>)>,
+    last: Option<(Asked, Vec<Refusal>)>,
     /// Whether what is on disk is newer than what HAProxy has read.
     stale: bool,
 }
@@ -49,39 +57,39 @@ impl Config {
     }
 
     /// Renders, checks and puts into place, for [`Self::load`]. Routes that HAProxy refuses are left out and returned with its reason; all others are served.
-    pub(crate) async fn put(&mut self, routes: Vec<Route>, complete: bool) -> Result<Vec<Refusal>, Error> {
-        if let Some((last, was_complete, refused)) = &self.last
-            && (last, *was_complete) == (&routes, complete)
+    pub(crate) async fn put(&mut self, asked: Asked) -> Result<Vec<Refusal>, Error> {
+        if let Some((last, refused)) = &self.last
+            && *last == asked
         {
             return Ok(refused.clone());
         }
-        let served = std::fs::read_link(self.dir.join(CURRENT)).ok();
-        let turn = TURNS.into_iter().find(|turn| served.as_deref() != Some(Path::new(turn))).unwrap_or(TURNS[0]);
+        let turn = turns::next(&self.dir);
         let candidate = self.dir.join(turn);
         std::fs::create_dir_all(&candidate).map_err(files::Error::of(&candidate))?;
         let run_dir = self.run_dir.display().to_string();
-        let (good, refused) = futuswarm_edge::without_culprits(routes.clone(), |some| {
-            let (candidate, run_dir) = (&candidate, &run_dir);
+        let (good, refused) = futuswarm_edge::without_culprits(asked.routes.clone(), |some| {
+            let (candidate, run_dir, asked) = (&candidate, &run_dir, &asked);
             async move {
-                let rendered = render(&some, complete, run_dir, Expressions::Interpreted)?;
+                let rendered = render(&some, asked, run_dir, Expressions::Interpreted)?;
                 write(candidate, &rendered)?;
                 check(&candidate.join(CONFIG_FILE)).await
             }
         })
         .await?;
-        if good.is_empty() && !routes.is_empty() && self.exists() {
+        if good.is_empty() && !asked.routes.is_empty() && self.exists() {
             // Not one of them can be the reason: what is served stays.
             tracing::warn!(reason = refused.first().map(|first| first.reason.as_str()), "HAProxy refuses everything");
-            self.last = Some((routes, complete, refused.clone()));
+            self.last = Some((asked, refused.clone()));
             return Ok(refused);
         }
         // The last check may have been that of a part, and was of expressions that nobody compiles.
-        let rendered = render(&good, complete, &run_dir, Expressions::Compiled)?;
+        let rendered = render(&good, &asked, &run_dir, Expressions::Compiled)?;
         write(&candidate, &rendered)?;
-        link(&self.dir, turn)?;
+        turns::link(&self.dir, turn)?;
         self.stale = true;
-        tracing::info!(services = good.len(), complete, "a new configuration of the edge");
-        self.last = Some((routes, complete, refused.clone()));
+        let (complete, login) = (asked.complete, asked.private.is_some());
+        tracing::info!(services = good.len(), complete, login, "a new configuration of the edge");
+        self.last = Some((asked, refused.clone()));
         Ok(refused)
     }
 
@@ -158,22 +166,18 @@ async fn reload(socket: &Path) -> Result<(), String> {
     Err(reason)
 }
 
-fn render(routes: &[Route], complete: bool, run_dir: &str, expressions: Expressions) -> Result<Rendered, Error> {
-    let routes = Routes { routes: routes.to_vec(), refused: Vec::new() };
-    Ok(futuswarm_edge::render(&routes, complete, run_dir, expressions)?)
+/// Some of the routes that were asked for.
+fn render(some: &[Route], asked: &Asked, run_dir: &str, expressions: Expressions) -> Result<Rendered, Error> {
+    let routes = Routes { routes: some.to_vec(), refused: Vec::new() };
+    Ok(match &asked.private {
+        Some(private) => futuswarm_edge::render_with_login(&routes, asked.complete, run_dir, expressions, private)?,
+        None => futuswarm_edge::render(&routes, asked.complete, run_dir, expressions)?,
+    })
 }
 
 fn write(dir: &Path, rendered: &Rendered) -> Result<(), Error> {
     replace(&dir.join(MAP_FILE), rendered.map.as_bytes())?;
     Ok(replace(&dir.join(CONFIG_FILE), rendered.config.as_bytes())?)
-}
-
-/// Makes the link name another folder, in one step.
-fn link(dir: &Path, turn: &str) -> Result<(), Error> {
-    let (temporary, current) = (dir.join("current.new"), dir.join(CURRENT));
-    let _left_by_a_killed_agent = std::fs::remove_file(&temporary);
-    std::os::unix::fs::symlink(turn, &temporary).map_err(files::Error::of(&temporary))?;
-    Ok(std::fs::rename(&temporary, &current).map_err(files::Error::of(&current))?)
 }
 
 /// Why HAProxy refuses a configuration; `None` when it does not.
@@ -247,15 +251,5 @@ mod tests {
         config.load().await.unwrap();
         master.await.unwrap();
         assert!(!config.stale);
-    }
-
-    #[test]
-    fn the_link_changes_in_one_step_whatever_a_killed_agent_left() {
-        let dir = tempfile::tempdir().unwrap();
-        for turn in ["a", "b", "a"] {
-            std::fs::write(dir.path().join("current.new"), "left").unwrap();
-            link(dir.path(), turn).unwrap();
-            assert_eq!(std::fs::read_link(dir.path().join(CURRENT)).unwrap(), Path::new(turn));
-        }
     }
 }

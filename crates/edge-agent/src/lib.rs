@@ -1,27 +1,36 @@
 //! This node's edge: a container of our own, outside of the Swarm's scheduler, so that a network can be attached
-//! without starting it again.
+//! without starting it again. In a cluster with a login a second container, with Apache, is before it.
 
 mod config;
 mod error;
+mod login;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futuswarm_edge::{CONFIG_FILE, LISTEN_PORT, MASTER_SOCKET, MEMORY_MIB, Refusal, Route, Routes, Serving};
+use futuswarm_edge::{
+    CONFIG_FILE, LISTEN_PORT, LOGIN_MEMORY_MIB, MASTER_SOCKET, MEMORY_MIB, Refusal, Route, Routes, Serving,
+};
 use futuswarm_model::keys;
 use futuswarm_node_files::Files;
 use futuswarm_retry::Backoff;
 use futuswarm_store::{Bucket, Store};
 use futuswarm_swarm::{ContainerApi, ContainerConfig, Engine};
+use futuswarm_vault::Vault;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use config::Config;
+use config::{Asked, Config};
 pub use error::Error;
+use login::{Clients, Front};
+use turns::CURRENT;
 
 /// The container, and the bridge network that it starts on.
 const NAME: &str = "futuswarm-edge";
 const HAPROXY: &str = "/usr/sbin/haproxy";
+/// Both containers' part of the list of images: it has nothing of its own but users and folders.
+const IMAGE: &str = "edge";
 /// A line for each request has some 500 bytes, so that the last 400,000 requests of a node are there.
 const LOG_MEGABYTES: u32 = 200;
 /// Between two rounds: until the edge serves, and from then on.
@@ -31,21 +40,61 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// must not keep every edge of the cluster away from the load balancer.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The cluster, as its sealed secrets name it.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// In its specification.
+    pub name: String,
+    /// The KMS key of all nodes.
+    pub key: String,
+}
+
 /// Keeps this node's edge right for as long as its process lives, and says through `serving` what it serves.
-pub async fn run<B: Bucket, E: Engine>(engine: E, store: Store<B>, files: Files, serving: watch::Sender<Serving>) {
+pub async fn run<B: Bucket, E: Engine, V: Vault>(
+    engine: E,
+    store: Store<B>,
+    vault: V,
+    cluster: Cluster,
+    files: Files,
+    serving: watch::Sender<Serving>,
+) {
+    let (sender, front) = watch::channel(Front::default());
+    let clients = Clients { engine: &engine, store: &store, vault: &vault, cluster: &cluster };
+    // Beside each other: HAProxy may need half a minute for a configuration, and whom an app admits counts within two seconds.
+    tokio::join!(login::keep(clients, files.clone(), &sender), keep(&engine, &store, files, front, serving));
+}
+
+/// Keeps HAProxy right.
+async fn keep<B: Bucket, E: Engine>(
+    engine: &E,
+    store: &Store<B>,
+    files: Files,
+    mut front: watch::Receiver<Front>,
+    serving: watch::Sender<Serving>,
+) {
     let (mut edge, mut backoff) = (Edge::new(files), Backoff::default());
     loop {
-        let pause = match edge.round(&engine, &store).await {
-            Ok(now) => {
-                backoff.reset();
-                let pause = if now.complete { INTERVAL } else { FIRST_INTERVAL };
-                // Who listens never ends before the process does.
-                let _nobody_listens = serving.send(now);
-                pause
+        let now = front.borrow_and_update().clone();
+        let pause = if now.known {
+            match edge.round(engine, store, &now).await {
+                Ok(served) => {
+                    backoff.reset();
+                    let pause = if served.complete { INTERVAL } else { FIRST_INTERVAL };
+                    // Who listens never ends before the process does.
+                    let _nobody_listens = serving.send(served);
+                    pause
+                }
+                Err(error) => backoff.failed("the edge is not as it should be", &error.to_string()),
             }
-            Err(error) => backoff.failed("the edge is not as it should be", &error.to_string()),
+        } else {
+            // Whether there is a login decides what may be served to whom.
+            let _nobody_listens = serving.send(Serving { complete: false, reason: now.reason });
+            FIRST_INTERVAL
         };
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            Ok(()) = front.changed() => {}
+        }
     }
 }
 
@@ -74,7 +123,12 @@ impl Edge {
     }
 
     /// Makes the edge serve the routes in the bucket.
-    async fn round<B: Bucket>(&mut self, engine: &impl Engine, store: &Store<B>) -> Result<Serving, Error> {
+    async fn round<B: Bucket>(
+        &mut self,
+        engine: &impl Engine,
+        store: &Store<B>,
+        front: &Front,
+    ) -> Result<Serving, Error> {
         let images = self.files.container_images()?;
         if !self.images_loaded {
             for (part, name) in &images {
@@ -84,7 +138,8 @@ impl Edge {
             }
             self.images_loaded = true;
         }
-        let Some(image) = images.get("edge") else { return Ok(Serving::default()) };
+        let Some(image) = images.get(IMAGE) else { return Ok(Serving::default()) };
+        let private = front.domains.as_ref().map(|domains| domains.private.clone());
 
         let mut attached = networks(engine).await?;
         if attached.is_empty() {
@@ -92,9 +147,9 @@ impl Edge {
             self.incomplete_since = Some(Instant::now());
         }
         if attached.is_empty() || !self.config.exists() {
-            self.config.put(Vec::new(), false).await?;
+            self.config.put(Asked { routes: Vec::new(), complete: false, private: private.clone() }).await?;
         }
-        if self.run(engine, image).await? {
+        if self.run(engine, image, private.is_some()).await? {
             tracing::info!("the edge's container started");
             self.config.started();
             // It may be another container, which is on none of the networks that the one before it was on.
@@ -107,7 +162,8 @@ impl Edge {
         let (routes, mut refused) = self.attach(engine, desired, &attached).await;
         let patient = self.incomplete_since.is_some_and(|since| since.elapsed() < PATIENCE);
         let complete = published.is_some() && (refused.is_empty() || !patient);
-        refused.extend(self.config.put(routes.clone(), complete).await?);
+        let served = front.with_open_hosts(routes.clone());
+        refused.extend(self.config.put(Asked { routes: served, complete, private }).await?);
         self.config.load().await?;
         if complete {
             self.incomplete_since = None;
@@ -118,14 +174,15 @@ impl Edge {
             1 => format!("the edge does not serve {}: {}", first.service, first.reason),
             count => format!("the edge does not serve {} and {} more: {}", first.service, count - 1, first.reason),
         });
-        Ok(Serving { complete, reason })
+        Ok(Serving { complete, reason: reason.or_else(|| front.reason.clone()) })
     }
 
-    async fn run(&mut self, engine: &impl Engine, image: &str) -> Result<bool, Error> {
+    async fn run(&mut self, engine: &impl Engine, image: &str, has_login: bool) -> Result<bool, Error> {
         engine.ensure_bridge(NAME).await?;
         let dir = self.files.edge_dir().display().to_string();
         let run_dir = self.files.edge_run_dir().display().to_string();
-        let config = format!("{dir}/{}/{CONFIG_FILE}", config::CURRENT);
+        let config = format!("{dir}/{CURRENT}/{CONFIG_FILE}");
+        let memory = if has_login { LOGIN_MEMORY_MIB } else { MEMORY_MIB };
         // The agent is root without capabilities, and another user to HAProxy; only the folder keeps others out.
         let master = format!("{run_dir}/{MASTER_SOCKET},mode,666");
         let desired = ContainerConfig {
@@ -134,12 +191,15 @@ impl Edge {
             command: [HAPROXY, "-W", "-db", "-S", &master, "-f", &config].map(str::to_owned).to_vec(),
             // HAProxy is the node's own, from the verified root.
             mounts: vec![("/usr".to_owned(), "/usr".to_owned()), (dir.clone(), dir)],
-            writable: vec![run_dir],
+            // The second is for the socket of the login, also before there is one: the folder is nothing by itself.
+            writable: vec![run_dir, self.files.login_socket_dir().display().to_string()],
             ports: vec![(80, LISTEN_PORT)],
             network: NAME.to_owned(),
             // The configuration says how many processes may share it.
-            memory_bytes: i64::from(MEMORY_MIB) << 20,
+            memory_bytes: i64::from(memory) << 20,
             log_megabytes: Some(LOG_MEGABYTES),
+            environment: Vec::new(),
+            user: None,
         };
         Ok(engine.ensure_container(&desired).await?)
     }

@@ -2,16 +2,20 @@
 
 mod access;
 mod backend;
+mod frontend;
 mod limits;
 mod map;
 mod pages;
 mod processes;
+mod token;
 
 use serde::Serialize;
 
-use crate::labels::WILDCARD;
 use crate::routes::{Route, Routes};
-pub use processes::MEMORY_MIB;
+pub use frontend::PrivateDomain;
+use frontend::{Frontend, LOGIN_BUFFER};
+pub use processes::{LOGIN_MEMORY_MIB, MEMORY_MIB};
+pub use token::{TOKEN_KEYS_FILE, token_keys};
 
 const TEMPLATE: &str = include_str!("templates/haproxy.cfg.hbs");
 /// Where HAProxy listens inside the edge container; published on the node's port 80.
@@ -66,21 +70,17 @@ impl Expressions {
 
 #[derive(Serialize)]
 struct Model<'a> {
-    listen_port: u16,
-    /// See [`Expressions`].
-    expression: &'static str,
-    map_file: &'a str,
     run_dir: &'a str,
     admin_socket: &'a str,
     state_file: &'a str,
     metrics_socket: &'a str,
-    /// What HAProxy writes of a request.
-    access_log: String,
     /// How many reloads a process may survive.
     former_processes: u32,
     complete: bool,
-    /// Whether any host stands for every name below another.
-    wildcards: bool,
+    has_login: bool,
+    /// Bytes of a buffer with a login.
+    login_buffer: u32,
+    frontends: Vec<Frontend>,
     /// What HAProxy answers by itself, a line for each status.
     errors: Vec<String>,
     /// What becomes of a request that nobody serves.
@@ -134,8 +134,8 @@ fn redirect_backend(route: &Route) -> String {
     format!("redirect-{}", route.name())
 }
 
-/// Renders what HAProxy reads for these routes. An edge that is not `complete` lacks routes that it will have in a moment: it serves
-/// those that it has, and tells the load balancer not to choose it yet.
+/// Renders what HAProxy reads for these routes in a cluster without a login. An edge that is not `complete` lacks routes that it will have
+/// in a moment: it serves those that it has, and tells the load balancer not to choose it yet.
 /// `run_dir` is the folder that HAProxy may write to, as HAProxy sees it.
 ///
 /// # Errors
@@ -146,22 +146,43 @@ pub fn render(
     run_dir: &str,
     expressions: Expressions,
 ) -> Result<Rendered, RenderError> {
-    let mut prefixes = routes.routes.iter().flat_map(|route| &route.prefixes);
+    rendered(routes, complete, run_dir, expressions, None)
+}
+
+/// [`render`] in a cluster with a login: hosts of the private domain are served to who comes by it, and to nobody else.
+///
+/// # Errors
+/// As of [`render`].
+pub fn render_with_login(
+    routes: &Routes,
+    complete: bool,
+    run_dir: &str,
+    expressions: Expressions,
+    private: &PrivateDomain,
+) -> Result<Rendered, RenderError> {
+    rendered(routes, complete, run_dir, expressions, Some(private))
+}
+
+fn rendered(
+    routes: &Routes,
+    complete: bool,
+    run_dir: &str,
+    expressions: Expressions,
+    private: Option<&PrivateDomain>,
+) -> Result<Rendered, RenderError> {
     let mut engine = handlebars::Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
     let model = Model {
-        listen_port: LISTEN_PORT,
-        expression: expressions.prefix(),
-        map_file: MAP_FILE,
         run_dir,
         admin_socket: ADMIN_SOCKET,
         state_file: STATE_FILE,
         metrics_socket: METRICS_SOCKET,
-        access_log: access::format(),
         former_processes: processes::former(routes),
         complete,
-        wildcards: prefixes.any(|prefix| prefix.host.starts_with(WILDCARD)),
+        has_login: private.is_some(),
+        login_buffer: LOGIN_BUFFER,
+        frontends: frontend::all(routes, expressions.prefix(), private),
         errors: pages::errors(),
         nobody: pages::nobody(complete),
         backends: routes.routes.iter().map(|route| Backend::of(route, expressions)).collect(),

@@ -198,8 +198,8 @@ impl Admission {
 ///
 /// For who reads it:
 ///
-/// - A GET with `If-None-Match` once a second is what a change being live within 2 s takes. That is 2,592,000 requests a month for each
-///   edge, which S3 charges for whether anything has changed or not: with 20 edges 51.8 million, $20.74 at $0.0004 for 1,000.
+/// - A GET with `If-None-Match` once a second is what a change being live within 2 s takes, and as many for [`crate::Locked`]. That is
+///   2,592,000 requests a month for each edge, which S3 charges for whether anything has changed or not: with 20 edges 51.8 million, $20.74 at $0.0004 for 1,000.
 /// - An app that is not in it admits everybody who can log in; which apps there are is told by the routes. While the document itself is
 ///   not there, or cannot be read, nobody knows of any list: what was read last counts, and who has read none yet lets nobody in.
 /// - An entry may be more than a cluster's login takes, which may change later: a `group:…` where the provider tells no groups. Such an

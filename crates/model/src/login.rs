@@ -25,6 +25,9 @@ const EVERYWHERE: &str = "everywhere";
 pub struct LoginRecord {
     /// The bare domain; apps have hosts one label below.
     pub domain: String,
+    /// The open domain, if the cluster has one: apps that are open have hosts one label below it as well, without a login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_domain: Option<String>,
     /// URL of the provider, to the letter as its discovery document says it.
     pub issuer: String,
     /// What the provider calls us.

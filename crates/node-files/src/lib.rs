@@ -69,6 +69,13 @@ pub const CONTROL_SOCKET: &str = "/run/futuswarm/control.sock";
 /// The public key that sshd shows; `sshd-keygen.service` makes it anew at each start, since `/etc` is not kept.
 pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 
+/// The name of the credential of `futuswarm-agent.service` with the authority of a rehearsal.
+pub const REHEARSAL_AUTHORITY: &str = "futuswarm.rehearsal-ca";
+
+/// User and group of Apache in the login's container, as the engine wants them; tmpfiles gives its folders to them. HAProxy is another
+/// user (65532), so that neither reads what is the other's.
+pub const LOGIN_USER: &str = "65533:65533";
+
 /// The folder of the command line for download. On the disk and not in `/run`, which is memory; tmpfiles makes it before the mainpage's
 /// tasks can want it, and `PlatformMount::downloads` shows it to them.
 pub const DOWNLOAD: &str = "/var/lib/futuswarm/cli";
@@ -84,6 +91,32 @@ impl Files {
     #[must_use]
     pub fn edge_run_dir(&self) -> PathBuf {
         self.run.join("edge-run")
+    }
+
+    /// The folder that is mounted into the login's container: Apache's configuration with its secrets. tmpfiles makes it for Apache's group
+    /// and nobody else, and with the bit that gives everything in it that group, which the agent has no right to give.
+    #[must_use]
+    pub fn login_dir(&self) -> PathBuf {
+        self.run.join("login")
+    }
+
+    /// The folder that Apache in the login's container may write to; tmpfiles makes it for its user and our group.
+    #[must_use]
+    pub fn login_run_dir(&self) -> PathBuf {
+        self.run.join("login-run")
+    }
+
+    /// The folder of the socket by which the login hands requests on; tmpfiles makes it for HAProxy's user, Apache's group and nobody else.
+    #[must_use]
+    pub fn login_socket_dir(&self) -> PathBuf {
+        self.run.join("login-socket")
+    }
+
+    /// The certificate authority of a rehearsal, which only a machine of the local cloud has.
+    #[must_use]
+    pub fn rehearsal_authority(&self) -> Option<PathBuf> {
+        let path = self.credentials.as_ref()?.join(REHEARSAL_AUTHORITY);
+        path.exists().then_some(path)
     }
 
     /// Names of the core containers' images by part (`edge`, `mainpage`).

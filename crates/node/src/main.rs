@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use futuswarm_agent::Options;
+use futuswarm_edge_agent::Cluster;
 use futuswarm_node_files::Files;
 use tracing_subscriber::EnvFilter;
 
@@ -99,7 +100,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Agent { docker_socket } => {
             let files = Files::default();
             let options = Options { docker_socket, files: files.clone() };
-            futuswarm_agent::run(options, |engine, store| NodeEdge::new(engine, store, files)).await?;
+            futuswarm_agent::run(options, |engine, store, vault, node| {
+                let cluster = Cluster { name: node.config.cluster.clone(), key: node.config.cluster_key.clone() };
+                NodeEdge { engine, store, vault, cluster, files }
+            })
+            .await?;
         }
         Command::Server { docker_socket } => server::run(docker_socket).await?,
         Command::EngineConfig => futuswarm_agent::engine_config::prepare().await?,

@@ -50,11 +50,13 @@ pub(crate) fn login(login: &Login) -> Result<(), Error> {
     contact(&login.contact)?;
     let places = &login.places;
     for (what, path) in [
-        ("the folder of the configuration", &places.config_dir),
-        ("the file of the secrets", &places.secrets_file),
-        ("the folder for running", &places.run_dir),
-        ("the socket of HAProxy", &places.upstream),
+        ("the folder of the configuration", Some(&places.config_dir)),
+        ("the file of the secrets", Some(&places.secrets_file)),
+        ("the folder for running", Some(&places.run_dir)),
+        ("the socket of HAProxy", Some(&places.upstream)),
+        ("the file of the authorities", places.authorities.as_ref()),
     ] {
+        let Some(path) = path else { continue };
         word(what, path, "/._-")?;
         if !path.starts_with('/') {
             return Err(Error::Word { what, value: path.clone(), reason: "is no absolute path" });

@@ -49,6 +49,8 @@ struct Model<'a> {
     secrets_file: &'a str,
     run_dir: &'a str,
     upstream: &'a str,
+    /// Empty for those of the system.
+    authorities: &'a str,
     threads_per_child: u32,
     server_limit: u32,
     workers: u32,
@@ -96,6 +98,7 @@ impl<'a> Model<'a> {
             secrets_file: &places.secrets_file,
             run_dir: &places.run_dir,
             upstream: &places.upstream,
+            authorities: places.authorities.as_deref().unwrap_or_default(),
             threads_per_child: THREADS,
             server_limit: SERVER_LIMIT,
             workers: WORKERS,

@@ -1,4 +1,5 @@
-//! The login in front of the private domain: Apache's configuration, and who may use which app. No input or output.
+//! The login in front of the private domain: Apache's configuration, and who may use which app. No input or output. The edge agent writes
+//! what comes out, and runs Apache with it.
 //!
 //! [`render`] makes three files of a [`Login`]; none of them is secret. A fourth, with the client's secret and the passphrase, is made by
 //! [`secrets`] and comes out as a secret. Whoever writes them keeps to this:

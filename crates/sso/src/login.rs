@@ -103,4 +103,6 @@ pub struct Places {
     pub run_dir: String,
     /// HAProxy's socket, which believes what is said to it about users. Nobody else may reach it.
     pub upstream: String,
+    /// A file with the authorities that the provider's certificate may come from, in PEM; `None` for those of the system.
+    pub authorities: Option<String>,
 }

@@ -62,6 +62,7 @@ fn login() -> Login {
             secrets_file: "/mnt/secrets.conf".to_owned(),
             run_dir: "/mnt/run".to_owned(),
             upstream: "/mnt/run/edge.sock".to_owned(),
+            authorities: None,
         },
     }
 }

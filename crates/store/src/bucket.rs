@@ -24,6 +24,15 @@ pub struct Object {
     pub version: String,
 }
 
+/// The outcome of a read on the condition that the object is another one (`If-None-Match`).
+#[derive(Debug, Clone)]
+pub enum Newer {
+    /// It still has that ETag.
+    Same,
+    /// It is this one now; `None` when there is none.
+    Other(Option<Object>),
+}
+
 /// What S3 calls the version of an object that was written without versioning.
 pub const UNVERSIONED: &str = "null";
 
@@ -158,6 +167,17 @@ impl Error {
 pub trait Bucket: Send + Sync {
     /// Reads one object.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Object>, Error>> + Send;
+    /// Reads one object unless it still has this ETag.
+    fn get_if_changed(&self, key: &str, etag: &str) -> impl Future<Output = Result<Newer, Error>> + Send {
+        async move {
+            let object = self.get(key).await?;
+            Ok(if object.as_ref().is_some_and(|object| object.etag == etag) {
+                Newer::Same
+            } else {
+                Newer::Other(object)
+            })
+        }
+    }
     /// Reads one object piece by piece, so that a large one is never in memory as a whole; `false` when there is none. `take` says
     /// whether it wants more. After an error it has had a part.
     fn get_in_pieces(

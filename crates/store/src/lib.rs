@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use blobs::{Blob, Blobs, Part, Upload};
-pub use bucket::{Bucket, Condition, Entry, Error, Object, Put, Revision, UNVERSIONED, Version};
+pub use bucket::{Bucket, Condition, Entry, Error, Newer, Object, Put, Revision, UNVERSIONED, Version};
 pub use faults::FaultyBucket;
 pub use foreign::{ForeignBucket, Listed, Page, Reading};
 pub use memory::MemoryBucket;
@@ -58,6 +58,15 @@ pub enum Swap<T> {
     Applied(Revision),
     /// Somebody else was faster; this is there now. Nothing was written.
     Refused(Option<Versioned<T>>),
+}
+
+/// What came of a question for something newer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News<T> {
+    /// The document is as it was.
+    Same,
+    /// It is this now; `None` when there is none.
+    Changed(Option<Versioned<T>>),
 }
 
 /// JSON documents over a bucket.
@@ -117,6 +126,23 @@ impl<B: Bucket> Store<B> {
     pub async fn peek<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Versioned<T>>, Error> {
         let Some(object) = self.bucket.get(key).await? else { return Ok(None) };
         Ok(Some(decode(key, object)?))
+    }
+
+    /// The document under `key`, unless it is still at `etag`: for what is asked for every second and changes seldom. As
+    /// [`Store::get`] it does not believe the first answer that says that a document is gone.
+    ///
+    /// # Errors
+    /// As of [`Store::get`].
+    pub async fn get_if_changed<T: DeserializeOwned>(&self, key: &str, etag: Option<&str>) -> Result<News<T>, Error> {
+        let Some(etag) = etag else { return Ok(News::Changed(self.get(key).await?)) };
+        Ok(match self.bucket.get_if_changed(key, etag).await? {
+            Newer::Same => News::Same,
+            Newer::Other(Some(object)) => {
+                self.know(key);
+                News::Changed(Some(decode(key, object)?))
+            }
+            Newer::Other(None) => News::Changed(self.get(key).await?),
+        })
     }
 
     /// The document under `key` as it was at `version`, or `None` when it never was or is gone.

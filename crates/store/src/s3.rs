@@ -10,7 +10,9 @@ use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use futuswarm_aws::SdkConfig;
 
-use crate::bucket::{Bucket, Condition, Entry, Error, Object, Put, Revision, UNVERSIONED, Version, newest_first};
+use crate::bucket::{
+    Bucket, Condition, Entry, Error, Newer, Object, Put, Revision, UNVERSIONED, Version, newest_first,
+};
 use crate::foreign::{ForeignBucket, Listed, Page, Reading};
 
 /// DeleteObjects takes so many keys
@@ -80,6 +82,17 @@ impl Bucket for S3Bucket {
         match answer.map_err(|error| futuswarm_aws::Error::new("GetObject", error)) {
             Ok(answer) => Ok(Some(self.read(key, answer).await?)),
             Err(error) if error.is(&["NoSuchKey"]) => Ok(None),
+            Err(error) => Err(self.error(key, error)),
+        }
+    }
+
+    async fn get_if_changed(&self, key: &str, etag: &str) -> Result<Newer, Error> {
+        let answer = self.client.get_object().bucket(&self.name).key(key).if_none_match(etag).send().await;
+        match answer.map_err(|error| futuswarm_aws::Error::new("GetObject", error)) {
+            Ok(answer) => Ok(Newer::Other(Some(self.read(key, answer).await?))),
+            // To the SDK everything that is no 2xx is an error.
+            Err(error) if error.status == Some(304) => Ok(Newer::Same),
+            Err(error) if error.is(&["NoSuchKey"]) => Ok(Newer::Other(None)),
             Err(error) => Err(self.error(key, error)),
         }
     }

@@ -194,3 +194,26 @@ async fn a_foreign_bucket_is_read_page_by_page_and_up_to_a_length() {
     assert!(faulty.read_at_most("shop/other", 5).await.unwrap_err().is_transient());
     assert_eq!(bucket.writes(), 2501, "nothing was written by reading");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_a_document_is_told_only_of_another() {
+    let (bucket, store) = store();
+    assert_eq!(store.get_if_changed::<i32>("k", None).await.unwrap(), News::Changed(None));
+    let first = store.put("k", &1).await.unwrap();
+    assert_eq!(store.get_if_changed("k", None).await.unwrap(), News::Changed(Some(at(1, first.clone()))));
+    assert_eq!(store.get_if_changed::<i32>("k", Some(&first.etag)).await.unwrap(), News::Same);
+    let second = store.put("k", &2).await.unwrap();
+    assert_eq!(store.get_if_changed("k", Some(&first.etag)).await.unwrap(), News::Changed(Some(at(2, second.clone()))));
+    bucket.deny_every(2);
+    for _ in 0..10 {
+        let news = store.get_if_changed::<i32>("k", Some(&second.etag)).await.unwrap();
+        assert!(news != News::Changed(None), "one answer that says that it is gone is not believed");
+    }
+    bucket.deny_every(1);
+    let gone = store.get_if_changed::<i32>("k", Some(&second.etag)).await.unwrap_err();
+    assert!(matches!(gone, Error::Vanished { .. }), "{gone}");
+    bucket.deny_every(0);
+    store.put("k", &"no number").await.unwrap();
+    let garbled = store.get_if_changed::<i32>("k", Some(&second.etag)).await.unwrap_err();
+    assert!(matches!(garbled, Error::Malformed { .. }), "{garbled}");
+}

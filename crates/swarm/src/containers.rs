@@ -25,6 +25,10 @@ pub struct ContainerConfig {
     pub memory_bytes: i64,
     /// How much of what it prints is kept on the node's disk at most; `None` is what the engine keeps of every container.
     pub log_megabytes: Option<u32>,
+    /// `NAME=value`, beside what the image says. No secret: whoever may ask the engine reads it.
+    pub environment: Vec<String>,
+    /// `UID:GID`; `None` is the image's own.
+    pub user: Option<String>,
 }
 
 impl ContainerConfig {
@@ -32,7 +36,7 @@ impl ContainerConfig {
     pub(crate) fn definition(&self) -> String {
         // Readable on purpose: `docker inspect` then shows why a container was made again.
         format!(
-            "{} {:?} {:?} {:?} {:?} {} {} {:?}",
+            "{} {:?} {:?} {:?} {:?} {} {} {:?} {:?} {:?}",
             self.image,
             self.command,
             self.mounts,
@@ -40,7 +44,9 @@ impl ContainerConfig {
             self.ports,
             self.network,
             self.memory_bytes,
-            self.log_megabytes
+            self.log_megabytes,
+            self.environment,
+            self.user
         )
     }
 }
@@ -87,6 +93,12 @@ pub trait ContainerApi: Send + Sync {
     /// # Errors
     /// When the engine refuses.
     fn start_container(&self, name: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Sends a signal to the first process of a container, by its name without `SIG`. One that does not run gets none, and that is no error.
+    ///
+    /// # Errors
+    /// When the engine refuses, for example because there is no container of that name.
+    fn signal_container(&self, name: &str, signal: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Removes a container, running or not; no error when there is none.
     ///

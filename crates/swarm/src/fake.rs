@@ -29,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Error, Node, Service};
 pub use behaviour::{Behaviour, FakeImage, Script};
+pub use containers::ContainerView;
 pub use events::Event;
 pub use programs::ProgramView;
 use world::World;

@@ -257,6 +257,10 @@ impl<E: ContainerApi> ContainerApi for FaultyEngine<E> {
         self.call("container start", |engine| engine.start_container(name)).await
     }
 
+    async fn signal_container(&self, name: &str, signal: &str) -> Result<(), Error> {
+        self.call("container kill", |engine| engine.signal_container(name, signal)).await
+    }
+
     async fn remove_container(&self, name: &str) -> Result<(), Error> {
         self.call("container rm", |engine| engine.remove_container(name)).await
     }

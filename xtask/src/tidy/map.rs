@@ -47,7 +47,7 @@ const FLOORS: &[(&str, &[Row])] = &[
         &[
             pure("iam", &[]),
             pure("firewall", &[]),
-            pure("edge", &[]),
+            pure("edge", &["secret"]),
             pure("sso", &["model", "secret"]),
             pure("spec", &["model", "sso"]),
             pure("userdata", &["model"]),
@@ -97,7 +97,7 @@ const FLOORS: &[(&str, &[Row])] = &[
     (
         "nodes",
         &[
-            aws("edge-agent", &["edge", "model", "node-files", "retry", "store", "swarm"]),
+            aws("edge-agent", &["edge", "model", "node-files", "retry", "sso", "store", "swarm", "vault"]),
             aws(
                 "agent",
                 &[
@@ -149,6 +149,7 @@ const FLOORS: &[(&str, &[Row])] = &[
                     "session",
                     "store",
                     "swarm",
+                    "vault",
                 ],
             ),
         ],

@@ -105,6 +105,8 @@ async fn a_disk_that_fills_up_is_emptied_to_the_low_water_mark() {
         network: "bridge".to_owned(),
         memory_bytes: 1,
         log_megabytes: None,
+        environment: Vec::new(),
+        user: None,
     };
     engine.create_container(&container).await.unwrap();
     let state = disk.round().await.unwrap();

@@ -41,6 +41,7 @@ impl Discovery for Provider {
 pub(crate) fn record(issuer: &str) -> LoginRecord {
     LoginRecord {
         domain: "apps.example.com".to_owned(),
+        open_domain: None,
         issuer: issuer.to_owned(),
         client_id: "edge".to_owned(),
         scopes: Vec::new(),

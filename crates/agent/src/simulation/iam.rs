@@ -40,8 +40,9 @@ impl Principal {
         let may = match self.role {
             Role::Manager => key.starts_with("cluster/"),
             Role::Worker => {
-                [keys::SPEC, keys::GENESIS, keys::ROUTES, keys::ADMISSIONS].contains(&key)
+                [keys::SPEC, keys::GENESIS, keys::ROUTES, keys::ADMISSIONS, keys::LOGIN].contains(&key)
                     || key == keys::token(Role::Worker)
+                    || key.starts_with("cluster/login/")
                     || key.starts_with(keys::MANAGERS)
             }
         };
@@ -78,7 +79,10 @@ impl Principal {
     fn opens(&self, key: &str, context: &Context) {
         let may = match self.role {
             Role::Manager => self.knows(key),
-            Role::Worker => key == self.cluster_key && (&*context.kind, &*context.name) == ("join-token", "worker"),
+            Role::Worker => {
+                let kinds = [("join-token", "worker"), ("login", "client-secret"), ("login", "passphrase")];
+                key == self.cluster_key && kinds.contains(&(&*context.kind, &*context.name))
+            }
         };
         self.check(may, || format!("open the {context} with {key}"));
     }

@@ -4,7 +4,9 @@ use crate::routes::Routes;
 
 /// Memory of the edge's container.
 pub const MEMORY_MIB: u32 = 512;
-/// Of that for connections of all processes, and for a master that reads a configuration.
+/// The same with a login, whose buffers have four times the length.
+pub const LOGIN_MEMORY_MIB: u32 = MEMORY_MIB + 3 * CONNECTIONS_MIB;
+/// Of that without a login for connections of all processes, and for a master that reads a configuration: 4,000 with two buffers of 16 KiB.
 const CONNECTIONS_MIB: u32 = 128;
 /// Of a process without services. Measured: 5.7 MiB.
 const PROCESS_KIB: u32 = 8 << 10;

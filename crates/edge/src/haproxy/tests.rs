@@ -6,6 +6,7 @@ mod hostile;
 mod labels;
 mod limits;
 mod log;
+mod login;
 mod many;
 mod metrics;
 mod pages;

@@ -34,6 +34,7 @@ fn record(spec: &Spec) -> Option<LoginRecord> {
     let seconds = |minutes: u32| 60 * u64::from(minutes);
     Some(LoginRecord {
         domain: spec.domain.clone(),
+        open_domain: spec.open_domain.clone(),
         issuer: login.issuer.clone(),
         client_id: login.client_id.clone(),
         scopes: login.scopes.clone(),
@@ -173,6 +174,7 @@ mod tests {
         let found = record(&cluster(|_| {}).spec).unwrap();
         let expected = LoginRecord {
             domain: "apps.localhost".to_owned(),
+            open_domain: None,
             issuer: "https://login.example.com".to_owned(),
             client_id: "futuswarm".to_owned(),
             scopes: vec!["email".to_owned()],

@@ -333,6 +333,7 @@ pub(super) fn login() -> futuswarm_sso::Login {
             secrets_file: "/mnt/secrets.conf".to_owned(),
             run_dir: "/mnt/run".to_owned(),
             upstream: "/mnt/run/edge.sock".to_owned(),
+            authorities: None,
         },
     }
 }

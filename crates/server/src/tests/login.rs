@@ -55,6 +55,7 @@ async fn put<T: serde::Serialize>(world: &World, key: &str, value: &T) {
 fn record(groups_claim: Option<&str>) -> LoginRecord {
     LoginRecord {
         domain: "apps.example.com".to_owned(),
+        open_domain: None,
         issuer: "https://idp.example.com".to_owned(),
         client_id: "edge".to_owned(),
         scopes: Vec::new(),

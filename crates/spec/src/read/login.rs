@@ -6,7 +6,7 @@ use futuswarm_sso::{Error, check};
 use crate::Login;
 use crate::reader::Table;
 
-/// A working day; [`futuswarm_sso::LONGEST_SESSION`].
+/// A working day; [`futuswarm_model::LONGEST_SESSION`].
 const LONGEST_MINUTES: i64 = 480;
 
 pub(super) fn login(table: &mut Table) -> Option<Login> {

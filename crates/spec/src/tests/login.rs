@@ -47,6 +47,7 @@ fn rendered(spec: &Spec) -> Result<futuswarm_sso::Files, futuswarm_sso::Error> {
             secrets_file: "/edge/secrets/secrets.conf".to_owned(),
             run_dir: "/edge/run".to_owned(),
             upstream: "/edge/run/haproxy.sock".to_owned(),
+            authorities: None,
         },
     })
 }
@@ -79,7 +80,7 @@ fn what_a_spec_may_say_apaches_configuration_can_be_made_of() {
         rendered(&spec).unwrap_or_else(|error| panic!("{to}: {error}"));
     }
     let longest = with(LEAST).unwrap().login.unwrap().longest_minutes;
-    assert_eq!(Duration::from_secs(60 * u64::from(longest)), futuswarm_sso::LONGEST_SESSION);
+    assert_eq!(Duration::from_secs(60 * u64::from(longest)), futuswarm_model::LONGEST_SESSION);
     // The comparison can fail.
     let mut spec = with(LEAST).unwrap();
     spec.login.as_mut().unwrap().longest_minutes = 481;

@@ -10,8 +10,8 @@ use bollard::models::{
     PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ImportImageOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
-    StartContainerOptions,
+    CreateContainerOptionsBuilder, ImportImageOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions,
 };
 use futures_util::StreamExt as _;
 
@@ -78,6 +78,16 @@ impl ContainerApi for DockerEngine {
         started.map_err(|error| Error::call("container start", error))
     }
 
+    async fn signal_container(&self, name: &str, signal: &str) -> Result<(), Error> {
+        let options = KillContainerOptionsBuilder::default().signal(&format!("SIG{signal}")).build();
+        let sent = self.docker().await?.kill_container(name, Some(options)).await;
+        match sent.map_err(|error| Error::call("container kill", error)) {
+            // It does not run.
+            Err(Error::Refused { status: 409, .. }) => Ok(()),
+            other => other,
+        }
+    }
+
     async fn remove_container(&self, name: &str) -> Result<(), Error> {
         let options = RemoveContainerOptionsBuilder::default().force(true).build();
         let removed = self.docker().await?.remove_container(name, Some(options)).await;
@@ -105,6 +115,8 @@ fn body(config: &ContainerConfig) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(config.image.clone()),
         cmd: Some(config.command.clone()),
+        env: Some(config.environment.clone()),
+        user: config.user.clone(),
         labels: Some(HashMap::from([(DEFINITION_LABEL.to_owned(), config.definition())])),
         exposed_ports: Some(config.ports.iter().map(|(_, inside)| format!("{inside}/tcp")).collect()),
         networking_config: Some(NetworkingConfig {

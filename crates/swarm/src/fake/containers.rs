@@ -6,12 +6,35 @@ use std::path::Path;
 use super::{FakeEngine, refused};
 use crate::{Container, ContainerApi, ContainerConfig, Error};
 
+/// A container, and what was asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerView {
+    /// What it was made from.
+    pub config: ContainerConfig,
+    /// Whether its process runs.
+    pub running: bool,
+    /// Signals that it got.
+    pub signals: Vec<String>,
+}
+
 #[derive(Debug)]
 pub(super) struct FakeContainer {
-    definition: String,
+    config: ContainerConfig,
     pub(super) image: String,
     running: bool,
     pub(super) networks: BTreeSet<String>,
+    signals: Vec<String>,
+}
+
+impl FakeEngine {
+    /// A container of this machine that is no program, whatever its engine would say.
+    #[must_use]
+    pub fn container(&self, name: &str) -> Option<ContainerView> {
+        let world = self.world.lock();
+        let container = world.machines.get(&self.hostname)?.containers.get(name)?;
+        let FakeContainer { config, running, signals, .. } = container;
+        Some(ContainerView { config: config.clone(), running: *running, signals: signals.clone() })
+    }
 }
 
 impl ContainerApi for FakeEngine {
@@ -31,7 +54,7 @@ impl ContainerApi for FakeEngine {
     async fn inspect_container(&self, name: &str) -> Result<Option<Container>, Error> {
         let world = self.world("container inspect")?;
         Ok(world.machines[&self.hostname].containers.get(name).map(|container| Container {
-            definition: Some(container.definition.clone()),
+            definition: Some(container.config.definition()),
             running: container.running,
             networks: container.networks.iter().cloned().collect(),
         }))
@@ -45,9 +68,10 @@ impl ContainerApi for FakeEngine {
             return Err(refused("container create", 409, message));
         }
         let networks = BTreeSet::from([config.network.clone()]);
-        let (definition, image) = (config.definition(), config.image.clone());
-        let container = FakeContainer { definition, image, running: false, networks };
-        machine.containers.insert(config.name.clone(), container);
+        let (config, image) = (config.clone(), config.image.clone());
+        let name = config.name.clone();
+        let container = FakeContainer { config, image, running: false, networks, signals: Vec::new() };
+        machine.containers.insert(name, container);
         Ok(())
     }
 
@@ -63,6 +87,20 @@ impl ContainerApi for FakeEngine {
                 Ok(())
             }
             None => Err(refused("container start", 404, format!("No such container: {name}"))),
+        }
+    }
+
+    async fn signal_container(&self, name: &str, signal: &str) -> Result<(), Error> {
+        let mut world = self.world("container kill")?;
+        let machine = world.machines.get_mut(&self.hostname);
+        match machine.and_then(|machine| machine.containers.get_mut(name)) {
+            Some(container) => {
+                if container.running {
+                    container.signals.push(signal.to_owned());
+                }
+                Ok(())
+            }
+            None => Err(refused("container kill", 404, format!("No such container: {name}"))),
         }
     }
 

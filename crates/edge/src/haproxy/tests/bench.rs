@@ -13,14 +13,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::haproxy::{
-    ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, METRICS_SOCKET, STATE_FILE, render,
+    ADMIN_SOCKET, CONFIG_FILE, Expressions, LISTEN_PORT, MAP_FILE, MASTER_SOCKET, METRICS_SOCKET, PrivateDomain,
+    STATE_FILE, TOKEN_KEYS_FILE, render, render_with_login, token_keys,
 };
 use crate::routes::Routes;
+use futuswarm_secret::Secret;
 
 /// The configuration's folder as HAProxy sees it.
 const INSIDE: &str = "/mnt";
 /// What HAProxy prints, in the same folder.
 const LOG: &str = "log";
+/// 32 times `k` in base64.
+pub(super) const TOKEN_KEY: &str = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=";
+/// The socket of the login, in the same folder.
+const LOGIN_SOCKET: &str = "login.sock";
 /// Everything on this machine is slow at times.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,6 +36,7 @@ pub(super) struct Edge {
     port: u16,
     task_port: u16,
     dns_port: u16,
+    private: Option<PrivateDomain>,
     /// Whether the name server gives no answers.
     silent: Arc<AtomicBool>,
     seen: Arc<Mutex<Vec<String>>>,
@@ -80,6 +87,17 @@ impl Answer {
 impl Edge {
     /// Starts HAProxy and so many tasks of each service, and waits until it answers.
     pub(super) fn start(routes: &Routes, complete: bool, tasks: &[(&str, u8)]) -> Self {
+        Self::with(routes, complete, tasks, None)
+    }
+
+    /// The same with a login for this domain, whose users are named by their e-mail addresses. The app `app` gets tokens.
+    pub(super) fn start_with_login(routes: &Routes, tasks: &[(&str, u8)], domain: &str) -> Self {
+        let (domain, socket) = (domain.to_owned(), format!("{INSIDE}/{LOGIN_SOCKET}"));
+        let private = PrivateDomain { domain, socket, named_by_email: true, tokens: true };
+        Self::with(routes, true, tasks, Some(private))
+    }
+
+    fn with(routes: &Routes, complete: bool, tasks: &[(&str, u8)], private: Option<PrivateDomain>) -> Self {
         let started = tasks::start(tasks);
         let (task_port, addresses) = (started.port, started.addresses);
         let dns = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -89,7 +107,7 @@ impl Edge {
         std::thread::spawn(move || names::answer(&dns, &addresses, &says_nothing));
         let port = futuswarm_tools::free_port().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), routes, complete, port, task_port, dns_port);
+        write(dir.path(), routes, complete, private.as_ref(), [port, task_port, dns_port]);
         let tools = futuswarm_tools::ToolsTree::locate().expect("`cargo xtask test` makes the tools tree");
         // The master starts itself again when it reloads, which needs the tree as its root.
         let script =
@@ -100,7 +118,7 @@ impl Edge {
         let log = std::fs::File::options().create(true).append(true).open(dir.path().join(LOG)).unwrap();
         command.stdout(log).stderr(Stdio::null());
         let haproxy = command.spawn().unwrap();
-        let edge = Self { haproxy, dir, port, task_port, dns_port, silent, seen: started.seen };
+        let edge = Self { haproxy, dir, port, task_port, dns_port, private, silent, seen: started.seen };
         edge.wait("HAProxy", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         for (service, count) in tasks {
             for route in routes.routes.iter().filter(|route| route.service == *service) {
@@ -145,7 +163,8 @@ impl Edge {
     /// Puts other routes into place, the way the agent does.
     pub(super) fn reload(&self, routes: &Routes, complete: bool) {
         std::fs::write(self.dir.path().join(STATE_FILE), self.admin("show servers state")).unwrap();
-        write(self.dir.path(), routes, complete, self.port, self.task_port, self.dns_port);
+        let ports = [self.port, self.task_port, self.dns_port];
+        write(self.dir.path(), routes, complete, self.private.as_ref(), ports);
         self.wait("a reload", || {
             let mut answer = String::new();
             let asked = UnixStream::connect(self.dir.path().join(MASTER_SOCKET)).and_then(|mut master| {
@@ -175,6 +194,17 @@ impl Edge {
     /// Sends a request with these headers, each with its line break.
     pub(super) fn ask(&self, method: &str, host: &str, path: &str, headers: &str) -> Answer {
         Answer::of(&ask(self.port, method, host, path, headers).unwrap_or_default())
+    }
+
+    /// Sends a request the way the login does, with these headers.
+    pub(super) fn by_login(&self, method: &str, host: &str, path: &str, headers: &str) -> Answer {
+        let mut stream = UnixStream::connect(self.dir.path().join(LOGIN_SOCKET)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n");
+        let _refused = stream.write_all(request.as_bytes());
+        let mut answer = Vec::new();
+        let _hung_up = stream.read_to_end(&mut answer);
+        Answer::of(&String::from_utf8_lossy(&answer))
     }
 
     /// Sends bytes as they are and no more after them, and returns everything that comes back.
@@ -267,15 +297,27 @@ impl Drop for Edge {
 }
 
 /// What the agent writes, with addresses of this machine instead of the container's.
-fn write(dir: &std::path::Path, routes: &Routes, complete: bool, port: u16, task_port: u16, dns_port: u16) {
+fn write(
+    dir: &std::path::Path,
+    routes: &Routes,
+    complete: bool,
+    private: Option<&PrivateDomain>,
+    [port, task_port, dns_port]: [u16; 3],
+) {
     let mut routes = routes.clone();
     routes.routes.iter_mut().for_each(|route| route.port = task_port);
-    let rendered = render(&routes, complete, INSIDE, Expressions::Compiled).unwrap();
+    let rendered = match private {
+        Some(private) => render_with_login(&routes, complete, INSIDE, Expressions::Compiled, private),
+        None => render(&routes, complete, INSIDE, Expressions::Compiled),
+    };
+    let rendered = rendered.unwrap();
     let config = rendered
         .config
         .replace(&format!("bind :{LISTEN_PORT}"), &format!("bind 127.0.0.1:{port}"))
         .replace("127.0.0.11:53", &format!("127.0.0.1:{dns_port}"));
     assert_ne!(config, rendered.config);
+    let key = [("app".to_owned(), Secret::new(TOKEN_KEY.to_owned()))];
+    std::fs::write(dir.join(TOKEN_KEYS_FILE), token_keys(&routes.routes, &key.into()).expose()).unwrap();
     std::fs::write(dir.join(MAP_FILE), rendered.map).unwrap();
     std::fs::write(dir.join(CONFIG_FILE), config).unwrap();
 }

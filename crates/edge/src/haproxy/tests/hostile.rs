@@ -103,7 +103,7 @@ fn there_is_one_host_in_a_request() {
 }
 
 /// What says who asks, or from where, in the spellings that programs take for each other.
-const IDENTITY: [&str; 39] = [
+pub(super) const IDENTITY: [&str; 39] = [
     "Remote-User",
     "REMOTE-USER",
     "remote-user",
@@ -144,7 +144,7 @@ const IDENTITY: [&str; 39] = [
     "Edge-Token",
     "Remote-Name",
 ];
-const SPELLED: [&str; 10] = [
+pub(super) const SPELLED: [&str; 10] = [
     "remote_user",
     "REMOTE_USER",
     "Remote.User",

@@ -17,6 +17,8 @@ fn desired() -> ContainerConfig {
         network: "edge".to_owned(),
         memory_bytes: 1 << 20,
         log_megabytes: None,
+        environment: Vec::new(),
+        user: None,
     }
 }
 
@@ -95,4 +97,24 @@ fn what_a_container_prints_is_kept_up_to_a_size_where_one_is_said() {
     assert_eq!((log.typ.as_deref(), options.len()), (Some("local"), 2));
     assert_eq!((options["max-file"].as_str(), options["max-size"].as_str()), ("10", "20m"));
     assert_ne!(desired().definition(), ContainerConfig { log_megabytes: Some(200), ..desired() }.definition());
+}
+
+#[test]
+fn a_container_has_the_user_and_the_environment_that_are_said() {
+    assert_eq!((body(&desired()).user, body(&desired()).env), (None, Some(Vec::new())), "the image's own");
+    let (environment, user) = (vec!["TMPDIR=/run/x".to_owned()], Some("65533:65533".to_owned()));
+    let other = ContainerConfig { environment: environment.clone(), user: user.clone(), ..desired() };
+    assert_eq!((body(&other).user, body(&other).env), (user, Some(environment)));
+    assert_ne!(other.definition(), desired().definition());
+}
+
+#[tokio::test]
+async fn a_signal_reaches_a_container_that_runs_and_is_lost_on_one_that_does_not() {
+    let message = "{\"message\":\"container 1 is not running\"}";
+    let (engine, told, _folder) = engine(vec![done(), Answer::json(409, message), Answer::json(404, message)]);
+    engine.signal_container("edge", "USR1").await.unwrap();
+    engine.signal_container("edge", "USR1").await.unwrap();
+    assert!(engine.signal_container("edge", "USR1").await.unwrap_err().is_not_found());
+    let asked: Vec<String> = told.iter().collect();
+    assert!(asked.iter().all(|one| one.contains("/containers/edge/kill?signal=SIGUSR1")), "{asked:?}");
 }

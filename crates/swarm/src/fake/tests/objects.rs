@@ -60,6 +60,8 @@ async fn secrets_and_networks_in_use_stay() {
         network: "bridge".to_owned(),
         memory_bytes: 1,
         log_megabytes: None,
+        environment: Vec::new(),
+        user: None,
     };
     engine.create_container(&edge).await.unwrap();
     engine.connect_network("app-hello", "edge").await.unwrap();
