@@ -166,21 +166,23 @@ async fn rooms<P: Platform>(control: &Control<P>, release: &Release) -> Result<H
     Ok(records.into_iter().filter_map(room).collect())
 }
 
-/// How far the image is on each node that is there; one that has gone meanwhile does not count.
+/// How far the image is on each node that is there; one that has gone meanwhile does not count, and neither does one that has come since
+/// the job began: the Swarm gives that no task of it (seen with Docker 26.1), and has it pull when it gets a task of the app.
 fn pulls(nodes: &[Node], release: &Release, tasks: &[SwarmTask]) -> BTreeMap<String, Pull> {
     let pull = |node: &&Node| {
         let task =
             tasks.iter().filter(|task| task.node.as_deref() == Some(&node.id)).max_by_key(|task| &task.created_at);
         let pull = match task.map(|task| (task.state, task)) {
-            // The Swarm gives a node that has just come a task of its own.
-            None => Pull::Running,
+            // The Swarm has not got to the job yet.
+            None if tasks.is_empty() => Pull::Running,
+            None => return None,
             Some((SwarmState::Complete, _)) => Pull::Done,
             Some((state, task)) if state.is_over() => Pull::Failed { reason: reason(task), room: None },
             Some(_) => Pull::Running,
         };
-        (node.hostname.clone(), pull)
+        Some((node.hostname.clone(), pull))
     };
-    places::fitting(nodes, release).iter().map(pull).collect()
+    places::fitting(nodes, release).iter().filter_map(pull).collect()
 }
 
 fn reason(task: &SwarmTask) -> String {

@@ -7,7 +7,9 @@ use futuswarm_faults::{Fault, Faults};
 use futuswarm_model::{FailureClass, Outcome, Progress, Release, keys};
 use futuswarm_rpc::message::{Answer, App, Event, Request, Wait};
 use futuswarm_swarm::fake::{Behaviour, FakeImage};
-use futuswarm_swarm::{Availability, HealthCheck, NodeApi as _, NodeSpec, ServiceApi as _, TaskApi as _};
+use futuswarm_swarm::{
+    Availability, HealthCheck, NodeApi as _, NodeSpec, ServiceApi as _, SwarmApi as _, TaskApi as _,
+};
 
 use super::world::*;
 
@@ -427,4 +429,25 @@ async fn what_a_release_hook_writes_is_shown_when_it_succeeds_and_when_it_is_lat
     assert_eq!((late.outcome, failure.class), (Some(Outcome::Failed), FailureClass::ReleaseHook), "{failure:?}");
     assert!(failure.reason.contains("did not end within 20 s"), "{failure:?}");
     assert_eq!(failure.log, ["one table made"]);
+}
+
+/// As when a manager dies in the middle of a deployment, and another instance takes its place.
+#[tokio::test(start_paused = true)]
+async fn nodes_that_come_and_go_while_the_image_is_pulled_hold_nobody_up() {
+    let (world, control) = World::with_hello().await;
+    let digest = world.registry.push("hello", "2", "amd64");
+    let slow = FakeImage { pull: Duration::from_secs(20), ..FakeImage::from(good()) };
+    world.swarm.push(&format!("127.0.0.1:5000/hello@{digest}"), slow);
+    let deploying =
+        tokio::spawn(async move { deployment(&ask(&control, "jane", &deploy("hello", "hello:2", None)).await) });
+    seconds(10).await;
+    let tokens = world.engine.join_tokens().await.unwrap();
+    let late = world.swarm.machine("i-4", "10.0.0.4");
+    late.join_swarm("10.0.0.4", vec!["10.0.0.1:2377".to_owned()], &tokens.worker).await.unwrap();
+    let nodes = world.engine.list_nodes().await.unwrap();
+    let gone = nodes.iter().find(|node| node.hostname == "i-3").unwrap();
+    world.engine.remove_node(&gone.id, true).await.unwrap();
+    let deployed = deploying.await.unwrap();
+    assert_eq!(deployed.outcome, Some(Outcome::Deployed), "{deployed:?}");
+    assert!(world.elapsed() < Duration::from_secs(180), "{:?}", world.elapsed());
 }

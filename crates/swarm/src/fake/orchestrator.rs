@@ -142,7 +142,12 @@ impl FakeCluster {
     /// Makes the tasks that are missing, and ends those that are too many.
     fn orchestrate(&mut self, name: &str, at: Instant) -> bool {
         let Some((id, spec)) = self.services.get(name).map(|it| (it.id.clone(), it.spec.clone())) else { return false };
-        let places = self.places(&spec, at);
+        let mut places = self.places(&spec, at);
+        // Seen with Docker 26.1: a node that comes when a global job has begun gets no task of it, whatever becomes of the job.
+        let of_job = |place: &Place| self.tasks_of(&id).any(|task| task.is_of(&spec) && Place::of(task) == *place);
+        if spec.mode == Mode::GlobalJob && self.tasks_of(&id).any(|task| task.is_of(&spec)) {
+            places.retain(of_job);
+        }
         let mut changed = false;
         for task in self.tasks.values_mut().filter(|task| task.service == id && task.desired < TaskState::Remove) {
             let outdated = spec.mode.is_job() && !task.is_of(&spec);

@@ -326,6 +326,9 @@ async fn a_job_of_the_probe_pulls_an_image_on_every_node_whatever_is_in_it() {
     ends.sort();
     let full = "no space left on device".to_owned();
     assert_eq!(ends, [(TaskState::Complete, String::new()), (TaskState::Rejected, full)]);
+    joined(&world, 3, Role::Worker, &engine).await;
+    later(60).await;
+    assert_eq!(tasks(&engine).await.len(), 2, "who comes later has no part in it");
 }
 
 #[tokio::test(start_paused = true)]
