@@ -1,6 +1,8 @@
 // Chromium, without a screen, on the ways of people through the login: node browser.mjs SETTINGS.json
 //
-//   chromium      the program; profile: a folder below /tmp with `.pki/nssdb`, which says whom Chromium trusts, as its home
+//   chromium      `chromium.sh` beside this
+//   profile       a folder below /tmp that is its home
+//   authority     PEM: whom it trusts beside the authorities of the web
 //   ports         {"PATTERN": PORT}: hosts that are at a port of 127.0.0.1
 //   sockets       {"NAME": PATH}: hosts that are at a unix socket, since they are in another network namespace
 //   screenshots   a folder
@@ -8,7 +10,8 @@
 // Reads a journey per line, `{"journey": NAME, "person": NAME, …}`, and prints what came of it per line, `{"result": …}` or
 // `{"error": TEXT}`. Every person has a browser of their own, with its own cookies, and signs in with their name.
 
-import { mkdirSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import readline from 'node:readline';
@@ -28,6 +31,18 @@ function forward(path) {
   return new Promise((done) => server.listen(0, '127.0.0.1', () => done(server.address().port)));
 }
 
+// Where Chromium looks for the authorities that somebody has added.
+function trust(authority) {
+  const [folder, file] = [join(settings.profile, '.pki/nssdb'), join(settings.profile, 'authority.pem')];
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(file, authority);
+  const env = { ...process.env, BROWSER_PROGRAM: '/usr/bin/certutil' };
+  for (const words of [['-N', '--empty-password'], ['-A', '-n', 'local', '-t', 'C,,', '-i', file]]) {
+    execFileSync(settings.chromium, ['-d', `sql:${folder}`, ...words], { env });
+  }
+}
+
+trust(settings.authority);
 const ports = { ...settings.ports };
 for (const [name, path] of Object.entries(settings.sockets)) ports[name] = await forward(path);
 const rules = Object.entries(ports).map(([pattern, port]) => `MAP ${pattern} 127.0.0.1:${port}`);

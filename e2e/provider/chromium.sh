@@ -1,13 +1,15 @@
 #!/bin/sh
-# Chromium with the browser's tree (crates/tools/src/browser.rs) as its root folder: it starts itself again and again, so that it cannot be
-# run by the tree's loader as other programs are. Its mounts are in a namespace of their own and end with it. Without BROWSER_TREE it is
-# this machine's own. What is said to it over further descriptors stays open.
+# A program of the browser's tree (`crates/tools/src/browser.rs`) with that tree as its root folder: Chromium, unless BROWSER_PROGRAM names
+# another one. It starts itself again and again, so that the tree's loader cannot run it as it runs other programs. The mounts are in a
+# namespace of their own and end with it. Without BROWSER_TREE it is this machine's own. Descriptors stay open, and /tmp is this machine's.
 set -e
-[ -n "$BROWSER_TREE" ] || exec /usr/lib/chromium/chromium "$@"
+: "${BROWSER_PROGRAM:=/usr/lib/chromium/chromium}"
+export BROWSER_PROGRAM
+[ -n "$BROWSER_TREE" ] || exec "$BROWSER_PROGRAM" "$@"
 exec unshare --mount --propagation private -- sh -e -c '
     mount --bind "$BROWSER_TREE" "$BROWSER_TREE"
     mount --rbind /dev "$BROWSER_TREE/dev"
     mount --rbind /proc "$BROWSER_TREE/proc"
     mount --bind /tmp "$BROWSER_TREE/tmp"
-    exec chroot "$BROWSER_TREE" /usr/lib/chromium/chromium "$@"
-' chromium "$@"
+    exec chroot "$BROWSER_TREE" "$BROWSER_PROGRAM" "$@"
+' sh "$@"
