@@ -49,7 +49,7 @@ const rules = Object.entries(ports).map(([pattern, port]) => `MAP ${pattern} 127
 mkdirSync(settings.screenshots, { recursive: true });
 const browser = await chromium.launch({
   executablePath: settings.chromium,
-  args: [`--host-resolver-rules=${rules.join(',')},MAP * ~NOTFOUND`, '--disable-dev-shm-usage', '--disable-gpu'],
+  args: [`--host-resolver-rules=${rules.join(',')},MAP * ~NOTFOUND`, '--disable-dev-shm-usage', '--disable-gpu', '--no-proxy-server'],
   env: { ...process.env, HOME: settings.profile, TMPDIR: '/tmp' },
 });
 
@@ -152,16 +152,16 @@ const journeys = {
     }
   },
 
-  // What a script of the open page sees and can do.
+  // What a script of the open page sees and can do: read cookies, plant a session for all apps, and ask its own app and another to change
+  // something. What the other one answers no script sees.
   async script({ page }, { other }) {
     return page.evaluate(async (url) => {
       const read = document.cookie;
-      // A session of somebody's choice, for all apps: one with a domain, and one of this host.
       document.cookie = `__Host-sso=planted; Domain=${location.hostname.replace(/^[^.]*\./, '')}; Path=/; Secure`;
       const status = async (ask) => ask.then((answer) => answer.status, (error) => String(error));
       return {
         cookies: read,
-        own: await status(fetch('/script', { headers: { accept: 'application/json' } })),
+        own: await status(fetch('/script', { method: 'POST' })),
         other: url && await status(fetch(new URL('/script', url), { method: 'POST', mode: 'no-cors', credentials: 'include' })),
       };
     }, other ?? null);
