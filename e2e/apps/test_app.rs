@@ -1,10 +1,15 @@
 //! The app of the end-to-end tests: one static program that does what its first word says. Compiled by `rustc` alone.
 
+mod visitors;
+
 use std::env;
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{BufReader, IsTerminal, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::exit;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use visitors::Head;
 
 fn main() {
     if env::args().next().is_some_and(|program| program.ends_with("sh")) {
@@ -65,25 +70,44 @@ fn is_healthy() -> bool {
 
 fn serve() {
     let started = Instant::now();
-    // So many seconds without being well, after which it is.
-    let slow = env::var("SLOW").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
     let port = port();
     let listener = TcpListener::bind(("0.0.0.0", port)).expect("a port");
     let version = env::var("VERSION").unwrap_or_default();
     println!("version {version} listens on port {port}");
-    for stream in listener.incoming() {
-        let Ok(mut stream) = stream else { continue };
-        let mut line = String::new();
-        let _ = BufReader::new(&stream).read_line(&mut line);
-        let path = line.split(' ').nth(1).unwrap_or_default();
-        let colour = env::var("COLOUR").unwrap_or_default();
-        let well = env::var("SICK").is_err() && started.elapsed() >= Duration::from_secs(slow);
-        let sick = path == "/health" && !well;
-        let status = if sick { "503 Service Unavailable" } else { "200 OK" };
-        let body = format!("version={version} colour={colour}\n");
-        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
-        if path != "/health" {
-            println!("GET {path}");
-        }
+    for stream in listener.incoming().flatten() {
+        // WebSockets stay open.
+        std::thread::spawn(move || answer(&stream, started));
+    }
+}
+
+fn answer(mut stream: &TcpStream, started: Instant) {
+    /// Requests that were to change something.
+    static POSTS: AtomicUsize = AtomicUsize::new(0);
+    let mut reader = BufReader::new(stream);
+    let head = Head::read(&mut reader);
+    let posts = POSTS.fetch_add(usize::from(head.method == "POST"), Ordering::Relaxed);
+    if let Some(key) = head.header("sec-websocket-key") {
+        // Whoever listens may go at any time.
+        let _ended = visitors::echo(&head, key, &mut reader, &mut stream);
+        return;
+    }
+    let version = env::var("VERSION").unwrap_or_default();
+    let colour = env::var("COLOUR").unwrap_or_default();
+    // So many seconds without being well, after which it is.
+    let slow = env::var("SLOW").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(0);
+    let well = env::var("SICK").is_err() && started.elapsed() >= Duration::from_secs(slow);
+    let sick = head.path == "/health" && !well;
+    let status = if sick { "503 Service Unavailable" } else { "200 OK" };
+    let (kind, body) = match head.path.starts_with("/visitor") {
+        true => ("application/json", head.json(posts)),
+        false => ("text/plain; charset=utf-8", format!("version={version} colour={colour}\n")),
+    };
+    let _ = write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    if head.path != "/health" {
+        println!("{} {}", head.method, head.path);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futuswarm_local_api::{Client, WorldName};
 use futuswarm_testkit::{Account, Leftovers, texts};
 use futuswarm_tools::ToolsTree;
 use serde_json::{Value, json};
@@ -134,6 +135,37 @@ fn nodes_ask_by_the_names_of_aws_over_tls() {
     for (key, found) in keys.iter().zip(account.call(&Value::from_iter(gets))) {
         assert_eq!(found["Body"], kept[*key], "{key}: {found}");
     }
+}
+
+#[test]
+#[ignore = "starts an emulated AWS account with databases: `cargo xtask test` runs it"]
+fn nodes_find_and_trust_what_somebody_puts_into_the_world() {
+    // With databases: without, nobody answers for names.
+    let account = Account::with_databases("local-emulator");
+    let node = run(&account, "names", &[]);
+    let (node, authority) = (node["address"].as_str().unwrap(), account.cloud().ca_certificate.clone());
+    let control = Client::of(&account.state_dir());
+    let login = WorldName { name: "login.company.example".to_owned(), address: "203.0.113.20".parse().unwrap() };
+    let issued = control.issue(&[&login.name]).unwrap();
+    let ask = |there: bool| {
+        let WorldName { name, address } = &login;
+        let input = json!({
+            "name": name, "address": address, "certificate": issued.certificate, "key": issued.key, "there": there,
+        });
+        account.at_node("e2e/world.py", node, &[&authority], &input)
+    };
+    assert_eq!(ask(false), "nobody has the name");
+    control.set_world(std::slice::from_ref(&login)).unwrap();
+    assert_eq!(ask(true), "from the world");
+    // What is refused changes nothing.
+    let of_the_vpc = WorldName { address: node.parse().unwrap(), ..login.clone() };
+    let refused = control.set_world(&[of_the_vpc]).unwrap_err().to_string();
+    assert!(refused.contains("203.0.113.0/24"), "{refused}");
+    let refused = control.issue(&["s3.eu-west-1.amazonaws.com"]).err().expect("AWS's names are refused").to_string();
+    assert!(refused.contains("the local cloud's own"), "{refused}");
+    assert_eq!(ask(true), "from the world");
+    control.set_world(&[]).unwrap();
+    assert_eq!(ask(false), "nobody has the name");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::faults::{ApiFaultRule, Progress};
 use crate::http::{self, Endpoint};
 use crate::metadata_faults::MetadataFaultRule;
 use crate::place;
+use crate::world::{IssuedCertificate, WorldName};
 
 /// Machines that are told to end take a moment.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -112,6 +113,22 @@ impl Client {
     pub fn record(&self, file: Option<&Path>) -> Result<(), Error> {
         let path = file.map(|file| file.display().to_string()).unwrap_or_default();
         self.call("POST", "/record", path.as_bytes())
+    }
+
+    /// Replaces the names of the world around the VPC, with their addresses.
+    ///
+    /// # Errors
+    /// As [`Self::machines`].
+    pub fn set_world(&self, names: &[WorldName]) -> Result<(), Error> {
+        self.call("POST", "/world", &json(names))
+    }
+
+    /// A certificate of the local authority, which machines trust for these names, with a key of its own.
+    ///
+    /// # Errors
+    /// As [`Self::machines`].
+    pub fn issue(&self, names: &[&str]) -> Result<IssuedCertificate, Error> {
+        self.call("POST", "/certificate", &json(names))
     }
 
     /// Ends the daemon, with everything that it has started.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futuswarm_aws_front::faults::Injected;
 use futuswarm_aws_front::record::Recorder;
 use futuswarm_aws_front::server::{self, Body, full};
-use futuswarm_local_api::{VmStatus, faults, metadata_faults};
+use futuswarm_local_api::{VmStatus, WorldName, faults, metadata_faults};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Result, file};
 use crate::imds::Imds;
+use crate::world::World;
 
 /// Of a request; a list of faults is the longest.
 const LIMIT: usize = 1 << 16;
@@ -39,6 +40,8 @@ pub struct Subjects {
     pub faults: Arc<Injected>,
     /// The record of the API's requests.
     pub recorder: Arc<Recorder>,
+    /// What is around the VPC.
+    pub world: World,
 }
 
 /// Takes the socket.
@@ -78,7 +81,7 @@ async fn answer(request: Request<Incoming>, subjects: &Subjects) -> Response<Bod
 }
 
 async fn route(request: Request<Incoming>, subjects: &Subjects) -> Result<serde_json::Value, String> {
-    let Subjects { asks, imds, faults: api, recorder } = subjects;
+    let Subjects { asks, imds, faults: api, recorder, world } = subjects;
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, LIMIT).collect().await.map_err(|error| error.to_string())?.to_bytes();
     let text = || String::from_utf8(body.to_vec()).map_err(|error| error.to_string());
@@ -103,6 +106,15 @@ async fn route(request: Request<Incoming>, subjects: &Subjects) -> Result<serde_
                 .write_to(Some(Path::new(&path)).filter(|path| !path.as_os_str().is_empty()))
                 .map_err(|error| format!("cannot record into {path}: {error}"))?;
             Ok(serde_json::Value::Null)
+        }
+        (&Method::POST, "/world") => {
+            let names: Vec<WorldName> = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+            world.replace(names).await.map_err(|error| error.to_string())?;
+            Ok(serde_json::Value::Null)
+        }
+        (&Method::POST, "/certificate") => {
+            let names: Vec<String> = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+            json(&world.issue(&names).map_err(|error| error.to_string())?)
         }
         (&Method::POST, "/shutdown") => json(&ask(asks, Ask::Shutdown).await?),
         (method, path) => Err(format!("the daemon knows no {method} {path}")),

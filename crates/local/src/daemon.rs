@@ -46,6 +46,7 @@ use crate::state_dir::{StateDir, write_atomically, write_json};
 use crate::tasks::Tasks;
 use crate::vms::powered::Powered;
 use crate::vms::{Surroundings, Vms};
+use crate::world::World;
 use reconcilers::{Machines, NamedDatabases};
 use supervisor::Supervisor;
 
@@ -209,6 +210,7 @@ async fn serve(config: &CloudConfig, state_dir: &StateDir, network: &Network, mo
     balancer.reconcile().await?;
     let databases = Databases::new(inner, catalogue, state_dir, network.clone(), Arc::clone(&authority), &tools)?;
     make_ssh_key(state_dir, &tools).await?;
+    let world = World::new(network.clone(), Arc::clone(&dnsmasq), Arc::clone(&authority));
 
     // Each keeps its own pace: a database that starts, or a balancer that cannot ask, holds back nothing else.
     let wakes: Vec<Arc<Notify>> = (0..3).map(|_| Arc::default()).collect();
@@ -220,7 +222,7 @@ async fn serve(config: &CloudConfig, state_dir: &StateDir, network: &Network, mo
         tasks.spawn("the reconciler of the databases", reconcilers::run(databases, Arc::clone(&wakes[2])));
     }
     let (asks, asked) = mpsc::channel(16);
-    let subjects = control::Subjects { asks, imds, faults, recorder };
+    let subjects = control::Subjects { asks, imds, faults, recorder, world };
     tasks.spawn("the control socket", control::serve(control::listen(&state_dir.control())?, subjects));
     write_json(&state_dir.cloud(), &describe(config, state_dir, &emulator, &python, &authority))?;
     tracing::info!(cluster = config.cluster, "the local cloud is up");

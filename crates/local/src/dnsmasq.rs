@@ -37,7 +37,7 @@ impl Dnsmasq {
         let config = self.dir.join("dnsmasq.conf");
         let text = render(subnets, &self.region, &self.dir.to_string_lossy());
         write_atomically(&config, text.as_bytes())?;
-        for file in ["hosts", "names"].map(|name| self.dir.join(name)).iter().filter(|file| !file.exists()) {
+        for file in ["hosts", "names", "world"].map(|name| self.dir.join(name)).iter().filter(|file| !file.exists()) {
             write_atomically(file, b"")?;
         }
         if let Some(mut old) = self.process.take() {
@@ -73,8 +73,17 @@ impl Dnsmasq {
 
     /// Replaces the names of what is not a machine: name → address.
     pub fn set_names(&self, names: &BTreeMap<String, Ipv4Addr>) -> Result<()> {
+        self.put("names", names)
+    }
+
+    /// Replaces the names of what is not in the VPC: name → address.
+    pub fn set_world(&self, names: &BTreeMap<String, Ipv4Addr>) -> Result<()> {
+        self.put("world", names)
+    }
+
+    fn put(&self, file: &str, names: &BTreeMap<String, Ipv4Addr>) -> Result<()> {
         let text: String = names.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
-        write_atomically(&self.dir.join("names"), text.as_bytes())?;
+        write_atomically(&self.dir.join(file), text.as_bytes())?;
         self.read_again()
     }
 
@@ -113,7 +122,7 @@ fn render(subnets: &BTreeSet<Ipv4Net>, region: &str, dir: &str) -> String {
         "# DHCP and DNS of the local cloud. Names outside the VPC are refused at once: nothing here reaches the outside.\n\
          keep-in-foreground\nlog-facility=-\nuser=root\ngroup=root\npid-file=\nno-hosts\nno-resolv\nno-poll\ninterface=vpc\nexcept-interface=lo\n\
          domain={domain}\nlocal=/{domain}/\n\
-         dhcp-authoritative\nno-ping\nquiet-dhcp\ndhcp-rapid-commit\ndhcp-leasefile={dir}/leases\ndhcp-hostsfile={dir}/hosts\naddn-hosts={dir}/names\n\
+         dhcp-authoritative\nno-ping\nquiet-dhcp\ndhcp-rapid-commit\ndhcp-leasefile={dir}/leases\ndhcp-hostsfile={dir}/hosts\naddn-hosts={dir}/names\naddn-hosts={dir}/world\n\
          dhcp-option=option:dns-server,{DNS}\ndhcp-option=option:domain-name,{domain}\n"
     );
     // AWS's own names, and those of buckets below them. `local`: that there is no other address is an answer, too.

@@ -25,6 +25,7 @@ mod sandbox;
 mod state_dir;
 mod tasks;
 mod vms;
+mod world;
 
 pub use bench_baseline::naive_join;
 pub use child::{EXEC_CHILD, exec as exec_child};

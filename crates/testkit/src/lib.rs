@@ -6,6 +6,7 @@ mod image;
 mod run;
 mod terminal;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -80,7 +81,25 @@ impl Cluster {
         self.xtask_for(&self.spec, words)
     }
 
+    /// Like [`Self::must`], with something to read on its standard input.
+    ///
+    /// # Panics
+    /// When it fails; its words are in the message, and what it was given is not.
+    pub fn must_with_input(&self, words: &[&str], input: &str) -> String {
+        let mut command = self.xtask_command(&self.spec, words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("xtask runs");
+        process.stdin.take().expect("its input").write_all(input.as_bytes()).expect("it reads");
+        let output = process.wait_with_output().expect("xtask ends");
+        assert!(output.status.success(), "cargo xtask {}: {:?}", words.join(" "), texts(&output));
+        texts(&output).0
+    }
+
     fn xtask_for(&self, spec: &Path, words: &[&str]) -> Output {
+        self.xtask_command(spec, words).stdin(Stdio::null()).output().expect("xtask runs")
+    }
+
+    fn xtask_command(&self, spec: &Path, words: &[&str]) -> Command {
         let mut command = match std::env::var_os("FUTUSWARM_XTASK") {
             Some(program) => Command::new(program),
             None => {
@@ -92,8 +111,8 @@ impl Cluster {
         let (before, after) = words.split_at(words.iter().position(|word| *word == "--").unwrap_or(words.len()));
         command.current_dir(&self.root).env("FUTUSWARM_WORKSPACE", &self.root).args(before);
         command.env(futuswarm_paths::STATE_VARIABLE, &self.state);
-        command.arg("--local").arg("--spec").arg(spec).args(after).stdin(Stdio::null());
-        command.output().expect("xtask runs")
+        command.arg("--local").arg("--spec").arg(spec).args(after);
+        command
     }
 
     /// The spec's path.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Error, child};
+use crate::{Error, child, file};
 
 /// The exact versions that are installed.
 const PINS: &str = include_str!("../requirements.txt");
@@ -70,11 +70,6 @@ pub fn ensure(cache: &Path) -> Result<PathBuf, Error> {
 
 fn mark(dir: &Path) -> PathBuf {
     dir.join(".complete")
-}
-
-fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File { path, source }
 }
 
 /// Waits until nobody else makes the environment. The kernel ends a turn with the last process that has its file open.

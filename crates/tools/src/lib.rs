@@ -5,6 +5,7 @@
 //! libraries, so host paths, namespaces and pipes mean what they mean everywhere else, and no chroot, mount or privilege
 //! is needed.
 
+pub mod browser;
 pub mod child;
 pub mod emulator;
 mod port;
@@ -102,6 +103,9 @@ pub enum Error {
         /// How long we have waited.
         seconds: u64,
     },
+    /// npm cannot be started.
+    #[error("cannot run npm: {0}; install it with Node.js 20 or newer (`apt-get install nodejs npm`)")]
+    NoNpm(#[source] std::io::Error),
     /// No Python makes environments.
     #[error("no Python can make environments: {0}; install one with `apt-get install python3-venv`")]
     NoPython(String),
@@ -131,9 +135,13 @@ impl ToolsTree {
     /// # Errors
     /// When none was made yet.
     pub fn locate() -> Result<Self, Error> {
-        let root = tree_dir()?.join("root");
+        Self::located(tree_dir(PACKAGES)?)
+    }
+
+    fn located(dir: PathBuf) -> Result<Self, Error> {
+        let root = dir.join("root");
         if !root.join("usr").is_dir() {
-            return Err(Error::Missing(tree_dir()?));
+            return Err(Error::Missing(dir));
         }
         Ok(Self { root })
     }
@@ -148,15 +156,16 @@ impl ToolsTree {
     /// # Errors
     /// When mmdebstrap is not installed, fails, or takes longer than half an hour.
     pub fn ensure(mirror: Option<&str>, tick: &mut dyn FnMut()) -> Result<Self, Error> {
-        if let Ok(tree) = Self::locate() {
+        Self::ensure_with(PACKAGES, mirror, tick)
+    }
+
+    /// The same for a tree of these packages.
+    fn ensure_with(packages: &[&str], mirror: Option<&str>, tick: &mut dyn FnMut()) -> Result<Self, Error> {
+        let dir = tree_dir(packages)?;
+        if let Ok(tree) = Self::located(dir.clone()) {
             return Ok(tree);
         }
-        let dir = tree_dir()?;
         let parent = dir.parent().unwrap_or(&dir);
-        let file = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Error::File { path, source }
-        };
         std::fs::create_dir_all(parent).map_err(file(parent))?;
         let unfinished = parent.join(format!("unfinished.{}", std::process::id()));
         let target = unfinished.join("root");
@@ -165,7 +174,7 @@ impl ToolsTree {
         command
             .args(["--variant=minbase", "--aptopt=APT::Install-Recommends \"false\""])
             .args(["doc", "man", "locale", "info"].map(|kind| format!("--dpkgopt=path-exclude=/usr/share/{kind}/*")))
-            .arg(format!("--include={}", PACKAGES.join(",")))
+            .arg(format!("--include={}", packages.join(",")))
             .arg(SUITE)
             .arg(&target)
             .args(mirror);
@@ -190,7 +199,7 @@ impl ToolsTree {
             }
             Err(source) => return Err(Error::File { path: dir, source }),
         }
-        Self::locate()
+        Self::located(dir)
     }
 
     /// The root of the tree, for data files such as firmware.
@@ -249,6 +258,12 @@ impl ToolsTree {
     }
 }
 
+/// What a failure of a file operation says.
+fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { path, source }
+}
+
 /// The last five lines of what a program has said.
 fn last_words(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
@@ -257,10 +272,10 @@ fn last_words(output: &[u8]) -> String {
 }
 
 /// Where the tree of exactly this package list belongs.
-fn tree_dir() -> Result<PathBuf, Error> {
+fn tree_dir(packages: &[&str]) -> Result<PathBuf, Error> {
     let mut hash = Sha256::new();
     hash.update(SUITE);
-    for package in PACKAGES {
+    for package in packages {
         hash.update("\n");
         hash.update(package);
     }

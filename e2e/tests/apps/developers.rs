@@ -74,12 +74,24 @@ impl<'cluster> Developers<'cluster> {
         self.cluster.status()["ssh"].as_str().unwrap().to_owned()
     }
 
-    fn login(&self, user: &str, ssh: &str) -> Output {
-        let dir = self.folder.path();
+    /// Keys, archives of images, settings, and a folder for each of the people, where others can read them.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The command line as somebody who may do nothing else on this machine.
+    pub fn futuswarm(&self, user: &str) -> Command {
+        let dir = self.folder();
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin"]);
         command.arg(format!("HOME={}", dir.join(user).display()));
         command.arg(format!("FUTUSWARM_HOME={}/{user}/futuswarm", dir.display())).arg(&self.cli);
+        command
+    }
+
+    fn login(&self, user: &str, ssh: &str) -> Output {
+        let dir = self.folder();
+        let mut command = self.futuswarm(user);
         command.args(["login", &format!("{user}@{ssh}"), "--host-ca"]).arg(dir.join("authority.pub"));
         command.args(["--cluster", "local", "--identity"]).arg(dir.join(user).join("key"));
         command.output().unwrap()

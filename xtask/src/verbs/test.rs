@@ -44,6 +44,7 @@ pub const LONG: &[&str] = &[
     "manager_dies",
     "node_isolation",
     "every_service_is_reached",
+    "login",
 ];
 
 /// What `e2e/tests/kill_after_every_call.rs` and the deaths of managers in `crates/server` read: a kill after every so many calls of a
