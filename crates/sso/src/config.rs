@@ -66,6 +66,8 @@ struct Model<'a> {
     userinfo: &'a str,
     end_session: &'a str,
     client_id: &'a str,
+    /// As a value in a query.
+    client_id_encoded: String,
     scopes: String,
     inactivity: u64,
     duration: u64,
@@ -117,6 +119,7 @@ impl<'a> Model<'a> {
             userinfo: provider.userinfo.as_deref().unwrap_or_default(),
             end_session: provider.end_session.as_deref().unwrap_or_default(),
             client_id: &login.client_id,
+            client_id_encoded: encoded(&login.client_id),
             scopes: scopes.join(" "),
             inactivity: login.sessions.inactivity.as_secs(),
             duration: login.sessions.longest.as_secs(),
@@ -141,6 +144,16 @@ impl<'a> Model<'a> {
 fn redirect(url: &str) -> String {
     let and = if url.contains('?') { '&' } else { '?' };
     format!("{}{and}", url.replace('%', "\\%"))
+}
+
+/// Percent-encoded (RFC 3986).
+fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        if plain { encoded.push(char::from(byte)) } else { encoded.push_str(&format!("%{byte:02X}")) }
+    }
+    encoded
 }
 
 /// Renders what Apache reads for this login.

@@ -228,6 +228,7 @@ fn logging_out_ends_the_session_here_and_at_the_provider() {
         answer.location().contains("post_logout_redirect_uri=https%3A%2F%2Fapps.example.com%2F.sso%2Fsigned-out"),
         "{answer:?}"
     );
+    assert!(answer.location().contains("client_id=edge"), "{answer:?}");
     assert_eq!(browser.cookie("a.apps.example.com"), "");
     let page = browser.open(&apache, "https://apps.example.com/.sso/signed-out");
     assert!(page.status == "200" && page.body.contains("Signed out"), "{page:?}");
