@@ -208,7 +208,7 @@ impl Gate {
             (Some(provider), _, _) if provider.issuer != record.issuer => {
                 Some("what the bucket has of its provider is of another issuer")
             }
-            (_, None, _) => Some("the client's secret is not in the bucket: deploy the cluster again with it"),
+            (_, None, _) => Some("the client's secret is not in the bucket: `cargo xtask login secret` puts it there"),
             (_, _, None) => Some("no passphrase is in the bucket yet"),
             _ => None,
         };

@@ -13,6 +13,7 @@ mod answer;
 mod import;
 mod link;
 mod login;
+mod notice;
 mod refusal;
 
 pub use admit::*;
@@ -20,6 +21,7 @@ pub use answer::*;
 pub use import::{Import, ImportOutcome, Imported, ImportedObject};
 pub use link::*;
 pub use login::*;
+pub use notice::Notice;
 pub use refusal::{Refusal, RefusalClass};
 
 /// Which of an app's two sealed documents is meant.
@@ -308,7 +310,7 @@ pub enum Request {
     Admit(Admit),
     /// The login of the private domain as a whole, and changes of it. → [`Answer::Login`], of who is locked out [`Answer::LockedOut`]
     Login {
-        /// What of it.
+        /// To look takes an admin, too.
         order: LoginOrder,
     },
     /// Tags of the app's own repository. → [`Answer::Images`]
@@ -445,24 +447,6 @@ pub struct Terminal {
     pub rows: u16,
     /// Its width in characters.
     pub columns: u16,
-}
-
-/// What a client may send after its request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "notice", rename_all = "kebab-case")]
-pub enum Notice {
-    /// The terminal has another size.
-    Resize {
-        /// Its height in lines.
-        rows: u16,
-        /// Its width in characters.
-        columns: u16,
-    },
-    /// Send a signal to the program, by its name without `SIG`.
-    Signal {
-        /// As in `INT`.
-        name: String,
-    },
 }
 
 /// What a server sends.
