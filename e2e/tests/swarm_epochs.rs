@@ -89,6 +89,7 @@ fn heartbeat(instance: &str) -> NodeRecord {
         state: NodeState::Ready,
         reason: None,
         serves: true,
+        routes: None,
         address: "10.46.0.5".to_owned(),
         zone: "eu-west-1a".to_owned(),
         image: "ami-1".to_owned(),

@@ -13,6 +13,6 @@ pub use haproxy::{
     STATE_FILE, render,
 };
 pub use labels::{Destination, LabelError, Request, check, request};
-pub use routes::{Network, Prefix, Redirects, Refusal, Reserved, Route, Routes, Service, decide};
+pub use routes::{Network, Prefix, Published, Redirects, Refusal, Reserved, Route, Routes, Service, decide};
 pub use rules::{Balance, Compression, Header, Limits, Maintenance, Plain, Rewrite, Rules};
 pub use serving::Serving;

@@ -26,7 +26,7 @@ pub use app_record::{
 pub use cli_release::CliRelease;
 pub use clock::unix_millis;
 pub use import::ImportSource;
-pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, NodeUsage, Role};
+pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, NodeUsage, Role, ServedRoutes};
 pub use registry::{Collector, PushShare, PushUpload, UploadPlace};
 pub use release::{Failure, FailureClass, Outcome, Progress, Release};
 pub use swarm::{Genesis, ManagerRecord, SealedAuthority, SealedToken, SshAuthority, ssh_host};

@@ -9,6 +9,7 @@ mod config;
 mod cuts;
 mod databases;
 mod deaths;
+mod edges;
 mod ends;
 mod import;
 mod intake;

@@ -7,6 +7,7 @@ use futuswarm_model::{FailureClass, Health, Hook, Outcome, Progress, Release, Ti
 use super::*;
 use crate::settings::defaults;
 
+mod announcing;
 mod diagnosis;
 mod world;
 
@@ -105,9 +106,15 @@ fn world(first: bool, behaviour: Behaviour) -> World {
     world
 }
 
-const CASES: [(Behaviour, Outcome, Outcome, &str); 16] = [
+const CASES: [(Behaviour, Outcome, Outcome, &str); 17] = [
     (Behaviour::Good, Outcome::Deployed, Outcome::Deployed, ""),
     (Behaviour::GoodWithoutCheck, Outcome::Deployed, Outcome::Deployed, ""),
+    (
+        Behaviour::NeverServed,
+        Outcome::Deployed,
+        Outcome::Deployed,
+        "Late: its tasks are healthy, but the edges of a do not serve it yet (60 s were waited)",
+    ),
     (Behaviour::Exits, Outcome::RolledBack, Outcome::Failed, "Exits: the program ended with the code 3"),
     (
         Behaviour::ExitsWithZero,
@@ -416,7 +423,8 @@ fn the_way_back_is_tried_as_long_as_it_is_given_and_no_longer() {
             tasks: Vec::new(),
         });
         let (places, nodes, image, hook) = (BTreeMap::new(), BTreeMap::new(), Image::Unknown, HookRun::Absent);
-        next(&release, &Observation { now, image, places, away_at: 0, nodes, hook, service })
+        let edges = Edges::NotAsked;
+        next(&release, &Observation { now, image, places, away_at: 0, nodes, hook, service, edges })
     };
     let (early, ended) = (until - 1, Step::End { outcome, failure: None });
     // Ours is put back, or is what is left when there is no time any more.
