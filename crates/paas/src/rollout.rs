@@ -132,6 +132,10 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
     if observed.service.as_ref().is_some_and(|service| is_unchanged(release, service)) {
         return end(Outcome::Unchanged);
     }
+    let is_pulled = observed.service.as_ref().is_some_and(runs_image);
+    if is_pulled && observed.image == Image::Unknown {
+        return Step::FindImage;
+    }
     // One that was found once: it was deleted since, and a node that has it still must not be the only one that ever will.
     if observed.image == Image::Missing {
         return fail(Outcome::Failed, failure::image_gone(&release.image));
@@ -144,7 +148,8 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
         None => {}
     }
     let hook = release.settings.release_hook.as_ref();
-    let before = pull(observed).or_else(|| hook.and_then(|hook| run(hook, release, observed, digest)));
+    let pulled = if is_pulled { None } else { pull(observed) };
+    let before = pulled.or_else(|| hook.and_then(|hook| run(hook, release, observed, digest)));
     if let Some(step) = before {
         return step;
     }
@@ -171,6 +176,14 @@ fn is_unchanged(release: &Release, service: &Service) -> bool {
         && service.is_as_wanted
         && service.update == Update::Idle
         && is_settled(release, service, service.release, u64::MAX)
+}
+
+/// Whether tasks run with the release's image already, as after a change of config. A pull job would then find it on nearly every node, and
+/// a node takes longer to say so than a small app takes to start. The one that tasks run with was pulled wherever they could run, so it
+/// lacks only where a node has come or tidied up since. A task that is placed there pulls it itself: that may take long, but tasks of the
+/// release before run on meanwhile, and a pull that fails is put back like any other task that cannot start.
+fn runs_image(service: &Service) -> bool {
+    service.has_image && service.tasks.iter().any(|task| matches!(task.state, TaskState::Running { .. }))
 }
 
 /// The image is where a task may start before any task does: a slow pull is not a task that does not start.

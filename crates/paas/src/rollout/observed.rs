@@ -191,6 +191,8 @@ pub struct Service {
     pub release: Option<u64>,
     /// Whether its specification is what the release wants, label aside.
     pub is_as_wanted: bool,
+    /// Whether it has the image of the release already, for tasks on nodes with the same labels.
+    pub has_image: bool,
     /// What its last update is doing.
     pub update: Update,
     /// Its tasks, also those that have ended, as far as the Swarm keeps them or whoever looks remembers them.

@@ -112,12 +112,17 @@ pub(super) async fn observe<E: Engine>(
         None => None,
         Some(service) => {
             let tasks = engine.list_tasks(Some(&service.id)).await?;
-            let is_as_wanted =
-                desired::service(release, content).is_some_and(|desired| !differs_but_for_release(desired, &service));
+            let wanted = desired::service(release, content);
+            let has_image = wanted.as_ref().is_some_and(|wanted| {
+                let current = &service.spec;
+                (&wanted.image, &wanted.placement) == (&current.image, &current.placement)
+            });
+            let is_as_wanted = wanted.is_some_and(|wanted| !differs_but_for_release(wanted, &service));
             Some(Service {
                 version: service.version,
                 release: service.release(),
                 is_as_wanted,
+                has_image,
                 update: update(service.update.as_ref(), service.release(), release.number),
                 tasks: tasks_of(engine, release, tasks, memory, now).await,
             })

@@ -18,7 +18,7 @@ fn settled(of: u64) -> Service {
         log: Vec::new(),
     };
     let tasks = (0..3).map(|_| task()).collect();
-    Service { version: 8, release: Some(of), is_as_wanted: true, update: Update::Idle, tasks }
+    Service { version: 8, release: Some(of), is_as_wanted: true, has_image: false, update: Update::Idle, tasks }
 }
 
 fn observed(now: u64, service: Option<Service>, edges: Edges) -> Observation {

@@ -11,7 +11,7 @@ fn observed(service: Option<Service>) -> Observation {
 }
 
 fn service(of: u64, update: Update, tasks: Vec<Task>) -> Service {
-    Service { version: 8, release: Some(of), is_as_wanted: true, update, tasks }
+    Service { version: 8, release: Some(of), is_as_wanted: true, has_image: false, update, tasks }
 }
 
 fn task(of: u64, state: TaskState) -> Task {

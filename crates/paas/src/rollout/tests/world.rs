@@ -62,6 +62,8 @@ pub struct World {
     /// Specifications of releases; by default each has its own.
     pub specs: BTreeMap<u64, u64>,
     pub service: Option<SimService>,
+    /// Whether all releases have one image.
+    pub same_image: bool,
     /// How many releases were noted as ended.
     pub records: usize,
     image_seen: bool,
@@ -79,6 +81,7 @@ impl World {
             behaviour,
             specs: BTreeMap::new(),
             service: None,
+            same_image: false,
             records: 0,
             image_seen: false,
             pulls: BTreeMap::new(),
@@ -128,6 +131,7 @@ impl World {
             version: service.version,
             release: Some(service.release),
             is_as_wanted: service.spec == spec,
+            has_image: self.same_image,
             update: service.update.clone(),
             tasks: service.tasks.iter().map(SimTask::observe).collect(),
         });
