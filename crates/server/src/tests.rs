@@ -6,6 +6,7 @@ mod audit;
 mod beginnings;
 mod collect;
 mod config;
+mod core_apps;
 mod cuts;
 mod databases;
 mod deaths;
