@@ -20,6 +20,7 @@ mod logs;
 mod nodes;
 mod outcomes;
 mod people;
+mod programs;
 mod pushes;
 mod releases;
 mod removals;
