@@ -81,7 +81,7 @@ async fn dies(calls: usize, last: Fault, second: Behaviour, expected: Outcome) -
 }
 
 async fn at_every_call(second: impl Fn() -> Behaviour, expected: Outcome) {
-    // All of them take a minute; `FUTUSWARM_KILL_STEP=1` does.
+    // All of them take a minute; `cargo xtask test --long` does, and `FUTUSWARM_KILL_STEP=1`.
     let step = std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(5);
     for (first, last) in [(0, Fault::Hang(FOR_EVER)), (2, Fault::Stall(FOR_EVER))] {
         let mut calls = first;
