@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futuswarm_edge::Serving;
 use futuswarm_imds::Metadata;
-use futuswarm_model::{Genesis, NodeState};
+use futuswarm_model::{Genesis, NodeState, ServedRoutes};
 use futuswarm_node_files::Files;
 use futuswarm_retry::Backoff;
 use futuswarm_store::Versioned;
@@ -255,6 +255,7 @@ impl<P: Platform> Agent<P> {
         let serving = serving.borrow().clone();
         self.heartbeat.reason = self.heartbeat.reason.take().or(serving.reason);
         self.heartbeat.serves = serving.complete;
+        self.heartbeat.routes = serving.document.map(|etag| ServedRoutes { etag, without: serving.without });
         // Before anything that may fail: a node in trouble is the one that somebody wants to log in to.
         let wait = if serving.complete { DEFERRED_AFTER } else { DEFERRED_AT_LAST };
         if !self.deferred_started && since.elapsed() > wait {

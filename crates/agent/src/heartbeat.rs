@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futuswarm_model::{FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, NodeUsage, keys};
+use futuswarm_model::{FRESH, HEARTBEAT, ManagerRecord, NodeRecord, NodeState, NodeUsage, ServedRoutes, keys};
 use futuswarm_retry::without_request_id;
 use futuswarm_store::{Bucket, Store};
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ pub(crate) struct Heartbeat {
     pub(crate) reason: Option<String>,
     /// Whether its edge has every route that it can have.
     pub(crate) serves: bool,
+    /// What its edge has of the routes.
+    pub(crate) routes: Option<ServedRoutes>,
     /// What of the machine is used. It changes all the time, and is no reason to write.
     pub(crate) usage: Option<NodeUsage>,
     /// When, and what of it may change.
@@ -32,8 +34,8 @@ pub(crate) struct Heartbeat {
     manager_written: Option<(Instant, String)>,
 }
 
-/// What may change in a node's record: state, Swarm node id, reason, and whether its edge serves.
-type Content = (NodeState, Option<String>, Option<String>, bool);
+/// What may change in a node's record: state, Swarm node id, reason, whether its edge serves, and which routes.
+type Content = (NodeState, Option<String>, Option<String>, bool, Option<ServedRoutes>);
 
 impl Heartbeat {
     pub(crate) fn new(node: &Arc<Node>) -> Self {
@@ -44,6 +46,7 @@ impl Heartbeat {
             swarm_node: None,
             reason: None,
             serves: false,
+            routes: None,
             usage: None,
             written: None,
             manager_written: None,
@@ -73,7 +76,8 @@ impl Heartbeat {
     }
 
     fn content(&self) -> Content {
-        (self.state, self.swarm_node.clone(), self.reason.as_deref().map(without_request_id), self.serves)
+        let reason = self.reason.as_deref().map(without_request_id);
+        (self.state, self.swarm_node.clone(), reason, self.serves, self.routes.clone())
     }
 
     /// Writes the node's record when something in it changed or the heartbeat is due.
@@ -90,6 +94,7 @@ impl Heartbeat {
             state: self.state,
             reason: self.reason.clone(),
             serves: self.serves,
+            routes: self.routes.clone(),
             address: node.address.to_string(),
             zone: node.zone.clone(),
             image: node.image.clone(),
@@ -227,13 +232,20 @@ pub(crate) mod tests {
         heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
         assert_eq!((bucket.writes(), read().await.node.as_deref()), (3, Some("n1")));
 
+        // Whoever waits until edges have new routes is told at once.
+        let served = ServedRoutes { etag: "\"2\"".to_owned(), without: Default::default() };
+        heartbeat.routes = Some(served.clone());
+        heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
+        heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
+        assert_eq!((bucket.writes(), read().await.routes), (4, Some(served)));
+
         // A duty that fails is reported once, not at every attempt, whose requests all have other ids.
         for attempt in 0..9 {
             heartbeat.reason = Some(format!("tokens: Decrypt answered Throttling: busy (request {attempt})"));
             heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
             tokio::time::advance(std::time::Duration::from_secs(5)).await;
         }
-        assert_eq!(bucket.writes(), 4);
+        assert_eq!(bucket.writes(), 5);
         assert!(read().await.reason.unwrap().contains("busy"));
 
         // An hour of rounds.
@@ -241,7 +253,7 @@ pub(crate) mod tests {
             heartbeat.write_if_due(&store, &SystemClock).await.unwrap();
             tokio::time::advance(std::time::Duration::from_secs(3)).await;
         }
-        let written = bucket.writes() - 4;
+        let written = bucket.writes() - 5;
         assert!((59..=61).contains(&written), "{written} in an hour in which nothing changed");
     }
 

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use futuswarm_faults::Faults;
 use futuswarm_secret::Secret;
+use tokio::time::Instant;
 
 use crate::{Databases, Endpoint, Error, Login, MAJOR, Names, State};
 
 /// What every database takes here.
 const BYTES: u64 = 7_500_000;
+/// So long a piece of work is tried while nobody answers, as by the real client.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server. Clones are the same one, each with the faults of its own.
 #[derive(Debug, Clone)]
@@ -102,7 +105,12 @@ impl MemoryDatabases {
 
     /// A call of the server itself, which has to answer.
     async fn call<T>(&self, act: impl Fn(&mut Content) -> Result<T, Error>) -> Result<T, Error> {
+        let began = Instant::now();
         while self.is_silent() {
+            if began.elapsed() >= PATIENCE {
+                let reason = format!("the database server has not answered for {} s", PATIENCE.as_secs());
+                return Err(Error::Exhausted(reason));
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         self.answer(act).await

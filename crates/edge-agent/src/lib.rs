@@ -88,7 +88,7 @@ async fn keep<B: Bucket, E: Engine>(
             }
         } else {
             // Whether there is a login decides what may be served to whom.
-            let _nobody_listens = serving.send(Serving { complete: false, reason: now.reason });
+            let _nobody_listens = serving.send(Serving { reason: now.reason, ..Serving::default() });
             FIRST_INTERVAL
         };
         tokio::select! {
@@ -157,11 +157,12 @@ impl Edge {
             self.incomplete_since = Some(Instant::now());
         }
         // Read last: a start takes a while, and what was published meanwhile belongs to what a complete edge serves.
-        let published = store.get::<Routes>(keys::ROUTES).await?.map(|routes| routes.value);
-        let desired = published.clone().unwrap_or_default().routes;
+        let published = store.get::<Routes>(keys::ROUTES).await?;
+        let document = published.as_ref().map(|routes| routes.etag.clone());
+        let desired = published.map(|routes| routes.value.routes).unwrap_or_default();
         let (routes, mut refused) = self.attach(engine, desired, &attached).await;
         let patient = self.incomplete_since.is_some_and(|since| since.elapsed() < PATIENCE);
-        let complete = published.is_some() && (refused.is_empty() || !patient);
+        let complete = document.is_some() && (refused.is_empty() || !patient);
         let served = front.with_open_hosts(routes.clone());
         refused.extend(self.config.put(Asked { routes: served, complete, private }).await?);
         self.config.load().await?;
@@ -174,7 +175,9 @@ impl Edge {
             1 => format!("the edge does not serve {}: {}", first.service, first.reason),
             count => format!("the edge does not serve {} and {} more: {}", first.service, count - 1, first.reason),
         });
-        Ok(Serving { complete, reason: reason.or_else(|| front.reason.clone()) })
+        let without = refused.into_iter().map(|one| one.service).collect();
+        let reason = reason.or_else(|| front.reason.clone());
+        Ok(Serving { complete, reason, document, without })
     }
 
     async fn run(&mut self, engine: &impl Engine, image: &str, has_login: bool) -> Result<bool, Error> {

@@ -18,6 +18,6 @@ pub use haproxy::{
 };
 pub use labels::{Destination, LabelError, Request, check, request};
 pub use open::with_open_hosts;
-pub use routes::{Network, Prefix, Redirects, Refusal, Reserved, Route, Routes, Service, decide};
+pub use routes::{Network, Prefix, Published, Redirects, Refusal, Reserved, Route, Routes, Service, decide};
 pub use rules::{Balance, Compression, Header, Limits, Maintenance, Plain, Rewrite, Rules};
 pub use serving::Serving;

@@ -1,5 +1,6 @@
 //! Who is served under which host and path: a decision over all services of the Swarm that no service can make for another.
 
+mod asked;
 mod decision;
 
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::labels::{Request, request};
 use crate::rules::Rules;
+pub use asked::Published;
 use decision::Decision;
 
 /// Places for tasks beyond those that a service has: an update starts new tasks before it stops old ones.

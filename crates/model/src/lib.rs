@@ -31,7 +31,7 @@ pub use login::{
     LOGIN_CLIENT_SECRET_NAME, LOGIN_KIND, LOGIN_PASSPHRASE_NAME, LONGEST_SESSION, Locked, LoginClientSecret,
     LoginPassphrases, LoginProvider, LoginRecord, PassphraseStep, Rotation,
 };
-pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, NodeUsage, Role};
+pub use node::{FRESH, HEARTBEAT, NodeRecord, NodeState, NodeUsage, Role, ServedRoutes};
 pub use registry::{Collector, PushShare, PushUpload, UploadPlace};
 pub use release::{Failure, FailureClass, Outcome, Progress, Release};
 pub use swarm::{Genesis, ManagerRecord, SealedAuthority, SealedToken, SshAuthority, ssh_host};

@@ -1,6 +1,6 @@
 //! A node: its role, its state, and its heartbeat in the bucket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -77,6 +77,9 @@ pub struct NodeRecord {
     /// Whether its edge has every route that it can have. Agents that did not say so yet are taken at their state.
     #[serde(default = "yes")]
     pub serves: bool,
+    /// What its edge has of the routes; `None` before it has any, and from agents that do not say it.
+    #[serde(default)]
+    pub routes: Option<ServedRoutes>,
     /// Primary private address.
     pub address: String,
     /// Availability zone.
@@ -103,6 +106,16 @@ pub struct NodeRecord {
     pub updated_at: u64,
 }
 
+/// What the edge of a node has of the routes under [`crate::keys::ROUTES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedRoutes {
+    /// The ETag of the document that it has loaded last.
+    pub etag: String,
+    /// The services in it that it does not serve as the document says.
+    #[serde(default)]
+    pub without: BTreeSet<String>,
+}
+
 /// What of a node's machine is used, as its agent has measured it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeUsage {
@@ -125,6 +138,14 @@ fn yes() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heartbeat_of_an_agent_that_says_less_is_read() {
+        let text = r#"{"instance":"i-1","node":null,"role":"worker","state":"ready","reason":null,"address":"10.42.0.4",
+            "zone":"eu-west-1a","image":"ami-1","booted_at":1,"ready_at":null,"updated_at":2}"#;
+        let record: NodeRecord = serde_json::from_str(text).unwrap();
+        assert_eq!((record.serves, record.routes), (true, None));
+    }
 
     #[test]
     fn words_on_the_wire_are_the_words_shown() {

@@ -95,6 +95,13 @@ pub enum Progress {
         /// The release that the service was of just before, which is the one to go back to.
         previous: Option<u64>,
     },
+    /// Its tasks are healthy and alone, and the edges get to know what it asks of them. It will not fail any more.
+    Announcing {
+        /// The release to go back to when somebody ends it.
+        previous: Option<u64>,
+        /// Until when edges are waited for, in milliseconds since 1970.
+        until: u64,
+    },
     /// It will not become what the app runs with, and what was before is being put back.
     GoingBack {
         /// The release to go back to; `None` for no service.
@@ -110,7 +117,7 @@ pub enum Progress {
     Ended {
         /// What came of it.
         outcome: Outcome,
-        /// Why; `None` where nothing went wrong.
+        /// Why; `None` where nothing went wrong. Of one that was deployed it says what was not waited for any longer.
         failure: Option<Failure>,
         /// When, in milliseconds since 1970.
         at: u64,

@@ -8,7 +8,8 @@ use futuswarm_model::{AccessList, AppRole};
 #[cfg(test)]
 mod tests;
 
-/// Apps that every cluster has and that are the admins'.
+/// Services that every cluster has, out of the nodes' image, and that only admins see anything of. No app can be called so: a release of
+/// it would take the place of what the Swarm's leader keeps.
 pub const CORE_APPS: [&str; 1] = ["mainpage"];
 /// Names below the domain that lead to no app: `ssh.DOMAIN` leads to the managers.
 const NO_APPS: [&str; 1] = ["ssh"];
@@ -287,6 +288,9 @@ pub fn decide(actor: &Actor, command: impl Into<Command>, target: Target<'_>, no
 /// An admin may do everything that makes sense.
 fn admin(verb: Verb, target: Target<'_>) -> Result<(), String> {
     match (verb.requirement(), target) {
+        (Role(_), Target::App { name, .. } | Target::NewApp { name }) if CORE_APPS.contains(&name) => {
+            core_app(verb, name, matches!(target, Target::App { .. }))
+        }
         (Role(_), Target::App { .. }) | (User | Admin, Target::Cluster) => Ok(()),
         (Role(_), Target::NewApp { name }) => new_app(verb, name),
         (Role(_), Target::Cluster) => Err("it is asked of an app, and none was named".to_owned()),
@@ -323,13 +327,30 @@ fn user(name: &str, groups: &BTreeSet<String>, verb: Verb, target: Target<'_>) -
         }
         (Role(_), Target::NewApp { name: app }) => {
             if CORE_APPS.contains(&app) {
-                return Err("the name is the platform's".to_owned());
+                return Err(reserved(app));
             }
             new_app(verb, app)
         }
         (Role(_), Target::Cluster) => Err("it is asked of an app, and none was named".to_owned()),
         (User, _) => Err("it is asked of the cluster, and of no app".to_owned()),
     }
+}
+
+/// What an admin may do with a name of the platform. An app of that name is of a time in which one could be made: it can be looked at and
+/// taken away.
+fn core_app(verb: Verb, name: &str, is_there: bool) -> Result<(), String> {
+    match verb {
+        Verb::Logs => Ok(()),
+        Verb::Remove if is_there => Ok(()),
+        _ if is_there && verb.requirement() == Role(Viewer) => Ok(()),
+        _ => Err(reserved(name)),
+    }
+}
+
+fn reserved(name: &str) -> String {
+    format!(
+        "{name} is the platform's own: it comes with the nodes' image, and the Swarm's leader keeps it as it is; choose another name for an app, and have the cluster deployed with another image to change {name}"
+    )
 }
 
 fn new_app(verb: Verb, name: &str) -> Result<(), String> {

@@ -64,7 +64,7 @@ pub fn named_releases(record: &AppRecord) -> BTreeSet<u64> {
     if let Some(deploying) = &record.deploying {
         named.extend(deploying.release.of);
         named.extend(match &deploying.release.progress {
-            Progress::Updating { previous, .. } => *previous,
+            Progress::Updating { previous, .. } | Progress::Announcing { previous, .. } => *previous,
             Progress::GoingBack { to, .. } => *to,
             Progress::Preparing | Progress::Ended { .. } => None,
         });

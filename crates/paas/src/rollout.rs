@@ -7,6 +7,7 @@
 use futuswarm_model::{Failure, Health, Hook, Outcome, Progress, Release};
 
 mod deadline;
+mod edges;
 mod failure;
 mod observed;
 mod places;
@@ -14,7 +15,8 @@ mod places;
 mod tests;
 
 pub use deadline::{time_allowed, time_back};
-pub use observed::{Away, HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, Update};
+pub use edges::{EDGES, awaits_edges};
+pub use observed::{Away, Edges, HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, Update};
 pub use places::UNPLACED;
 
 /// The next step of a release. Doing one twice does no harm.
@@ -53,6 +55,11 @@ pub enum Step {
         /// The version; `None` to make it.
         base: Option<u64>,
     },
+    /// Note in the record that the tasks are healthy, and that edges are waited for from now on, for as long as [`EDGES`].
+    NoteHealthy {
+        /// The release that the service was of before.
+        previous: Option<u64>,
+    },
     /// Note in the record that what was before is to be put back.
     NoteBack {
         /// The release to go back to; `None` for no service.
@@ -71,7 +78,7 @@ pub enum Step {
     End {
         /// What came of it.
         outcome: Outcome,
-        /// Why; `None` where nothing went wrong.
+        /// Why, or what was not waited for any longer; `None` where nothing went wrong.
         failure: Option<Failure>,
     },
 }
@@ -95,6 +102,7 @@ pub fn next(release: &Release, observed: &Observation) -> Step {
         Progress::Ended { .. } => wait("it is over"),
         Progress::Preparing => prepare(release, observed),
         Progress::Updating { base, previous } => update(release, observed, *base, *previous),
+        Progress::Announcing { previous, until } => edges::announce(release, observed, *previous, *until),
         Progress::GoingBack { to, outcome, failure, until } => {
             let ended = Step::End { outcome: *outcome, failure: failure.clone() };
             go_back(release, observed, *to, *until, ended)
@@ -124,6 +132,10 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
     if observed.service.as_ref().is_some_and(|service| is_unchanged(release, service)) {
         return end(Outcome::Unchanged);
     }
+    let is_pulled = observed.service.as_ref().is_some_and(runs_image);
+    if is_pulled && observed.image == Image::Unknown {
+        return Step::FindImage;
+    }
     // One that was found once: it was deleted since, and a node that has it still must not be the only one that ever will.
     if observed.image == Image::Missing {
         return fail(Outcome::Failed, failure::image_gone(&release.image));
@@ -136,7 +148,8 @@ fn prepare(release: &Release, observed: &Observation) -> Step {
         None => {}
     }
     let hook = release.settings.release_hook.as_ref();
-    let before = pull(observed).or_else(|| hook.and_then(|hook| run(hook, release, observed, digest)));
+    let pulled = if is_pulled { None } else { pull(observed) };
+    let before = pulled.or_else(|| hook.and_then(|hook| run(hook, release, observed, digest)));
     if let Some(step) = before {
         return step;
     }
@@ -163,6 +176,14 @@ fn is_unchanged(release: &Release, service: &Service) -> bool {
         && service.is_as_wanted
         && service.update == Update::Idle
         && is_settled(release, service, service.release, u64::MAX)
+}
+
+/// Whether tasks run with the release's image already, as after a change of config. A pull job would then find it on nearly every node, and
+/// a node takes longer to say so than a small app takes to start. The one that tasks run with was pulled wherever they could run, so it
+/// lacks only where a node has come or tidied up since. A task that is placed there pulls it itself: that may take long, but tasks of the
+/// release before run on meanwhile, and a pull that fails is put back like any other task that cannot start.
+fn runs_image(service: &Service) -> bool {
+    service.has_image && service.tasks.iter().any(|task| matches!(task.state, TaskState::Running { .. }))
 }
 
 /// The image is where a task may start before any task does: a slow pull is not a task that does not start.
@@ -270,7 +291,11 @@ fn applied(
             service.tasks.iter().filter(|task| is_healthy(release, task, release.number, observed.now)).count();
         return wait(format!("{healthy} of {} tasks are healthy", release.settings.replicas));
     }
-    end(Outcome::Deployed)
+    // A release that changes nothing of its routes has nobody to wait for, and takes no write more.
+    match edges::lacking(observed) {
+        Some(_) => Step::NoteHealthy { previous },
+        None => end(Outcome::Deployed),
+    }
 }
 
 /// What was before is put back, by the Swarm or by us, and is waited for as long as it is given.

@@ -189,7 +189,7 @@ pub(crate) async fn why<P: Platform>(
         }
         None => {
             let releases = control.records.releases(&app, FAR_ENOUGH).await.map_err(Error::from)?;
-            releases.into_iter().find(|release| matches!(&release.progress, Progress::Ended { failure: Some(_), .. }))
+            releases.into_iter().find(|release| has_failed(&release.progress))
         }
     };
     let (outcome, failure): (Option<Outcome>, _) = match release.as_ref().map(|release| &release.progress) {
@@ -197,6 +197,11 @@ pub(crate) async fn why<P: Platform>(
         _ => (None, None),
     };
     Ok(Answer::Why(Why { app, release: release.map(|release| release.number), outcome, failure }))
+}
+
+/// One that was deployed although edges were late has a reason, too.
+fn has_failed(progress: &Progress) -> bool {
+    matches!(progress, Progress::Ended { outcome, failure: Some(_), .. } if !outcome.is_good())
 }
 
 /// Restarts all apps, one after the other, so that no two are at their weakest at once.

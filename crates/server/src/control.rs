@@ -127,7 +127,11 @@ impl<P: Platform> Control<P> {
         match (access::decide(actor, verb, target, now), &record) {
             (Ok(()), _) => Ok(record),
             // A user may know that a name is free: the first deployment of it says so anyway.
-            (Err(_), None) if matches!(actor, Actor::User { .. }) && !verb.begins_an_app() => {
+            (Err(_), None)
+                if matches!(actor, Actor::User { .. })
+                    && !verb.begins_an_app()
+                    && !access::CORE_APPS.contains(&name) =>
+            {
                 Err(Refused::not_found(format!("there is no app {name}")))
             }
             (Err(denied), _) => Err(denied.into()),

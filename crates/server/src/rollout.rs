@@ -5,6 +5,7 @@
 //! that checks the lease's epoch, so that a driver whose lease was taken over writes nothing more.
 
 mod act;
+mod edges;
 mod observe;
 
 use std::collections::BTreeMap;
@@ -252,7 +253,13 @@ impl<P: Platform> Drive<'_, P> {
                 failure: Some(failure.clone()),
                 until: now + crate::client::milliseconds(act::way_back(self.control, release, *previous).await),
             },
-            Progress::GoingBack { until, .. } if now < *until => return None,
+            Progress::Announcing { until, .. } | Progress::GoingBack { until, .. } if now < *until => return None,
+            // Its tasks were healthy, and only what edges have is not known.
+            Progress::Announcing { .. } => {
+                let failure =
+                    Failure { remedy: "open its URL, and deploy again if it is not served".to_owned(), ..failure };
+                Progress::Ended { outcome: Outcome::Deployed, failure: Some(failure), at: now }
+            }
             Progress::GoingBack { outcome, failure, .. } => {
                 Progress::Ended { outcome: *outcome, failure: failure.clone(), at: now }
             }
@@ -313,6 +320,7 @@ impl<P: Platform> Drive<'_, P> {
         };
         let mut observed = observe::observe(&control.engine, release, &content, &mut self.memory, now).await?;
         observe::measure(control, release, &mut observed, &mut self.memory).await;
+        edges::look(control, release, &content, &mut observed, &mut self.memory).await;
         self.tell_hook(&observed.hook);
         let step = rollout::next(release, &observed);
         tracing::debug!(app = self.app, release = release.number, ?step, "next");
@@ -335,6 +343,7 @@ impl<P: Platform> Drive<'_, P> {
                 return self.noted(release, epoch, note).await;
             }
             Step::NoteUpdate { base, previous } => Progress::Updating { base, previous },
+            Step::NoteHealthy { previous } => Progress::Announcing { previous, until: now + rollout::EDGES },
             Step::NoteBack { to, outcome, failure } => {
                 let until = now + crate::client::milliseconds(act::way_back(control, release, to).await);
                 Progress::GoingBack { to, outcome, failure, until }

@@ -151,7 +151,7 @@ impl<P: Platform> Control<P> {
             Some(record) => Target::App { name, access: &record.access },
             // It ends with its app.
             None if command.verb == Verb::Remove => return Ok(Ok(())),
-            None if command.begins_an_app() => Target::NewApp { name },
+            None if command.begins_an_app() || access::CORE_APPS.contains(&name) => Target::NewApp { name },
             None => return Ok(Err(Refused::not_found(format!("there is no app {name} any more")))),
         };
         Ok(access::decide(&actor, command, target, now).map_err(Refused::from))

@@ -237,7 +237,8 @@ pub(crate) async fn release<P: Platform>(
 
 /// Whether a release that is on its way has the values that count now, and is not about to be put back.
 async fn brings_values<P: Platform>(control: &Control<P>, release: &Release) -> Result<bool, Refused> {
-    let goes_on = matches!(release.progress, Progress::Preparing | Progress::Updating { .. });
+    let goes_on =
+        matches!(release.progress, Progress::Preparing | Progress::Updating { .. } | Progress::Announcing { .. });
     if !goes_on || release.cancelled || release.superseded {
         return Ok(false);
     }

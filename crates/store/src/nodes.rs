@@ -75,6 +75,7 @@ mod tests {
     fn record(instance: &str) -> NodeRecord {
         NodeRecord {
             serves: true,
+            routes: None,
             instance: instance.to_owned(),
             node: None,
             role: Role::Worker,

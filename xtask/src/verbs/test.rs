@@ -48,10 +48,12 @@ pub const LONG: &[&str] = &[
 ];
 
 /// What `e2e/tests/kill_after_every_call.rs` and the deaths of managers in `crates/server` read: a kill after every so many calls of a
-/// run. With it `swarm_epochs` kills less often, too.
+/// run. With another one than 1 `swarm_epochs` kills less often, too.
 const KILL_STEP: &str = "FUTUSWARM_KILL_STEP";
 /// The step without `--long`; a kill after every call takes five minutes more on a fast machine.
 const SHORT_KILL_STEP: &str = "10";
+/// The step with `--long`. It has to be said: tests of `crates/server` that are run without it take a larger one.
+const LONG_KILL_STEP: &str = "1";
 
 /// The line of `clusters/local.toml` that names the cluster.
 const USUAL_NAME: &str = "cluster = \"local\"";
@@ -92,7 +94,7 @@ impl Test {
         })?;
         drop((ahead, emulator));
         let tools = step("tools tree", || process::capture(workspace.command("futuswarm-bake").arg("--tools-only")))?;
-        let kill_step = (!self.long && std::env::var_os(KILL_STEP).is_none()).then_some((KILL_STEP, SHORT_KILL_STEP));
+        let kill_step = kill_step(self.long, std::env::var_os(KILL_STEP).is_some());
         step("unit, snapshot and integration tests", || {
             let mut tests = workspace.cargo(&["test", "--quiet", "--workspace"]);
             tests.envs(kill_step);
@@ -215,9 +217,23 @@ fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Resu
     Ok(done)
 }
 
+/// The variable with the step; `None` where whoever runs the tests has said another one.
+fn kill_step(long: bool, is_said: bool) -> Option<(&'static str, &'static str)> {
+    (!is_said).then_some((KILL_STEP, if long { LONG_KILL_STEP } else { SHORT_KILL_STEP }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn with_long_a_kill_comes_after_every_call() {
+        assert_eq!(kill_step(true, false), Some(("FUTUSWARM_KILL_STEP", "1")));
+        assert_eq!(kill_step(false, false), Some(("FUTUSWARM_KILL_STEP", "10")));
+        for long in [true, false] {
+            assert_eq!(kill_step(long, true), None, "what was said counts");
+        }
+    }
 
     #[test]
     fn the_cloud_beside_has_the_usual_spec_under_another_name() {

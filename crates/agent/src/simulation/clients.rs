@@ -299,7 +299,7 @@ impl Edge for IdleEdge {
         let starts = self.starts;
         let task = async move {
             tokio::time::sleep(starts).await;
-            let _nobody_listens = sender.send(Serving { complete: true, reason: None });
+            let _nobody_listens = sender.send(Serving { complete: true, ..Serving::default() });
             // The agent that listens has crashed: nothing is left to keep.
             sender.closed().await;
             std::future::pending().await

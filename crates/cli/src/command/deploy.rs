@@ -252,6 +252,11 @@ pub fn finish(context: &Context, deployment: &Deployment, rollback: bool) -> Res
         None => eprintln!("{app}: {release} is on its way; `futuswarm watch {app}` waits for its end"),
         Some(Outcome::Deployed) => {
             eprintln!("{app}: {release} is deployed ({} s)", deployment.seconds);
+            // What was not waited for any longer.
+            if let Some(late) = &deployment.failure {
+                eprintln!("{}", output::plain(&late.reason));
+                eprintln!("What to do: {}", output::plain(&late.remedy));
+            }
             if rollback {
                 eprintln!("{undo}");
             }

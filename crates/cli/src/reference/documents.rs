@@ -31,7 +31,7 @@ those of the first row; the reason is on standard error in any case.
 
 | command | document | to know |
 |---|---|---|
-| `app:deploy`, `app:rollback`, `app:scale`, `app:restart`, `app:watch` | `{"app","release","image","url","outcome","seconds","reason"}` | `outcome` is one of `deployed unchanged rolled_back failed timed_out cancelled superseded refused locked`, and `pending` with `--detach` |
+| `app:deploy`, `app:rollback`, `app:scale`, `app:restart`, `app:watch` | `{"app","release","image","url","outcome","seconds","reason"}` | `outcome` is one of `deployed unchanged rolled_back failed timed_out cancelled superseded refused locked`, and `pending` with `--detach`; `reason` says why it failed, or of one that is `deployed` which edges were not waited for any longer, and is `null` otherwise |
 | `app:deploy --plan` | `{"app","new","changes":[{"name","before","after"}]}` | names as in `app.toml`; an empty text is nothing |
 | `app:list`, `acl:user:services` | `[{"app","url","release","image","role","running","replicas","deploying","open"}]` | `open` is whether the world may use it; `app:list -a` prints what `app:ps` prints |
 | `app:inspect` | `{"app","url","release","image","role","running","replicas","deploying","open","visitors":[VISITOR],"login","digest","settings":SETTINGS,"config","secrets","created_by","created_at","tasks":[TASK]}` | `config` and `secrets` are versions; `visitors` and `login` as for `app:access:list` |

@@ -1,7 +1,7 @@
 //! Programs in tasks: input, output, signals and exit codes.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futuswarm_rpc::message::*;
@@ -132,6 +132,56 @@ fn a_program_whose_connection_is_cut_has_no_exit_code_of_its_own() {
     assert_eq!(said.text(), "half a li");
 }
 
+/// Commands of a shell with a terminal, which `script` makes; `None` where that is not installed.
+fn in_terminal(fake: &Fake, commands: &str) -> Option<Child> {
+    Command::new("script").arg("--version").stdout(Stdio::null()).status().ok()?;
+    let usual = fake.command(&[]);
+    let environment = usual.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    let child = Command::new("script")
+        .args(["-qec", commands, "/dev/null"])
+        .current_dir(fake.work())
+        .env_clear()
+        .envs(environment)
+        .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    Some(child.unwrap())
+}
+
+#[test]
+fn another_size_of_the_terminal_is_passed_on() {
+    let asked = std::env::temp_dir().join(format!("futuswarm-resize-{}", std::process::id()));
+    let to = asked.clone();
+    let fake = Fake::new(move |mut peer| {
+        let Some(Request::Run { terminal: Some(terminal), .. }) = peer.request() else {
+            panic!("a terminal is wanted")
+        };
+        peer.send(&Event::Ready { offset: 0 });
+        // The size is changed after that: whoever asks listens to its signals already.
+        std::fs::write(&to, "").unwrap();
+        let Some(Frame::Message(body)) = peer.next() else { panic!("a notice is wanted") };
+        let Notice::Resize { rows, columns } = serde_json::from_slice(&body).unwrap() else { panic!() };
+        let said = format!("{}x{} became {rows}x{columns}", terminal.rows, terminal.columns);
+        peer.chunk(Channel::Output, said.as_bytes());
+        peer.done(Answer::Exited(0));
+    });
+    let (program, file) = (env!("CARGO_BIN_EXE_futuswarm"), asked.display());
+    let commands = format!(
+        "stty rows 33 cols 90; (until test -e '{file}'; do sleep 0.1; done; stty rows 44 cols 91 </dev/tty) & '{program}' run hello -- x"
+    );
+    let Some(mut child) = in_terminal(&fake, &commands) else { return };
+    // Nothing is typed; and the terminal's end would be the program's.
+    let stdin = child.stdin.take().unwrap();
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    drop(stdin);
+    child.wait().unwrap();
+    std::fs::remove_file(&asked).unwrap();
+    assert!(text.contains("33x90 became 44x91"), "{text:?}");
+}
+
 /// With a terminal, which `script` makes where it is installed: raw while the program runs, and as before afterwards.
 #[test]
 fn a_terminal_is_passed_on_and_put_back() {
@@ -150,27 +200,11 @@ fn a_terminal_is_passed_on_and_put_back() {
         }
         peer.done(Answer::Exited(5));
     });
-    if Command::new("script").arg("--version").stdout(Stdio::null()).status().is_err() {
-        return;
-    }
     let program = env!("CARGO_BIN_EXE_futuswarm");
     let inner = format!(
         "stty rows 33 cols 90; before=$(stty -g); '{program}' run hello -- x; echo code $?; test \"$before\" = \"$(stty -g)\" && echo same"
     );
-    let mut command = fake.command(&[]);
-    let environment: Vec<_> =
-        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
-    command = Command::new("script");
-    command
-        .args(["-qec", &inner, "/dev/null"])
-        .current_dir(fake.work())
-        .env_clear()
-        .envs(environment)
-        .env("TERM", "xterm")
-        .env("SHELL", "/bin/sh")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let Some(mut child) = in_terminal(&fake, &inner) else { return };
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let mut text = String::new();

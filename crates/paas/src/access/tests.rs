@@ -41,6 +41,7 @@ fn every_verb_for_everybody() {
         ("of an app", Target::App { name: "hello", access: &access }),
         ("of a name that no app has", Target::NewApp { name: "hello" }),
         ("of an app of the platform", Target::App { name: "mainpage", access: &access }),
+        ("of a name of the platform", Target::NewApp { name: "mainpage" }),
         ("of the cluster", Target::Cluster),
     ] {
         table.push_str(&format!("{title}\n"));
@@ -85,6 +86,26 @@ fn no_app_takes_the_name_of_the_managers() {
         assert!(denied.contains("leads to the managers"), "{denied}");
         assert!(decide(&actor, Verb::Deploy, Target::NewApp { name: "ssh2" }, NOW).is_ok());
     }
+}
+
+#[test]
+fn no_app_takes_the_name_of_a_service_of_the_platform() {
+    let access = list();
+    for actor in [person("joe", false, &[]), person("admin", true, &[])] {
+        for verb in Verb::ALL.iter().filter(|verb| verb.begins_an_app()) {
+            let denied = decide(&actor, *verb, Target::NewApp { name: "mainpage" }, NOW).unwrap_err().to_string();
+            assert!(denied.contains("choose another name for an app"), "{denied}");
+        }
+        // One that is there from before gets no other release.
+        let there = Target::App { name: "mainpage", access: &access };
+        for verb in [Verb::Deploy, Verb::Rollback, Verb::Scale, Verb::Restart, Verb::WriteConfig, Verb::WriteSecrets] {
+            assert!(decide(&actor, verb, there, NOW).is_err(), "{}", verb.command());
+        }
+    }
+    let admin = person("admin", true, &[]);
+    assert!(decide(&admin, Verb::Logs, Target::NewApp { name: "mainpage" }, NOW).is_ok());
+    assert!(decide(&admin, Verb::Remove, Target::App { name: "mainpage", access: &access }, NOW).is_ok());
+    assert!(decide(&person("joe", false, &[]), Verb::Logs, Target::NewApp { name: "mainpage" }, NOW).is_err());
 }
 
 #[test]

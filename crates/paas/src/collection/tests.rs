@@ -79,8 +79,12 @@ fn what_runs_or_may_be_put_back_is_needed_however_old() {
     let mut going = release(10, Some("d10"), None);
     going.of = Some(3);
     going.progress = Progress::GoingBack { to: Some(2), outcome: Outcome::Failed, failure: None, until: 0 };
+    let mut announcing = going.clone();
+    announcing.progress = Progress::Announcing { previous: Some(2), until: 0 };
+    for going in [announcing, going.clone()] {
+        assert_eq!(named_releases(&record(Some(1), Some(going))), BTreeSet::from([1, 2, 3]));
+    }
     let record = record(Some(1), Some(going));
-    assert_eq!(named_releases(&record), BTreeSet::from([1, 2, 3]));
     assert_eq!(needs(&record, &releases, 1, tag_of).manifests, set(&["d1", "d10", "d2", "d3", "d9"]));
 }
 

@@ -1,6 +1,6 @@
 //! What is observed of a release: the image, the nodes, the run of the hook, and the service with its tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// What is observed of a release and its app.
@@ -20,6 +20,30 @@ pub struct Observation {
     pub hook: HookRun,
     /// The app's service.
     pub service: Option<Service>,
+    /// What edges have of it. Looked for once [`super::awaits_edges`] says so.
+    pub edges: Edges,
+}
+
+/// What the edges of the cluster have of what a release asks of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edges {
+    /// Nothing is asked of them, or there are none.
+    NotAsked,
+    /// It cannot be found out.
+    Unknown {
+        /// Why not.
+        reason: String,
+    },
+    /// The routes that all of them read do not say it.
+    Unpublished {
+        /// Why something of it is not served; `None` when nothing was refused.
+        refused: Option<String>,
+    },
+    /// The routes say it, and the edges of these nodes do not serve it yet.
+    Published {
+        /// Host names of the nodes.
+        behind: BTreeSet<String>,
+    },
 }
 
 /// A node of the Swarm as a place for tasks of the app.
@@ -167,6 +191,8 @@ pub struct Service {
     pub release: Option<u64>,
     /// Whether its specification is what the release wants, label aside.
     pub is_as_wanted: bool,
+    /// Whether it has the image of the release already, for tasks on nodes with the same labels.
+    pub has_image: bool,
     /// What its last update is doing.
     pub update: Update,
     /// Its tasks, also those that have ended, as far as the Swarm keeps them or whoever looks remembers them.

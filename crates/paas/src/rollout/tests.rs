@@ -7,6 +7,7 @@ use futuswarm_model::{FailureClass, Health, Hook, Outcome, Progress, Release, Ti
 use super::*;
 use crate::settings::defaults;
 
+mod announcing;
 mod diagnosis;
 mod world;
 
@@ -105,9 +106,15 @@ fn world(first: bool, behaviour: Behaviour) -> World {
     world
 }
 
-const CASES: [(Behaviour, Outcome, Outcome, &str); 16] = [
+const CASES: [(Behaviour, Outcome, Outcome, &str); 17] = [
     (Behaviour::Good, Outcome::Deployed, Outcome::Deployed, ""),
     (Behaviour::GoodWithoutCheck, Outcome::Deployed, Outcome::Deployed, ""),
+    (
+        Behaviour::NeverServed,
+        Outcome::Deployed,
+        Outcome::Deployed,
+        "Late: its tasks are healthy, but the edges of a do not serve it yet (60 s were waited)",
+    ),
     (Behaviour::Exits, Outcome::RolledBack, Outcome::Failed, "Exits: the program ended with the code 3"),
     (
         Behaviour::ExitsWithZero,
@@ -327,7 +334,8 @@ fn a_release_is_deployed_only_when_every_task_is_its_own_and_healthy_and_the_swa
         log: Vec::new(),
     };
     let good = || running(2, Some(true), true);
-    let service = |update, tasks| Service { version: 1, release: Some(2), is_as_wanted: true, update, tasks };
+    let service =
+        |update, tasks| Service { version: 1, release: Some(2), is_as_wanted: true, has_image: false, update, tasks };
     let settled = |service: &Service| is_settled(&release, service, Some(2), START);
     assert!(settled(&service(Update::Idle, vec![good(), good(), good()])));
     let not = [
@@ -378,6 +386,40 @@ fn an_image_that_was_deleted_since_its_digest_was_noted_fails_before_anything_is
 }
 
 #[test]
+fn an_image_that_tasks_run_with_is_looked_for_and_not_pulled_again() {
+    let redeployed = |same_image| {
+        let mut world = world(false, Behaviour::Good);
+        world.same_image = same_image;
+        // As one whose config has changed: which image it is was noted with the release before.
+        let mut release = Release { digest: Some("sha256:1".to_owned()), ..release(2, Behaviour::Good) };
+        release.deadline = world.now + 300_000;
+        let steps = carry_on(&mut world, &mut release, None);
+        assert_eq!((outcome(&release).0, world.running()), (Outcome::Deployed, vec![2; 3]));
+        let is_pull = |step: &Step| matches!(step, Step::Pull { .. });
+        (steps.contains(&Step::FindImage), steps.iter().any(is_pull))
+    };
+    assert_eq!(redeployed(true), (true, false));
+    assert_eq!(redeployed(false), (false, true), "another image");
+    // One that was deleted since is on some nodes only.
+    let mut world = world(false, Behaviour::ImageMissing);
+    world.same_image = true;
+    let mut gone = Release { digest: Some("sha256:1".to_owned()), ..release(2, Behaviour::ImageMissing) };
+    gone.deadline = world.now + 300_000;
+    carry_on(&mut world, &mut gone, None);
+    assert_eq!((outcome(&gone).0, world.running()), (Outcome::Failed, vec![1; 3]));
+    // Nothing runs with it: the image may be nowhere any more.
+    let stopped = Service {
+        has_image: true,
+        version: 1,
+        release: Some(1),
+        is_as_wanted: false,
+        update: Update::Idle,
+        tasks: Vec::new(),
+    };
+    assert!(!runs_image(&stopped));
+}
+
+#[test]
 fn a_task_that_was_ended_by_its_check_tells_what_the_check_was_answered() {
     let release = release(2, Behaviour::Good);
     let ended = |unhealthy: Option<&str>| Task {
@@ -394,7 +436,8 @@ fn a_task_that_was_ended_by_its_check_tells_what_the_check_was_answered() {
         (None, "Exits", "the program ended with the code 143"),
     ] {
         let tasks = vec![ended(unhealthy)];
-        let service = Service { version: 1, release: Some(2), is_as_wanted: true, update: Update::Idle, tasks };
+        let service =
+            Service { version: 1, release: Some(2), is_as_wanted: true, has_image: false, update: Update::Idle, tasks };
         let failure = failure::of_tasks(&release, &service, &BTreeMap::new()).unwrap();
         assert_eq!((format!("{:?}", failure.class).as_str(), failure.reason.as_str()), (class, reason));
         assert_eq!(failure.log, ["started"]);
@@ -412,11 +455,13 @@ fn the_way_back_is_tried_as_long_as_it_is_given_and_no_longer() {
             version: 7,
             release: Some(of),
             is_as_wanted: false,
+            has_image: false,
             update,
             tasks: Vec::new(),
         });
         let (places, nodes, image, hook) = (BTreeMap::new(), BTreeMap::new(), Image::Unknown, HookRun::Absent);
-        next(&release, &Observation { now, image, places, away_at: 0, nodes, hook, service })
+        let edges = Edges::NotAsked;
+        next(&release, &Observation { now, image, places, away_at: 0, nodes, hook, service, edges })
     };
     let (early, ended) = (until - 1, Step::End { outcome, failure: None });
     // Ours is put back, or is what is left when there is no time any more.

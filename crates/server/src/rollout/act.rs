@@ -35,6 +35,7 @@ pub(super) fn in_words(step: &Step) -> &'static str {
         Step::Wait { .. }
         | Step::NoteDigest { .. }
         | Step::NoteUpdate { .. }
+        | Step::NoteHealthy { .. }
         | Step::NoteBack { .. }
         | Step::End { .. } => "notes how far it is",
     }
@@ -62,6 +63,7 @@ pub(super) async fn act<P: Platform>(
         Step::Wait { .. }
         | Step::NoteDigest { .. }
         | Step::NoteUpdate { .. }
+        | Step::NoteHealthy { .. }
         | Step::NoteBack { .. }
         | Step::End { .. } => {}
     }

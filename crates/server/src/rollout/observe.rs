@@ -1,10 +1,12 @@
 //! What is observed of a release: the Swarm's answers in the words of `paas::rollout`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 use futuswarm_model::{Health, Release};
-use futuswarm_paas::rollout::{HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, Update};
+use futuswarm_paas::rollout::{
+    Edges, HookRun, Image, Observation, Place, Pull, Room, Service, Task, TaskState, Update,
+};
 use futuswarm_swarm::{
     Engine, LogItem, LogOptions, LogSource, Node, Task as SwarmTask, TaskState as SwarmState, UpdateState, UpdateStatus,
 };
@@ -44,6 +46,10 @@ pub(super) struct Memory {
     away_at: u64,
     /// What tasks reserve of the memory of nodes, in bytes by their ids, and when that was looked for, in milliseconds since 1970.
     reserved: (u64, HashMap<String, u64>),
+    /// What edges had when that was looked for last, and when, in milliseconds since 1970.
+    pub(super) edges: Option<(u64, Edges)>,
+    /// ETags of the documents of routes that said what the release asks for.
+    pub(super) documents: BTreeSet<String>,
 }
 
 /// What is in the log of a task.
@@ -73,8 +79,9 @@ impl Said {
 impl Default for Memory {
     fn default() -> Self {
         let (said, answers, rooms) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let reserved = (0, HashMap::new());
-        Self { image: Image::Unknown, said, answers, ended: BTreeMap::new(), rooms, away_at: 0, reserved }
+        let (reserved, edges, documents) = ((0, HashMap::new()), None, BTreeSet::new());
+        let (image, ended) = (Image::Unknown, BTreeMap::new());
+        Self { image, said, answers, ended, rooms, away_at: 0, reserved, edges, documents }
     }
 }
 
@@ -105,12 +112,17 @@ pub(super) async fn observe<E: Engine>(
         None => None,
         Some(service) => {
             let tasks = engine.list_tasks(Some(&service.id)).await?;
-            let is_as_wanted =
-                desired::service(release, content).is_some_and(|desired| !differs_but_for_release(desired, &service));
+            let wanted = desired::service(release, content);
+            let has_image = wanted.as_ref().is_some_and(|wanted| {
+                let current = &service.spec;
+                (&wanted.image, &wanted.placement) == (&current.image, &current.placement)
+            });
+            let is_as_wanted = wanted.is_some_and(|wanted| !differs_but_for_release(wanted, &service));
             Some(Service {
                 version: service.version,
                 release: service.release(),
                 is_as_wanted,
+                has_image,
                 update: update(service.update.as_ref(), service.release(), release.number),
                 tasks: tasks_of(engine, release, tasks, memory, now).await,
             })
@@ -128,7 +140,7 @@ pub(super) async fn observe<E: Engine>(
     }
     let places: BTreeMap<String, Place> = places.into_iter().map(|(name, (_, place))| (name, place)).collect();
     let (image, away_at) = (memory.image.clone(), memory.away_at);
-    Ok(Observation { now, image, places, away_at, nodes: pulls, hook, service })
+    Ok(Observation { now, image, places, away_at, nodes: pulls, hook, service, edges: Edges::NotAsked })
 }
 
 /// Finds out what room nodes have that could not pull the image: the Swarm only says that it is not there. That it cannot be found out is

@@ -1,6 +1,8 @@
 //! Config and secrets on their way to the tasks, and back with a rollback.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futuswarm_faults::{Fault, Faults};
 use futuswarm_model::{AppRole, Outcome, keys};
@@ -10,6 +12,7 @@ use futuswarm_swarm::ServiceApi as _;
 use super::deaths::{FOR_EVER, dies_after};
 use super::links::record;
 use super::world::*;
+use crate::Control;
 
 async fn environment(world: &World) -> BTreeMap<String, String> {
     let service = world.engine.inspect_service("hello").await.unwrap().unwrap();
@@ -41,6 +44,35 @@ async fn config_reaches_the_tasks_and_goes_back_with_the_code() {
     let undo = Request::Rollback { app: "hello".to_owned(), to: back.previous, wait: Wait::default() };
     assert_eq!(deployment(&ask(&control, "jane", &undo).await).image, "hello:2");
     assert_eq!(environment(&world).await["COLOUR"], value);
+}
+
+/// The jobs that are there while this is asked.
+async fn jobs(world: &World, control: &Arc<Control<Memory>>, request: &Request) -> BTreeSet<String> {
+    let (engine, seen) = (world.engine.clone(), Arc::new(Mutex::new(BTreeSet::new())));
+    let to = Arc::clone(&seen);
+    let watch = tokio::spawn(async move {
+        loop {
+            let services = engine.list_services().await.unwrap();
+            let names = services.into_iter().map(|service| service.spec.name);
+            to.lock().unwrap().extend(names.filter(|name| name.contains('_')));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    ask(control, "jane", request).await.end().unwrap();
+    watch.abort();
+    let seen = seen.lock().unwrap();
+    seen.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_config_pulls_no_image_that_runs_already() {
+    let (world, control) = World::with_hello().await;
+    world.image("hello", "2", good());
+    let changed = set("hello", Kind::Config, &[("COLOUR", "red")]);
+    assert_eq!(jobs(&world, &control, &changed).await, BTreeSet::new());
+    assert_eq!(environment(&world).await["COLOUR"], "red");
+    let other = deploy("hello", "hello:2", None);
+    assert_eq!(jobs(&world, &control, &other).await, BTreeSet::from(["hello_pull_3".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]

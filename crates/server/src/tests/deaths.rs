@@ -8,11 +8,14 @@ use futuswarm_model::{Outcome, Progress};
 use futuswarm_swarm::ServiceApi as _;
 use futuswarm_swarm::fake::Behaviour;
 
+use super::edges::Edges;
 use super::world::*;
 
 /// Longer than any test.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(10_000_000);
 const FILE: &str = "replicas = 2\nmemory = \"64 MiB\"\n";
+/// Of the second release. Edges have to be told of another port, so that it waits for them, too.
+const OTHER_PORT: &str = "replicas = 2\nmemory = \"64 MiB\"\nport = 8001\n";
 
 /// `calls` good calls, and then none is ever answered.
 pub(super) fn dies_after(calls: usize, last: Fault) -> Faults {
@@ -24,13 +27,16 @@ pub(super) fn dies_after(calls: usize, last: Fault) -> Faults {
 async fn dies(calls: usize, last: Fault, second: Behaviour, expected: Outcome) -> bool {
     let world = World::new().await;
     let survivor = world.manager("i-9");
+    let _edges = Edges::of(&world, 5, 8);
+    // There are routes before there is any app: those of the mainpage.
+    seconds(10).await;
     world.image("hello", "1", good());
     world.image("hello", "2", second);
     let first = deployment(&ask(&survivor, "jane", &deploy("hello", "hello:1", Some(FILE))).await);
     assert_eq!(first.outcome, Some(Outcome::Deployed));
 
     let mortal = world.control("i-1", dies_after(calls, last));
-    let asked = tokio::spawn(async move { ask(&mortal, "jane", &deploy("hello", "hello:2", Some(FILE))).await });
+    let asked = tokio::spawn(async move { ask(&mortal, "jane", &deploy("hello", "hello:2", Some(OTHER_PORT))).await });
     // Longer than a lease, the pause between two searches, and the release itself.
     seconds(600).await;
     // Who is dead tells nobody how it ended.
@@ -75,7 +81,7 @@ async fn dies(calls: usize, last: Fault, second: Behaviour, expected: Outcome) -
 }
 
 async fn at_every_call(second: impl Fn() -> Behaviour, expected: Outcome) {
-    // All of them take a minute; `FUTUSWARM_KILL_STEP=1` does.
+    // All of them take a minute; `cargo xtask test --long` does, and `FUTUSWARM_KILL_STEP=1`.
     let step = std::env::var("FUTUSWARM_KILL_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(5);
     for (first, last) in [(0, Fault::Hang(FOR_EVER)), (2, Fault::Stall(FOR_EVER))] {
         let mut calls = first;

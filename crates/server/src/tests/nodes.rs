@@ -20,6 +20,7 @@ async fn heartbeat(world: &World, instance: &str, free: u64) {
         state: NodeState::Ready,
         reason: None,
         serves: true,
+        routes: None,
         address: node.address,
         zone: "eu-west-1a".to_owned(),
         image: "ami-1".to_owned(),

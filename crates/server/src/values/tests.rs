@@ -22,6 +22,19 @@ fn what_is_not_named_stays_unless_all_is_replaced() {
 }
 
 #[test]
+fn the_limits_of_values_are_those_that_developers_read() {
+    let document = include_str!("../../../../docs/apps.md");
+    let document = document.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (entry, one, all) = (futuswarm_paas::config::LONGEST_ENTRY >> 10, LONGEST_SECRET >> 10, LARGEST_SECRETS >> 20);
+    for words in [
+        format!("An entry of config has less than {entry} KiB, name and value together."),
+        format!("A secret has {one} KiB at most, and all secrets of an app {all} MiB."),
+    ] {
+        assert!(document.contains(&words), "docs/apps.md does not say {words:?}");
+    }
+}
+
+#[test]
 fn strange_values_stay_what_they_are() {
     let before = Content::new();
     for value in ["@/etc/passwd", "/root/.aws/credentials", "a\nb", "\"quoted\"", "a=b=c", "🦀", "", " "] {

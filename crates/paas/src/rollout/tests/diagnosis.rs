@@ -6,11 +6,12 @@ const NOW: u64 = START + 200_000;
 
 fn observed(service: Option<Service>) -> Observation {
     let (places, nodes) = (BTreeMap::new(), BTreeMap::new());
-    Observation { now: NOW, image: Image::Unknown, places, away_at: 0, nodes, hook: HookRun::Absent, service }
+    let (image, hook, edges) = (Image::Unknown, HookRun::Absent, Edges::NotAsked);
+    Observation { now: NOW, image, places, away_at: 0, nodes, hook, service, edges }
 }
 
 fn service(of: u64, update: Update, tasks: Vec<Task>) -> Service {
-    Service { version: 8, release: Some(of), is_as_wanted: true, update, tasks }
+    Service { version: 8, release: Some(of), is_as_wanted: true, has_image: false, update, tasks }
 }
 
 fn task(of: u64, state: TaskState) -> Task {

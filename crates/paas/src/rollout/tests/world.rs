@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use futuswarm_model::{Progress, Release};
 
-use crate::rollout::{HookRun, Image, Observation, Place, Pull, Service, Step, Task, TaskState, Update};
+use crate::rollout::{EDGES, Edges, HookRun, Image, Observation, Place, Pull, Service, Step, Task, TaskState, Update};
 
 /// What a new release's image, hook and program do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behaviour {
     Good,
     GoodWithoutCheck,
+    /// Its tasks are good, and one node's edge never has its routes.
+    NeverServed,
     Exits,
     /// With the code 0, which the Swarm calls no error.
     ExitsWithZero,
@@ -60,11 +62,15 @@ pub struct World {
     /// Specifications of releases; by default each has its own.
     pub specs: BTreeMap<u64, u64>,
     pub service: Option<SimService>,
+    /// Whether all releases have one image.
+    pub same_image: bool,
     /// How many releases were noted as ended.
     pub records: usize,
     image_seen: bool,
     pulls: BTreeMap<String, u32>,
     hook: Option<(u64, u64)>,
+    /// Since when tasks of a release have been healthy that edges get to know.
+    healthy: Option<u64>,
     versions: u64,
 }
 
@@ -75,10 +81,12 @@ impl World {
             behaviour,
             specs: BTreeMap::new(),
             service: None,
+            same_image: false,
             records: 0,
             image_seen: false,
             pulls: BTreeMap::new(),
             hook: None,
+            healthy: None,
             versions: 0,
         }
     }
@@ -123,6 +131,7 @@ impl World {
             version: service.version,
             release: Some(service.release),
             is_as_wanted: service.spec == spec,
+            has_image: self.same_image,
             update: service.update.clone(),
             tasks: service.tasks.iter().map(SimTask::observe).collect(),
         });
@@ -130,7 +139,19 @@ impl World {
         let place = || Place { memory, free: Some(memory / 16), ..Place::default() };
         let places = NODES.map(|node| (node.to_owned(), place())).into();
         let nodes = NODES.map(|node| (node.to_owned(), pull(node))).into();
-        Observation { now: self.now, image, places, away_at: 0, nodes, hook, service }
+        Observation { now: self.now, image, places, away_at: 0, nodes, hook, service, edges: self.edges() }
+    }
+
+    /// The leader publishes a few seconds after the tasks are healthy, and edges follow one after the other.
+    fn edges(&self) -> Edges {
+        let since = self.healthy.map(|since| self.now - since);
+        let behind: &[&str] = match (since, self.behaviour) {
+            (Some(3_000..), Behaviour::NeverServed) => &["a"],
+            (Some(6_000..), _) => &[],
+            (Some(3_000..), _) => &["b"],
+            (None | Some(_), _) => return Edges::Unpublished { refused: None },
+        };
+        Edges::Published { behind: behind.iter().map(|node| (*node).to_owned()).collect() }
     }
 
     pub fn act(&mut self, release: &mut Release, step: &Step) {
@@ -152,6 +173,10 @@ impl World {
                 release.progress = Progress::Updating { base: *base, previous: *previous };
             }
             Step::Apply { base } => self.apply(release.number, *base),
+            Step::NoteHealthy { previous } => {
+                release.progress = Progress::Announcing { previous: *previous, until: self.now + EDGES };
+                self.healthy = Some(self.now);
+            }
             Step::NoteBack { to, outcome, failure } => {
                 let (to, outcome, failure) = (*to, *outcome, failure.clone());
                 release.progress = Progress::GoingBack { to, outcome, failure, until: self.now + 120_000 };
@@ -161,7 +186,7 @@ impl World {
                 release.progress = Progress::Ended { outcome: *outcome, failure: failure.clone(), at: self.now };
                 self.records += 1;
                 // What belongs to one release only.
-                (self.image_seen, self.hook) = (false, None);
+                (self.image_seen, self.hook, self.healthy) = (false, None, None);
                 self.pulls.clear();
             }
         }

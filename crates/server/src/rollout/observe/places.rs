@@ -139,7 +139,7 @@ mod tests {
             let (state, error) = (TaskState::Pending { since }, error.to_owned());
             let task = Task { release: Some(of), state, is_wanted: true, error, log: Vec::new() };
             let (update, tasks) = (Update::Updating, vec![task]);
-            let service = Service { version: 1, release: Some(2), is_as_wanted: true, update, tasks };
+            let service = Service { version: 1, release: Some(2), is_as_wanted: true, has_image: false, update, tasks };
             is_unplaced(&release(), &HookRun::Absent, Some(&service), away_at, NOW)
         };
         assert!(is_late(2, "no suitable node", late, late));

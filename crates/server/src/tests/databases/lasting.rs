@@ -217,6 +217,41 @@ async fn nobody_opens_a_database_that_is_being_dropped_and_everybody_one_that_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_is_told_and_no_app_is_hurt() {
+    let world = with_database().await;
+    let control = world.manager("i-1");
+    world.first_release(&control, "jane", "shop").await;
+    world.image("hello", "2", good());
+    backup(&ask(&control, "jane", &take()).await);
+    world.databases.set_silent(true);
+    let psql = Request::OpenDatabase { app: hello(), terminal: None };
+    let first = Request::CreateDatabase { app: "shop".to_owned(), wait: Wait::default() };
+    for request in [first.clone(), create(), rotate(), psql, take(), restore(None), end()] {
+        let input = [Frame::End(Channel::Input)];
+        let heard = heard(&control, Identity::User("jane".to_owned()), &request, &input).await;
+        let refused = heard.end().unwrap_err();
+        assert_eq!(refused.class, RefusalClass::Unavailable, "{request:?}: {}", refused.message);
+        assert!(refused.message.contains("running apps go on"), "{request:?}: {}", refused.message);
+    }
+    // Apps run, and are deployed, without it.
+    assert_eq!(world.running().await.len(), 1);
+    let deployed = deployment(&ask(&control, "jane", &deploy("hello", "hello:2", None)).await);
+    assert_eq!(deployed.outcome, Some(Outcome::Deployed), "{deployed:?}");
+    world.databases.set_silent(false);
+    // What was begun is asked for again.
+    seconds(300).await;
+    assert!(works(&world).await, "the app's password is what it was");
+    for request in [first, rotate()] {
+        assert_eq!(
+            changed(&ask(&control, "jane", &request).await).deployment.unwrap().outcome,
+            Some(Outcome::Deployed)
+        );
+    }
+    assert!(works(&world).await);
+    assert_tidy(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn backups_are_listed_while_the_server_is_away() {
     let world = with_database().await;
     let control = world.manager("i-1");
