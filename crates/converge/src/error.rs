@@ -31,7 +31,7 @@ pub enum Error<E: CallError> {
     },
     /// What failed in a run that went on.
     Several {
-        /// The failures.
+        /// In the order in which they came up, at least one.
         errors: Vec<Error<E>>,
         /// Components that were not tried because of them.
         not_tried: Vec<String>,

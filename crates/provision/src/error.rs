@@ -2,7 +2,7 @@
 
 use futuswarm_converge::{Answer, CallError};
 
-/// A failure.
+/// What ends a command, in words for whoever runs it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An AWS operation.
@@ -11,7 +11,7 @@ pub enum Error {
     /// More than one resource where one was expected.
     #[error(transparent)]
     Ambiguous(#[from] futuswarm_aws::Ambiguous),
-    /// The bucket.
+    /// S3 failed or refused, or a document of the bucket cannot be read.
     #[error(transparent)]
     Store(#[from] futuswarm_store::Error),
     /// Sealing with KMS.

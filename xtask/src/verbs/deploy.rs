@@ -59,7 +59,7 @@ pub struct Deploy {
 }
 
 impl Deploy {
-    /// Runs the verb.
+    /// Builds, bakes, publishes and provisions, each only where something is new; with `--local` in the local cloud.
     pub fn run(self) -> anyhow::Result<()> {
         let started = Instant::now();
         let workspace = self.target.begin()?;
@@ -189,7 +189,7 @@ pub struct Destroy {
 }
 
 impl Destroy {
-    /// Runs the verb.
+    /// Deletes what `deploy-cluster` has made; what holds data stays unless it is asked for.
     pub fn run(self) -> anyhow::Result<()> {
         let workspace = self.target.begin()?;
         let spec = self.target.spec(&workspace, self.positional.as_ref())?;
