@@ -71,7 +71,7 @@ impl<E: CallError> fmt::Display for Error<E> {
             ),
             Self::Duplicate(component) => write!(
                 formatter,
-                "two steps make the part {component}, which is a defect of Futuswarm; none of these steps was run"
+                "two steps make the component {component}, which is a defect of Futuswarm; none of these steps was run"
             ),
             Self::UnknownDependency { component, dependency } => {
                 write!(formatter, "{component} needs {dependency}, which no step makes")

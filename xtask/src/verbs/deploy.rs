@@ -44,7 +44,7 @@ pub struct Deploy {
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
     /// Make an existing EC2 resource a part of the cluster; parts are in `--plan --json`.
-    #[arg(long, value_name = "PART=ID")]
+    #[arg(long, value_name = "COMPONENT=ID")]
     adopt: Vec<String>,
     /// Build the developers' command line and offer it for download on the main page [default: offer it when it was built here before,
     /// with `cargo xtask cli` or this; what is offered already stays].
