@@ -19,7 +19,7 @@ def found():
         return None
 
 
-# The name server reads names anew when it is told to, which takes it a moment.
+# The name server reads names again when it is told to, which takes it a moment.
 end = time.monotonic() + 10
 while (found() is None) == world["there"] and time.monotonic() < end:
     time.sleep(0.1)

@@ -55,8 +55,8 @@ fn a_network_that_was_there_becomes_part_of_the_cluster() {
 
     for (adopt, reason) in [
         ("vpc=vpc-0123456789abcdef0", "there is none in the region eu-west-1 of the account 123456789012"),
-        ("vcp=vpc-0123456789abcdef0", "there is no part vcp that can be adopted\n  parts that can be: "),
-        ("bucket=some-bucket", "there is no part bucket that can be adopted"),
+        ("vcp=vpc-0123456789abcdef0", "there is no component vcp that can be adopted\n  components that can be: "),
+        ("bucket=some-bucket", "there is no component bucket that can be adopted"),
         (&format!("vpc={subnet}"), "the id of a vpc begins with vpc-"),
         (&format!("vpc={elsewhere}"), "CIDR: 10.60.0.0/16 → 10.50.0.0/16"),
     ] {
@@ -71,7 +71,7 @@ fn a_network_that_was_there_becomes_part_of_the_cluster() {
     let (only_vpc, gateway) = (format!("vpc={ours}"), format!("internet-gateway={gateway}"));
     let some = ["--adopt", &only_vpc, "--adopt", &gateway];
     let stderr = ended(&account.provision(&[APPLY, &some].concat()).output().unwrap(), 1);
-    assert!(stderr.contains("say so with `--adopt PART=ID`"), "{stderr}");
+    assert!(stderr.contains("pass `--adopt COMPONENT=ID`"), "{stderr}");
     assert!(stderr.contains("CreateSubnet") && stderr.contains("InvalidSubnet.Conflict"), "{stderr}");
 
     let subnet = format!("public-eu-west-1a={subnet}");

@@ -21,22 +21,22 @@ mod tests;
 
 /// Between two looks at what is offered, which changes when somebody deploys; and before the first one, since a node that starts has more
 /// to do.
-const LOOK: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// For one look and what comes of it.
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Keeps what this node offers what the cluster offers, for as long as the agent lives.
 pub(crate) async fn keep<B: Bucket + 'static>(store: Store<B>, files: Files) {
-    let (mut backoff, mut pause) = (Backoff::default(), LOOK);
+    let (mut backoff, mut pause) = (Backoff::default(), POLL_INTERVAL);
     loop {
         tokio::time::sleep(pause).await;
         let late = |_| Err(Error::Waiting(format!("no end within {} s", DEADLINE.as_secs())));
         pause = match tokio::time::timeout(DEADLINE, round(&store, &files)).await.unwrap_or_else(late) {
             Ok(()) => {
                 backoff.reset();
-                LOOK
+                POLL_INTERVAL
             }
-            Err(error) => backoff.failed("this node offers no new command line", &error.to_string()).max(LOOK),
+            Err(error) => backoff.failed("this node offers no new command line", &error.to_string()).max(POLL_INTERVAL),
         };
     }
 }

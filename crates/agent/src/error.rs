@@ -9,7 +9,7 @@ pub enum Error {
     /// User data that is no specification of a node.
     #[error(transparent)]
     UserData(#[from] futuswarm_userdata::Error),
-    /// The bucket.
+    /// S3 failed or refused, or a document of the bucket cannot be read.
     #[error(transparent)]
     Store(#[from] futuswarm_store::Error),
     /// KMS.

@@ -2,7 +2,7 @@
 //!
 //! Nothing is remembered that cannot be asked for again: who the node is comes from the metadata service, what the cluster is
 //! from S3, and what the node is part of from its Docker Engine. An agent that is killed anywhere carries on from there. The one
-//! exception is for how long another founder's claim was observed unchanged: an agent that starts again measures it anew.
+//! exception is for how long another founder's claim was observed unchanged: an agent that starts again measures it again, from zero.
 
 mod agent;
 mod aws;

@@ -116,7 +116,7 @@ async fn certify(
     let host = std::fs::read_to_string(&files.host_key);
     let host = host.map_err(futuswarm_node_files::Error::of(&files.host_key))?;
     let seconds = now / 1000;
-    // Whatever cannot be read is made anew.
+    // Whatever cannot be read is made again.
     let there = std::fs::read_to_string(files.host_certificate()).unwrap_or_default();
     let is_current = |there: HostCertificate| there.is_current(&sealed.public, &host, seconds);
     if HostCertificate::parse(&there).is_some_and(is_current) {

@@ -21,7 +21,7 @@ use crate::simulated::SimulatedS3;
 /// Packing and sending half a hundred MiB takes seconds.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks whether the program has ended.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What came of two pushes, of which the second had one other layer.
 #[derive(Debug, Serialize)]
@@ -131,7 +131,7 @@ impl<'a> Developer<'a> {
                 let _ended_already = child.kill();
                 anyhow::bail!("the push took longer than {} s", PATIENCE.as_secs());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         };
         anyhow::ensure!(status.success(), "the push ended with {status}");
         let text = read.join().map_err(|_| anyhow::anyhow!("the reader of its output panicked"))??;

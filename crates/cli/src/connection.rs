@@ -23,7 +23,7 @@ mod tests;
 pub use ssh::Trust;
 
 /// How long a cluster may say nothing, not even how far it is, when it is asked for something that it has at hand. Whatever comes from
-/// it begins this time anew: a long log is searched for longer.
+/// it begins this time again: a long log is searched for longer.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long nobody is waited for who would have to type something.
 const GREETING_WITHOUT_PEOPLE: Duration = Duration::from_secs(60);

@@ -87,7 +87,7 @@ pub struct Push<'a> {
     sent: u64,
     skipped: u64,
     /// From which bytes on the cluster has wanted the part that is being sent. A new one says that more has arrived; an upload that
-    /// cannot go on begins anew.
+    /// cannot go on begins again.
     offsets: BTreeSet<u64>,
     /// Whether the last attempt has found more there than all before it.
     advanced: bool,

@@ -7,12 +7,12 @@ use crate::{Key, Ledger};
 pub enum Mode {
     /// Make everything what it should be; in a plan only say how.
     Apply {
-        /// Whether nothing is changed.
+        /// Only says what would be done: services are asked, and nothing is written.
         plan: bool,
     },
     /// Delete everything; in a plan only say what would go.
     Destroy {
-        /// Whether nothing is changed.
+        /// Only says what would go: services are asked, and nothing is written.
         plan: bool,
         /// Whether data goes, too.
         delete_data: bool,
@@ -20,7 +20,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Whether nothing is changed.
+    /// Whether services are only asked, whatever the run is for.
     #[must_use]
     pub fn plans(self) -> bool {
         match self {

@@ -31,7 +31,7 @@ pub enum Error<E: CallError> {
     },
     /// What failed in a run that went on.
     Several {
-        /// The failures.
+        /// In the order in which they came up, at least one.
         errors: Vec<Error<E>>,
         /// Components that were not tried because of them.
         not_tried: Vec<String>,
@@ -71,7 +71,7 @@ impl<E: CallError> fmt::Display for Error<E> {
             ),
             Self::Duplicate(component) => write!(
                 formatter,
-                "two steps make the part {component}, which is a defect of Futuswarm; none of these steps was run"
+                "two steps make the component {component}, which is a defect of Futuswarm; none of these steps was run"
             ),
             Self::UnknownDependency { component, dependency } => {
                 write!(formatter, "{component} needs {dependency}, which no step makes")

@@ -123,7 +123,7 @@ mod tests {
     fn a_component_is_made_once_and_may_be_deleted_twice() {
         let all: &[(&str, &[&str])] = &[("balancer", &[]), ("names", &["balancer"]), ("balancer", &[])];
         let error = ordered(all, Direction::Forwards).unwrap_err();
-        assert!(error.starts_with("two steps make the part balancer"), "{error}");
+        assert!(error.starts_with("two steps make the component balancer"), "{error}");
         assert_eq!(ordered(all, Direction::Backwards).unwrap(), [vec![1], vec![], vec![1]]);
     }
 

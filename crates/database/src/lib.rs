@@ -43,7 +43,7 @@ pub struct Located {
     pub endpoint: Endpoint,
     /// The master user.
     pub user: String,
-    /// What RDS keeps in Secrets Manager for it; read anew for each connection, since RDS changes it.
+    /// What RDS keeps in Secrets Manager for it; read again for each connection, since RDS changes it.
     pub password: Secret,
 }
 

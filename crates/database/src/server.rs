@@ -32,7 +32,7 @@ impl<L: Locate> Server<L> {
         Self { locator }
     }
 
-    /// Works on the server until it succeeds, fails for good, or takes too long: each attempt looks for it anew and begins from the
+    /// Works on the server until it succeeds, fails for good, or takes too long: each attempt looks for it again and begins from the
     /// beginning, since an answer that was lost says nothing of what was done.
     async fn work<T, F, Fut>(&self, what: &str, attempt: F) -> Result<T, Error>
     where

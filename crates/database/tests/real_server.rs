@@ -291,7 +291,7 @@ async fn answers_that_are_lost_at_any_moment_leave_a_whole_database() {
         server.drop_everything(&names).await.unwrap();
     }
     assert_eq!(made, 20);
-    assert!(cut > 8, "only {cut} connections were cut: the bytes are to be chosen anew");
+    assert!(cut > 8, "only {cut} connections were cut: the bytes are to be chosen again");
 }
 
 #[tokio::test(start_paused = true)]

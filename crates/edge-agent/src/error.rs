@@ -3,7 +3,7 @@
 /// A failed round of the edge.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bucket.
+    /// S3 failed or refused, or a document of the bucket cannot be read.
     #[error(transparent)]
     Store(#[from] futuswarm_store::Error),
     /// Docker did not do what it was asked.

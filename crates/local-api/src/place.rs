@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// leftovers finds them by it.
 pub const CLUSTER_VARIABLE: &str = "FUTUSWARM_LOCAL_CLUSTER";
 
-/// The folder of a cluster below the state folder `state` (see [`futuswarm_paths::state_dir`]).
+/// The folder of a cluster below the state folder `state` (`futuswarm_paths::state_dir`).
 #[must_use]
 pub fn cluster_dir(state: &Path, cluster: &str) -> PathBuf {
     state.join("local").join(cluster)

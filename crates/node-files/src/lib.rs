@@ -66,7 +66,7 @@ pub const LOGINS: &str = "/var/lib/futuswarm/logins.json";
 pub const ACCOUNT: (&str, u32) = ("futuswarm", 1001);
 /// Where the control service listens; root and the group of [`ACCOUNT`] may connect.
 pub const CONTROL_SOCKET: &str = "/run/futuswarm/control.sock";
-/// The public key that sshd shows; `sshd-keygen.service` makes it anew at each start, since `/etc` is not kept.
+/// The public key that sshd shows; `sshd-keygen.service` makes it again at each start, since `/etc` is not kept.
 pub const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key.pub";
 
 /// The name of the credential of `futuswarm-agent.service` with the authority of a rehearsal.

@@ -2,7 +2,7 @@
 
 use futuswarm_converge::{Answer, CallError};
 
-/// A failure.
+/// What ends a command, in words for whoever runs it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An AWS operation.
@@ -11,7 +11,7 @@ pub enum Error {
     /// More than one resource where one was expected.
     #[error(transparent)]
     Ambiguous(#[from] futuswarm_aws::Ambiguous),
-    /// The bucket.
+    /// S3 failed or refused, or a document of the bucket cannot be read.
     #[error(transparent)]
     Store(#[from] futuswarm_store::Error),
     /// Sealing with KMS.
@@ -58,7 +58,7 @@ pub enum Error {
     Preflight(Vec<String>),
     /// What is to be adopted cannot be any component, or not the one that it is meant for.
     #[error(
-        "nothing was changed, because something cannot be adopted\n  {}\n  parts that can be: {}",
+        "nothing was changed, because something cannot be adopted\n  {}\n  components that can be: {}",
         .problems.join("\n  "),
         .adoptable.join(", ")
     )]
@@ -69,7 +69,7 @@ pub enum Error {
         adoptable: Vec<String>,
     },
     /// What is to be adopted does not exist, or is a component already.
-    #[error("{id} cannot become the part {component}: {reason}; look at `--adopt` again")]
+    #[error("{id} cannot become the component {component}: {reason}; look at `--adopt` again")]
     NotAdoptable {
         /// The resource's id.
         id: String,
@@ -79,7 +79,7 @@ pub enum Error {
         reason: String,
     },
     /// A component that another one refers to was not made in this run.
-    #[error("the part {0} of the cluster was not made")]
+    #[error("the component {0} of the cluster was not made")]
     NotMade(String),
     /// AWS took a call and refused one of its items.
     #[error("{operation}: {item}: {reason}")]
@@ -200,7 +200,7 @@ fn advice(error: &futuswarm_aws::Error) -> &'static str {
             "; the account's quota is used up: delete what is not needed, or ask for more in the Service Quotas console, and run the command again"
         }
         "Resource.AlreadyAssociated" | "InvalidSubnet.Conflict" | "RouteAlreadyExists" => {
-            "; if what is there should become a part of the cluster, say so with `--adopt PART=ID`"
+            "; if what is there should become a component of the cluster, pass `--adopt COMPONENT=ID`"
         }
         // "You are not subscribed to this service": also while a new account waits for its activation.
         "OptInRequired" | "PendingVerification" | "SubscriptionRequiredException" => {

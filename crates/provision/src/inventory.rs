@@ -138,7 +138,7 @@ impl Inventory {
             (Some(one), _) if one.id() == *id => return Ok(Some(one.clone())),
             (Some(one), _) => format!("the cluster has {} already", one.id()),
             (None, Some(other)) => format!(
-                "it is the part {} of the cluster {}",
+                "it is the component {} of the cluster {}",
                 tag(other.tags(), PART_TAG).unwrap_or_default(),
                 tag(other.tags(), CLUSTER_TAG).unwrap_or("of somebody else")
             ),

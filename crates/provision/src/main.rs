@@ -113,7 +113,7 @@ struct Apply {
     #[arg(long)]
     yes: bool,
     /// Make an existing EC2 resource a part of the cluster, for example `vpc=vpc-0123`; parts are in the plan's JSON.
-    #[arg(long, value_name = "PART=ID", value_parser = pair)]
+    #[arg(long, value_name = "COMPONENT=ID", value_parser = pair)]
     adopt: Vec<(String, String)>,
     /// One more network from which nodes accept SSH, beside the spec's; the local cloud's operator has no other.
     #[arg(long, env = "FUTUSWARM_OPERATOR_NETWORK", value_name = "CIDR")]
@@ -155,7 +155,7 @@ struct Destroy {
 
 fn pair(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(component, id)| !component.is_empty() && !id.is_empty());
-    let (component, id) = pair.ok_or("a part and an id such as vpc=vpc-0123 are needed")?;
+    let (component, id) = pair.ok_or("expected a component and an id, such as vpc=vpc-0123")?;
     Ok((component.to_owned(), id.to_owned()))
 }
 

@@ -88,7 +88,7 @@ pub(crate) fn check_adoption(run: &Run, steps: &[Box<dyn Step<Run>>]) -> Result<
     let problem = |(component, id): (&String, &String)| match adoptable.get(component) {
         Some(prefix) if id.starts_with(prefix) => None,
         Some(prefix) => Some(format!("{component}={id}: the id of a {component} begins with {prefix}")),
-        None => Some(format!("{component}={id}: there is no part {component} that can be adopted")),
+        None => Some(format!("{component}={id}: there is no component {component} that can be adopted")),
     };
     let problems: Vec<String> = run.overrides.adopt.iter().filter_map(problem).collect();
     if problems.is_empty() {

@@ -44,7 +44,7 @@ pub enum Request {
     Apps,
     /// State, tasks and settings of an app. → [`Answer::App`]
     App {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Makes a release and, unless `detach`, waits for its end; a cut connection does not end it. → [`Answer::Deployment`],
@@ -52,7 +52,7 @@ pub enum Request {
     Deploy(Deploy),
     /// Makes a release out of an earlier one: image, settings, config and secrets. → [`Answer::Deployment`]
     Rollback {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// The release to repeat; `None` for the one that ran before the one that runs.
         to: Option<u64>,
@@ -62,7 +62,7 @@ pub enum Request {
     },
     /// Makes a release with another number of tasks. → [`Answer::Deployment`]
     Scale {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// So many tasks.
         replicas: u32,
@@ -72,7 +72,7 @@ pub enum Request {
     },
     /// Replaces all tasks by ones of the same release's content. → [`Answer::Deployment`]
     Restart {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// How it is waited for.
         #[serde(default)]
@@ -80,38 +80,38 @@ pub enum Request {
     },
     /// Ends the release that is on its way. → [`Answer::Done`]
     Cancel {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Waits for the end of a release. → [`Answer::Deployment`]
     Watch {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Its number; `None` for the latest.
         release: Option<u64>,
     },
     /// The latest releases, the newest first. → [`Answer::Releases`]
     Releases {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// So many at most.
         limit: u32,
     },
     /// Why a release failed. → [`Answer::Why`]
     Why {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Its number; `None` for the latest that failed.
         release: Option<u64>,
     },
     /// Removes the app: its service, secrets and network in the Swarm, and its documents. → [`Answer::Done`]
     Remove {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Names and, with `show`, values of a document. → [`Answer::Values`]
     Values {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Config or secrets.
         kind: Kind,
@@ -124,7 +124,7 @@ pub enum Request {
     },
     /// Changes a document, all of it or nothing, and then makes a release with it unless `stage`. → [`Answer::Changed`]
     Change {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Config or secrets.
         kind: Kind,
@@ -151,7 +151,7 @@ pub enum Request {
     /// Versions of a document, the newest first: their numbers, who made them and when. Which keys differ between two of them is asked
     /// with [`Request::CompareVersions`]. → [`Answer::History`]
     History {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Config or secrets.
         kind: Kind,
@@ -160,7 +160,7 @@ pub enum Request {
     },
     /// Keys that differ between two versions. → [`Answer::KeyDifferences`]
     CompareVersions {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Config or secrets.
         kind: Kind,
@@ -174,7 +174,7 @@ pub enum Request {
     /// Runs a program in a task of its own, with the app's image, config, secrets and networks. The server sends [`Event::Ready`]
     /// when it reads [`crate::Channel::Input`]; its output comes as chunks. → [`Answer::Exited`]
     Run {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Program and arguments.
         argv: Vec<String>,
@@ -183,12 +183,12 @@ pub enum Request {
     },
     /// Rows of an app's access list. → [`Answer::Access`]
     Access {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Puts a row into an app's access list. → [`Answer::Access`]
     Grant {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// A user, or a group with `@` before it.
         principal: Principal,
@@ -197,14 +197,14 @@ pub enum Request {
     },
     /// Takes a row out of an app's access list. → [`Answer::Access`]
     Revoke {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// A user, or a group with `@` before it.
         principal: Principal,
     },
     /// The apps that a user has a role in, of those that the asker may see. → [`Answer::Apps`]
     AppsOf {
-        /// Its name.
+        /// A user, by the rules of [`futuswarm_model::person_name`].
         user: String,
     },
     /// All users. → [`Answer::Users`]
@@ -232,12 +232,12 @@ pub enum Request {
     },
     /// Tokens of an app, without their keys. → [`Answer::Tokens`]
     Tokens {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Makes a token of an app; its key pair is made by the client, who sends the public half. → [`Answer::Tokens`]
     CreateToken {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Name of the token.
         name: String,
@@ -248,7 +248,7 @@ pub enum Request {
     },
     /// Ends a token, within 30 seconds. → [`Answer::Tokens`]
     RevokeToken {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Name of the token.
         name: String,
@@ -273,7 +273,7 @@ pub enum Request {
     RestartAll,
     /// Which of these blobs the app's own repository has. → [`Answer::Blobs`]
     FindBlobs {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Digests, `sha256:` and 64 hexadecimal digits.
         digests: Vec<String>,
@@ -281,7 +281,7 @@ pub enum Request {
     /// Sends one blob as chunks of [`crate::Channel::Input`] after [`Event::Ready`], which says from which byte on.
     /// → [`Answer::Done`]
     PutBlob {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Digest of the whole.
         digest: String,
@@ -290,7 +290,7 @@ pub enum Request {
     },
     /// Names an image by its manifest, whose blobs are all there. → [`Answer::Pushed`]
     PutManifest {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// What it is called within the app's repository.
         tag: String,
@@ -303,7 +303,7 @@ pub enum Request {
     Link(Link),
     /// Apps that an app is linked with, or may come to be. → [`Answer::Links`]
     Links {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Whom the login lets through to an app, and changes of it. → [`Answer::Admitted`]
@@ -315,7 +315,7 @@ pub enum Request {
     },
     /// Tags of the app's own repository. → [`Answer::Images`]
     Images {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Deletes images that nothing needs: of one app, or of all. → [`Answer::Collected`]
@@ -337,12 +337,12 @@ pub enum Request {
     Networks,
     /// The database of an app, and its backups. → [`Answer::Database`]
     Database {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Makes a database, and a release with the way to it among its secrets. → [`Answer::Changed`]
     CreateDatabase {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// How the release is waited for.
         #[serde(default)]
@@ -350,7 +350,7 @@ pub enum Request {
     },
     /// Gives the app another login with another password, and makes a release with it. → [`Answer::Changed`]
     RotateDatabase {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// How the release is waited for.
         #[serde(default)]
@@ -358,12 +358,12 @@ pub enum Request {
     },
     /// Takes a backup. → [`Answer::Backup`]
     BackUpDatabase {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
     },
     /// Puts a backup in the place of what is there, after a backup of that. → [`Answer::Done`]
     RestoreDatabase {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// As [`Answer::Database`] names it; `None` for the latest that was not taken by a restoring.
         backup: Option<String>,
@@ -373,14 +373,14 @@ pub enum Request {
     },
     /// Opens psql in the database as a role of the user's own, with input and output as for [`Request::Run`]. → [`Answer::Exited`]
     OpenDatabase {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// The terminal that psql gets; `None` for one that reads SQL from its input and ends at the first error.
         terminal: Option<Terminal>,
     },
     /// Ends the database, after a last backup. → [`Answer::Done`]
     DropDatabase {
-        /// Its name.
+        /// An app, by the rules of [`futuswarm_model::app_name`].
         app: String,
         /// Not even when what is there is lost.
         #[serde(default)]
@@ -405,7 +405,7 @@ pub struct Wait {
 /// A deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deploy {
-    /// Its name.
+    /// An app, by the rules of [`futuswarm_model::app_name`].
     pub app: String,
     /// `NAME[:TAG]` of the app's own repository, `@sha256:…`, or `None` for what `app_file` says or the app runs with.
     pub image: Option<String>,
@@ -422,7 +422,7 @@ pub struct Deploy {
 /// Which lines of an app's tasks are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logs {
-    /// Its name.
+    /// An app, by the rules of [`futuswarm_model::app_name`].
     pub app: String,
     /// Whether to go on with new lines.
     pub follow: bool,

@@ -32,7 +32,7 @@ use survey::{Scope, Survey, survey};
 /// From the end of one daily round to the next.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// Between two looks whether the daily round is due.
-const LOOK: Duration = Duration::from_secs(900);
+const POLL_INTERVAL: Duration = Duration::from_secs(900);
 /// The daily round waits so long for pushes, and then for its next look.
 const DAILY_WAIT: Duration = Duration::from_secs(600);
 /// The longest that somebody waits for pushes, in seconds.
@@ -78,7 +78,7 @@ pub(crate) async fn collect<P: Platform>(
 /// Collects once a day, on whichever manager leads the Swarm; for as long as the process lives.
 pub(crate) async fn daily<P: Platform>(control: Arc<Control<P>>) {
     loop {
-        sleep(LOOK.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+        sleep(POLL_INTERVAL.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
         if let Err(refused) = daily_round(&control).await {
             tracing::warn!(%refused, "images that nothing needs are collected later");
         }

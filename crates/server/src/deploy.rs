@@ -20,7 +20,7 @@ use wanted::{Recipe, not_put_back, plan, read, wanted};
 mod wanted;
 
 /// Between two looks at a release that another manager drives.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest that one release waits for another, in seconds.
 pub(crate) const LONGEST_WAIT: u32 = 3600;
 /// So long a release waits for the one whose place it takes, in seconds: longer than most are put back, and than a dead manager's lease.
@@ -280,7 +280,7 @@ pub(crate) async fn watch<P: Platform>(
                 if said.release == number && !said.ended {
                     client.progress(format!("release {number}: {}", said.text), Some(said.limit));
                     tokio::select! {
-                        _later = tokio::time::timeout(LOOK, state.changed()) => {}
+                        _later = tokio::time::timeout(POLL_INTERVAL, state.changed()) => {}
                         () = client.gone() => return Err(Refused::gone()),
                     }
                 }
@@ -304,7 +304,7 @@ pub(crate) async fn watch<P: Platform>(
                 },
             }
             tokio::select! {
-                () = sleep(LOOK) => {}
+                () = sleep(POLL_INTERVAL) => {}
                 () = client.gone() => return Err(Refused::gone()),
             }
         }

@@ -31,7 +31,7 @@ pub(crate) use settle::{Settled, put_off, settle};
 /// The link is made already when its release has to wait for another one: so long, since nobody wants to ask again.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Between two looks whether the other release has ended.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl From<LinkError> for Refused {
     fn from(error: LinkError) -> Self {
@@ -161,7 +161,7 @@ async fn follow<P: Platform>(
                 before = Some(number);
                 client.progress(format!("waits for release {number} of {app}"), Some(limit));
                 tokio::select! {
-                    () = sleep(LOOK) => {}
+                    () = sleep(POLL_INTERVAL) => {}
                     () = client.gone() => return Err(Refused::gone()),
                 }
             }

@@ -27,7 +27,7 @@ use uploads::{Holding, Waiting};
 const MOST_BLOBS: usize = 1000;
 /// The longest layer.
 const LONGEST_BLOB: u64 = 20 << 30;
-/// So long it is known where an upload is that was cut: whoever comes later has made the image anew, and S3 keeps none for ever.
+/// So long it is known where an upload is that was cut: whoever comes later has made the image again, and S3 keeps none for ever.
 pub(crate) const UPLOAD_KEPT: Duration = Duration::from_secs(86_400);
 /// So many bytes at least go to the registry at once, and a cut loses no more. S3 takes no smaller part of an object but the last one
 /// (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), and each upload has as many in memory as its piece takes.

@@ -25,7 +25,7 @@ use crate::registry::HttpRegistry;
 use crate::{Clock, Control, Error, Platform, SystemClock, collect, logins, rollout, run as programs, serve};
 
 /// Between two looks whether the node manages its Swarm already.
-const LOOK: Duration = Duration::from_secs(3);
+const POLL_INTERVAL: Duration = Duration::from_secs(3);
 /// So many lines of the audit wait for the bucket.
 pub(crate) const AUDITS: usize = 1000;
 /// So many times a line is tried to be written, with its own retries each time.
@@ -87,7 +87,7 @@ pub async fn run(options: Options, sdk: &SdkConfig, ready: impl FnOnce()) -> Res
         if !options.mark.exists() {
             return Ok(());
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
     let bucket = S3Bucket::new(sdk, &options.bucket);
     let records = Records::new(bucket, KmsVault::new(sdk), &options.facts.cluster, &options.manager_key);
@@ -143,7 +143,7 @@ pub async fn run(options: Options, sdk: &SdkConfig, ready: impl FnOnce()) -> Res
 /// Ends when the file is gone.
 async fn gone(mark: &Path) {
     while mark.exists() {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -191,7 +191,7 @@ async fn keep<P: Platform>(control: &Control<P>, line: &AuditEntry) {
             Ok(()) => return,
             Err(error) => tracing::warn!(%error, attempt, "a line of the audit is not in the bucket yet"),
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
     tracing::warn!(?line, "a line of the audit is in the journal only: the bucket has not taken it");
 }

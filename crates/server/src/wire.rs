@@ -14,7 +14,7 @@ const SEND_DEADLINE: Duration = Duration::from_secs(60);
 /// So many bytes are read at once.
 const READ: usize = 64 << 10;
 /// Between two looks whether the other side of a connection is still there that nothing is read from.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A connection that cannot be used any more.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,7 @@ impl Incoming<OwnedReadHalf> {
         while let Ok(ready) = self.reader.ready(Interest::WRITABLE).await
             && !ready.is_write_closed()
         {
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -16,7 +16,7 @@ use futuswarm_rpc::{Caller, Frame, Identity};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// A socket's backlog empties in milliseconds, and a control service that starts anew is there within this.
+/// A socket's backlog empties in milliseconds, and a control service that starts again is there within this.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -166,7 +166,7 @@ fn connect(socket: &Path, deadline: Duration) -> Result<UnixStream, String> {
     let (sender, receiver) = mpsc::channel();
     let path = socket.to_owned();
     std::thread::spawn(move || {
-        // The control service may be starting anew: the socket is not there yet, or nobody listens on it yet.
+        // The control service may be starting again: the socket is not there yet, or nobody listens on it yet.
         let attempts = deadline.as_millis() / PAUSE.as_millis();
         for attempt in 0..=attempts {
             let result = UnixStream::connect(&path);

@@ -106,7 +106,7 @@ impl PublicKey {
         }
         let damaged = |error: ssh_key::Error| KeyError::Damaged(error.to_string());
         let hash = Sha256::digest(key.to_bytes().map_err(damaged)?).into();
-        // Written anew, so that one key has one form, whatever its base64 was padded with.
+        // Written again, so that one key has one form, whatever its base64 was padded with.
         let line = ssh_key::PublicKey::new(key.key_data().clone(), "").to_openssh().map_err(damaged)?;
         Ok(Self { line: line.trim_end().to_owned(), hash })
     }

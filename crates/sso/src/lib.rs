@@ -4,7 +4,7 @@
 //! [`render`] makes three files of a [`Login`]; none of them is secret. A fourth, with the client's secret and the passphrase, is made by
 //! [`secrets`] and comes out as a secret. Whoever writes them keeps to this:
 //!
-//! - The maps are replaced in one step (a rename): Apache reads them anew when their time changes, also in the middle of a write.
+//! - The maps are replaced in one step (a rename): Apache reads them again when their time changes, also in the middle of a write.
 //! - Between two changes of a map pass 20 ms: files that are written within one tick of the kernel's clock have the same time, and Apache
 //!   goes on with the first of them (seen: somebody who was not locked out any more stayed so).
 //! - Every host one label below the domain that somebody has asked for stays in the memory of Apache's process until the map changes, also

@@ -20,7 +20,7 @@ pub use image::Image;
 pub use terminal::Talk;
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A cluster of the local cloud, destroyed when this is dropped; not when `FUTUSWARM_TESTS_KEEP` names a folder to keep it in.
 pub struct Cluster {
@@ -198,7 +198,7 @@ impl Cluster {
         let started = Instant::now();
         while !probe() {
             assert!(started.elapsed() < deadline, "waited {} s for {what}{}", deadline.as_secs(), self.consoles());
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 

@@ -19,7 +19,7 @@ const CREATE_DEADLINE: Duration = Duration::from_secs(60);
 /// Whoever makes the environment is through by then, or has ended without it.
 const TURN_DEADLINE: Duration = Duration::from_secs(900);
 /// How often somebody who waits for his turn polls.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Where the environment of the current pins is or will be, below the cache folder.
 #[must_use]
@@ -79,7 +79,7 @@ fn turn(lock: &Path, deadline: Duration) -> Result<File, Error> {
     loop {
         match rustix::fs::flock(&taken, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(taken),
-            Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() < deadline => std::thread::sleep(LOOK),
+            Err(rustix::io::Errno::WOULDBLOCK) if start.elapsed() < deadline => std::thread::sleep(POLL_INTERVAL),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(Error::Turn { lock: lock.to_owned(), seconds: deadline.as_secs() });
             }
@@ -130,7 +130,7 @@ mod tests {
         let first = turn(&dir.with_extension("lock"), Duration::ZERO).unwrap();
         let path = cache.path().to_owned();
         let second = std::thread::spawn(move || ensure(&path));
-        std::thread::sleep(LOOK * 3);
+        std::thread::sleep(POLL_INTERVAL * 3);
         assert!(half.exists() && !second.is_finished(), "what is half made is left alone");
         std::fs::write(mark(&dir), "").unwrap();
         drop(first);
@@ -143,7 +143,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lock = folder.path().join("x.lock");
         let first = turn(&lock, Duration::ZERO).unwrap();
-        let late = turn(&lock, LOOK).unwrap_err().to_string();
+        let late = turn(&lock, POLL_INTERVAL).unwrap_err().to_string();
         assert!(late.contains("somebody else") && late.contains("x.lock"), "{late}");
         drop(first);
         assert!(turn(&lock, Duration::ZERO).is_ok());
@@ -167,7 +167,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = turn(&folder.path().join("x.lock"), Duration::ZERO).unwrap();
         let mut command = Command::new("sh");
-        let error = run(command.args(["-c", "echo no such package >&2; exit 3"]), &first, LOOK * 50).unwrap_err();
+        let error =
+            run(command.args(["-c", "echo no such package >&2; exit 3"]), &first, POLL_INTERVAL * 50).unwrap_err();
         assert_eq!(error.to_string(), "`sh` failed: exit status: 3: no such package");
     }
 }

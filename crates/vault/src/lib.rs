@@ -70,7 +70,7 @@ pub enum Error {
     /// KMS failed or refused, about a document.
     #[error("{what} with key {key}: {source}")]
     Document {
-        /// The document.
+        /// What [`DocumentContext`] displays: cluster, app and kind, and no value.
         what: String,
         /// The KMS key.
         key: String,
@@ -81,7 +81,7 @@ pub enum Error {
     /// A sealed document is damaged, or another one.
     #[error("{what} cannot be opened: {reason}")]
     DamagedDocument {
-        /// The document.
+        /// What [`DocumentContext`] displays: cluster, app and kind, and no value.
         what: String,
         /// What is wrong with it.
         reason: &'static str,

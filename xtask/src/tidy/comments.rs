@@ -9,6 +9,16 @@ const EMPTY: [&str; 24] = [
     "a", "an", "and", "are", "by", "for", "from", "in", "is", "it", "its", "of", "on", "one", "that", "the", "their",
     "them", "this", "to", "under", "what", "which", "with",
 ];
+/// Whole comments that say nothing, whatever they stand above: they would be true of every other item of the kind.
+const HOLLOW: [&str; 7] = [
+    "A failure.",
+    "Its name.",
+    "Runs the verb.",
+    "The bucket.",
+    "The document.",
+    "The failures.",
+    "Whether nothing is changed.",
+];
 /// What may stand between a comment and the name of an item.
 const BEFORE_A_NAME: [&str; 12] =
     ["pub", "pub(crate)", "pub(super)", "async", "const", "enum", "fn", "mod", "static", "struct", "trait", "type"];
@@ -38,6 +48,12 @@ fn repeats(comment: &str, name: &str) -> bool {
     let empty: BTreeSet<String> = EMPTY.iter().flat_map(|word| words(word)).collect();
     let name = words(name);
     words(comment).difference(&empty).all(|word| name.contains(word))
+}
+
+/// Whether a comment is one of those that say nothing anywhere, also without its full stop.
+fn hollow(comment: &str) -> bool {
+    let comment = comment.trim().trim_end_matches('.');
+    HOLLOW.iter().any(|one| one.trim_end_matches('.').eq_ignore_ascii_case(comment))
 }
 
 /// The name of the item that a line of code begins.
@@ -76,6 +92,16 @@ fn names_and_words_are_found() {
 }
 
 #[test]
+fn a_comment_is_hollow_as_a_whole_only() {
+    for comment in ["Its name.", "its name", "The bucket. ", "Runs the verb."] {
+        assert!(hollow(comment), "{comment}");
+    }
+    for comment in ["Its name, as Swarm has it.", "The bucket of the cluster.", "Name.", ""] {
+        assert!(!hollow(comment), "{comment}");
+    }
+}
+
+#[test]
 fn no_comment_only_repeats_a_name() {
     let mut files = Vec::new();
     for folder in ["crates", "xtask", "e2e"] {
@@ -90,6 +116,10 @@ fn no_comment_only_repeats_a_name() {
             let before = at.checked_sub(1).and_then(|at| lines.get(at));
             let Some(comment) = line.strip_prefix("/// ") else { continue };
             if is_comment(before) || is_comment(lines.get(at + 1)) {
+                continue;
+            }
+            if hollow(comment) {
+                wrong.push(format!("{}:{}: {comment:?} would be true of anything", file.display(), at + 1));
                 continue;
             }
             let item = lines[at + 1..].iter().find(|line| !line.starts_with("#["));

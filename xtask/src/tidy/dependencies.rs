@@ -194,6 +194,39 @@ fn a_crate_is_named_by_paths_and_not_by_prose() {
     }
 }
 
+/// Rust code without the lines that are comments: a link in one needs no dependency.
+fn without_comments(code: &str) -> String {
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line, "\n"]).collect()
+}
+
+/// What of a file is compiled outside of its tests: everything before a module of tests that has its body here.
+fn outside_of_tests(code: &str) -> &str {
+    let begins_tests = |rest: &str| {
+        let head = rest.find(['{', ';']).filter(|end| rest[*end..].starts_with('{')).map_or("", |end| &rest[..end]);
+        head.lines().any(|line| line.split_whitespace().any(|word| word == "mod"))
+    };
+    let cut = code.match_indices("#[cfg(test)]").map(|(at, _)| at).find(|at| begins_tests(&code[*at..]));
+    cut.map_or(code, |at| &code[..at])
+}
+
+/// Whether a file of a package has tests only.
+fn is_test(file: &Path) -> bool {
+    file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests")
+}
+
+#[test]
+fn code_is_told_from_comments_and_tests() {
+    assert_eq!(without_comments("/// [`hex::encode`]\nuse sha2;\n    // hex::decode\n"), "use sha2;\n");
+    for whole in ["fn a() {}\n#[cfg(test)]\nmod tests;\n", "#[cfg(test)]\nfn b() { hex::c() }\n", "fn mod_a() {}"] {
+        assert_eq!(outside_of_tests(whole), whole);
+    }
+    for module in ["mod tests {\n use hex; }", "pub(crate) mod tests {\n}"] {
+        assert_eq!(outside_of_tests(&format!("fn a() {{}}\n#[cfg(test)]\n{module}")), "fn a() {}\n");
+    }
+    assert!(is_test(Path::new("src/tests.rs")) && is_test(Path::new("src/a/tests/b.rs")));
+    assert!(!is_test(Path::new("src/testing.rs")));
+}
+
 #[test]
 fn every_dependency_is_used() {
     let mut unused = Vec::new();
@@ -201,15 +234,27 @@ fn every_dependency_is_used() {
     for package in ours() {
         let manifest = text(&package["manifest_path"]);
         let mut files = Vec::new();
-        sources(Path::new(&manifest).parent().unwrap(), &mut files);
-        let code: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        let folder = Path::new(&manifest).parent().unwrap();
+        sources(folder, &mut files);
+        let (mut code, mut with_tests) = (String::new(), String::new());
+        for file in files {
+            let text = without_comments(&std::fs::read_to_string(&file).unwrap());
+            // Within the package: the clone may be below a folder of any name.
+            if !is_test(file.strip_prefix(folder).unwrap()) {
+                code.push_str(outside_of_tests(&text));
+            }
+            with_tests.push_str(&text);
+        }
         for dependency in package["dependencies"].as_array().unwrap() {
             let key = match dependency["rename"].as_str() {
                 Some(rename) => rename.to_owned(),
                 None => text(&dependency["name"]),
             };
-            if !names(&code, &key.replace('-', "_")) {
-                unused.push(format!("{manifest}: no code names {key}"));
+            let of_tests = dependency["kind"] == "dev";
+            let code = if of_tests { with_tests.as_str() } else { code.as_str() };
+            if !names(code, &key.replace('-', "_")) {
+                let where_else = if of_tests { "" } else { " outside of comments and tests" };
+                unused.push(format!("{manifest}: no code names {key}{where_else}"));
             }
             used_by_anybody.insert(key);
         }

@@ -38,7 +38,7 @@ const FLOORS: &[(&str, &[Row])] = &[
             pure("image-format", &[]),
             pure("faults", &[]),
             pure("node-files", &[]),
-            pure("local-api", &["paths"]),
+            pure("local-api", &[]),
         ],
     ),
     // Decisions and texts, without input or output.

@@ -17,7 +17,7 @@ pub struct Bake {
 }
 
 impl Bake {
-    /// Runs the verb.
+    /// Builds the programs of the image, and hands over to `futuswarm-bake`.
     pub fn run(self) -> anyhow::Result<()> {
         let workspace = Workspace::find()?;
         if self.arguments.iter().any(|argument| argument == "--help" || argument == "-h") {

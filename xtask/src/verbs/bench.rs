@@ -96,7 +96,7 @@ struct Figure {
 }
 
 impl Bench {
-    /// Runs the verb.
+    /// Measures what is asked for, and prints each figure beside its floor or bar.
     pub fn run(self) -> anyhow::Result<()> {
         preconditions::root()?;
         preconditions::folders()?;

@@ -44,7 +44,7 @@ pub fn build(workspace: &Workspace) -> anyhow::Result<PathBuf> {
 }
 
 impl Cli {
-    /// Runs the verb.
+    /// Builds the program, static, for this machine's architecture, and says where it is.
     pub fn run(self) -> anyhow::Result<()> {
         let built = build(&Workspace::find()?)?;
         let path = match &self.output {

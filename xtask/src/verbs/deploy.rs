@@ -44,7 +44,7 @@ pub struct Deploy {
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
     /// Make an existing EC2 resource a part of the cluster; parts are in `--plan --json`.
-    #[arg(long, value_name = "PART=ID")]
+    #[arg(long, value_name = "COMPONENT=ID")]
     adopt: Vec<String>,
     /// Build the developers' command line and offer it for download on the main page [default: offer it when it was built here before,
     /// with `cargo xtask cli` or this; what is offered already stays].
@@ -59,7 +59,7 @@ pub struct Deploy {
 }
 
 impl Deploy {
-    /// Runs the verb.
+    /// Builds, bakes, publishes and provisions, each only where something is new; with `--local` in the local cloud.
     pub fn run(self) -> anyhow::Result<()> {
         let started = Instant::now();
         let workspace = self.target.begin()?;
@@ -189,7 +189,7 @@ pub struct Destroy {
 }
 
 impl Destroy {
-    /// Runs the verb.
+    /// Deletes what `deploy-cluster` has made; what holds data stays unless it is asked for.
     pub fn run(self) -> anyhow::Result<()> {
         let workspace = self.target.begin()?;
         let spec = self.target.spec(&workspace, self.positional.as_ref())?;

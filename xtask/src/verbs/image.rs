@@ -29,7 +29,7 @@ pub struct Image {
 }
 
 impl Publish {
-    /// Runs the verb.
+    /// Hands over to `futuswarm-publish`, with the local cloud's surroundings where `--local` says so.
     pub fn run(self) -> anyhow::Result<()> {
         let passed = Passed::read(self.arguments)?;
         passed.begin()?;
@@ -47,7 +47,7 @@ impl Publish {
 }
 
 impl Image {
-    /// Runs the verb.
+    /// Hands over to `futuswarm-publish`, with the local cloud's surroundings where `--local` says so.
     pub fn run(self) -> anyhow::Result<()> {
         let passed = Passed::read(self.arguments)?;
         passed.begin()?;

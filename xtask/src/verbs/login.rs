@@ -29,7 +29,7 @@ pub enum Login {
 }
 
 impl Login {
-    /// Runs the verb.
+    /// Hands over to `futuswarm-provision`; the secret goes by standard input and in no argument.
     pub fn run(self) -> anyhow::Result<()> {
         let Self::Secret { positional, target, json } = self;
         let workspace = target.begin()?;

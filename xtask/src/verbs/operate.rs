@@ -26,7 +26,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// Runs the verb.
+    /// Asks `futuswarm-provision`, which reads AWS and the bucket and no node.
     pub fn run(self) -> anyhow::Result<()> {
         let workspace = self.target.begin()?;
         let spec = self.target.spec(&workspace, self.positional.as_ref())?;
@@ -55,7 +55,7 @@ pub struct Ssh {
 }
 
 impl Ssh {
-    /// Runs the verb.
+    /// Hands over to `futuswarm-local`, which has the machines' key; nodes on AWS are none of its.
     pub fn run(self) -> anyhow::Result<()> {
         let mut command = local(&self.target, "ssh")?;
         process::run(command.arg(instance_of(&self.target, &self.node)?).arg("--").args(&self.command))
@@ -78,7 +78,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Runs the verb.
+    /// Hands over to `futuswarm-local`, which has the machines' serial consoles.
     pub fn run(self) -> anyhow::Result<()> {
         let mut command = local(&self.target, "console")?;
         process::run(command.arg(instance_of(&self.target, &self.node)?).args(self.follow.then_some("--follow")))
@@ -98,7 +98,7 @@ pub enum Chaos {
 }
 
 impl Chaos {
-    /// Runs the verb.
+    /// Ends the machine without a signal to its guest; it is for the local cloud only.
     pub fn run(self) -> anyhow::Result<()> {
         let Self::Kill { node, target } = self;
         process::run(local(&target, "kill")?.arg(instance_of(&target, &node)?))
@@ -116,7 +116,7 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    /// Runs the verb.
+    /// Looks only, and mends nothing; exits with another code than 0 when something is wrong.
     pub fn run(self) -> anyhow::Result<()> {
         process::run(local(&self.target, "doctor")?.args(self.json.then_some("--json")))
     }

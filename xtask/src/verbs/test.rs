@@ -77,7 +77,7 @@ pub struct Test {
 }
 
 impl Test {
-    /// Runs the verb.
+    /// Runs every suite of CI, the cheap ones first; the first that fails ends it.
     pub fn run(self) -> anyhow::Result<()> {
         if self.filter.is_none() {
             preconditions::root()?;

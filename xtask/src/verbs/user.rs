@@ -36,7 +36,7 @@ pub enum User {
 }
 
 impl User {
-    /// Runs the verb.
+    /// Writes the user's record by `futuswarm-provision`: no control service has to run, and no user has to exist.
     pub fn run(self) -> anyhow::Result<()> {
         let Self::Add { name, key, admin, positional, target, json } = self;
         // Before anything is compiled for it; the program that is built reads and checks it.

@@ -148,10 +148,10 @@ async fn a_node_that_starts_does_nothing_of_it_and_then_looks_again_and_again() 
     world.publish("0.1.0", b"first program").await;
     let bucket = FaultyBucket::new(world.bucket.clone(), Faults::script([Fault::Fail]));
     let keeping = tokio::spawn(keep(Store::new(bucket), world.files()));
-    tokio::time::sleep(LOOK - Duration::from_secs(1)).await;
+    tokio::time::sleep(POLL_INTERVAL - Duration::from_secs(1)).await;
     assert_eq!(world.served(), None);
     // The first look fails.
-    tokio::time::sleep(3 * LOOK).await;
+    tokio::time::sleep(3 * POLL_INTERVAL).await;
     for _ in 0..1000 {
         // The disk's time is not the paused one.
         tokio::task::yield_now().await;

@@ -75,7 +75,7 @@ pub fn named(file: &Path, text: &str) -> Result<Option<String>> {
         None => Ok(None),
         Some(toml::Value::String(name)) => Ok(Some(name.clone())),
         Some(other) => Err(Failure::usage(format!(
-            "{}: `app` is no text ({}): `app = \"NAME\"` is wanted",
+            "{}: `app` is no text ({}): expected `app = \"NAME\"`",
             file.display(),
             other.type_str()
         ))),
@@ -171,7 +171,7 @@ mod tests {
             ("app = \"shop\"\nport = \n", "app.toml, line 2: "),
             ("app = \"shop\"\nport = 80\n[health\npath = \"/\"\n", "app.toml, line 3: "),
             ("no toml", "app.toml, line 1: "),
-            ("app = 1", "`app = \"NAME\"` is wanted"),
+            ("app = 1", "expected `app = \"NAME\"`"),
         ] {
             std::fs::write(&file, text).unwrap();
             let refused = around(None, &file).unwrap_err();

@@ -82,7 +82,7 @@ fn app_and_last(words: &[String]) -> Result<(Option<&str>, &str)> {
     match words {
         [last] => Ok((None, last)),
         [app, last] => Ok((Some(app), last)),
-        _ => Err(Failure::usage("an app and one more word are wanted")),
+        _ => Err(Failure::usage("expected one word, or an app and one word")),
     }
 }
 

@@ -161,7 +161,7 @@ fn app_and_number(flag: &AppFlag, words: &[String]) -> Result<(String, Option<u6
                 number = Some(parsed);
             }
             false if word.is_none() => word = Some(one.as_str()),
-            _ => return Err(Failure::usage(format!("what is {one:?}? An app and a number are wanted"))),
+            _ => return Err(Failure::usage(format!("unexpected {one:?}: expected an app, a number, or both"))),
         }
     }
     Ok((app_name::chosen(word, flag)?, number))

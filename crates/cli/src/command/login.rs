@@ -101,19 +101,19 @@ fn target(text: &str) -> Result<(String, String, u16)> {
 fn authority(text: &str) -> std::result::Result<String, String> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let (Some(line), None) = (lines.next(), lines.next()) else {
-        return Err("one line with one public key is wanted".to_owned());
+        return Err("expected one line with one public key".to_owned());
     };
     let mut words: Vec<&str> = line.split_whitespace().collect();
     if words.first() == Some(&"@cert-authority") {
         words.drain(..words.len().min(2));
     }
     let [algorithm, key, ..] = words[..] else {
-        return Err("it is no public key: `ALGORITHM BASE64` is wanted".to_owned());
+        return Err("it is no public key: expected `ALGORITHM BASE64`".to_owned());
     };
     let base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     match ALGORITHMS.contains(&algorithm) && key.len() <= LONGEST_KEY && key.chars().all(base64) {
         true => Ok(format!("{algorithm} {key}")),
-        false => Err(format!("it is no public key: one of {} is wanted", ALGORITHMS.join(", "))),
+        false => Err(format!("it is no public key: expected one of {}", ALGORITHMS.join(", "))),
     }
 }
 

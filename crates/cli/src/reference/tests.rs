@@ -9,7 +9,7 @@ const BEFORE: &str = "\
 # The command line
 
 The program `futuswarm`, for developers of apps. This page is generated from its definitions: a test compares them, and
-`FUTUSWARM_BLESS=1 cargo test -p futuswarm-cli reference` writes it anew.
+`FUTUSWARM_BLESS=1 cargo test -p futuswarm-cli reference` writes it again.
 
 Every command has a name with colons, and can be typed with spaces, too: `futuswarm app deploy` is `futuswarm app:deploy`. The ones that
 are typed all day have a short name: `futuswarm deploy`.

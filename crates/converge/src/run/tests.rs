@@ -175,7 +175,7 @@ async fn without_an_order_nothing_is_run() {
     let done = Done::default();
     for (fakes, message) in [
         (vec![fake(&done, "a", &["b"]), fake(&done, "b", &["a"]), fake(&done, "c", &[])], "a → b → a"),
-        (vec![fake(&done, "a", &[]), fake(&done, "a", &[])], "two steps make the part a,"),
+        (vec![fake(&done, "a", &[]), fake(&done, "a", &[])], "two steps make the component a,"),
         (vec![fake(&done, "a", &[]), fake(&done, "b", &["lost"])], "b needs lost, which no step makes"),
     ] {
         let error = applied(&fakes).await.unwrap_err().to_string();

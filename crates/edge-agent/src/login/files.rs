@@ -89,7 +89,7 @@ impl LoginFiles {
         environment(&self.places(CURRENT)).map(|(name, value)| format!("{name}={value}")).to_vec()
     }
 
-    /// Puts a login into place; `true` when Apache has to read it anew. What Apache refuses leaves the one before, whose lists follow
+    /// Puts a login into place; `true` when Apache has to read it again. What Apache refuses leaves the one before, whose lists follow
     /// nevertheless.
     pub(super) async fn put(&mut self, mut login: Login, secrets: &Secret) -> Result<bool, Error> {
         if let Some(turn) = turns::current(&self.dir) {

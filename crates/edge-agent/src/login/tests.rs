@@ -282,7 +282,7 @@ async fn an_agent_that_starts_again_has_apache_read_what_is_there_once() {
     node.well().await;
     node.well().await;
     assert_eq!(node.signals(), 1, "the one before may have died before it said so");
-    assert!(node.served("httpd.conf").contains("run/login/a/"), "nothing was made anew");
+    assert!(node.served("httpd.conf").contains("run/login/a/"), "nothing was made again");
 }
 
 #[tokio::test]

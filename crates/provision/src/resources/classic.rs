@@ -179,7 +179,7 @@ impl ClassicBalancer {
         if let Some(previous) = &previous
             && let Err(error) = create(previous).await
         {
-            run.note(format!("the former listener at port {port} could not be put back: {error}"));
+            run.note(format!("the previous listener at port {port} could not be put back: {error}"));
         }
         Err(refused.into())
     }

@@ -109,7 +109,7 @@ impl Resource<Run> for Fingerprint {
     type Observed = Fields;
 
     fn kind(&self) -> &'static str {
-        "marks of the spec"
+        "fingerprint of the spec"
     }
 
     fn name(&self, run: &Run) -> String {

@@ -5,7 +5,7 @@ use super::{BTreeSet, Deserialize, Serialize};
 /// Who may open an app: asked, or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admit {
-    /// Its name.
+    /// An app, by the rules of [`futuswarm_model::app_name`].
     pub app: String,
     /// What is to be another one; `None` to be told only.
     #[serde(default)]
@@ -31,7 +31,7 @@ pub enum AdmitChange {
 /// Who may open an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admitted {
-    /// Its name.
+    /// The app, as its record is called ([`futuswarm_model::keys::app`]).
     pub app: String,
     /// Whether the world may, without a login; the list does not count meanwhile.
     pub open: bool,

@@ -125,7 +125,7 @@ pub struct CommandLine {
 /// One line of the list of apps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppRow {
-    /// Its name.
+    /// The app, as its record is called ([`futuswarm_model::keys::app`]).
     pub app: String,
     /// Where it is served.
     pub url: String,
@@ -198,7 +198,7 @@ pub struct TaskRow {
 /// What came of a release, as far as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
-    /// Its name.
+    /// The app, as its record is called ([`futuswarm_model::keys::app`]).
     pub app: String,
     /// Its number; `None` where none was made because nothing would change.
     pub release: Option<u64>,
@@ -219,7 +219,7 @@ pub struct Deployment {
 /// What a deployment would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Its name.
+    /// The app, as its record is called ([`futuswarm_model::keys::app`]).
     pub app: String,
     /// Whether the app would be new.
     pub new: bool,
@@ -268,7 +268,7 @@ pub struct ReleaseRow {
 /// Why a release failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
-    /// Its name.
+    /// The app, as its record is called ([`futuswarm_model::keys::app`]).
     pub app: String,
     /// The number; `None` when no release of the app failed.
     pub release: Option<u64>,
@@ -281,7 +281,7 @@ pub struct Why {
 /// A config, or secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Values {
-    /// Its name.
+    /// The app, as its record is called ([`futuswarm_model::keys::app`]).
     pub app: String,
     /// Which document.
     pub kind: Kind,
@@ -294,7 +294,7 @@ pub struct Values {
 /// What a change of a document has done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// Its name.
+    /// The app, as its record is called ([`futuswarm_model::keys::app`]).
     pub app: String,
     /// Which document.
     pub kind: Kind,

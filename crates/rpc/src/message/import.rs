@@ -31,7 +31,7 @@ pub struct Import {
 /// What was found, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
-    /// Its name.
+    /// The app, as its record is called ([`futuswarm_model::keys::app`]).
     pub app: String,
     /// As it was asked for.
     pub bucket: String,

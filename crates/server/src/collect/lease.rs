@@ -27,7 +27,7 @@ const SHARE: Duration = Duration::from_secs(300);
 /// A push waits so long for who collects.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at who is there.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Pushes that this process has written down, by app: so that most requests of a push write nothing.
 #[derive(Debug, Default)]
@@ -136,7 +136,7 @@ fn in_words(collector: &futuswarm_model::Collector, now: u64) -> String {
 
 /// Waits for a moment, unless the client is gone.
 async fn pause(client: Option<&Client>) -> Result<(), Refused> {
-    let moment = LOOK.mul_f64(0.8 + 0.4 * fastrand::f64());
+    let moment = POLL_INTERVAL.mul_f64(0.8 + 0.4 * fastrand::f64());
     match client {
         None => sleep(moment).await,
         Some(client) => tokio::select! {

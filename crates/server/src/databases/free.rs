@@ -12,7 +12,7 @@ use crate::refusal::Refused;
 use crate::{Control, Platform, deploy};
 
 /// Between two looks at a release that is waited for.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Waits until no release of the app is on its way, for so long and in such a way as one that is made waits for another.
 pub(super) async fn until_free<P: Platform>(
@@ -36,7 +36,7 @@ pub(super) async fn until_free<P: Platform>(
         }
         client.progress(format!("waits for release {} of {app}", other.number), Some(limit));
         tokio::select! {
-            () = sleep(LOOK) => {}
+            () = sleep(POLL_INTERVAL) => {}
             () = client.gone() => return Err(Refused::gone()),
         }
     }

@@ -36,7 +36,7 @@ const PATIENCE: Duration = IDLE.saturating_add(LEASE);
 /// So long one is waited for whose bytes are all there: the registry puts the layer to its place, and is given 600 s for that.
 const ENDING: Duration = Duration::from_secs(660);
 /// Between two looks at an upload that somebody else holds.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// An upload on its way.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ pub(super) async fn wait_for<'a, P: Platform>(
                 let text = format!("waits: {offset} of {length} bytes came through {node}, and no more do");
                 client.progress(text, Some(patience));
                 tokio::select! {
-                    () = sleep(LOOK) => {}
+                    () = sleep(POLL_INTERVAL) => {}
                     () = client.gone() => return Err(Refused::gone()),
                 }
             }

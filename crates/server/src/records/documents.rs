@@ -219,7 +219,7 @@ where
         Self { documents, key, open, repeatable: false, began, attempts: 0, failure: None }
     }
 
-    /// For a change that is decided on anew from other documents, however often that happens.
+    /// For a change that is decided on again from other documents, however often that happens.
     pub(super) fn repeatable(documents: &'a Documents<B>, key: &'a str) -> Self {
         Self { repeatable: true, ..Self::new(documents, key) }
     }

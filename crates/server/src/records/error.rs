@@ -34,7 +34,7 @@ pub enum Error {
     /// A version that the document never had, or that was another app's of the same name.
     #[error("the {what} has no version {version:?}: its history has those that it has")]
     NoVersion {
-        /// The document.
+        /// Kind of document and app, as KMS's encryption context names them.
         what: String,
         /// As it was asked for.
         version: String,

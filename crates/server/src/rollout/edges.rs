@@ -13,7 +13,7 @@ use crate::desired::{self, Content};
 use crate::{Control, Platform};
 
 /// Between two looks, in milliseconds. Each reads the heartbeats of all nodes, which follow within seconds.
-const LOOK: u64 = 1_000;
+const POLL_INTERVAL: u64 = 1_000;
 
 /// Looks what edges have, if that decides on anything now. That it cannot be found out is no reason to fail anything.
 pub(super) async fn look<P: Platform>(
@@ -28,7 +28,7 @@ pub(super) async fn look<P: Platform>(
     }
     let now = observed.now;
     if let Some((at, edges)) = &memory.edges
-        && now.saturating_sub(*at) < LOOK
+        && now.saturating_sub(*at) < POLL_INTERVAL
     {
         observed.edges = edges.clone();
         return;

@@ -142,9 +142,9 @@ async fn a_piece_whose_answer_is_lost_has_the_layer_begin_anew() {
     let message = lost.end().unwrap_err().message;
     assert!(message.contains("does not answer PATCH upload") && message.contains("push again"), "{message}");
     assert_eq!(length(&world, &content).await, None);
-    let anew = push(&control, &request, &rest(&content)).await;
-    assert_eq!(ready(&anew), Some(0));
-    anew.end().unwrap();
+    let from_start = push(&control, &request, &rest(&content)).await;
+    assert_eq!(ready(&from_start), Some(0));
+    from_start.end().unwrap();
     assert_eq!(length(&world, &content).await, Some(content.len() as u64));
 }
 
@@ -158,9 +158,9 @@ async fn an_upload_whose_end_failed_begins_anew() {
     let failed = push(&control, &request, &rest(&content)).await.end().unwrap_err();
     assert_eq!(failed.class, RefusalClass::Unavailable, "{failed:?}");
     assert!(failed.message.contains("refuses PUT upload") && failed.message.contains("push again"), "{failed:?}");
-    let anew = push(&control, &request, &rest(&content)).await;
-    assert_eq!(ready(&anew), Some(0));
-    anew.end().unwrap();
+    let from_start = push(&control, &request, &rest(&content)).await;
+    assert_eq!(ready(&from_start), Some(0));
+    from_start.end().unwrap();
     assert_eq!(length(&world, &content).await, Some(1000));
 }
 
@@ -206,9 +206,9 @@ async fn an_upload_that_was_cut_is_forgotten_after_a_day() {
     let content = layer(PIECE + 100_000);
     cut(&control, &content, 0, PIECE + 50_000).await;
     world.days(1).await;
-    let anew = push(&control, &put(&content, content.len()), &rest(&content)).await;
-    assert_eq!(ready(&anew), Some(0));
-    anew.end().unwrap();
+    let from_start = push(&control, &put(&content, content.len()), &rest(&content)).await;
+    assert_eq!(ready(&from_start), Some(0));
+    from_start.end().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ const QUESTIONS: usize = 21;
 const APPS: &str = "200";
 /// For what takes a cluster a moment: its SSH authority, and keys of people.
 const PATIENCE: Duration = Duration::from_secs(300);
-const LOOK: Duration = Duration::from_secs(3);
+const POLL_INTERVAL: Duration = Duration::from_secs(3);
 /// Until a manager that has got documents is idle again: it reads the index every few seconds, and the list of keys every 12.
 const IDLE: Duration = Duration::from_secs(90);
 /// What the app and its peer have of a node, and how they are replaced: `app.toml`, and the same in Docker's words.
@@ -206,7 +206,7 @@ fn wait<T>(what: &str, mut ask: impl FnMut() -> anyhow::Result<Option<T>>) -> an
         if began.elapsed() > PATIENCE {
             bail!("{what} is not there after {} s", PATIENCE.as_secs());
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 

@@ -188,9 +188,9 @@ async fn an_upload_is_its_app_s_and_nobody_else_s() {
     assert_eq!((ready(&denied), denied.end().unwrap_err().class), (None, RefusalClass::Denied));
     let Request::PutBlob { digest, length, .. } = request else { panic!() };
     let elsewhere = Request::PutBlob { app: "shop".to_owned(), digest, length };
-    let anew = heard(&other, Identity::User("joe".to_owned()), &elsewhere, &rest(&content)).await;
-    assert_eq!(ready(&anew), Some(0));
-    anew.end().unwrap();
+    let from_start = heard(&other, Identity::User("joe".to_owned()), &elsewhere, &rest(&content)).await;
+    assert_eq!(ready(&from_start), Some(0));
+    from_start.end().unwrap();
     assert_eq!(self::length(&world, &content).await, None, "it is the other app's");
     carried_on(&world, &other, &content, PIECE, "jane comes again").await;
 }
@@ -244,9 +244,9 @@ async fn a_push_to_which_bytes_come_keeps_its_upload_and_another_push_sends_its_
         seconds(10).await;
         records.change_upload("hello", &digest, |_| Some(held(500, now + 70_000))).await.unwrap();
     };
-    let (anew, ()) = tokio::join!(push(&other, &request, &input), going_on);
-    assert_eq!(ready(&anew), Some(0));
-    anew.end().unwrap();
+    let (from_start, ()) = tokio::join!(push(&other, &request, &input), going_on);
+    assert_eq!(ready(&from_start), Some(0));
+    from_start.end().unwrap();
     let theirs = record(&world, &content).await.unwrap();
     assert_eq!((theirs.holder.as_str(), theirs.now.offset), ("somebody", 500), "nobody has touched it");
 }
