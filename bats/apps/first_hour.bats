@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The first hour of an app developer, in a cluster of virtual machines, from an account of this machine that may do nothing else.
 # `e2e/tests/cluster_lifecycle.rs`, in each `cargo xtask test`, runs the steps that are tagged `short`; `e2e/tests/apps.rs`, with `--long`,
-# all of them. They make the cluster, the program, the keys and the images, and set:
+# all of them. A step that is tagged needs none that is not. They make the cluster, the program, the keys and the images, and set:
 #   APPS_CLI       the program `futuswarm`        APPS_DIR   a folder with keys (jane, joe), the authority's key and archives of images
 #   APPS_SSH       HOST:PORT of the way in        APPS_URL   the load balancer
 bats_require_minimum_version 1.8.0
@@ -57,6 +57,7 @@ load helpers
     run -2 f config:set -a hello "1BAD=x"
 }
 
+# bats test_tags=short
 @test "a secret is a file" {
     printf 'hush' >"$APPS_DIR/jane/secret"
     run -0 f secret:set -a hello "KEY=@$APPS_DIR/jane/secret"
@@ -64,6 +65,7 @@ load helpers
     [ "$output" = hush ]
 }
 
+# bats test_tags=short
 @test "a program runs with its exit code, input and output" {
     run -7 f run -a hello -- /app exit 7
     run -0 --separate-stderr bash -c "$(declare -f someone f); echo to and fro | f run -a hello -- /app echo"
@@ -71,6 +73,7 @@ load helpers
     [[ "$stderr" == *"11 bytes"* ]]
 }
 
+# bats test_tags=short
 @test "a shell has a terminal when there is one, and its exit code is passed on" {
     run -0 --separate-stderr bash -c "$(declare -f someone f); echo here | f shell hello"
     [ "$output" = "here: terminal=false" ]
@@ -79,6 +82,7 @@ load helpers
     [[ "$output" == *"here: terminal=true"* ]]
 }
 
+# bats test_tags=short
 @test "logs are those of its tasks" {
     page /in-the-log >/dev/null
     sleep 2
@@ -87,6 +91,7 @@ load helpers
     [[ "$output" == *"listens on port 8000"* ]]
 }
 
+# bats test_tags=short
 @test "an app is scaled" {
     run -0 f scale hello 2
     run -0 --separate-stderr f ps hello --json
@@ -122,6 +127,7 @@ load helpers
     run -2 f deploy hello -i other:1
 }
 
+# bats test_tags=short
 @test "a rollback puts code and config back together" {
     run -0 f deploy hello -i hello:2 -f "$APPS_DIR/app.toml"
     wait_for_page "version=2"
@@ -177,6 +183,7 @@ load helpers
     run -3 joe logs hello
 }
 
+# bats test_tags=short
 @test "a token deploys one app and does nothing else" {
     run -0 --separate-stderr f tokens:create ci -a hello --json
     python3 -c 'import json, sys; print(json.load(sys.stdin)["key"], end="")' <<<"$output" >"$APPS_DIR/ci/key"
