@@ -8,6 +8,8 @@ bats_require_minimum_version 1.8.0
 
 load helpers
 
+teardown() { visits_stop; }
+
 # bats test_tags=short
 @test "login checks the host by the cluster's authority" {
     run -0 f login "jane@$APPS_SSH" --host-ca "$APPS_DIR/authority.pub" --identity "$APPS_DIR/jane/key" --cluster local
@@ -129,8 +131,11 @@ load helpers
 
 # bats test_tags=short
 @test "a rollback puts code and config back together" {
+    # Port and edge stay as they are: no request is lost.
+    visits_begin
     run -0 f deploy hello -i hello:2 -f "$APPS_DIR/app.toml"
     wait_for_page "version=2"
+    visits_end 1 2
     run -0 f rollback 1 -a hello
     wait_for_page "version=1 colour="
     page | grep -qvF quoted
