@@ -18,6 +18,30 @@ teardown() { visits_stop; }
     [ "$(field name <<<"$output")" = jane ]
 }
 
+# bats test_tags=short
+@test "plain ssh with the same key gets no terminal, no forwarding, no files and no other program" {
+    options=(-F none -o BatchMode=yes -o IdentitiesOnly=yes -o "IdentityFile=$APPS_DIR/jane/key" -o HostKeyAlias=futuswarm
+        -o "UserKnownHostsFile=$APPS_DIR/jane/futuswarm/local/known_hosts" -o GlobalKnownHostsFile=/dev/null
+        -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o "Port=${APPS_SSH##*:}")
+    account=futuswarm@${APPS_SSH%:*}
+    # What is run in the place of this speaks with a control service, which ends when nothing is said.
+    run --separate-stderr someone jane timeout 60 ssh -v "${options[@]}" "$account" id </dev/null
+    [[ "$stderr" == *"Authenticated to "* ]]
+    [[ "$output$stderr" != *uid=* ]]
+    run --separate-stderr someone jane timeout 60 ssh -tt "${options[@]}" "$account" id </dev/null
+    [[ "$stderr" == *"PTY allocation request failed"* ]]
+    [[ "$output$stderr" != *uid=* ]]
+    run --separate-stderr someone jane timeout 60 ssh -W 127.0.0.1:22 "${options[@]}" "$account" </dev/null
+    [ "$status" -ne 0 ]
+    [[ "$stderr" == *"administratively prohibited"* ]]
+    run someone jane timeout 60 sftp "${options[@]}" -b - "$account" <<<"ls /etc"
+    [ "$status" -ne 0 ]
+    [[ "$output" != *passwd* ]]
+    # ssh takes the home of the account's row, whatever HOME is.
+    [ ! -e "$APPS_DIR/jane/.ssh" ]
+    [ ! -e "$(getent passwd 65534 | cut -d: -f6)/.ssh" ]
+}
+
 @test "a stranger's authority is no reason to trust" {
     run -7 someone stranger "$APPS_CLI" login "jane@$APPS_SSH" --host-ca "$APPS_DIR/other.pub" --identity "$APPS_DIR/jane/key"
 }
