@@ -1,12 +1,14 @@
 #!/usr/bin/env bats
 # The first hour of an app developer, in a cluster of virtual machines, from an account of this machine that may do nothing else.
 # `e2e/tests/cluster_lifecycle.rs`, in each `cargo xtask test`, runs the steps that are tagged `short`; `e2e/tests/apps.rs`, with `--long`,
-# all of them. They make the cluster, the program, the keys and the images, and set:
+# all of them. A step that is tagged needs none that is not. They make the cluster, the program, the keys and the images, and set:
 #   APPS_CLI       the program `futuswarm`        APPS_DIR   a folder with keys (jane, joe), the authority's key and archives of images
 #   APPS_SSH       HOST:PORT of the way in        APPS_URL   the load balancer
 bats_require_minimum_version 1.8.0
 
 load helpers
+
+teardown() { visits_stop; }
 
 # bats test_tags=short
 @test "login checks the host by the cluster's authority" {
@@ -14,6 +16,30 @@ load helpers
     run -0 joe login "joe@$APPS_SSH" --host-ca "$APPS_DIR/authority.pub" --identity "$APPS_DIR/joe/key" --cluster local
     run -0 --separate-stderr f whoami --json
     [ "$(field name <<<"$output")" = jane ]
+}
+
+# bats test_tags=short
+@test "plain ssh with the same key gets no terminal, no forwarding, no files and no other program" {
+    options=(-F none -o BatchMode=yes -o IdentitiesOnly=yes -o "IdentityFile=$APPS_DIR/jane/key" -o HostKeyAlias=futuswarm
+        -o "UserKnownHostsFile=$APPS_DIR/jane/futuswarm/local/known_hosts" -o GlobalKnownHostsFile=/dev/null
+        -o StrictHostKeyChecking=yes -o UpdateHostKeys=no -o "Port=${APPS_SSH##*:}")
+    account=futuswarm@${APPS_SSH%:*}
+    # What is run in the place of this speaks with a control service, which ends when nothing is said.
+    run --separate-stderr someone jane timeout 60 ssh -v "${options[@]}" "$account" id </dev/null
+    [[ "$stderr" == *"Authenticated to "* ]]
+    [[ "$output$stderr" != *uid=* ]]
+    run --separate-stderr someone jane timeout 60 ssh -tt "${options[@]}" "$account" id </dev/null
+    [[ "$stderr" == *"PTY allocation request failed"* ]]
+    [[ "$output$stderr" != *uid=* ]]
+    run --separate-stderr someone jane timeout 60 ssh -W 127.0.0.1:22 "${options[@]}" "$account" </dev/null
+    [ "$status" -ne 0 ]
+    [[ "$stderr" == *"administratively prohibited"* ]]
+    run someone jane timeout 60 sftp "${options[@]}" -b - "$account" <<<"ls /etc"
+    [ "$status" -ne 0 ]
+    [[ "$output" != *passwd* ]]
+    # ssh takes the home of the account's row, whatever HOME is.
+    [ ! -e "$APPS_DIR/jane/.ssh" ]
+    [ ! -e "$(getent passwd 65534 | cut -d: -f6)/.ssh" ]
 }
 
 @test "a stranger's authority is no reason to trust" {
@@ -57,6 +83,7 @@ load helpers
     run -2 f config:set -a hello "1BAD=x"
 }
 
+# bats test_tags=short
 @test "a secret is a file" {
     printf 'hush' >"$APPS_DIR/jane/secret"
     run -0 f secret:set -a hello "KEY=@$APPS_DIR/jane/secret"
@@ -64,6 +91,7 @@ load helpers
     [ "$output" = hush ]
 }
 
+# bats test_tags=short
 @test "a program runs with its exit code, input and output" {
     run -7 f run -a hello -- /app exit 7
     run -0 --separate-stderr bash -c "$(declare -f someone f); echo to and fro | f run -a hello -- /app echo"
@@ -71,6 +99,7 @@ load helpers
     [[ "$stderr" == *"11 bytes"* ]]
 }
 
+# bats test_tags=short
 @test "a shell has a terminal when there is one, and its exit code is passed on" {
     run -0 --separate-stderr bash -c "$(declare -f someone f); echo here | f shell hello"
     [ "$output" = "here: terminal=false" ]
@@ -79,6 +108,7 @@ load helpers
     [[ "$output" == *"here: terminal=true"* ]]
 }
 
+# bats test_tags=short
 @test "logs are those of its tasks" {
     page /in-the-log >/dev/null
     sleep 2
@@ -87,6 +117,7 @@ load helpers
     [[ "$output" == *"listens on port 8000"* ]]
 }
 
+# bats test_tags=short
 @test "an app is scaled" {
     run -0 f scale hello 2
     run -0 --separate-stderr f ps hello --json
@@ -122,9 +153,13 @@ load helpers
     run -2 f deploy hello -i other:1
 }
 
+# bats test_tags=short
 @test "a rollback puts code and config back together" {
+    # Port and edge stay as they are: no request is lost.
+    visits_begin
     run -0 f deploy hello -i hello:2 -f "$APPS_DIR/app.toml"
     wait_for_page "version=2"
+    visits_end 1 2
     run -0 f rollback 1 -a hello
     wait_for_page "version=1 colour="
     page | grep -qvF quoted
@@ -177,6 +212,7 @@ load helpers
     run -3 joe logs hello
 }
 
+# bats test_tags=short
 @test "a token deploys one app and does nothing else" {
     run -0 --separate-stderr f tokens:create ci -a hello --json
     python3 -c 'import json, sys; print(json.load(sys.stdin)["key"], end="")' <<<"$output" >"$APPS_DIR/ci/key"

@@ -112,9 +112,8 @@ pub enum AppVerb {
     /// Print where an app is served, and open it in the browser
     #[command(
         name = "app:browse",
-        visible_alias = "browse",
-        // As it was called once. `app:open` shows an app to the world: this short name must not be that.
-        alias = "open",
+        // `open` as it was called once. `app:open` shows an app to the world: this short name must not be that.
+        visible_aliases = ["browse", "open"],
         after_help = "Examples:\n  futuswarm browse hello\n  curl \"$(futuswarm browse hello --print)\""
     )]
     Browse {
