@@ -229,6 +229,82 @@ teardown() { visits_stop; }
     run -3 ci deploy hello -i hello:1
 }
 
+@test "a plan changes nothing, and what is staged waits for the next change" {
+    run -0 --separate-stderr f deploy hello -i hello:1 -f "$APPS_DIR/app.toml" --plan --json
+    [ "$(field new <<<"$output")" = False ]
+    [[ "$(field changes <<<"$output")" == *hello:1* ]]
+    page | grep -qF "version=2"
+    run -0 --separate-stderr f image:gc -a hello --plan --json
+    [ "$(field plan <<<"$output")" = True ]
+    run -4 f cancel hello
+    [[ "$output" == *"no release on its way"* ]]
+    run -0 --separate-stderr f config:set -a hello STAGED=yes --stage --json
+    [ "$(field deployment <<<"$output")" = None ]
+    run -0 bash -c "$(declare -f someone f); printf 'COLOUR=green\nSHAPE=round\n' | f config:set -a hello -"
+    wait_for_page "colour=green"
+    run -0 --separate-stderr f run -a hello -- /app env STAGED
+    [ "$output" = yes ]
+    run -0 --separate-stderr f run -a hello -- /app env SHAPE
+    [ "$output" = round ]
+    run -0 --separate-stderr f config:history -a hello --json
+    changes='import json, sys; rows = json.load(sys.stdin); print(len(rows) > 2, rows[0]["by"])'
+    [ "$(python3 -c "$changes" <<<"$output")" = "True jane" ]
+}
+
+@test "logs that are followed go on with what is written meanwhile" {
+    (sleep 10 && page /while-followed) >/dev/null 2>&1 3>&- &
+    # As somebody who looks for a while and goes: an emulated machine needs seconds for what others answer at once.
+    run -124 someone jane timeout 30 "$APPS_CLI" logs hello -f
+    wait
+    [[ "$output" == *"GET /while-followed"* ]]
+}
+
+@test "whom an app admits is kept, and a cluster without a login says that it does not count yet" {
+    run -0 f app:access:add hello user:ada@example.com group:staff
+    [[ "$output" == *"no login yet"* ]]
+    run -3 joe app:access:add hello user:joe@example.com
+    run -0 f app:access:rm hello user:ada@example.com
+    run -0 --separate-stderr f app:access:list hello --json
+    [ "$(field visitors <<<"$output")" = "['group:staff']" ]
+    run -2 f app:open hello
+    run -0 --separate-stderr f app:open hello --confirm hello --json
+    [ "$(field open <<<"$output")" = True ]
+    run -0 --separate-stderr f app:private hello --json
+    [ "$(field open <<<"$output")" = False ]
+    [ "$(field visitors <<<"$output")" = "['group:staff']" ]
+    run -0 --separate-stderr f app:access:add hello everybody --json
+    [ "$(field visitors <<<"$output")" = None ]
+    page | grep -qF "version=2"
+}
+
+@test "two apps are linked when both want it, and either ends that" {
+    sed 's/hello/shop/' "$APPS_DIR/app.toml" >"$APPS_DIR/shop.toml"
+    run -0 f image:push shop:1 --archive "$APPS_DIR/hello-1.tar"
+    run -0 f deploy shop -i shop:1 -f "$APPS_DIR/shop.toml"
+    run -0 --separate-stderr f app:link hello shop --json
+    [ "$(field state <<<"$output")" = waiting ]
+    run -0 --separate-stderr f app:link shop hello --json
+    [ "$(field state <<<"$output")" = linked ]
+    # The release of the other one is its own driver's matter.
+    attached='import json, sys; print([(row["other"], row["state"], row["attached"]) for row in json.load(sys.stdin)])'
+    for _ in $(seq 60); do
+        run -0 --separate-stderr f app:links hello --json
+        [ "$(python3 -c "$attached" <<<"$output")" = "[('shop', 'linked', True)]" ] && break
+        sleep 2
+    done
+    [ "$(python3 -c "$attached" <<<"$output")" = "[('shop', 'linked', True)]" ]
+    run -0 --separate-stderr f app:unlink hello shop --json
+    [ "$(field state <<<"$output")" = ended ]
+    # The release which takes it off the network may be on its way.
+    for _ in $(seq 60); do
+        run f app:remove shop --confirm shop
+        [ "$status" -eq 5 ] || break
+        sleep 2
+    done
+    [ "$status" -eq 0 ]
+    wait_for_page "version=2"
+}
+
 # bats test_tags=short
 @test "an app that is removed is gone" {
     run -0 f app:remove hello --confirm hello
