@@ -119,7 +119,9 @@ impl Edge {
         command.stdout(log).stderr(Stdio::null());
         let haproxy = command.spawn().unwrap();
         let edge = Self { haproxy, dir, port, task_port, dns_port, private, silent, seen: started.seen };
-        edge.wait("HAProxy", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        // It listens at its ports a moment before it makes its sockets.
+        let admin = edge.dir.path().join(ADMIN_SOCKET);
+        edge.wait("HAProxy", || TcpStream::connect(("127.0.0.1", port)).is_ok() && UnixStream::connect(&admin).is_ok());
         for (service, count) in tasks {
             for route in routes.routes.iter().filter(|route| route.service == *service) {
                 edge.wait("its tasks", || edge.tasks_of(&route.name()) == usize::from(*count));
