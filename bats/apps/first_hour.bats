@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
 # The first hour of an app developer, in a cluster of virtual machines, from an account of this machine that may do nothing else.
-# `e2e/tests/cluster_lifecycle.rs`, in each `cargo xtask test`, runs the steps that are tagged `short`; `e2e/tests/apps.rs`, with `--long`,
-# all of them. A step that is tagged needs none that is not. They make the cluster, the program, the keys and the images, and set:
+# `e2e/tests/cluster_lifecycle.rs`, in each `cargo xtask test`, runs the steps that are tagged `short`, those with `end` after a worker was
+# replaced, and the one with `joined` before these; `e2e/tests/apps.rs`, with `--long`, runs all of them in their order. A step that is tagged
+# needs none that is not. The tests make the cluster, the program, the keys and the images, and set:
 #   APPS_CLI       the program `futuswarm`        APPS_DIR   a folder with keys (jane, joe), the authority's key and archives of images
 #   APPS_SSH       HOST:PORT of the way in        APPS_URL   the load balancer
 bats_require_minimum_version 1.8.0
@@ -305,7 +306,19 @@ teardown() { visits_stop; }
     wait_for_page "version=2"
 }
 
-# bats test_tags=short
+# bats test_tags=joined
+@test "an app runs on each node, also on one that came after its image, and its page is served" {
+    wait_for_page "version=2"
+    run -0 f scale hello 2
+    nodes='import json, sys; print(len({task["node"] for task in json.load(sys.stdin) if task["state"] == task["desired"] == "running"}))'
+    run -0 --separate-stderr f ps hello --json
+    [ "$(python3 -c "$nodes" <<<"$output")" = 2 ]
+    for _ in $(seq 6); do
+        page | grep -qF "version=2"
+    done
+}
+
+# bats test_tags=short,end
 @test "an app that is removed is gone" {
     run -0 f app:remove hello --confirm hello
     run -4 f app:inspect hello
@@ -316,7 +329,7 @@ teardown() { visits_stop; }
     return 1
 }
 
-# bats test_tags=short
+# bats test_tags=short,end
 @test "the main page offers this very program" {
     # Each node looks every minute, and the page is on two of them.
     for _ in $(seq 40); do

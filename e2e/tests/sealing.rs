@@ -1,14 +1,20 @@
-//! What the vault seals opens under the same context and key, and under no other: against the emulated KMS.
+//! What the vault seals opens under the same context and key, and under no other, and what the old tool has left is read: against the
+//! emulated KMS and S3.
 
 mod clients;
 
 use std::collections::BTreeMap;
 
+use futuswarm_store::{ForeignBucket as _, Reading, S3Bucket};
 use futuswarm_testkit::Account;
-use futuswarm_vault::{Context, DocumentContext, Error, Head, KmsVault, Secret, Vault as _, document};
+use futuswarm_vault::{
+    Context, DocumentContext, Error, Head, KmsVault, LegacyKeys as _, LegacyObject, Secret, Vault as _, document,
+};
 use serde_json::json;
 
 const PLAIN: &str = "SWMTKN-1-0123456789abcdef-secret";
+/// Of the old tool's bucket and key; the account's own is another.
+const REGION: &str = "eu-central-1";
 
 fn context(cluster: &str, kind: &str, name: &str) -> Context {
     Context { cluster: cluster.to_owned(), kind: kind.to_owned(), name: name.to_owned() }
@@ -140,4 +146,44 @@ async fn a_document_of_an_app_opens_as_what_it_is_and_as_nothing_else() {
         assert!(code(&error).is_some(), "KMS itself refuses {context}: {error}");
         assert!(!error.to_string().contains(PLAIN), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "starts an emulated AWS account: `cargo xtask test` runs it"]
+async fn what_the_old_tool_has_left_is_read_from_its_bucket_and_opened_with_its_key() {
+    let account = Account::without_image("local-api");
+    let put = account.python("e2e/old_objects.py", &["old-tool", REGION]);
+    assert!(put.status.success(), "{:?}", futuswarm_testkit::texts(&put));
+    let old: serde_json::Value = serde_json::from_slice(&put.stdout).unwrap();
+    let (key, other) = (old["key"].as_str().expect("a key"), old["other"].as_str().expect("another key"));
+    let values: BTreeMap<String, Vec<u8>> = serde_json::from_value(old["values"].clone()).unwrap();
+    assert_eq!(values.len(), 6);
+    // As a manager makes them (`OldBuckets`), for the region of the bucket, which need not be the cluster's.
+    let sdk = futuswarm_aws::in_region(&clients::sdk(&account).await, REGION);
+    let (bucket, vault) = (S3Bucket::new(&sdk, "old-tool"), KmsVault::new(&sdk));
+
+    let page = bucket.page("hello/", None).await.unwrap();
+    let listed: Vec<&str> = page.objects.iter().map(|object| object.key.as_str()).collect();
+    assert_eq!(listed, values.keys().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(page.next, None);
+    for object in &page.objects {
+        let whole = bucket.read_at_most(&object.key, object.length).await.unwrap();
+        let Reading::Whole(body) = whole else { panic!("{} is not read", object.key) };
+        let shorter = bucket.read_at_most(&object.key, object.length - 1).await.unwrap();
+        assert_eq!(shorter, Reading::TooLong(object.length), "{}", object.key);
+        let sealed = LegacyObject::parse(&body).unwrap();
+        let opened = vault.open_legacy_key(key, sealed.wrapped_key()).await.unwrap();
+        assert!(*sealed.open(&opened).unwrap() == values[&object.key], "{} is another value", object.key);
+        let refused = vault.open_legacy_key(other, sealed.wrapped_key()).await.map(|_| ()).unwrap_err();
+        assert!(code(&refused).is_some() && !refused.is_transient(), "another key refuses for good: {refused}");
+    }
+    assert_eq!(bucket.read_at_most("hello/default/NONE", 9).await.unwrap(), Reading::Absent);
+
+    let first = bucket.page("many/", None).await.unwrap();
+    assert!(first.objects.len() == 1000 && first.next.is_some(), "{} and {:?}", first.objects.len(), first.next);
+    let last = bucket.page("many/", first.next.as_deref()).await.unwrap();
+    assert_eq!((last.objects.len(), last.next), (1, None));
+    assert_eq!(last.objects[0].key, "many/1000");
+    let error = S3Bucket::new(&sdk, "nobodys-bucket").page("hello/", None).await.unwrap_err();
+    assert!(error.to_string().contains("NoSuchBucket"), "{error}");
 }

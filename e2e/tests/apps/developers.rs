@@ -97,15 +97,15 @@ impl<'cluster> Developers<'cluster> {
         command.output().unwrap()
     }
 
-    /// Runs one of the files under `bats/apps`, or only its steps with a tag.
-    pub fn bats(&self, file: &str, tag: Option<&str>, managers: &[String]) {
+    /// Runs one of the files under `bats/apps`, or only its steps with all of these tags (`short,!end`; `!` for those without one).
+    pub fn bats(&self, file: &str, tags: Option<&str>, managers: &[String]) {
         let cluster = self.cluster;
         let mut tools = Command::new(cluster.program("futuswarm-bake"));
         let tools = must(tools.arg("--tools-only").env("FUTUSWARM_WORKSPACE", cluster.root()));
         let mut bats = Command::new("bash");
         bats.arg(Path::new(tools.trim()).join("usr/bin/bats")).arg("--timing").current_dir(cluster.root());
-        if let Some(tag) = tag {
-            bats.args(["--filter-tags", tag]);
+        if let Some(tags) = tags {
+            bats.args(["--filter-tags", tags]);
         }
         bats.arg(format!("bats/apps/{file}"));
         bats.env("APPS_CLI", &self.cli).env("APPS_DIR", self.folder.path()).env("APPS_SSH", self.ssh());
