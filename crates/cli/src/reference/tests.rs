@@ -12,7 +12,8 @@ The program `futuswarm`, for developers of apps. This page is generated from its
 `FUTUSWARM_BLESS=1 cargo test -p futuswarm-cli reference` writes it again.
 
 Every command has a name with colons, and can be typed with spaces, too: `futuswarm app deploy` is `futuswarm app:deploy`. The ones that
-are typed all day have a short name: `futuswarm deploy`.
+are typed all day have a short name: `futuswarm deploy`. One short name is not what it looks like: `futuswarm open hello` opens an app in your
+browser (`app:browse`), and `futuswarm app:open hello`, also typed `futuswarm app open hello`, shows it to the world.
 
 **The app** is named by the first word or by `-a` (also `--app`, `-n`, `--name`), else by `FUTUSWARM_APP`, else by `app` in `app.toml` in
 the folder. **The cluster** is the one named by `--cluster` or `FUTUSWARM_CLUSTER`, else the current one (`clusters:use`), else the only one.
