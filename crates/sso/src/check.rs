@@ -155,7 +155,7 @@ impl FromStr for Entry {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let entry = match text.split_once(':') {
+        let read = match text.split_once(':') {
             Some(("user", name)) => Self::User(name.to_owned()),
             Some(("group", name)) => Self::Group(name.to_owned()),
             _ => {
@@ -165,8 +165,8 @@ impl FromStr for Entry {
                 });
             }
         };
-        self::entry(&entry)?;
-        Ok(entry)
+        entry(&read)?;
+        Ok(read)
     }
 }
 
