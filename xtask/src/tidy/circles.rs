@@ -1,4 +1,5 @@
 //! A test of the modules inside of each crate: siblings import each other in one direction. Parents and children may know each other.
+//! Only paths are seen: a call of a method says nothing of the module that has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
