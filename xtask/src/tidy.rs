@@ -1,9 +1,11 @@
 //! Tests of the repository itself: the arrows between the rooms, headers, sizes, lists of tests.
 
+mod circles;
 mod comments;
 mod dependencies;
 mod documents;
 mod map;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -26,6 +26,7 @@ mod login;
 mod logs;
 mod nodes;
 mod private_login;
+mod push;
 mod run;
 mod stats;
 mod tokens;

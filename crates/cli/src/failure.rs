@@ -91,6 +91,6 @@ impl From<Refusal> for Failure {
             RefusalClass::Locked => Code::Locked,
             RefusalClass::TimedOut => Code::TimedOut,
         };
-        Self::new(code, crate::output::plain(&refusal.message))
+        Self::new(code, crate::text::plain(&refusal.message))
     }
 }

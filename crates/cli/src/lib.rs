@@ -9,10 +9,10 @@ mod engine;
 mod failure;
 mod home;
 mod output;
-mod push;
 mod reference;
 mod suggest;
 mod terminal;
+mod text;
 
 use std::ffi::OsString;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::connection::{Connection, MAINTENANCE};
-use crate::server::{create, drop_database, let_in, own, owner_of};
+use crate::objects::{create, drop_database, let_in, own, owner_of};
 use crate::{Error, Located, Names};
 
 /// Between two looks for connections that are in the way of a change of names.

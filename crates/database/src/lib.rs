@@ -9,6 +9,7 @@ mod copies;
 mod error;
 mod memory;
 mod names;
+mod objects;
 mod password;
 mod programs;
 mod rds;

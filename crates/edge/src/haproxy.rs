@@ -7,6 +7,7 @@ mod limits;
 mod map;
 mod pages;
 mod processes;
+mod quoting;
 mod token;
 
 use serde::Serialize;

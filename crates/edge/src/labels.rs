@@ -22,6 +22,8 @@ pub use values::LabelError;
 use values::{Labels, Value};
 
 const PREFIX: &str = "com.df.";
+/// Of labels that are not Docker Flow Proxy's.
+const OUR_PREFIX: &str = "com.futuswarm.";
 /// Destinations of one service, as many as there.
 const MOST_DESTINATIONS: u8 = 10;
 /// Bytes of one label's value. A thousand paths fit.

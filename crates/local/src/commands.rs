@@ -2,7 +2,6 @@
 
 pub mod doctor;
 pub mod node;
-pub mod ports;
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -16,8 +15,8 @@ use futuswarm_local_api::{CloudInfo, metadata_faults};
 use crate::config::{Accel, CloudConfig, Mode, PORT_KEYS};
 use crate::daemon;
 use crate::error::{Error, Result, file};
+use crate::ports::{self, Moved};
 use crate::state_dir::{StateDir, read_json};
-pub use ports::Moved;
 
 /// Making the Python environment is the slow part, the first time.
 const START_DEADLINE: Duration = Duration::from_secs(900);

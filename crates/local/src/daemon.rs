@@ -105,7 +105,7 @@ pub fn check_port(port: u16, key: &'static str) -> Result<()> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Err(Error::PortInUse { port, owner: crate::commands::ports::owner(port), key })
+            Err(Error::PortInUse { port, owner: crate::ports::owner(port), key })
         }
         Err(error) => Err(Error::Config(format!("port {port} of 127.0.0.1 cannot be used: {error}"))),
     }

@@ -20,6 +20,7 @@ mod memory;
 mod moto;
 mod network;
 mod observed_instances;
+pub mod ports;
 mod qemu;
 mod sandbox;
 mod state_dir;

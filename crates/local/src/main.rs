@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use futuswarm_local::commands::{self, doctor};
+use futuswarm_local::ports::{self, Moved};
 use futuswarm_local::{Accel, EXEC_CHILD, EXEC_SANDBOXED, Mode};
 use futuswarm_output::{eprintln, println};
 
@@ -168,10 +169,10 @@ async fn run(verb: Verb) -> anyhow::Result<()> {
             eprintln!("starting the local cloud");
             let commands::Up { cloud, moved } =
                 commands::up(&cluster.spec, cluster.accel, Mode::of(api_only, no_machines)).await?;
-            for commands::Moved { key, usual, port } in moved {
+            for Moved { key, usual, port } in moved {
                 eprintln!(
                     "port {usual} of 127.0.0.1 is in use{}, so {port} is used; {key} under [local] of the spec sets another",
-                    commands::ports::owner(usual)
+                    ports::owner(usual)
                 );
             }
             eprintln!(

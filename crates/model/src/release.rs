@@ -137,6 +137,14 @@ pub struct Failure {
     pub log: Vec<String>,
 }
 
+impl Failure {
+    /// One of which there are no lines.
+    #[must_use]
+    pub fn new(class: FailureClass, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { class, reason: reason.into(), remedy: remedy.into(), log: Vec::new() }
+    }
+}
+
 /// The kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,9 +3,7 @@
 //! It is marked and swept over docker-registry's objects in the bucket, because the registry's own `garbage-collect` must be the only one
 //! that runs, and there is a registry on every node. What is needed is decided by `paas::collection`; who may be at it is in `lease`.
 
-pub(crate) mod layout;
 mod lease;
-mod manifests;
 mod survey;
 
 use std::sync::Arc;
@@ -20,15 +18,15 @@ use tokio::time::sleep;
 
 use crate::client::{Client, milliseconds};
 use crate::clock::Clock as _;
-use crate::push::UPLOAD_KEPT;
 use crate::refusal::Refused;
+use crate::registry::manifests::Manifests;
 use crate::{Control, Error, Platform};
 use lease::Lease;
-pub(crate) use lease::{Shares, collects, keep_sharing, share};
-use manifests::Manifests;
-pub(crate) use manifests::named_blobs;
+pub(crate) use lease::{collects, keep_sharing, share};
 use survey::{Scope, Survey, survey};
 
+/// So long it is known where an upload is that was cut: whoever comes later has made the image anew, and S3 keeps none for ever.
+pub(crate) const UPLOAD_KEPT: Duration = Duration::from_secs(86_400);
 /// From the end of one daily round to the next.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// Between two looks whether the daily round is due.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::{Client, milliseconds};
 use crate::clock::Clock as _;
 use crate::refusal::Refused;
-use crate::{Control, Error, Platform, rollout};
+use crate::{Control, Error, Platform, drives, rollout};
 use wanted::{Recipe, not_put_back, plan, read, wanted};
 
 mod wanted;
@@ -294,7 +294,7 @@ pub(crate) async fn watch<P: Platform>(
             match record.deploying {
                 Some(deploying) if deploying.release.number == number => {
                     let who = if said.is_empty() { "another manager drives it" } else { said.as_str() };
-                    let limit = rollout::limit(&deploying.release);
+                    let limit = drives::limit(&deploying.release);
                     client.progress(format!("release {number}: {who}"), Some(limit));
                 }
                 // It has ended, and the app is free for the next one.

@@ -22,7 +22,6 @@ use crate::values::{self, Content};
 use crate::{Control, Error, Platform, records};
 use decide::{Decision, decide};
 pub(crate) use old::OldBuckets;
-pub use old::OldTool;
 use old::{Old, Wanted};
 
 /// The old environment whose values were Docker secrets.

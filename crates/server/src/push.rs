@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::images;
 use crate::limits::What;
 use crate::refusal::Refused;
+use crate::registry::manifests::named_blobs;
 use crate::registry::{Digest, Error as RegistryError, LONGEST_MANIFEST, Registry as _};
 use crate::{Control, Error, Platform, collect};
 use feed::Feed;
@@ -27,8 +28,6 @@ use uploads::{Holding, Waiting};
 const MOST_BLOBS: usize = 1000;
 /// The longest layer.
 const LONGEST_BLOB: u64 = 20 << 30;
-/// So long it is known where an upload is that was cut: whoever comes later has made the image again, and S3 keeps none for ever.
-pub(crate) const UPLOAD_KEPT: Duration = Duration::from_secs(86_400);
 /// So many bytes at least go to the registry at once, and a cut loses no more. S3 takes no smaller part of an object but the last one
 /// (Amazon S3 User Guide, "Amazon S3 multipart upload limits"), and each upload has as many in memory as its piece takes.
 pub(crate) const PIECE: usize = 5 << 20;
@@ -233,7 +232,7 @@ pub(crate) async fn manifest<P: Platform>(
     // Who pushes first begins the app, as who deploys first does.
     control.create_unless_there(app, actor, Verb::PushImage).await?;
     // Before the registry looks whether they are there: those that it finds stay.
-    collect::share(control, app, &collect::named_blobs(manifest.as_bytes()), client).await?;
+    collect::share(control, app, &named_blobs(manifest.as_bytes()), client).await?;
     for part in parts {
         part.check(control.registry.blob_length(app, &part.digest).await.map_err(Error::from)?)?;
     }

@@ -4,6 +4,8 @@
 //! reaches this registry but programs of the node.
 
 mod http;
+pub(crate) mod layout;
+pub(crate) mod manifests;
 pub mod memory;
 #[cfg(test)]
 mod tests;

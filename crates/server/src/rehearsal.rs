@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{Facts, Tools};
 use crate::records::Records;
-use crate::{Control, Platform, rollout, serve, start};
+use crate::{Control, Platform, serve, start};
 
 /// A control service's clients.
 pub struct Clients<P: Platform> {
@@ -42,7 +42,7 @@ pub async fn serve<P: Platform>(clients: Clients<P>, listener: UnixListener, uid
         clock,
         old,
         facts,
-        drives: rollout::Drives::default(),
+        drives: Default::default(),
         shares: Default::default(),
         databases,
         // No program of a database is run.

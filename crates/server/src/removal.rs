@@ -10,7 +10,8 @@ use futuswarm_swarm::{APP_LABEL, NetworkApi as _, NetworkScope, SecretApi as _, 
 use crate::clock::Clock as _;
 use crate::records::Removal;
 use crate::refusal::Refused;
-use crate::{Control, Error, Platform, collect, desired, links, records};
+use crate::registry::layout;
+use crate::{Control, Error, Platform, desired, links, records};
 
 /// Removes an app. From the first step on there is no such app for anybody.
 pub(crate) async fn remove<P: Platform>(control: &Control<P>, app: &str) -> Result<Answer, Refused> {
@@ -52,7 +53,7 @@ async fn clear<P: Platform>(control: &Control<P>, mut removal: Removal) -> Resul
         engine.remove_secret(&secret.id).await?;
     }
     // Layers that no repository names any more stay until they are collected.
-    let images = records.store().list(&collect::layout::repository(&app)).await.map_err(records::Error::from)?;
+    let images = records.store().list(&layout::repository(&app)).await.map_err(records::Error::from)?;
     records.delete_in_removal(&mut removal, &images).await?;
     links::part(control, removal.record()).await?;
     Ok(records.finish_removal(removal).await?)

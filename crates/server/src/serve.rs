@@ -9,18 +9,17 @@ use futuswarm_rpc::{Caller, Frame, Hello, Identity, agree};
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::audit::Audited;
 use crate::client::{Client, Ends, Input, Reading, milliseconds};
-use crate::limits::{Limits, Place, What};
+use crate::limits::{Place, What};
 use crate::refusal::Refused;
-use crate::standing::{self, Standing};
 use crate::verbs::Subject;
 use crate::wire::{self, Incoming, Outgoing};
-use crate::{Control, Platform, verbs};
+use crate::{Control, Platform, standing, verbs};
 
 /// So many connections at once: more than a team has, fewer than would hurt the manager.
 const CONNECTIONS: usize = 256;
@@ -38,30 +37,6 @@ const TURN_LOOK: Duration = Duration::from_millis(200);
 const LAST_WORD: Duration = Duration::from_secs(5);
 /// So long requests are given to end when the service stops: the grace of a program, and a little.
 const STOP: Duration = Duration::from_secs(20);
-
-/// What all connections of a service share.
-#[derive(Debug)]
-pub(crate) struct Connections {
-    pub(crate) limits: Limits,
-    pub(crate) standing: Standing,
-    stopping: watch::Sender<bool>,
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self { limits: Limits::default(), standing: Standing::default(), stopping: watch::Sender::new(false) }
-    }
-}
-
-impl Connections {
-    /// Ends when the service stops, and never before.
-    async fn stopping(&self) {
-        let mut stopping = self.stopping.subscribe();
-        if stopping.wait_for(|stopping| *stopping).await.is_err() {
-            std::future::pending().await
-        }
-    }
-}
 
 /// Accepts connections until `stop` ends, and then ends the requests that go on. Only these users of the node may connect: the session's
 /// and root.

@@ -3,8 +3,7 @@
 //! It is asked again every few seconds, out of records that were read a moment ago at most; many requests of one person or about one app
 //! cost no more than one.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futuswarm_model::{AppRecord, User};
@@ -12,7 +11,7 @@ use futuswarm_paas::access::{self, Actor, Command, Target, Verb};
 use futuswarm_rpc::message::RefusalClass;
 use futuswarm_rpc::{Caller, Identity};
 use futuswarm_ssh_keys::PublicKey;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::client::Ending;
 use crate::clock::Clock as _;
@@ -22,48 +21,6 @@ use crate::{Control, Error, Platform};
 
 /// Between two questions. With the age of what is known and the grace of a program it is less than the 30 seconds that are promised.
 const EVERY: Duration = Duration::from_secs(5);
-/// So long a record that was read counts.
-const FRESH: Duration = Duration::from_secs(4);
-
-/// A record, or that there is none, and since when that is known.
-type Read<T> = (Instant, Option<Arc<T>>);
-
-/// Records that were read a moment ago, by their names.
-#[derive(Debug)]
-struct Recent<T>(Mutex<HashMap<String, Read<T>>>);
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<T> Recent<T> {
-    async fn get(
-        &self,
-        name: &str,
-        read: impl Future<Output = Result<Option<T>, Error>>,
-    ) -> Result<Option<Arc<T>>, Error> {
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, record)) = known().get(name).filter(|(at, _)| at.elapsed() < FRESH) {
-            return Ok(record.clone());
-        }
-        // Since when it counts: what is changed while it is read may not be in it.
-        let at = Instant::now();
-        let record = read.await?.map(Arc::new);
-        let mut known = known();
-        known.retain(|_, (at, _)| at.elapsed() < FRESH);
-        known.insert(name.to_owned(), (at, record.clone()));
-        Ok(record)
-    }
-}
-
-/// What was read for requests that go on.
-#[derive(Debug, Default)]
-pub(crate) struct Standing {
-    users: Recent<User>,
-    apps: Recent<AppRecord>,
-}
 
 fn unknown(what: &str) -> Refused {
     Refused::new(RefusalClass::Denied, format!("{what}; an admin can add you with `futuswarm admin:user:add`"))
@@ -183,19 +140,5 @@ mod tests {
         jane.keys.remove(KEY);
         let refused = person(&caller(Some(&hash)), "jane", Some(&jane)).unwrap_err().to_string();
         assert!(refused.contains("none of jane's any more"), "{refused}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_was_read_a_moment_ago_is_not_read_again() {
-        let recent = Recent::default();
-        let reads = std::sync::atomic::AtomicU32::new(0);
-        let read = || async { Ok(Some(reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed))) };
-        for (after, expected) in [(0, 0), (3, 0), (2, 1), (1, 1), (100, 2)] {
-            sleep(Duration::from_secs(after)).await;
-            assert_eq!(recent.get("jane", read()).await.unwrap().as_deref(), Some(&expected));
-        }
-        let failed = async { Err(Error::Missing("x".to_owned())) };
-        assert!(recent.get("joe", failed).await.is_err());
-        assert_eq!(recent.get("joe", read()).await.unwrap().as_deref(), Some(&3), "a failure is not kept");
     }
 }

@@ -99,7 +99,7 @@ pub async fn run(options: Options, sdk: &SdkConfig, ready: impl FnOnce()) -> Res
         clock: SystemClock,
         old: OldBuckets::new(sdk.clone()),
         facts: options.facts,
-        drives: rollout::Drives::default(),
+        drives: Default::default(),
         shares: Default::default(),
         databases: Server::new(Rds::new(sdk, &options.database)),
         tools: options.tools,

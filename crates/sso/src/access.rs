@@ -2,10 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
-
-use crate::Error;
-use crate::check;
 
 /// A line of an allow-list, written `user:ada@example.com` or `group:staff`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,25 +10,6 @@ pub enum Entry {
     User(String),
     /// By what the provider says in the claim that names groups.
     Group(String),
-}
-
-impl FromStr for Entry {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let entry = match text.split_once(':') {
-            Some(("user", name)) => Self::User(name.to_owned()),
-            Some(("group", name)) => Self::Group(name.to_owned()),
-            _ => {
-                return Err(Error::Entry {
-                    entry: text.chars().take(80).collect(),
-                    reason: "is neither user:… nor group:…",
-                });
-            }
-        };
-        check::entry(&entry)?;
-        Ok(entry)
-    }
 }
 
 impl fmt::Display for Entry {

@@ -2,6 +2,7 @@
 //!
 //! What is public is for whoever takes single values from people before there is a whole [`Login`]: none that passes is refused later.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use futuswarm_model::LONGEST_SESSION;
@@ -150,7 +151,26 @@ pub(crate) fn listed(login: &Login, whose: &str, one: &Entry) -> Result<(), Erro
     }
 }
 
-pub(crate) fn entry(entry: &Entry) -> Result<(), Error> {
+impl FromStr for Entry {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let read = match text.split_once(':') {
+            Some(("user", name)) => Self::User(name.to_owned()),
+            Some(("group", name)) => Self::Group(name.to_owned()),
+            _ => {
+                return Err(Error::Entry {
+                    entry: text.chars().take(80).collect(),
+                    reason: "is neither user:… nor group:…",
+                });
+            }
+        };
+        entry(&read)?;
+        Ok(read)
+    }
+}
+
+fn entry(entry: &Entry) -> Result<(), Error> {
     let wrong = |reason| Err(Error::Entry { entry: entry.to_string(), reason });
     match entry {
         Entry::User(name) => {
@@ -177,7 +197,17 @@ pub(crate) fn entry(entry: &Entry) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn provider(provider: &Provider) -> Result<(), Error> {
+impl Provider {
+    /// Whether [`crate::render`] would accept this provider; for whoever stores it.
+    ///
+    /// # Errors
+    /// As of [`crate::render`].
+    pub fn check(&self) -> Result<(), Error> {
+        provider(self)
+    }
+}
+
+fn provider(provider: &Provider) -> Result<(), Error> {
     issuer(&provider.issuer)?;
     for (what, one) in [
         ("the authorization endpoint", Some(&provider.authorization)),

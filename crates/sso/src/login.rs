@@ -6,7 +6,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::access::{App, Entry};
-use crate::{Error, check};
 
 /// The login of a private domain.
 #[derive(Debug, Clone)]
@@ -52,16 +51,6 @@ pub struct Provider {
     pub end_session: Option<String>,
     /// How we prove who we are, of `token_endpoint_auth_methods_supported`.
     pub token_auth: TokenAuth,
-}
-
-impl Provider {
-    /// Whether [`crate::render`] would accept this provider; for whoever stores it.
-    ///
-    /// # Errors
-    /// As of [`crate::render`].
-    pub fn check(&self) -> Result<(), Error> {
-        check::provider(self)
-    }
 }
 
 /// How the client's secret reaches the token endpoint.

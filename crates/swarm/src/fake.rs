@@ -11,6 +11,7 @@ mod containers;
 mod events;
 mod images;
 mod logs;
+mod machine;
 mod membership;
 mod networks;
 mod nodes;
@@ -18,6 +19,8 @@ mod orchestrator;
 mod programs;
 mod secrets;
 mod services;
+mod state;
+mod surroundings;
 mod swarm;
 mod tasks;
 #[cfg(test)]
@@ -78,12 +81,12 @@ impl FakeSwarm {
     /// A machine's engine can take no part in its Swarm any more, and says so: what it keeps of it on its disk is damaged.
     pub fn fail(&self, hostname: &str) {
         let error = "failed to initialize certificate store: unexpected end of file".to_owned();
-        self.lock().fail(hostname, world::Local::Failed { error });
+        self.lock().fail(hostname, machine::Local::Failed { error });
     }
 
     /// A machine's engine waits for an unlock key.
     pub fn lock_up(&self, hostname: &str) {
-        self.lock().fail(hostname, world::Local::Locked);
+        self.lock().fail(hostname, machine::Local::Locked);
     }
 
     /// What is true of a machine's engine, whoever could ask it.

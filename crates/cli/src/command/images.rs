@@ -5,13 +5,13 @@ use std::io::{BufWriter, Read as _, Write as _};
 use futuswarm_output::{eprintln, println};
 use futuswarm_rpc::message::Request;
 
+use super::push::{self, Push};
 use super::{Context, app_name, content};
 use crate::arguments::{App, Push as Options};
 use crate::engine;
 use crate::failure::{Failure, Result};
 use crate::home::Home;
 use crate::output::{self, size};
-use crate::push::{self, Push};
 
 /// `image:list`.
 pub fn list(context: &Context, app: &App) -> Result<u8> {

@@ -1,5 +1,6 @@
 //! The lines of a backend that its route asks for.
 
+use super::quoting::quoted;
 use super::{limits, pages};
 use crate::routes::Route;
 use crate::rules::{Balance, Header, Plain, Rewrite};
@@ -82,18 +83,4 @@ fn rewritten(rewrites: &[Rewrite], prefix: &str) -> [String; 3] {
         "http-request set-path %[var(req.path)] if { var(req.path) -m beg / }".to_owned(),
         "http-request set-path /%[var(req.path)] if { var(req.path) -m found } !{ var(req.path) -m beg / }".to_owned(),
     ]
-}
-
-/// One word of HAProxy's configuration, whatever is in it.
-pub(super) fn quoted(text: &str) -> String {
-    let mut word = String::from('"');
-    for c in text.chars() {
-        match c {
-            '\n' => word.push_str("\\n"),
-            '"' | '\\' | '$' => word.extend(['\\', c]),
-            _ => word.push(c),
-        }
-    }
-    word.push('"');
-    word
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::backend::quoted;
+use super::quoting::quoted;
 use super::{LISTEN_PORT, MAP_FILE, access, token};
 use crate::labels::WILDCARD;
 use crate::routes::Routes;

@@ -3,7 +3,7 @@
 //! HAProxy has one text for each status, with variables in it, and each backend uses that: a text in each backend would make the
 //! configuration of a thousand services several times as long.
 
-use super::backend::quoted;
+use super::quoting::quoted;
 use crate::rules::Maintenance;
 
 /// Stands in all of them, with the reason in one word: whoever reads a 503 in a log sees whether it is the app's own. An app's own

@@ -6,10 +6,9 @@ use std::ops::RangeInclusive;
 
 use super::table;
 use super::values::{LabelError, Labels, Value};
-use super::{LONGEST, NUMBERS};
+use super::{LONGEST, NUMBERS, OUR_PREFIX};
 use crate::rules::{Limits, Maintenance};
 
-pub(super) const PREFIX: &str = "com.futuswarm.";
 /// Characters of what people are told of an app in maintenance.
 const LONGEST_TEXT: usize = 200;
 
@@ -26,7 +25,7 @@ const MOST_CONNECT: u32 = 60;
 /// Checks what can be checked of each of them by itself, for a service with so many numbered destinations.
 pub(super) fn check_each(labels: &HashMap<String, String>, destinations: u8) -> Result<(), LabelError> {
     let mut names: Vec<(&String, &str)> =
-        labels.keys().filter_map(|label| Some((label, label.strip_prefix(PREFIX)?))).collect();
+        labels.keys().filter_map(|label| Some((label, label.strip_prefix(OUR_PREFIX)?))).collect();
     names.sort();
     for (label, name) in names {
         let text = labels[label].trim();
@@ -35,7 +34,7 @@ pub(super) fn check_each(labels: &HashMap<String, String>, destinations: u8) -> 
             let like = NAMES.iter().find(|known| known.eq_ignore_ascii_case(name));
             let reason = like.map_or_else(
                 || "the edge does not know it, so the service is not served; remove it".to_owned(),
-                |like| format!("it is written {PREFIX}{like}"),
+                |like| format!("it is written {OUR_PREFIX}{like}"),
             );
             return Err(LabelError::refused(label, reason));
         }

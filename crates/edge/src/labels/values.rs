@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use super::{PREFIX, own};
+use super::{OUR_PREFIX, PREFIX};
 
 /// Characters of a label that a message shows.
 const SHOWN: usize = 100;
@@ -65,8 +65,8 @@ impl<'a> Labels<'a> {
 
     /// As [`Self::get`], of the labels that are not Docker Flow Proxy's.
     pub(super) fn ours(&self, name: &str) -> Option<Value<'a>> {
-        let numbered = || self.named(format!("{}{name}.{}", own::PREFIX, self.number));
-        let plain = || self.named(format!("{}{name}", own::PREFIX));
+        let numbered = || self.named(format!("{OUR_PREFIX}{name}.{}", self.number));
+        let plain = || self.named(format!("{OUR_PREFIX}{name}"));
         (self.number > 0).then(numbered).flatten().or_else(plain)
     }
 

@@ -198,7 +198,7 @@ fn port_check(port: u16, key: &'static str, is_set: bool, running: bool) -> Chec
         }
         Err(_) => note(
             name,
-            format!("{port} of 127.0.0.1 is in use{}", super::ports::owner(port)),
+            format!("{port} of 127.0.0.1 is in use{}", crate::ports::owner(port)),
             format!("nothing; the next free port is used, or the one that {key} under [local] sets"),
         ),
     }

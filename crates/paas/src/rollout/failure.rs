@@ -11,26 +11,26 @@ use super::{HookRun, Observation, Place, Pull, Room, Service, Task, TaskState, p
 pub(super) const ELSEWHERE: &str = "it listens at port ";
 pub(super) const ALONE: &str = "only, where nobody else reaches it";
 
-pub(super) fn new(class: Class, reason: impl Into<String>, remedy: impl Into<String>) -> Failure {
-    Failure { class, reason: reason.into(), remedy: remedy.into(), log: Vec::new() }
-}
-
 fn with_log(failure: Failure, log: &[String]) -> Failure {
     Failure { log: log.to_vec(), ..failure }
 }
 
 pub(super) fn image_missing(image: &str) -> Failure {
-    new(Class::ImageMissing, format!("there is no image {image}"), "push it with `futuswarm image:push`")
+    Failure::new(Class::ImageMissing, format!("there is no image {image}"), "push it with `futuswarm image:push`")
 }
 
 pub(super) fn image_gone(image: &str) -> Failure {
     let remedy = "push it again with `futuswarm image:push` and deploy it; `futuswarm image:gc` keeps the images of the latest releases only";
-    new(Class::ImageMissing, format!("the image {image} of this release is not in the registry any more"), remedy)
+    Failure::new(
+        Class::ImageMissing,
+        format!("the image {image} of this release is not in the registry any more"),
+        remedy,
+    )
 }
 
 pub(super) fn image_platform(image: &str, has: &str) -> Failure {
     let remedy = "build it for linux/amd64, for example with `docker build --platform linux/amd64`";
-    new(Class::ImagePlatform, format!("the image {image} is for {has}, and the nodes are linux/amd64"), remedy)
+    Failure::new(Class::ImagePlatform, format!("the image {image} is for {has}, and the nodes are linux/amd64"), remedy)
 }
 
 pub(super) fn pull(node: &str, reason: &str, room: Option<Room>) -> Failure {
@@ -38,7 +38,7 @@ pub(super) fn pull(node: &str, reason: &str, room: Option<Room>) -> Failure {
         return full;
     }
     let remedy = "push the image again; `futuswarm swarm:stats` shows how much room the node's disk has";
-    new(Class::Pull, format!("the node {node} cannot pull the image: {reason}"), remedy)
+    Failure::new(Class::Pull, format!("the node {node} cannot pull the image: {reason}"), remedy)
 }
 
 /// Of a disk that has no room, if that is what it is. An image needs room for itself as it comes and as it is unpacked, which is more.
@@ -55,17 +55,17 @@ fn disk_full(what: &str, reason: &str, room: Option<Room>) -> Option<Failure> {
         ),
     };
     let remedy = "deploy again when there is room (`futuswarm swarm:stats`): nodes remove images that nothing uses by themselves; otherwise make the image smaller, or have `disk_gib` raised in the cluster's specification";
-    Some(new(Class::DiskFull, reason, remedy))
+    Some(Failure::new(Class::DiskFull, reason, remedy))
 }
 
 pub(super) fn hook_failed(code: i64, log: &[String]) -> Failure {
     let remedy = "fix what the release hook runs; nothing that ran before was changed";
-    with_log(new(Class::ReleaseHook, format!("the release hook ended with the code {code}"), remedy), log)
+    with_log(Failure::new(Class::ReleaseHook, format!("the release hook ended with the code {code}"), remedy), log)
 }
 
 pub(super) fn hook_late(seconds: u32, log: &[String]) -> Failure {
     let remedy = "give it more time with `timeout` under `[release]`; nothing that ran before was changed";
-    with_log(new(Class::ReleaseHook, format!("the release hook did not end within {seconds} s"), remedy), log)
+    with_log(Failure::new(Class::ReleaseHook, format!("the release hook did not end within {seconds} s"), remedy), log)
 }
 
 pub(super) fn rejected(reason: &str, what: &str) -> Failure {
@@ -73,15 +73,15 @@ pub(super) fn rejected(reason: &str, what: &str) -> Failure {
         return full;
     }
     let remedy = "the command may be missing in the image: see `command` in app.toml";
-    new(Class::Rejected, format!("the engine refuses to start {what}: {reason}"), remedy)
+    Failure::new(Class::Rejected, format!("the engine refuses to start {what}: {reason}"), remedy)
 }
 
 pub(super) fn removed() -> Failure {
-    new(Class::Interfered, "the app's service was removed meanwhile", "deploy again")
+    Failure::new(Class::Interfered, "the app's service was removed meanwhile", "deploy again")
 }
 
 pub(super) fn taken() -> Failure {
-    new(Class::Interfered, "the app's service was changed by somebody else meanwhile", "deploy again")
+    Failure::new(Class::Interfered, "the app's service was changed by somebody else meanwhile", "deploy again")
 }
 
 /// The Swarm has ended its part, and what it saw is gone or says nothing.
@@ -90,7 +90,7 @@ pub(super) fn unsaid(release: &Release, what: &str) -> Failure {
     let remedy = format!(
         "see what they wrote with `futuswarm logs {app} --previous`, or deploy again and follow them with `futuswarm logs {app} --follow`"
     );
-    new(Class::Exits, format!("{what}, and no task says why"), remedy)
+    Failure::new(Class::Exits, format!("{what}, and no task says why"), remedy)
 }
 
 /// What the tasks of a release say of its failure; `None` when they say nothing.
@@ -106,7 +106,7 @@ fn of_end(release: &Release, task: &Task) -> Option<Failure> {
         TaskState::Ended { out_of_memory: true, .. } => {
             let reason = format!("the program used more than the {} MiB that it may", release.settings.memory >> 20);
             let remedy = "give it more with `memory` in app.toml, or let it use less";
-            return Some(with_log(new(Class::OutOfMemory, reason, remedy), &task.log));
+            return Some(with_log(Failure::new(Class::OutOfMemory, reason, remedy), &task.log));
         }
         TaskState::Ended { unhealthy: Some(answer), .. } => {
             return Some(with_log(unhealthy(release, answer), &task.log));
@@ -122,7 +122,7 @@ fn of_end(release: &Release, task: &Task) -> Option<Failure> {
         TaskState::Rejected => return Some(with_log(rejected(&task.error, "a task"), &task.log)),
         _ => return None,
     };
-    Some(with_log(new(Class::Exits, reason, remedy), &task.log))
+    Some(with_log(Failure::new(Class::Exits, reason, remedy), &task.log))
 }
 
 /// Of a task that is there and not healthy.
@@ -145,13 +145,13 @@ fn of_life(release: &Release, task: &Task, places: &BTreeMap<String, Place>) -> 
 fn unhealthy(release: &Release, answer: &str) -> Failure {
     if answer.contains("refused") {
         let reason = format!("nothing listens on the port {}: {answer}", release.settings.port);
-        return new(Class::Port, reason, of_port(release, answer));
+        return Failure::new(Class::Port, reason, of_port(release, answer));
     }
     let reason = match answer {
         "" => "the program runs, and its health check says no".to_owned(),
         answer => format!("the program runs, and its health check says: {answer}"),
     };
-    new(Class::Unhealthy, reason, "see its last lines")
+    Failure::new(Class::Unhealthy, reason, "see its last lines")
 }
 
 /// What to do about a program to which no connection is accepted.
@@ -196,5 +196,5 @@ fn unexplained(release: &Release, observed: &Observation) -> Failure {
             ),
         ),
     };
-    new(Class::Late, why, remedy)
+    Failure::new(Class::Late, why, remedy)
 }

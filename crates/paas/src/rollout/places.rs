@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use futuswarm_model::{Failure, FailureClass as Class, Release, UpdateOrder};
 
-use super::failure::new;
 use super::{Observation, Place, Service, Task, TaskState};
 
 /// So many milliseconds a task may wait for a node while none is away. One that is made in the place of a dead one may be what it waits
@@ -30,7 +29,7 @@ pub(super) fn obstacle(release: &Release, places: &BTreeMap<String, Place>) -> O
             memory(labelled())
         );
         let remedy = "let it ask for less with `memory` in app.toml, or have larger nodes added";
-        return Some((new(Class::NoNode, reason, remedy), false));
+        return Some((Failure::new(Class::NoNode, reason, remedy), false));
     }
     if able.iter().any(|(_, place)| place.fits()) {
         return None;
@@ -40,7 +39,7 @@ pub(super) fn obstacle(release: &Release, places: &BTreeMap<String, Place>) -> O
         able.iter().filter_map(|(name, place)| Some(format!("{name} is {}", place.away?))).collect();
     let reason = format!("all nodes that may run tasks of the app{large} take none now: {}", some(&away));
     let remedy = "deploy again when one of them takes tasks (`futuswarm swarm:nodes` shows it), or loosen `placement` in app.toml";
-    Some((new(Class::NoNode, reason, remedy), able.iter().any(|(_, place)| place.may_return())))
+    Some((Failure::new(Class::NoNode, reason, remedy), able.iter().any(|(_, place)| place.may_return())))
 }
 
 /// Whether what waits for a node since then has waited for too long. Nothing has while a node is away that may be what it waits for.
@@ -60,7 +59,7 @@ fn no_label(release: &Release, places: &BTreeMap<String, Place>) -> Failure {
         (_, true) => format!("no node has all of the labels that the app asks for: {}", wanted.join(", ")),
     };
     let remedy = "loosen `placement` in app.toml, or label a node with `futuswarm swarm:node:label:add`";
-    new(Class::NoNode, reason, remedy)
+    Failure::new(Class::NoNode, reason, remedy)
 }
 
 /// A task that has waited for a node for too long. Tasks that stop keep their memory until then, and what has just stopped may be what
@@ -93,7 +92,7 @@ pub(super) fn unplaced(what: &str, release: &Release, error: &str, places: &BTre
         let fitting = places.iter().filter(|(_, place)| place.fits());
         reason = format!("{reason}; it reserves {wanted} MiB of memory, and nodes have {}", memory(fitting));
     }
-    new(Class::NoNode, reason, "let it ask for less with `memory` or `placement` in app.toml, or add nodes")
+    Failure::new(Class::NoNode, reason, "let it ask for less with `memory` or `placement` in app.toml, or add nodes")
 }
 
 /// What nodes have, as in `i-1 4096 MiB, i-2 4096 MiB (512 MiB free)`.

@@ -3,7 +3,6 @@
 //! Each writes that they are there, and then looks for the other. Leases end by themselves when whoever holds them dies; beyond that,
 //! what a push counts on is kept for a day, so that a lease that is lost while a push goes on ends no image.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::{Client, milliseconds};
 use crate::clock::Clock as _;
 use crate::refusal::Refused;
+use crate::shares::SHARE;
 use crate::{Control, Error, Platform};
 
 /// How long who collects may be silent before others go on.
@@ -22,49 +22,10 @@ const LEASE: Duration = Duration::from_secs(150);
 const RENEW: Duration = Duration::from_secs(30);
 /// Nothing is deleted any more when so little of the lease is left: longer than a deletion is tried.
 const MARGIN: Duration = Duration::from_secs(60);
-/// How long a push is waited for that says nothing more.
-const SHARE: Duration = Duration::from_secs(300);
 /// A push waits so long for who collects.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at who is there.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Pushes that this process has written down, by app: so that most requests of a push write nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Shares(Mutex<BTreeMap<String, Share>>);
-
-#[derive(Debug)]
-struct Share {
-    written: Instant,
-    blobs: BTreeSet<String>,
-}
-
-impl Share {
-    fn is_good(&self) -> bool {
-        self.written.elapsed() < SHARE / 2
-    }
-}
-
-impl Shares {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Share>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it is written down, for long enough, that a push of the app counts on these blobs.
-    fn cover(&self, app: &str, blobs: &[String]) -> bool {
-        let shares = self.lock();
-        let share = shares.get(app).filter(|share| share.is_good());
-        share.is_some_and(|share| blobs.iter().all(|blob| share.blobs.contains(blob)))
-    }
-
-    fn note(&self, app: &str, written: Instant, blobs: &[String]) {
-        let mut shares = self.lock();
-        shares.retain(|_, share| share.is_good());
-        let share = shares.entry(app.to_owned()).or_insert_with(|| Share { written, blobs: BTreeSet::new() });
-        share.written = written;
-        share.blobs.extend(blobs.iter().cloned());
-    }
-}
 
 /// Lets a push of the app go on: nobody collects images before [`SHARE`] is over, and these blobs stay for a day. Waits for who collects
 /// just now.

@@ -7,10 +7,10 @@ use futuswarm_paas::collection::{self, Digests, Needs, Repository, Unneeded};
 use futuswarm_rpc::message::{Collected, CollectedRepository};
 use futuswarm_store::Entry;
 
-use super::layout::{self, Listed};
-use super::manifests::Manifests;
 use crate::clock::Clock as _;
 use crate::registry::Digest;
+use crate::registry::layout::{self, Listed};
+use crate::registry::manifests::Manifests;
 use crate::{Control, Error, Platform, images, records};
 
 /// So many releases are looked back to for those that an app ran with: others in between have failed.

@@ -8,13 +8,14 @@ use futures_util::future::join_all;
 use futuswarm_aws::SdkConfig;
 use futuswarm_model::ImportSource;
 use futuswarm_retry::{Failure, Policy, retry};
-use futuswarm_store::{ForeignBucket, Listed, Reading, S3Bucket};
-use futuswarm_vault::{KmsVault, LegacyKeys, LegacyObject};
+use futuswarm_store::{ForeignBucket as _, Listed, Reading, S3Bucket};
+use futuswarm_vault::{KmsVault, LegacyKeys as _, LegacyObject};
 use tokio::time::Instant;
 
 use super::DOCKER_SECRETS;
 use super::decide::{Found, Opened, Place};
 use crate::client::Client;
+use crate::old_tool::OldTool;
 use crate::refusal::Refused;
 
 /// One call, with what is tried again of it.
@@ -32,19 +33,6 @@ const AT_ONCE: usize = 16;
 const MOST_OBJECTS: usize = 5000;
 /// The longest object in bytes: a value that fits here (500 KiB), twice in base64, and some room.
 const LONGEST_OBJECT: u64 = 1 << 20;
-
-/// Clients for what the old tool has left.
-pub trait OldTool: Send + Sync + 'static {
-    /// Where its objects are.
-    type Bucket: ForeignBucket;
-    /// What opens its data keys.
-    type Keys: LegacyKeys;
-
-    /// The bucket `name` in `region`.
-    fn bucket(&self, name: &str, region: &str) -> Self::Bucket;
-    /// KMS in `region`.
-    fn keys(&self, region: &str) -> Self::Keys;
-}
 
 /// The old tool's bucket and key on AWS, with the manager's own rights.
 pub(crate) struct OldBuckets {

@@ -13,9 +13,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::feed::IDLE;
-use super::{AGAIN, UPLOAD_KEPT, cut};
+use super::{AGAIN, cut};
 use crate::client::{Client, milliseconds};
 use crate::clock::Clock as _;
+use crate::collect::UPLOAD_KEPT;
 use crate::refusal::Refused;
 use crate::registry::{Digest, Error as RegistryError, Registry as _, Upload};
 use crate::{Control, Error, Platform, records};

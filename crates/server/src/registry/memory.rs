@@ -11,8 +11,8 @@ use futuswarm_store::{Bucket as _, Condition, MemoryBucket};
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
-use super::{Digest, Error, Manifest, Registry, Upload};
-use crate::collect::{layout, named_blobs};
+use super::manifests::named_blobs;
+use super::{Digest, Error, Manifest, Registry, Upload, layout};
 
 /// Uploads that have begun, and what tests have the registry do with them.
 #[derive(Debug, Default)]

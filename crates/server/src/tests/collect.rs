@@ -12,9 +12,10 @@ use futuswarm_swarm::ServiceApi as _;
 use super::deaths::{FOR_EVER, dies_after};
 use super::world::*;
 use crate::Control;
-use crate::collect::{daily_round, layout, named_blobs};
+use crate::collect::daily_round;
+use crate::registry::manifests::named_blobs;
 use crate::registry::memory::digest_of;
-use crate::registry::{Digest, Registry as _};
+use crate::registry::{Digest, Registry as _, layout};
 
 fn gc(app: Option<&str>, plan: bool, wait: Option<u32>) -> Request {
     Request::CollectImages { app: app.map(str::to_owned), keep: Some(2), plan, wait }

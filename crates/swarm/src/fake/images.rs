@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::behaviour::FakeImage;
-use super::orchestrator::REGISTRY;
+use super::surroundings::REGISTRY;
 use super::world::World;
 use super::{FakeEngine, refused};
 use crate::{Error, Image, ImageApi, LocalImage, PullProgress};

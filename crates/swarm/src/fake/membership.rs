@@ -7,8 +7,9 @@ use futuswarm_secret::Secret;
 use tokio::time::Instant;
 
 use super::events::Event;
+use super::machine::{Join, Local};
 use super::swarm::FakeCluster;
-use super::world::{Join, Local, World};
+use super::world::World;
 use super::{FakeEngine, refused};
 use crate::{Error, InitOptions, JoinTokens, LocalState, Membership, SwarmApi};
 

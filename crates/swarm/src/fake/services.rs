@@ -2,37 +2,10 @@
 
 use tokio::time::Instant;
 
+use super::state::FakeService;
 use super::swarm::FakeCluster;
-use super::updater::Update;
 use super::{FakeEngine, clock, refused};
 use crate::{Error, Service, ServiceApi, ServiceSpec, TaskState, UpdateState, UpdateStatus};
-
-#[derive(Debug)]
-pub(super) struct FakeService {
-    pub(super) id: String,
-    pub(super) version: u64,
-    pub(super) spec: ServiceSpec,
-    pub(super) previous: Option<ServiceSpec>,
-    pub(super) status: Option<UpdateStatus>,
-    pub(super) update: Option<Update>,
-    created: Instant,
-    updated: Instant,
-}
-
-impl FakeService {
-    pub(super) fn told(&self, began: Instant) -> Service {
-        Service {
-            id: self.id.clone(),
-            version: self.version,
-            spec: self.spec.clone(),
-            foreign: Vec::new(),
-            update: self.status.clone(),
-            previous_labels: self.previous.as_ref().map(|spec| spec.labels.clone()),
-            created_at: clock::text(began, self.created),
-            updated_at: clock::text(began, self.updated),
-        }
-    }
-}
 
 impl FakeCluster {
     /// What managers check of a spec.

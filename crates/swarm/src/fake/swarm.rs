@@ -8,7 +8,7 @@ use futuswarm_model::Role;
 use tokio::time::Instant;
 
 use super::secrets::FakeSecret;
-use super::services::FakeService;
+use super::state::FakeService;
 use super::tasks::FakeTask;
 use crate::{Availability, ManagerStatus, Network, Node, NodeSpec, NodeState};
 

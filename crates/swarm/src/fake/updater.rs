@@ -5,23 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 use super::clock;
-use super::orchestrator::{Place, Surroundings};
+use super::state::{Place, Update};
+use super::surroundings::Surroundings;
 use super::swarm::FakeCluster;
 use super::tasks::FakeTask;
-use crate::{Order, TaskState, UpdatePolicy, UpdateState, UpdateStatus};
-
-/// An update on its way.
-#[derive(Debug, Clone)]
-pub(super) struct Update {
-    policy: UpdatePolicy,
-    rolls_back: bool,
-    /// The new task of each place that is being updated.
-    going: BTreeMap<Place, String>,
-    /// New tasks so far.
-    made: BTreeSet<String>,
-    /// When all that were replaced have lasted.
-    pub(super) lasted: Option<Instant>,
-}
+use crate::{Order, TaskState, UpdateState, UpdateStatus};
 
 enum Next {
     Nothing,

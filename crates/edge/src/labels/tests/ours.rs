@@ -6,7 +6,7 @@ use crate::rules::{Limits, Maintenance};
 /// Labels of a service that is served, and these of our own.
 fn with(pairs: &[(&str, &str)]) -> HashMap<String, String> {
     let mut all = labels(&[]);
-    all.extend(pairs.iter().map(|(name, value)| (format!("{}{name}", own::PREFIX), (*value).to_owned())));
+    all.extend(pairs.iter().map(|(name, value)| (format!("{OUR_PREFIX}{name}"), (*value).to_owned())));
     all
 }
 
@@ -18,7 +18,7 @@ fn rules(pairs: &[(&str, &str)]) -> Result<crate::Rules, LabelError> {
 fn rows() -> Vec<[Vec<String>; 3]> {
     let code = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     let lines = include_str!("../../../../../docs/routing.md").lines();
-    let lines = lines.filter(|line| line.starts_with(&format!("| `{}", own::PREFIX)));
+    let lines = lines.filter(|line| line.starts_with(&format!("| `{OUR_PREFIX}")));
     let cells = lines.map(|line| {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
         let [name, otherwise, limits, _] = cells[..] else { panic!("{line} has not four cells") };
@@ -30,7 +30,7 @@ fn rows() -> Vec<[Vec<String>; 3]> {
 /// The row's cells of a label, behind its name.
 fn row(name: &str) -> [Vec<String>; 2] {
     let rows = rows();
-    let found = rows.into_iter().find(|[names, ..]| names[0] == format!("{}{name}", own::PREFIX));
+    let found = rows.into_iter().find(|[names, ..]| names[0] == format!("{OUR_PREFIX}{name}"));
     let [_, otherwise, limits] = found.unwrap();
     [otherwise, limits]
 }
@@ -38,7 +38,7 @@ fn row(name: &str) -> [Vec<String>; 2] {
 #[test]
 fn the_document_has_a_row_for_every_label_of_our_own() {
     let told: Vec<String> = rows().into_iter().map(|[names, ..]| names.concat()).collect();
-    assert_eq!(told, own::NAMES.map(|name| format!("{}{name}", own::PREFIX)));
+    assert_eq!(told, own::NAMES.map(|name| format!("{OUR_PREFIX}{name}")));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn limits_have_their_labels_and_limits_themselves() {
         }
         for value in beyond {
             let error = rules(&[(name, value)]).unwrap_err();
-            assert_eq!(error.label, format!("{}{name}", own::PREFIX), "{value}");
+            assert_eq!(error.label, format!("{OUR_PREFIX}{name}"), "{value}");
             // The most that is possible is told to who asked for more.
             assert!(error.reason.contains(told[1].as_str()), "{name} = {value}: {error}");
         }
@@ -100,7 +100,7 @@ fn labels_of_our_own_are_known_or_refused_by_their_names() {
     for name in own::NAMES {
         for hostile in HOSTILE {
             let error = rules(&[(name, hostile)]).unwrap_err();
-            assert_eq!(error.label, format!("{}{name}", own::PREFIX), "{hostile:?}");
+            assert_eq!(error.label, format!("{OUR_PREFIX}{name}"), "{hostile:?}");
             assert!(!error.to_string().contains(['\n', '\0', '\r']), "{error}");
         }
         let capital = name.to_ascii_uppercase();

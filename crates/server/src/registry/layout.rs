@@ -6,7 +6,7 @@ use futuswarm_model::keys;
 use futuswarm_paas::collection::Repository;
 use futuswarm_store::Entry;
 
-use crate::registry::Digest;
+use super::Digest;
 
 /// Where repositories are, a folder each.
 pub(crate) fn repositories() -> String {
@@ -19,7 +19,7 @@ pub(crate) fn repository(name: &str) -> String {
 }
 
 /// Where blobs are, those of all repositories.
-pub(super) fn blobs() -> String {
+pub(crate) fn blobs() -> String {
     format!("{}docker/registry/v2/blobs/sha256/", keys::REGISTRY)
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn layer(name: &str, digest: &str) -> String {
 }
 
 /// The digest of a blob's content by its key; `None` for anything else.
-pub(super) fn digest_of_blob(key: &str) -> Option<String> {
+pub(crate) fn digest_of_blob(key: &str) -> Option<String> {
     let hex = key.strip_prefix(&blobs())?.strip_suffix("/data")?.split_once('/')?.1;
     digest(hex)
 }
@@ -65,17 +65,17 @@ fn digest(hex: &str) -> Option<String> {
 
 /// A repository as it was listed.
 #[derive(Debug, Default)]
-pub(super) struct Listed {
+pub(crate) struct Listed {
     /// Its tags name nothing yet: what they name is in the objects.
-    pub(super) repository: Repository,
+    pub(crate) repository: Repository,
     /// When each tag was pushed last, for tags that name anything.
-    pub(super) current: BTreeMap<String, u64>,
+    pub(crate) current: BTreeMap<String, u64>,
     /// All objects of each upload.
-    pub(super) uploads: BTreeMap<String, Vec<String>>,
+    pub(crate) uploads: BTreeMap<String, Vec<String>>,
 }
 
 /// What a listing of [`repository`] says. What is not known here is left alone.
-pub(super) fn read(name: &str, entries: &[Entry]) -> Listed {
+pub(crate) fn read(name: &str, entries: &[Entry]) -> Listed {
     let mut listed = Listed::default();
     let folder = repository(name);
     for Entry { key, modified, .. } in entries {

@@ -16,8 +16,8 @@ use futuswarm_rpc::message::{Answer, Event, Refusal, RefusalClass, Request};
 use futuswarm_rpc::{Channel, Frame};
 use serde::Serialize;
 
+use super::{Context, show, unexpected};
 use crate::archive::{self, Archive, ArchiveError, Compression, Descriptor, GZIP_LAYER, Image, Layer, MANIFEST, Place};
-use crate::command::{self, Context, unexpected};
 use crate::connection::{Incoming, PATIENCE, Sender};
 use crate::failure::{Code, Failure, Result};
 use crate::output::{Progress, size};
@@ -331,7 +331,7 @@ impl<'a> Push<'a> {
                     }
                     // While bytes are handed over, that is what is shown.
                     Some(event) if offset + sent.load(Ordering::Relaxed) >= length => {
-                        command::show(&event, &mut self.progress);
+                        show(&event, &mut self.progress);
                     }
                     Some(_) | None => {}
                 }

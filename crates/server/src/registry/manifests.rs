@@ -8,9 +8,8 @@ use futuswarm_vault::DataKeys;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::layout;
+use super::{Digest, LONGEST_MANIFEST, layout};
 use crate::records::{Error, Records};
-use crate::registry::{Digest, LONGEST_MANIFEST};
 
 /// So many are read before any of them is looked at: each may have some megabytes.
 const AT_ONCE: usize = 16;
@@ -25,14 +24,14 @@ struct Named {
 
 /// Manifests that were read, by their digests: what one names never changes.
 #[derive(Debug, Default)]
-pub(super) struct Manifests(BTreeMap<String, Named>);
+pub(crate) struct Manifests(BTreeMap<String, Named>);
 
 impl Manifests {
     /// Reads those that were not read yet; `size` says how long each is.
     ///
     /// # Errors
     /// When the bucket does not answer, or one of them is no manifest.
-    pub(super) async fn read<B: Bucket, K: DataKeys>(
+    pub(crate) async fn read<B: Bucket, K: DataKeys>(
         &mut self,
         records: &Records<B, K>,
         digests: Vec<&String>,
@@ -56,12 +55,12 @@ impl Manifests {
     }
 
     /// Blobs that a manifest names; none of one that is not there.
-    pub(super) fn blobs(&self, digest: &str) -> Digests {
+    pub(crate) fn blobs(&self, digest: &str) -> Digests {
         self.0.get(digest).map(|named| named.blobs.clone()).unwrap_or_default()
     }
 
     /// Manifests that a manifest names.
-    pub(super) fn manifests(&self, digest: &str) -> Digests {
+    pub(crate) fn manifests(&self, digest: &str) -> Digests {
         self.0.get(digest).map(|named| named.manifests.clone()).unwrap_or_default()
     }
 }
