@@ -50,7 +50,7 @@ fn a_clusters_life() {
     developers.come();
     developers.bats("first_hour.bats", Some("short,!end"), &[]);
     a_killed_worker_is_replaced(&cluster, &nodes);
-    // The app runs meanwhile, and the replacement came after its image.
+    // The app runs meanwhile.
     developers.bats("first_hour.bats", Some("joined"), &[]);
     developers.bats("first_hour.bats", Some("short,end"), &[]);
     a_killed_daemon_leaves_nothing_running(&cluster);
