@@ -3,7 +3,7 @@
 
 use futuswarm_model::{Failure, FailureClass as Class, Outcome, Progress, Release};
 
-use super::failure::{self, new};
+use super::failure;
 use super::{Edges, Observation, Place, Step, end, fail, is_settled, unwanted, wait};
 
 /// So many milliseconds edges are waited for. As a rule all of them have new routes after a quarter of that; what is broken about one of
@@ -68,5 +68,5 @@ pub(super) fn lacking(observed: &Observation) -> Option<String> {
 fn unserved(what: &str) -> Failure {
     let reason = format!("its tasks are healthy, but {what} ({} s were waited)", EDGES / 1000);
     let remedy = "open its URL in a moment; if it is not served then, whoever runs the cluster sees with `cargo xtask status` what edges lack";
-    new(Class::Late, reason, remedy)
+    Failure::new(Class::Late, reason, remedy)
 }
