@@ -83,7 +83,7 @@ impl Modules {
         let module = Module::of(&std::fs::read_to_string(file).unwrap());
         for child in &module.children {
             let below = folder.join(child);
-            self.read(&below.with_extension("rs"), &below, &[names, &[child.clone()]].concat());
+            self.read(&below.with_extension("rs"), &below, &[names, std::slice::from_ref(child)].concat());
         }
         self.0.insert(names.to_vec(), module);
     }
